@@ -1,0 +1,1 @@
+"""The command line of a5ctl: parse, call, render."""

@@ -1,0 +1,1 @@
+"""Text generation behind one protocol: vLLM where it is installed, transformers otherwise."""

@@ -1,0 +1,1 @@
+"""How the policy learns: tensors, objectives, the shared loop, and one file per method."""
