@@ -1,0 +1,1 @@
+"""Prompt templates: three of our own, and any other by path."""
