@@ -1,0 +1,58 @@
+"""The one console everything is printed to, and the only door for text that models or data wrote."""
+
+import json
+import os
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+
+def out() -> Console:
+    """Console for results (standard output); NO_COLOR, pipes and COLUMNS are honoured by Rich."""
+    return Console(highlight=False, soft_wrap=False)
+
+
+def err() -> Console:
+    """Console for messages and progress (standard error), so that piped results stay clean."""
+    return Console(stderr=True, highlight=False)
+
+
+def printable(text: str) -> str:
+    """Make hostile text harmless: control and bidirectional characters become visible escapes.
+
+    Newlines and tabs stay; everything else that could move the cursor, change colours, or
+    reorder the line is shown as `\\x1b`-style escapes.
+    """
+    return "".join(
+        char if char in "\n\t" or (char.isprintable() and not _reorders(char)) else _escaped(char)
+        for char in text
+    )
+
+
+def plain(text: str, style: str = "") -> Text:
+    """A Rich text of hostile content: never read as markup, never holding escape codes."""
+    return Text(printable(text), style=style)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document to standard output, without colours or wrapping."""
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=str, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def is_interactive() -> bool:
+    """True when a person is looking: live displays are drawn only then."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _reorders(char: str) -> bool:
+    return char in "\u200e\u200f\u061c" or "\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069"
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
