@@ -1,0 +1,1 @@
+"""Run configurations: what a run is, completely, as a tree of validated settings."""

@@ -1,0 +1,141 @@
+"""Configs from TOML and from `--set key=value`, and back to TOML, with errors a person can act on."""
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+from core.config.schema import RunConfig
+from core.errors import UserError
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a config file.
+
+    Raises:
+        UserError: the file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"config file {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"config file {path} is not valid TOML: {error}") from error
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Split `train.lr=1e-5` into key and value; a value that is not TOML is taken as a string.
+
+    Raises:
+        UserError: there is no `=` or no key.
+    """
+    key, separator, value = text.partition("=")
+    key = key.strip()
+    if not separator or not key:
+        raise UserError(f"--set {text!r} is not key=value; write for example --set train.lr=1e-5")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def assign(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in a nested dictionary.
+
+    Raises:
+        UserError: the key names no setting.
+    """
+    if key not in leaf_keys():
+        raise UserError(f"{key!r} is not a setting{_suggestion(key)}")
+    *sections, leaf = key.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+    tree[leaf] = value
+
+
+def build_config(tree: Mapping[str, Any], origin: str = "the configuration") -> RunConfig:
+    """Validate a nested dictionary.
+
+    Raises:
+        UserError: one sentence that names the first wrong setting, its value and what is allowed.
+    """
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(f"{origin}: {_sentence(error)}") from error
+
+
+def to_toml(config: RunConfig) -> str:
+    """The config as TOML; settings that are not given are left out."""
+    return tomli_w.dumps(to_tree(config))
+
+
+def to_tree(config: RunConfig) -> dict[str, Any]:
+    """The config as a nested JSON-ready dictionary without empty values."""
+    return _without_none(config.model_dump(mode="json"))
+
+
+def config_hash(config: RunConfig) -> str:
+    """16 hex digits over everything that can change the run's numbers (not name, group, tags, note)."""
+    tree = to_tree(config)
+    for label in ("name", "group", "tags", "note"):
+        tree.pop(label, None)
+    text = json.dumps(tree, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested dictionary as dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def leaf_keys() -> tuple[str, ...]:
+    """Every dotted key that `--set` takes."""
+    return tuple(_leaves(RunConfig, ""))
+
+
+def _leaves(model: type[BaseModel], prefix: str) -> Iterable[str]:
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from _leaves(annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in tree.items()
+        if value is not None
+    }
+
+
+def _suggestion(key: str) -> str:
+    keys = leaf_keys()
+    last = key.rsplit(".", 1)[-1]
+    near = [k for k in keys if k.rsplit(".", 1)[-1] == last]
+    near = near or difflib.get_close_matches(key, keys, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else f"; settings are {', '.join(keys)}"
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{key!r} is not a setting{_suggestion(key)}"
+    message = first["msg"].removeprefix("Value error, ")
+    value = f" (got {first['input']!r})" if not isinstance(first["input"], Mapping) else ""
+    return f"{key}: {message}{value}" if key else message

@@ -1,0 +1,209 @@
+"""The tree of settings of one run. The docstring under a field is its help text."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from core.responses.grade import GraderName
+
+
+class Section(BaseModel):
+    """A group of settings: unknown keys are refused, values never change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class RunKind(StrEnum):
+    """What a run does."""
+
+    SFT = "sft"
+    EVAL = "eval"
+
+
+class Supervise(StrEnum):
+    """Which part of the response is trained on."""
+
+    RESPONSE = "response"
+    CLOSING = "closing"
+    ANSWER = "answer"
+
+
+class Schedule(StrEnum):
+    """Shape of the learning rate after warm-up."""
+
+    CONSTANT = "constant"
+    LINEAR = "linear"
+    COSINE = "cosine"
+
+
+class Normalization(StrEnum):
+    """What the summed loss of an optimizer step is divided by."""
+
+    TOKENS = "tokens"
+    SEQUENCE_SUM = "sequence_sum"
+
+
+class ModelSettings(Section):
+    """Which weights a run starts from, and in which precision it works."""
+
+    source: str = "builtin"
+    """`builtin`, a folder with safetensors and a tokenizer, or a hub id such as Qwen/Qwen2.5-Math-1.5B."""
+    run: str | None = None
+    """Start from a checkpoint of this run instead (id of the run)."""
+    run_step: int | None = Field(None, ge=0)
+    """Which checkpoint of that run; the last one when not given."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes CUDA when there is one."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the forward pass while training; auto is float32 on CPU, bfloat16 on CUDA."""
+
+
+class DataSettings(Section):
+    """Which problems a run sees."""
+
+    source: str = "builtin"
+    """`builtin`, `gsm8k`, a hub id, a folder with train.jsonl and test.jsonl, or one .jsonl file."""
+    evaluation_source: str | None = None
+    """Other data to evaluate on; the data's own test split when not given."""
+    size: int | None = Field(None, ge=1)
+    """Training problems to use; all of them when not given. Sizes nest for one data seed."""
+    seed: int | None = None
+    """Seed of the subset; the run's seed when not given."""
+    filter: Literal["none", "correct", "solved-by"] = "none"
+    """Keep all examples, those whose own target grades right, or those that a run has solved."""
+    solved_by: str | None = None
+    """The run whose right responses decide, for the filter solved-by."""
+
+    @model_validator(mode="after")
+    def _solved_by_names_a_run(self) -> "DataSettings":
+        if (self.filter == "solved-by") != (self.solved_by is not None):
+            raise ValueError("filter 'solved-by' and solved_by belong together; give both or none")
+        return self
+
+
+class PromptSettings(Section):
+    """How a question becomes a prompt."""
+
+    template: str = "think_answer"
+    """`think_answer`, `question_only`, `instruction`, or the path of a template file."""
+
+
+class TrainSettings(Section):
+    """How the policy learns. Exactly one of epochs, steps and tokens is the budget."""
+
+    lr: float | None = Field(None, gt=0)
+    """Peak learning rate; measured defaults exist for the built-in model, else 2e-5."""
+    schedule: Schedule = Schedule.COSINE
+    """Shape of the learning rate after warm-up."""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of all steps over which the learning rate rises linearly."""
+    min_lr_ratio: float = Field(0.1, ge=0, le=1)
+    """Learning rate at the end, as a share of the peak."""
+    epochs: float | None = Field(None, gt=0)
+    """Budget in passes over the training examples."""
+    steps: int | None = Field(None, ge=1)
+    """Budget in optimizer updates."""
+    tokens: int | None = Field(None, ge=1)
+    """Budget in training tokens (prompt and response, no padding); makes sizes comparable."""
+    batch_size: int | None = Field(None, ge=1)
+    """Examples per optimizer update; 16 for the built-in model, else 32."""
+    microbatch_tokens: int | None = Field(None, ge=1)
+    """Token positions per forward pass; how a batch is split never changes the loss."""
+    max_length: int = Field(1024, ge=8)
+    """Longest example in tokens; longer ones are cut at the end and reported by preflight."""
+    supervise: Supervise = Supervise.RESPONSE
+    """Train on the whole response, from </think> on, or from <answer> on."""
+    supervise_eos: bool = True
+    """Append the end-of-sequence token to every target and train on it."""
+    normalization: Normalization = Normalization.TOKENS
+    """Divide by the supervised tokens of the step, or sum per sequence and divide by a constant."""
+    normalize_constant: float = Field(1.0, gt=0)
+    """The constant of sequence_sum."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled weight decay on matrices; vectors are never decayed."""
+    beta1: float = Field(0.9, ge=0, lt=1)
+    """First moment decay of AdamW."""
+    beta2: float = Field(0.95, ge=0, lt=1)
+    """Second moment decay of AdamW."""
+    epsilon: float = Field(1e-8, gt=0)
+    """Added to the denominator of AdamW."""
+    clip_norm: float = Field(1.0, gt=0)
+    """Largest global gradient norm; larger gradients are scaled down."""
+    checkpoint_every: int | None = Field(None, ge=1)
+    """Steps between checkpoints; an eighth of the run when not given. The last step always has one."""
+    keep_last: int = Field(2, ge=1)
+    """Checkpoints to keep, newest first."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads for training; measured at the start when not given, and kept on resume."""
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "TrainSettings":
+        given = [name for name in ("epochs", "steps", "tokens") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are both budgets; give only one of them")
+        return self
+
+
+class EvaluationSettings(Section):
+    """How a policy is measured."""
+
+    every: int | None = Field(None, ge=1)
+    """Also evaluate every so many steps; both ends are always evaluated unless switched off."""
+    at_start: bool = True
+    """Evaluate before the first update."""
+    split: Literal["test", "dev", "train"] = "test"
+    """Which part of the data is asked."""
+    limit: int | None = Field(None, ge=1)
+    """Ask only the first so many problems; all of them when not given."""
+    grader: GraderName = GraderName.R1_ZERO
+    """Decides the headline accuracy; every grader's verdict is stored."""
+    engine: Literal["auto", "vllm", "hf"] = "auto"
+    """Text generator: vLLM where it is installed, else transformers."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of generation; auto is float32 on CPU and bfloat16 on CUDA."""
+    temperature: float = Field(0.0, ge=0)
+    """0 is greedy."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Nucleus mass."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Cap on new tokens; 256 for the built-in model, else 1024."""
+    min_tokens: int = Field(0, ge=0)
+    """No end of response before this many new tokens."""
+    stop: tuple[str, ...] = ("</answer>",)
+    """Strings that end a response; they stay in the text."""
+    n: int = Field(1, ge=1)
+    """Samples per problem."""
+    seed: int = 0
+    """Seed of the sampling."""
+    grader_time_limit: float = Field(2.0, gt=0)
+    """Seconds that one symbolic comparison may take."""
+    gpu_memory_utilization: float = Field(0.3, gt=0, lt=1)
+    """Share of GPU memory that vLLM may take beside the trainer."""
+
+
+class RunConfig(Section):
+    """One run, completely: the same file makes the same run again."""
+
+    kind: RunKind = RunKind.SFT
+    """`sft` trains and evaluates; `eval` only evaluates."""
+    name: str | None = Field(None, max_length=120)
+    """A name for people; ids are made by the registry."""
+    group: str | None = Field(None, max_length=120)
+    """Runs that belong together, such as the cells of a matrix."""
+    tags: tuple[str, ...] = ()
+    """Free labels."""
+    note: str = ""
+    """Free text."""
+    seed: int = Field(0, ge=0)
+    """Moves everything random: subset, order, sampling of the trainer."""
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    prompt: PromptSettings = PromptSettings()
+    train: TrainSettings = TrainSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @property
+    def data_seed(self) -> int:
+        """Seed of the training subset."""
+        return self.seed if self.data.seed is None else self.data.seed

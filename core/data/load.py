@@ -1,0 +1,162 @@
+"""Find the data a person named: the built-in set, a folder, a file, or a set on the hub."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.data.files import gsm8k_problem, read_problems
+from core.data.problem import Problem
+from core.errors import UserError
+
+HUB_NAMES = {"gsm8k": "openai/gsm8k"}
+_HOLDOUT_LIMIT = 512
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """Problems by split.
+
+    Attributes:
+        name: For people and for problem ids.
+        splits: `train`, `test` and, where there is one, `dev`.
+        held_out: The test split was taken out of a single file, not shipped as one.
+    """
+
+    name: str
+    splits: dict[str, tuple[Problem, ...]]
+    held_out: bool = False
+
+    def split(self, name: str) -> tuple[Problem, ...]:
+        """One split.
+
+        Raises:
+            UserError: the data has no such split.
+        """
+        if name not in self.splits:
+            raise UserError(
+                f"data {self.name} has no split {name!r}; it has {', '.join(self.splits)}"
+            )
+        return self.splits[name]
+
+
+def load_data(source: str, *, whole_file_is_test: bool = False) -> DataSet:
+    """Load `builtin`, a folder with train.jsonl and test.jsonl, a jsonl file, or a hub id.
+
+    Args:
+        source: What the person wrote.
+        whole_file_is_test: A single file is asked whole (evaluation only) instead of being split
+            into a training part and a held-out part.
+
+    Raises:
+        UserError: there is nothing by that name, or a line cannot be used.
+    """
+    if source == "builtin":
+        return _builtin()
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _folder(path)
+    if path.is_file():
+        return _single_file(path, whole_file_is_test)
+    if source in HUB_NAMES or _looks_like_hub_id(source):
+        return _hub(HUB_NAMES.get(source, source))
+    raise UserError(
+        f"data {source!r} was not found; name builtin, gsm8k, a folder with train.jsonl and "
+        "test.jsonl, or a .jsonl file"
+    )
+
+
+def nested_subset(problems: Sequence[Problem], size: int | None, seed: int) -> list[Problem]:
+    """The first `size` problems of one seeded shuffle: sizes nest for one seed.
+
+    Raises:
+        UserError: the size is larger than the data.
+    """
+    order = list(problems)
+    random.Random(f"subset-{seed}").shuffle(order)
+    if size is None:
+        return order
+    if size > len(order):
+        raise UserError(
+            f"size {size} is larger than the {len(order)} training problems there are; "
+            f"use 1 to {len(order)}, or full"
+        )
+    return order[:size]
+
+
+def _builtin() -> DataSet:
+    from core.data.synthetic import Split, generate_split
+
+    return DataSet("builtin", {split.value: tuple(generate_split(split)) for split in Split})
+
+
+def _folder(path: Path) -> DataSet:
+    found = {
+        split: path / f"{split}.jsonl"
+        for split in ("train", "dev", "test")
+        if (path / f"{split}.jsonl").is_file()
+    }
+    if "test" not in found:
+        raise UserError(f"data folder {path} has no test.jsonl; put train.jsonl and test.jsonl in it")
+    return DataSet(
+        path.resolve().name,
+        {
+            split: tuple(read_problems(file, f"{path.resolve().name}-{split}"))
+            for split, file in found.items()
+        },
+    )
+
+
+def _single_file(path: Path, whole_file_is_test: bool) -> DataSet:
+    problems = read_problems(path, path.stem)
+    if whole_file_is_test:
+        return DataSet(path.stem, {"test": tuple(problems)})
+    held_out = min(_HOLDOUT_LIMIT, max(1, len(problems) // 10))
+    if len(problems) < 2:
+        raise UserError(f"data file {path} holds one problem; training and testing need at least 2")
+    order = list(range(len(problems)))
+    random.Random("holdout").shuffle(order)
+    test = set(order[:held_out])
+    return DataSet(
+        path.stem,
+        {
+            "train": tuple(p for i, p in enumerate(problems) if i not in test),
+            "test": tuple(problems[i] for i in sorted(test)),
+        },
+        held_out=True,
+    )
+
+
+def _hub(name: str) -> DataSet:
+    try:
+        from datasets import load_dataset
+    except ImportError as error:
+        raise UserError(
+            f"data {name} is on the hub, and reading it needs the package datasets; install "
+            "a5ctl[hub], or give a folder with train.jsonl and test.jsonl"
+        ) from error
+    try:
+        loaded = load_dataset(name, "main" if name == HUB_NAMES["gsm8k"] else None)
+    except Exception as error:  # the library raises many unrelated types for 'not reachable'
+        raise UserError(
+            f"data {name} could not be loaded from the hub ({type(error).__name__}); check the "
+            "name and the network, or give a folder with train.jsonl and test.jsonl"
+        ) from error
+    short = name.rsplit("/", 1)[-1]
+    return DataSet(
+        short,
+        {
+            split: tuple(
+                gsm8k_problem(
+                    row["question"], row["answer"], f"{short}-{split}-{i:05d}", f"{name}/{split}:{i}"
+                )
+                for i, row in enumerate(rows)
+            )
+            for split, rows in loaded.items()
+        },
+    )
+
+
+def _looks_like_hub_id(source: str) -> bool:
+    parts = source.split("/")
+    return len(parts) == 2 and all(parts) and not source.startswith((".", "~", "/"))
