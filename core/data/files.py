@@ -23,14 +23,14 @@ def read_problems(path: Path, prefix: str) -> list[Problem]:
 
     Args:
         path: The file.
-        prefix: Ids are `<prefix>-<line number from 0>`.
+        prefix: Ids are `<prefix>-<index from 0>`; blank lines do not count.
 
     Raises:
         UserError: names file and line of the first line that cannot be used.
     """
     problems = [
-        parse_record(record, f"{prefix}-{number:05d}", f"{path}:{number + 1}")
-        for number, record in enumerate(_records(path))
+        parse_record(record, f"{prefix}-{index:05d}", f"{path}:{line}")
+        for index, (line, record) in enumerate(_records(path))
     ]
     if not problems:
         raise UserError(f"{path} holds no problems; it needs one JSON object per line")
@@ -99,21 +99,21 @@ def _pair(record: Mapping[str, Any], identity: str, place: str) -> Problem:
     )
 
 
-def _records(path: Path) -> Iterator[Mapping[str, Any]]:
+def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise UserError(f"data file {path} cannot be read: {error.strerror}") from error
     for number, line in enumerate(lines, start=1):
         if not line.strip():
-            raise UserError(f"{path}:{number}: the line is empty; remove it")
+            continue
         try:
             record = json.loads(line)
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{path}:{number}: the line is not valid JSON ({error})") from error
         if not isinstance(record, dict):
             raise UserError(f"{path}:{number}: the line is not a JSON object")
-        yield record
+        yield number, record
 
 
 def _text(record: Mapping[str, Any], key: str, place: str) -> str:

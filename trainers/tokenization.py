@@ -1,0 +1,158 @@
+"""From texts to tensors: prompt and response tokenized apart, masks, and supervised spans."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from core.config.schema import Supervise
+from core.models import encode_prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+IGNORED = -100
+_FIRST_TAG = {Supervise.CLOSING: "</think>", Supervise.ANSWER: "<answer>"}
+
+
+def tokenize_prompt_and_output(
+    prompt_strs: Sequence[str], output_strs: Sequence[str], tokenizer: "PreTrainedTokenizerBase"
+) -> dict[str, Tensor]:
+    """Tokenize prompts and outputs apart, join them, pad right, and shift by one.
+
+    Args:
+        prompt_strs: B prompts.
+        output_strs: B outputs.
+        tokenizer: Any tokenizer; its padding id (or EOS id) fills the rows.
+
+    Returns:
+        `input_ids` and `labels`, int64 of shape (B, T - 1) where T is the longest joined row:
+        the row without its last and without its first position. `response_mask`, bool of the
+        same shape, true where the label is a token of the output.
+
+    Raises:
+        ValueError: the two lists differ in length.
+    """
+    pairs = [
+        (encode_prompt(tokenizer, prompt), encode_prompt(tokenizer, output))
+        for prompt, output in zip(prompt_strs, output_strs, strict=True)
+    ]
+    width = max((len(prompt) + len(output) for prompt, output in pairs), default=0)
+    full = torch.full((len(pairs), width), padding_id(tokenizer), dtype=torch.int64)
+    mask = torch.zeros((len(pairs), width), dtype=torch.bool)
+    for row, (prompt, output) in enumerate(pairs):
+        end = len(prompt) + len(output)
+        full[row, :end] = torch.tensor(prompt + output, dtype=torch.int64)
+        mask[row, len(prompt) : end] = True
+    return {"input_ids": full[:, :-1], "labels": full[:, 1:], "response_mask": mask[:, 1:]}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training example in tokens.
+
+    Attributes:
+        problem_id: Id of its problem.
+        token_ids: Prompt, response and, if supervised, EOS.
+        supervised: For each token, whether it is a target of the loss; never true on the prompt.
+        prompt_length: Tokens of the prompt.
+        full_length: Tokens before cutting at the maximum length.
+    """
+
+    problem_id: str
+    token_ids: tuple[int, ...]
+    supervised: tuple[bool, ...]
+    prompt_length: int
+    full_length: int
+
+    @property
+    def supervised_count(self) -> int:
+        """Targets of the loss; the first token of a row can never be one."""
+        return sum(self.supervised[1:])
+
+    @property
+    def truncated(self) -> bool:
+        """The example was cut at the maximum length."""
+        return self.full_length > len(self.token_ids)
+
+
+def encode_example(
+    problem_id: str,
+    prompt: str,
+    target: str,
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    supervise: Supervise = Supervise.RESPONSE,
+    supervise_eos: bool = True,
+    max_length: int = 1024,
+) -> Example:
+    """Tokenize one example and mark its supervised tokens.
+
+    Args:
+        problem_id: Id of its problem.
+        prompt: Text that is conditioned on.
+        target: Text that is learned, without EOS.
+        tokenizer: The policy's tokenizer.
+        supervise: Which part of the target counts.
+        supervise_eos: Append EOS and learn it.
+        max_length: Tokens kept, from the left.
+    """
+    prompt_ids = encode_prompt(tokenizer, prompt)
+    encoded = tokenizer(target, add_special_tokens=False, return_offsets_mapping=True)
+    marks = _supervised(target, encoded["offset_mapping"], supervise)
+    response_ids = list(encoded["input_ids"])
+    if supervise_eos:
+        response_ids.append(_eos_id(tokenizer))
+        marks.append(True)
+    token_ids = (*prompt_ids, *response_ids)
+    supervised = (*(False for _ in prompt_ids), *marks)
+    return Example(
+        problem_id=problem_id,
+        token_ids=token_ids[:max_length],
+        supervised=supervised[:max_length],
+        prompt_length=len(prompt_ids),
+        full_length=len(token_ids),
+    )
+
+
+def collate(examples: Sequence[Example], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Pad right, shift by one, and ignore everything that is not supervised.
+
+    Returns:
+        `input_ids` and `labels`, int64 of shape (B, T - 1); labels are -100 off the targets.
+    """
+    width = max(len(example.token_ids) for example in examples)
+    ids = torch.full((len(examples), width), pad_id, dtype=torch.int64)
+    labels = torch.full((len(examples), width), IGNORED, dtype=torch.int64)
+    for row, example in enumerate(examples):
+        tokens = torch.tensor(example.token_ids, dtype=torch.int64)
+        marked = torch.tensor(example.supervised, dtype=torch.bool)
+        ids[row, : len(tokens)] = tokens
+        labels[row, : len(tokens)] = torch.where(marked, tokens, IGNORED)
+    return ids[:, :-1], labels[:, 1:]
+
+
+def padding_id(tokenizer: Any) -> int:
+    """The id rows are filled with: the padding token's, else EOS's, else 0."""
+    for candidate in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if candidate is not None:
+            return int(candidate)
+    return 0
+
+
+def _eos_id(tokenizer: Any) -> int:
+    if tokenizer.eos_token_id is None:
+        raise ValueError("the tokenizer has no EOS token to supervise")
+    return int(tokenizer.eos_token_id)
+
+
+def _supervised(
+    target: str, offsets: Sequence[tuple[int, int]], supervise: Supervise
+) -> list[bool]:
+    if supervise is Supervise.RESPONSE:
+        return [True] * len(offsets)
+    start = target.find(_FIRST_TAG[supervise])
+    # a token that straddles the tag's first character carries it, so it counts
+    return [start >= 0 and end > start for _, end in offsets]
