@@ -156,8 +156,9 @@ class EvaluationSettings(Section):
     """Which part of the data is asked."""
     limit: int | None = Field(None, ge=1)
     """Ask only the first so many problems; all of them when not given."""
-    grader: GraderName = GraderName.R1_ZERO
-    """Decides the headline accuracy; every grader's verdict is stored."""
+    grader: GraderName | None = None
+    """Decides the headline accuracy; every grader's verdict is stored. r1_zero for prompts that
+    open a think block, else question_only."""
     engine: Literal["auto", "vllm", "hf"] = "auto"
     """Text generator: vLLM where it is installed, else transformers."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -170,8 +171,9 @@ class EvaluationSettings(Section):
     """Cap on new tokens; 256 for the built-in model, else 1024."""
     min_tokens: int = Field(0, ge=0)
     """No end of response before this many new tokens."""
-    stop: tuple[str, ...] = ("</answer>",)
-    """Strings that end a response; they stay in the text."""
+    stop: tuple[str, ...] | None = None
+    """Strings that end a response; they stay in the text. </answer> for prompts that open a think
+    block, else none."""
     n: int = Field(1, ge=1)
     """Samples per problem."""
     seed: int = 0

@@ -1,0 +1,90 @@
+"""The `a5ctl` program: registers the commands, and turns errors into sentences and exit codes.
+
+Exit codes: 0 done, 1 something failed, 2 bad input, 130 stopped by Ctrl-C.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from a5ctl.commands import compare, diagnose, doctor, lifecycle, ls, model, run, show
+from core.errors import UserError
+
+app = typer.Typer(
+    name="a5ctl",
+    help="Run, compare and diagnose post-training experiments on math word problems.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a command: bad input ends with one sentence and 2, a stop with 128 + the signal."""
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except UserError as error:
+            _complain(str(error))
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt as stop:
+            raise typer.Exit(getattr(stop, "exit_code", 130)) from stop
+
+    return wrapper
+
+
+def _complain(message: str) -> None:
+    from a5ctl.console import err, plain
+
+    err().print(plain("error: ", style="bold red").append_text(plain(message)))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"a5ctl {version('a5ctl')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    """Run, compare and diagnose post-training experiments on math word problems."""
+
+
+def _register() -> None:
+    runs = typer.Typer(help="Start a run: train a policy, or only evaluate one.", no_args_is_help=True)
+    runs.command("sft")(guarded(run.sft))
+    runs.command("eval")(guarded(run.evaluate))
+    app.add_typer(runs, name="run")
+    models = typer.Typer(help="Make models to work on.", no_args_is_help=True)
+    models.command("make")(guarded(model.make))
+    models.command("pretrain")(guarded(model.pretrain))
+    app.add_typer(models, name="model")
+    for name, command in {
+        "compare": compare.compare,
+        "diagnose": diagnose.diagnose,
+        "ls": ls.ls,
+        "show": show.show,
+        "resume": lifecycle.resume,
+        "close": lifecycle.close,
+        "doctor": doctor.doctor,
+    }.items():
+        app.command(name)(guarded(command))
+
+
+_register()

@@ -1,0 +1,65 @@
+"""How figures are written everywhere: one way each for shares, intervals, durations and counts."""
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """`0.1234` as `12.3%`; a dash where there is no figure."""
+    return "-" if share is None else f"{100 * share:.{digits}f}%"
+
+
+def interval(bounds: tuple[float, float]) -> str:
+    """Two shares as `[10.1, 14.9]`, in percent."""
+    low, high = bounds
+    return f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return f"{100 * difference:+.1f}"
+
+
+def count(number: float) -> str:
+    """An integer with thousands separators."""
+    return f"{round(number):,}"
+
+
+def compact(number: float) -> str:
+    """A large count in three digits, such as `1.23M`."""
+    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= limit:
+            return f"{number / limit:.3g}{unit}"
+    return f"{number:.3g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as `42s`, `3m 07s` or `2h 05m`."""
+    if seconds is None:
+        return "-"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def p_value(p: float) -> str:
+    """A p value, never rounded to zero."""
+    return "<0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
+
+
+def sparkline(values: list[float], width: int) -> str:
+    """Values as block characters, averaged down to at most `width` cells."""
+    finite = [value for value in values if value == value and abs(value) != float("inf")]
+    if not finite or width < 1:
+        return ""
+    cells = _averaged(finite, min(width, len(finite)))
+    low, high = min(cells), max(cells)
+    span = (high - low) or 1.0
+    return "".join("▁▂▃▄▅▆▇█"[min(7, int(8 * (cell - low) / span))] for cell in cells)
+
+
+def _averaged(values: list[float], cells: int) -> list[float]:
+    edges = [round(index * len(values) / cells) for index in range(cells + 1)]
+    return [
+        sum(values[start:end]) / (end - start) for start, end in zip(edges, edges[1:], strict=False)
+    ]

@@ -1,0 +1,165 @@
+"""What a person sees while a run works: preflight, a live bar, every evaluation as it comes."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from a5ctl.console import is_interactive, plain
+from a5ctl.format import count, duration, interval, percent
+from core.config.schema import RunConfig, RunKind
+from core.evaluation import EvaluationResult, EvaluationSummary
+from trainers.observer import Observer, Severity, StepReport
+from trainers.preflight import PreflightReport
+
+_MARKS = {Severity.INFO: ("✓", "green"), Severity.WARNING: ("!", "yellow"), Severity.ERROR: ("✗", "red")}
+_LOG_EVERY_SECONDS = 10.0
+
+
+class RunDisplay(Observer):
+    """Draws one run on a console; a live bar on terminals, plain lines elsewhere.
+
+    Use as a context manager, so that the cursor is restored however the run ends.
+    """
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._console = console
+        self._quiet = quiet
+        self._live: Live | None = None
+        self._bar: RenderableType = Text("")
+        self._last_log = 0.0
+        if is_interactive() and not quiet:
+            self._live = Live(
+                console=console, refresh_per_second=8, transient=True, get_renderable=lambda: self._bar
+            )
+
+    def __enter__(self) -> "RunDisplay":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar = Text("")
+        if self._live is not None:
+            self._live.stop()
+
+    def started(self, run_id: str, config: RunConfig) -> None:
+        """Name the run and what it works on."""
+        self._print(_headline(run_id, config))
+
+    def phase(self, text: str) -> None:
+        """Show what is being waited for."""
+        if self._live is not None:
+            self._bar = Text(f"  {text} ...", style="dim")
+        else:
+            self._print(Text(f"{text} ...", style="dim"))
+
+    def preflight(self, report: PreflightReport) -> None:
+        """List every finding, then one example as the loss sees it."""
+        self._print(Text("Preflight", style="bold"))
+        grid = Table.grid(padding=(0, 1))
+        for finding in report.findings:
+            mark, style = _MARKS[finding.severity]
+            grid.add_row(Text(f" {mark}", style=style), finding.check, plain(finding.message))
+        self._print(grid)
+        if report.example is not None:
+            context, target = report.example.context[-80:], report.example.supervised
+            shown = plain(f"…{context}", style="dim").append_text(plain(target, style="green"))
+            self._print(Text("   one example (dim: context, green: learned):", style="dim"))
+            self._print(_indented(shown))
+
+    def step(self, report: StepReport) -> None:
+        """Move the bar, or print a line every ten seconds and at both ends."""
+        if self._live is not None:
+            self._bar = _training_bar(report)
+            return
+        edge = report.step in (1, report.total)
+        if edge or time.monotonic() - self._last_log > _LOG_EVERY_SECONDS:
+            self._last_log = time.monotonic()
+            self._print(Text(f"step {report.step}/{report.total}  ").append_text(_figures(report)))
+
+    def evaluation_progress(self, step: int, done: int, total: int) -> None:
+        """Move the bar of the evaluation."""
+        if self._live is not None:
+            self._bar = _bar(f"evaluation at step {step}", done, total, "responses")
+
+    def evaluation(self, result: EvaluationResult) -> None:
+        """Show the figures of one evaluation."""
+        self._bar = Text("")
+        title = Text(f"Evaluation at step {result.step}", style="bold")
+        title.append(
+            f"  {count(result.summary.n)} responses from the {result.split} split, "
+            f"{duration(result.seconds)}, {count(result.tokens_per_second)} tokens/s",
+            style="dim",
+        )
+        self._print(title)
+        self._print(evaluation_figures(result.summary, result.protocol.grading.grader))
+
+    def event(self, severity: Severity, message: str, step: int | None) -> None:
+        """Show an alarm or a note where it happened."""
+        mark, style = _MARKS[severity]
+        where = "" if step is None else f"step {step}: "
+        self._print(Text(f" {mark} {where}", style=style).append_text(plain(message)))
+
+    def _print(self, what: RenderableType) -> None:
+        if not self._quiet:
+            self._console.print(what)
+
+
+def evaluation_figures(summary: EvaluationSummary, grader: str) -> Text:
+    """One evaluation in two short lines that fit 80 columns."""
+    text = Text("   accuracy ")
+    text.append(percent(summary.accuracy), style="bold cyan")
+    text.append(f" {interval(summary.interval)}")
+    text.append(f"  ({grader}; strict {percent(summary.accuracy_by_grader['strict'])}, ")  # type: ignore[index]
+    text.append(f"lenient {percent(summary.accuracy_by_grader['lenient'])})\n")  # type: ignore[index]
+    text.append(f"   type1 {summary.type1}  type2 {summary.type2}  type3 {summary.type3}")
+    text.append(f"  unclosed {percent(summary.unclosed / max(1, summary.n))}")
+    text.append(f"  unparseable {percent(summary.unparseable / max(1, summary.numeric))}")
+    text.append(f"  at cap {percent(summary.truncated / max(1, summary.n))}")
+    return text
+
+
+def _headline(run_id: str, config: RunConfig) -> Text:
+    text = Text("a5ctl ", style="dim").append(run_id, style="bold cyan")
+    model = config.model.run or config.model.source
+    parts = [f"model {model}", f"data {config.data.source}", f"seed {config.seed}"]
+    if config.kind is not RunKind.EVAL:
+        parts.append(f"lr {config.train.lr:g}")
+    return text.append_text(plain("  " + "  ".join(parts), style="dim"))
+
+
+def _training_bar(report: StepReport) -> RenderableType:
+    left = f"{duration(report.seconds_left)} left"
+    return Group(_bar("training", report.step, report.total, left), _figures(report))
+
+
+def _bar(label: str, done: int, total: int, tail: str) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(
+        Text(f"  {label}"), ProgressBar(total=total, completed=done, width=28), f"{done}/{total}", tail
+    )
+    return grid
+
+
+def _figures(report: StepReport) -> Text:
+    m = report.metrics
+    return Text(
+        f"  loss {m['loss']:.4f}  grad {m['grad_norm']:.2f}  lr {m['lr']:.2e}  "
+        f"{count(m['tokens_per_second'])} tok/s  supervised {percent(m['supervised_fraction'], 0)}"
+    )
+
+
+def _indented(text: Text) -> RenderableType:
+    grid = Table.grid()
+    grid.add_row("   ", text)
+    return grid

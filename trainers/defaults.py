@@ -1,0 +1,65 @@
+"""Settings that depend on the model, the data or the prompt, filled in before a run starts."""
+
+from core.config.schema import RunConfig, RunKind
+from core.prompts.template import PromptTemplate
+from core.responses.grade import GraderName
+
+BUILTIN = "builtin"
+_BUILTIN_LR = 3e-4
+_BUILTIN_BATCH = 16
+_BUILTIN_MAX_TOKENS = 256
+_LR = 2e-5
+_BATCH = 32
+_MAX_TOKENS = 1024
+
+
+def resolve_defaults(
+    config: RunConfig, template: PromptTemplate, base_model: str, train_count: int
+) -> RunConfig:
+    """Fill in every setting that was left open, so that the stored config is complete.
+
+    Args:
+        config: What the person asked for.
+        template: Its prompt template.
+        base_model: Source of the model that the run descends from (`builtin` has its own values).
+        train_count: Training examples before filtering.
+    """
+    builtin = base_model == BUILTIN
+    evaluation = config.evaluation.model_copy(
+        update={
+            "grader": config.evaluation.grader or _grader(template),
+            "stop": config.evaluation.stop if config.evaluation.stop is not None else _stop(template),
+            "max_tokens": config.evaluation.max_tokens
+            or (_BUILTIN_MAX_TOKENS if builtin else _MAX_TOKENS),
+        }
+    )
+    if config.kind is RunKind.EVAL:
+        return config.model_copy(update={"evaluation": evaluation})
+    train = config.train
+    no_budget = train.epochs is None and train.steps is None and train.tokens is None
+    train = train.model_copy(
+        update={
+            "lr": train.lr or (_BUILTIN_LR if builtin else _LR),
+            "batch_size": train.batch_size or (_BUILTIN_BATCH if builtin else _BATCH),
+            "epochs": _epochs(builtin, train_count) if no_budget else train.epochs,
+        }
+    )
+    return config.model_copy(update={"evaluation": evaluation, "train": train})
+
+
+def _epochs(builtin: bool, count: int) -> float:
+    if not builtin:
+        return 3.0 if count <= 256 else 1.0
+    return next(epochs for largest, epochs in _BUILTIN_EPOCHS if count <= largest)
+
+
+# smaller sets need more passes to learn the format; measured on the dev split
+_BUILTIN_EPOCHS = ((128, 8.0), (256, 6.0), (512, 4.0), (1024, 3.0), (10**9, 1.0))
+
+
+def _grader(template: PromptTemplate) -> GraderName:
+    return GraderName.R1_ZERO if template.opens_think else GraderName.QUESTION_ONLY
+
+
+def _stop(template: PromptTemplate) -> tuple[str, ...]:
+    return ("</answer>",) if template.opens_think else ()

@@ -1,0 +1,76 @@
+"""Ctrl-C and SIGTERM: finish the update that is under way, save, then stop; twice means now."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody asked the run to stop.
+
+    Attributes:
+        signum: The signal that asked.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+    @property
+    def exit_code(self) -> int:
+        """128 plus the signal's number, as shells report it."""
+        return 128 + self.signum
+
+
+class Interrupts:
+    """Signal handling of one run.
+
+    Inside `deferred()` a first signal only sets `requested`; outside, and on a second signal,
+    `Interrupted` is raised where the program stands.
+    """
+
+    def __init__(self) -> None:
+        self._signum: int | None = None
+        self._deferring = False
+        self._count = 0
+
+    @property
+    def requested(self) -> bool:
+        """A signal came while it was deferred."""
+        return self._signum is not None
+
+    @contextmanager
+    def installed(self) -> Iterator["Interrupts"]:
+        """Handle SIGINT and SIGTERM inside the block; a no-op off the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._handle) for number in signals}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Hold a first signal back until the next step boundary."""
+        self._deferring = True
+        try:
+            yield
+        finally:
+            self._deferring = False
+
+    def raise_now(self) -> None:
+        """Raise what was asked for meanwhile."""
+        if self._signum is not None:
+            raise Interrupted(self._signum)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        self._signum = signum
+        self._count += 1
+        if not self._deferring or self._count > 1:
+            raise Interrupted(signum)

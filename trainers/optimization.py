@@ -1,0 +1,108 @@
+"""Optimizer steps: AdamW, learning-rate schedules, gradient clipping, and budgets."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from core.config.schema import Schedule, TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class LearningRate:
+    """Learning rate as a pure function of the step: nothing to save, nothing to restore.
+
+    Attributes:
+        peak: Largest learning rate.
+        schedule: Shape after warm-up.
+        warmup: Share of the steps that rise linearly from peak / warm-up steps to the peak.
+        floor: Last learning rate as a share of the peak (linear and cosine).
+        total: Steps of the whole run.
+    """
+
+    peak: float
+    schedule: Schedule
+    warmup: float
+    floor: float
+    total: int
+
+    def at(self, step: int) -> float:
+        """Learning rate of update `step`, counted from 1 to `total`."""
+        rising = math.ceil(self.warmup * self.total)
+        if step <= rising:
+            return self.peak * step / rising
+        if self.schedule is Schedule.CONSTANT:
+            return self.peak
+        progress = (step - rising) / max(1, self.total - rising)
+        shape = {
+            Schedule.LINEAR: 1.0 - progress,
+            Schedule.COSINE: 0.5 * (1.0 + math.cos(math.pi * progress)),
+        }[self.schedule]
+        return self.peak * (self.floor + (1.0 - self.floor) * shape)
+
+
+@dataclass(slots=True)
+class Optimizer:
+    """AdamW (Loshchilov & Hutter 2019) with global gradient clipping.
+
+    Attributes:
+        adamw: The torch optimizer; fused where torch offers it.
+        parameters: What it updates.
+        clip_norm: Largest global L2 norm of the gradient.
+    """
+
+    adamw: torch.optim.AdamW
+    parameters: list[nn.Parameter]
+    clip_norm: float
+
+    def update(self, learning_rate: float) -> float:
+        """Clip, step, and clear the gradients.
+
+        Returns:
+            The gradient norm before clipping.
+        """
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        for group in self.adamw.param_groups:
+            group["lr"] = learning_rate
+        self.adamw.step()
+        self.adamw.zero_grad(set_to_none=True)
+        return float(norm)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The moments as named tensors `<parameter index>.<moment>`, for a safetensors file."""
+        return {
+            f"{index}.{name}": value
+            for index, state in self.adamw.state_dict()["state"].items()
+            for name, value in state.items()
+        }
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `tensors` gave."""
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            index, name = key.split(".", 1)
+            state.setdefault(int(index), {})[name] = value
+        groups = self.adamw.state_dict()["param_groups"]
+        self.adamw.load_state_dict({"state": state, "param_groups": groups})
+
+
+def build_optimizer(named: Iterable[tuple[str, nn.Parameter]], settings: TrainSettings) -> Optimizer:
+    """AdamW over all trainable parameters; vectors (norms, biases) are never decayed."""
+    trainable = [parameter for _, parameter in named if parameter.requires_grad]
+    groups = [
+        {
+            "params": [p for p in trainable if p.ndim >= 2],
+            "weight_decay": settings.weight_decay,
+        },
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    adamw = torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=settings.lr or 0.0,
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.epsilon,
+        fused=True,
+    )
+    return Optimizer(adamw, trainable, settings.clip_norm)
