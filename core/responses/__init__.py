@@ -1,0 +1,1 @@
+"""What a response says, whether it is right, and if not, why."""

@@ -1,0 +1,141 @@
+"""Numerals in text: where they stand and what they are worth, in time linear in the text.
+
+A numeral is one written number: `7`, `7.0`, `-3`, `1,234`, `1e3`, `3/4`, `1 1/2`, `\\frac{3}{4}`.
+Currency, percent signs, units and LaTeX wrappers around it do not belong to it and do not matter.
+"""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+MAX_NUMERAL_CHARS = 400
+MAX_EXPONENT = 400
+
+# Possessive quantifiers (`++`) keep the scan linear: no digit is looked at from two starts.
+_INTEGER = r"(?:[0-9]{1,3}(?:(?:,|\{,\}|\\,|,\\!)[0-9]{3})+(?![0-9])|[0-9]++)"
+_DECIMAL = rf"(?:{_INTEGER}(?:\.[0-9]++)?|(?<![\w.])\.[0-9]++)"
+_BRACED = rf"(?:\{{\s{{0,3}}{_DECIMAL}\s{{0,3}}\}}|[0-9])"
+_LATEX_FRACTION = rf"\\[dt]?frac\s{{0,3}}(?P<top>{_BRACED})\s{{0,3}}(?P<bottom>{_BRACED})"
+_NUMERAL = re.compile(
+    rf"(?:(?P<whole>[0-9]++)\s{{0,3}})?{_LATEX_FRACTION}"
+    r"|(?P<mixed>[0-9]++) {1,3}(?P<mixed_top>[0-9]++)/(?P<mixed_bottom>[0-9]++)"
+    rf"|(?P<number>{_DECIMAL})(?:[eE](?P<exponent>[-+]?[0-9]++)|\s?/\s?(?P<divisor>{_DECIMAL}))?"
+)
+_SIGN = re.compile(r"([-+−])(?:\\?\$)?\Z")
+_UNIT_EXPONENT = re.compile(r"(?:\b|[0-9])(?:mm|cm|dm|m|km|ft|feet|in|inches|yd|mi)\^?\{?\Z")
+_SEPARATORS = str.maketrans("", "", ",{}\\! \t\n")
+_BEFORE = re.compile(r"(?:\s|\\?[$€£]|\\(?:boxed|text|mathrm|mathbf|left)\b|[-+−{(\[]|\\[(\[!,;])*")
+_AFTER = re.compile(
+    r"(?:\s|\\?[$%€£]|\\text\{[^{}]*\}|\\mathrm\{[^{}]*\}|\^\{?\\circ\}?|°|[})\].]|\\[)\]!,;]|\\right\b"
+    r"|(?<=\s)[A-Za-z]+(?:\^?[23]|[²³])?)*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Numeral:
+    """One written number.
+
+    Attributes:
+        start: Offset of its first character, sign included.
+        end: Offset after its last character.
+        value: Its exact value; None when it has none (a zero divisor) or is too long to matter.
+    """
+
+    start: int
+    end: int
+    value: Fraction | None
+
+
+def find_numerals(text: str) -> tuple[Numeral, ...]:
+    """All numerals of `text` from left to right."""
+    found = []
+    for match in _NUMERAL.finditer(text):
+        if not _is_unit_exponent(text, match):
+            found.append(_numeral(text, match))
+    return tuple(found)
+
+
+def count_numerals(answer: str) -> int:
+    """How many numerals an answer holds; anything but one is unparseable as a number."""
+    return len(find_numerals(answer))
+
+
+def number_of(text: str) -> Fraction | None:
+    """The value of a text that is one numeral and nothing else but currency, units and wrappers.
+
+    `$18`, `1,234`, `5 cm` and `\\frac{1}{2}` are numbers; `x=5`, `2\\sqrt{3}` and `3, 4` are not.
+    """
+    if len(text) > MAX_NUMERAL_CHARS:
+        return None
+    numerals = find_numerals(text)
+    if len(numerals) != 1:
+        return None
+    (numeral,) = numerals
+    before, after = text[: numeral.start], text[numeral.end :]
+    if _BEFORE.fullmatch(before) is None or _AFTER.fullmatch(after) is None:
+        return None
+    return numeral.value
+
+
+def _numeral(text: str, match: re.Match[str]) -> Numeral:
+    sign_start, negative = _sign(text, match.start())
+    value = _value(match)
+    if value is not None and negative:
+        value = -value
+    return Numeral(sign_start, match.end(), value)
+
+
+def _sign(text: str, start: int) -> tuple[int, bool]:
+    """Offset where the numeral begins with its sign, and whether that is a minus.
+
+    A minus after a digit or a closing bracket subtracts, and one glued to a word is a hyphen.
+    """
+    found = _SIGN.search(text, max(0, start - 3), start)
+    if found is None:
+        return start, False
+    at = found.start()
+    if at and (text[at - 1].isalnum() or text[at - 1] in ")]}%"):
+        return start, False
+    before = at
+    while before and text[before - 1].isspace():
+        before -= 1
+    if before and (text[before - 1].isdigit() or text[before - 1] in ")]}%"):
+        return start, False
+    return at, found.group(1) != "+"
+
+
+def _is_unit_exponent(text: str, match: re.Match[str]) -> bool:
+    """The 2 of `cm^2` belongs to the unit."""
+    if match.group() not in ("2", "3"):
+        return False
+    return _UNIT_EXPONENT.search(text, max(0, match.start() - 10), match.start()) is not None
+
+
+def _value(match: re.Match[str]) -> Fraction | None:
+    if match.end() - match.start() > MAX_NUMERAL_CHARS:
+        return None
+    part = match.groupdict()
+    if part["top"] is not None:
+        return _sum(part["whole"], _ratio(part["top"], part["bottom"]))
+    if part["mixed"] is not None:
+        return _sum(part["mixed"], _ratio(part["mixed_top"], part["mixed_bottom"]))
+    if part["divisor"] is not None:
+        return _ratio(part["number"], part["divisor"])
+    return _scaled(_plain(part["number"]), int(part["exponent"] or 0))
+
+
+def _plain(digits: str) -> Fraction:
+    return Fraction(digits.translate(_SEPARATORS))
+
+
+def _ratio(top: str, bottom: str) -> Fraction | None:
+    divisor = _plain(bottom)
+    return _plain(top) / divisor if divisor else None
+
+
+def _sum(whole: str | None, part: Fraction | None) -> Fraction | None:
+    return part if whole is None or part is None else int(whole) + part
+
+
+def _scaled(number: Fraction, exponent: int) -> Fraction | None:
+    return None if abs(exponent) > MAX_EXPONENT else number * Fraction(10) ** exponent
