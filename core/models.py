@@ -1,0 +1,174 @@
+"""Finding a model, checking its files, and loading its tokenizer: shared by trainers and engines."""
+
+import hashlib
+import importlib.util
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+BUILTIN_MODEL = "builtin"
+_BUILTIN_PATH = Path(__file__).parent / "assets" / "base"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+_PICKLE_PATTERNS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_HASHED_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt")
+_HUB_FILES = list(_HASHED_PATTERNS)
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_CUDA_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model on disk.
+
+    Attributes:
+        path: Folder with config.json, safetensors weights and a tokenizer.
+        name: What people call it: `builtin`, the folder as given, or the hub id.
+        is_builtin: It is the model that comes with the package.
+    """
+
+    path: Path
+    name: str
+    is_builtin: bool
+
+
+def resolve_model(spec: str) -> ModelSource:
+    """Turn `builtin`, a local folder, or a hub id into a checked folder.
+
+    A hub id is downloaded (weights as safetensors, configuration, tokenizer) unless cached.
+
+    Raises:
+        UserError: nothing of that name, a file is missing, or the weights are pickles.
+    """
+    if spec == BUILTIN_MODEL:
+        _check_folder(_BUILTIN_PATH, spec)
+        return ModelSource(_BUILTIN_PATH, BUILTIN_MODEL, is_builtin=True)
+    folder = Path(spec).expanduser()
+    if folder.is_dir():
+        _check_folder(folder, spec)
+        return ModelSource(folder.resolve(), spec, is_builtin=False)
+    if folder.exists():
+        raise UserError(f"model {spec!r} is a file; give the folder that holds it")
+    if not _HUB_ID.fullmatch(spec):
+        raise UserError(
+            f"model {spec!r} is neither '{BUILTIN_MODEL}', nor an existing folder, nor a hub id "
+            "such as Qwen/Qwen2.5-Math-1.5B; check the path"
+        )
+    path = _download(spec)
+    _check_folder(path, spec)
+    return ModelSource(path, spec, is_builtin=False)
+
+
+def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
+    """Load the tokenizer of a model folder; only fast tokenizers, which know character offsets.
+
+    Raises:
+        UserError: the files cannot be read, or the tokenizer is a slow one.
+    """
+    prepare_imports()
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
+    except Exception as error:
+        raise UserError(
+            f"the tokenizer in {path} cannot be loaded ({_first_line(error)}); "
+            "a tokenizer.json made by a current transformers is needed"
+        ) from error
+    if not tokenizer.is_fast:
+        raise UserError(
+            f"the tokenizer in {path} is a slow one; save it again with a tokenizer.json"
+        )
+    return tokenizer
+
+
+def encode_prompt(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a text, without special tokens: trainers and engines must see the same ids."""
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def end_token_ids(path: Path, tokenizer: Any) -> tuple[int, ...]:
+    """Ids that end a response: the tokenizer's EOS and those of generation_config.json.
+
+    Both engines use this one rule, so that they stop at the same place.
+    """
+    ids = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+    file = path / "generation_config.json"
+    if file.is_file():
+        declared = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id")
+        more = declared if isinstance(declared, list) else [declared]
+        ids += [int(token) for token in more if token is not None]
+    return tuple(dict.fromkeys(ids))
+
+
+def model_hash(path: Path) -> str:
+    """SHA-256 (64 hex digits) over names and contents of weight, config and tokenizer files."""
+    digest = hashlib.sha256()
+    for file in _model_files(path):
+        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def prepare_imports() -> None:
+    """Keep CUDA builds of torch's companions from breaking transformers on a torch without CUDA.
+
+    A CPU build of vLLM pulls in torchvision, torchaudio and torchcodec as CUDA wheels; importing
+    them fails, and transformers imports them when it finds them. Marking them as absent is safe:
+    nothing here works on images or sound. Call it before importing transformers or vllm.
+    """
+    if "transformers" in sys.modules or importlib.util.find_spec("torch") is None:
+        return
+    import torch
+
+    if torch.version.cuda is None:
+        for name in _CUDA_COMPANIONS:
+            sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+def _check_folder(folder: Path, spec: str) -> None:
+    if not (folder / "config.json").is_file():
+        raise UserError(f"model {spec!r} has no config.json in {folder}; give a model folder")
+    if not any(folder.glob("*.safetensors")):
+        if any(any(folder.glob(pattern)) for pattern in _PICKLE_PATTERNS):
+            raise UserError(
+                f"model {spec!r} has its weights only as pickle files, which can run code when "
+                "loaded; convert them with save_pretrained(..., safe_serialization=True)"
+            )
+        raise UserError(f"model {spec!r} has no .safetensors weights in {folder}; add them")
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise UserError(
+            f"model {spec!r} has no tokenizer in {folder}; add one of {', '.join(_TOKENIZER_FILES)}"
+        )
+
+
+def _download(spec: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(spec, allow_patterns=_HUB_FILES))
+    except Exception as error:
+        raise UserError(
+            f"model {spec!r} is not a local folder and could not be fetched from the model hub "
+            f"({_first_line(error)}); check the name and the connection, "
+            "or give the folder of a local copy"
+        ) from error
+
+
+def _model_files(path: Path) -> Iterator[Path]:
+    found = {file for pattern in _HASHED_PATTERNS for file in path.glob(pattern)}
+    yield from sorted(found, key=lambda file: file.name)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
