@@ -1,4 +1,4 @@
-"""Finding a model, checking its files, and loading its tokenizer: shared by trainers and engines."""
+"""Finding a model, checking its files, loading its tokenizer: shared by trainers and engines."""
 
 import hashlib
 import importlib.util

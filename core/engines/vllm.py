@@ -1,0 +1,356 @@
+"""The vLLM engine: in this process, with live weights, and with no trace in the trainer's state."""
+
+import contextlib
+import gc
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.engines.base import (
+    Completion,
+    EngineError,
+    FinishReason,
+    GenerationProgress,
+    Sampling,
+)
+from core.engines.devices import normalize_visible_devices
+from core.engines.isolation import (
+    captured_stderr,
+    environment,
+    preserved_rng,
+    preserved_threads,
+    release_memory_binding,
+)
+from core.engines.requests import Request, plan_requests
+from core.engines.select import vllm_version
+from core.engines.vllm_setup import (
+    ENVIRONMENT,
+    MAX_SEQUENCES,
+    LogBuffer,
+    cache_bytes,
+    quiet_logging,
+    register_architectures,
+)
+from core.engines.weights import WeightContract
+from core.models import end_token_ids, load_tokenizer, prepare_imports
+
+if TYPE_CHECKING:
+    import torch
+
+NAME = "vllm"
+_CANARY_TOKENS = 33
+# Mean absolute difference of log-probabilities in nats. Measured: 1e-6 in float32 and under 0.1 in
+# bfloat16 when the copy is right; whole nats when a weight is stale.
+_CANARY_TOLERANCE = {"float32": 2e-3, "float16": 0.05, "bfloat16": 0.25}
+
+
+class VllmEngine:
+    """vLLM behind the `InferenceEngine` protocol, on CPU and on CUDA."""
+
+    name = NAME
+
+    def __init__(
+        self,
+        model_dir: Path,
+        *,
+        dtype: str,
+        device: str,
+        seed: int = 0,
+        max_model_len: int,
+        dummy_weights: bool = False,
+        kv_cache_bytes: int | None = None,
+        gpu_memory_utilization: float = 0.3,
+        sleep_mode: bool = False,
+        threads: int | None = None,
+    ):
+        """Start an engine; at most one at a time in a process.
+
+        Args:
+            model_dir: Folder with config, safetensors and tokenizer.
+            dtype: `float32`, `bfloat16` or `float16`.
+            device: `cpu` or a CUDA device.
+            seed: Seed of vLLM itself; sampling takes its own.
+            max_model_len: Prompt and response together, in tokens; cut to the model's limit.
+            dummy_weights: Do not read weights, they will come by `load_weights`.
+            kv_cache_bytes: Cache size; on CPU computed when None, on CUDA taken from the share.
+            gpu_memory_utilization: Share of GPU memory for weights and cache.
+            sleep_mode: Allow `sleep` and `wake` (CUDA only).
+            threads: CPU threads while the engine works; those of the process when None.
+
+        Raises:
+            EngineError: vLLM cannot start.
+        """
+        self.version = vllm_version() or "unknown"
+        self.dtype = dtype
+        self._model_dir = model_dir
+        self._threads = threads
+        self._log = LogBuffer()
+        self._environment = dict(ENVIRONMENT)
+        self._contract: WeightContract | None = None
+        self._numbers = itertools.count()
+        self._llm: Any = None
+        self._broken: str | None = None
+        self._has_weights = not dummy_weights
+        if device != "cpu":
+            normalize_visible_devices()
+        self._tokenizer = load_tokenizer(model_dir)
+        self._end_ids = end_token_ids(model_dir, self._tokenizer)
+        with self._working("start"), preserved_rng():
+            self._start(
+                device=device,
+                seed=seed,
+                max_model_len=max_model_len,
+                kv_cache_bytes=kv_cache_bytes,
+                gpu_memory_utilization=gpu_memory_utilization,
+                enable_sleep_mode=sleep_mode and device != "cpu",
+            )
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        sampling: Sampling,
+        on_progress: GenerationProgress | None = None,
+    ) -> list[list[Completion]]:
+        """Complete every prompt `sampling.n` times; see `InferenceEngine.generate`.
+
+        Raises:
+            UserError: a prompt does not fit, or a sampling setting is out of range.
+            EngineError: vLLM failed (the engine is then unusable), or has no weights yet.
+        """
+        self._check_usable()
+        if not self._has_weights:
+            raise EngineError("the engine was started without weights; call load_weights first")
+        requests = plan_requests(prompts, sampling, self._tokenizer, self.max_model_len)
+        groups: list[list[Completion | None]] = [[None] * sampling.n for _ in prompts]
+        with self._working("generate"), preserved_rng():
+            for done, (request, output) in enumerate(self._run(requests, sampling), 1):
+                groups[request.prompt][request.sample] = _completion(output, sampling)
+                if on_progress is not None:
+                    on_progress(done, len(requests))
+        return [[item for item in group if item is not None] for group in groups]
+
+    def load_weights(self, weights: Iterable[tuple[str, "torch.Tensor"]]) -> None:
+        """Copy the live policy in, empty the prefix cache, and check the result.
+
+        The check compares log-probabilities of a fixed token sequence with those of the given
+        tensors in transformers: a copy that went wrong in silence is found here.
+
+        Raises:
+            EngineError: names or shapes do not match (nothing was copied, the engine stays
+                usable), or the copy failed or does not agree (the engine is unusable).
+        """
+        self._check_usable()
+        with self._working("prepare the weights"), preserved_rng():
+            contract = self._contract or WeightContract(self._model_dir)
+        self._contract = contract
+        named = contract.check(weights)
+        with self._working("load weights"), preserved_rng():
+            cast = _cast(named, self.dtype)
+            self._llm.collective_rpc(
+                "reload_weights", kwargs={"weights_iterator": iter(cast.items())}
+            )
+            self._reset_prefix_cache()
+            self._check_canary(contract, cast)
+        self._has_weights = True
+
+    def sleep(self) -> None:
+        """Give GPU memory to the trainer: weights and cache are dropped (sleep mode only)."""
+        self._check_usable()
+        with self._working("sleep"):
+            self._llm.sleep(level=2)
+        self._has_weights = False
+
+    def wake(self, weights: Iterable[tuple[str, "torch.Tensor"]]) -> None:
+        """Take memory back and load weights; the order keeps the peak low."""
+        self._check_usable()
+        with self._working("wake up"):
+            self._llm.wake_up(tags=["weights"])
+        self.load_weights(weights)
+        with self._working("wake up"):
+            self._llm.wake_up(tags=["kv_cache"])
+
+    def close(self) -> None:
+        """Shut vLLM down and return its memory."""
+        llm, self._llm, self._contract = self._llm, None, None
+        if llm is None:
+            return
+        with self._surroundings():
+            llm.llm_engine.engine_core.shutdown()
+            del llm
+            gc.collect()
+
+    def log_text(self) -> str:
+        """vLLM's last warnings and errors."""
+        return self._log.text()
+
+    def _start(
+        self,
+        *,
+        device: str,
+        seed: int,
+        max_model_len: int,
+        kv_cache_bytes: int | None,
+        gpu_memory_utilization: float,
+        enable_sleep_mode: bool,
+    ) -> None:
+        prepare_imports()
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(
+            str(self._model_dir), local_files_only=True
+        ).get_text_config()
+        self.max_model_len = min(max_model_len, config.max_position_embeddings)
+        on_cpu = device == "cpu"
+        if on_cpu and kv_cache_bytes is None:
+            kv_cache_bytes = cache_bytes(config, self.dtype, self.max_model_len)
+        options: dict[str, Any] = {"gpu_memory_utilization": gpu_memory_utilization}
+        if kv_cache_bytes is not None:
+            options["kv_cache_memory_bytes"] = kv_cache_bytes
+        if enable_sleep_mode:
+            options["enable_sleep_mode"] = True
+        from vllm import LLM
+
+        register_architectures(self._model_dir)
+        self._llm = LLM(
+            str(self._model_dir),
+            load_format="auto" if self._has_weights else "dummy",
+            dtype=self.dtype,
+            seed=seed,
+            max_model_len=self.max_model_len,
+            max_num_seqs=MAX_SEQUENCES,
+            # compiling takes half a minute on CPU and pays for itself only on a GPU
+            enforce_eager=on_cpu,
+            enable_prefix_caching=True,
+            logprobs_mode="processed_logprobs",
+            generation_config="vllm",
+            disable_log_stats=True,
+            use_tqdm_on_load=False,
+            **options,
+        )
+
+    def _run(
+        self, requests: Sequence[Request], sampling: Sampling
+    ) -> Iterator[tuple[Request, Any]]:
+        """Feed the requests to vLLM and yield each with its output as it finishes."""
+        engine = self._llm.llm_engine
+        waiting: dict[str, Request] = {}
+        for request in requests:
+            number = str(next(self._numbers))
+            prompt = {"prompt_token_ids": list(request.prompt_ids)}
+            engine.add_request(number, prompt, self._parameters(request, sampling))
+            waiting[number] = request
+        while engine.has_unfinished_requests():
+            for output in engine.step():
+                if output.finished:
+                    yield waiting.pop(output.request_id), output.outputs[0]
+        if waiting:
+            raise RuntimeError(f"{len(waiting)} requests were never answered")
+
+    def _parameters(self, request: Request, sampling: Sampling) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=request.max_tokens,
+            min_tokens=min(sampling.min_tokens, request.max_tokens),
+            stop=list(sampling.stop),
+            stop_token_ids=list(self._end_ids),
+            include_stop_str_in_output=True,
+            seed=request.seed,
+            logprobs=0 if sampling.logprobs else None,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _reset_prefix_cache(self) -> None:
+        if not self._llm.reset_prefix_cache():
+            raise RuntimeError("the prefix cache could not be emptied")
+
+    def _check_canary(self, contract: WeightContract, weights: dict[str, "torch.Tensor"]) -> None:
+        from vllm import SamplingParams
+
+        length = min(_CANARY_TOKENS, self.max_model_len - 1)
+        size = len(self._tokenizer)
+        ids = [(7919 * position + 13) % size for position in range(length)]
+        parameters = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0)
+        (output,) = self._llm.generate([{"prompt_token_ids": ids}], parameters, use_tqdm=False)
+        # the first token has nothing before it and therefore no log-probability
+        entries = zip(output.prompt_logprobs[1:], ids[1:], strict=True)
+        found = [entry[token].logprob for entry, token in entries]
+        expected = contract.reference_logprobs(weights, ids).tolist()
+        gap = sum(abs(a - b) for a, b in zip(found, expected, strict=True)) / len(expected)
+        if not gap <= _CANARY_TOLERANCE[self.dtype]:
+            raise RuntimeError(
+                f"after the copy its log-probabilities differ from the policy's by {gap:.3g} nats"
+            )
+
+    @contextlib.contextmanager
+    def _surroundings(self) -> Iterator[None]:
+        """vLLM's environment, logging and threads, for the time it works."""
+        with (
+            environment(self._environment) as changed,
+            quiet_logging(self._log),
+            preserved_threads(self._threads),
+        ):
+            yield
+        self._environment.update(changed)
+
+    @contextlib.contextmanager
+    def _working(self, action: str) -> Iterator[None]:
+        """Run one action; whatever interrupts it makes the engine unusable.
+
+        After an exception inside vLLM the next generation can hang for ever, so there is no
+        second try.
+        """
+        captured: list[str] = []
+        try:
+            with self._surroundings():
+                if action != "start":
+                    yield
+                else:
+                    with captured_stderr() as captured:
+                        yield
+                    release_memory_binding()
+        except BaseException as error:
+            self._broken = f"could not {action}"
+            self._log.add("".join(captured))
+            if not isinstance(error, Exception):
+                raise
+            errors = self._log.errors()
+            detail = f"; vLLM logged: {errors[-1][:300]}" if errors else ""
+            raise EngineError(
+                f"vLLM could not {action}: {type(error).__name__}: {str(error)[:500]}{detail}"
+            ) from error
+
+    def _check_usable(self) -> None:
+        if self._broken is not None:
+            raise EngineError(f"this engine failed before ({self._broken}); start a new one")
+        if self._llm is None:
+            raise EngineError("this engine is closed")
+
+
+def _cast(weights: dict[str, "torch.Tensor"], dtype: str) -> dict[str, "torch.Tensor"]:
+    """Weights in the engine's precision: vLLM copies what it gets and rounds in other places."""
+    import torch
+
+    return {name: t.detach().to(getattr(torch, dtype)) for name, t in weights.items()}
+
+
+def _completion(output: Any, sampling: Sampling) -> Completion:
+    ids = tuple(output.token_ids)
+    logprobs = None
+    if sampling.logprobs:
+        logprobs = tuple(
+            entry[token].logprob for entry, token in zip(output.logprobs, ids, strict=True)
+        )
+    return Completion(output.text, ids, _finish(output), logprobs)
+
+
+def _finish(output: Any) -> FinishReason:
+    """vLLM says `stop` for end tokens and stop strings alike; the stop reason tells them apart."""
+    if output.finish_reason == "stop":
+        by_string = isinstance(output.stop_reason, str)
+        return FinishReason.STOP_STRING if by_string else FinishReason.EOS
+    return FinishReason.LENGTH if output.finish_reason == "length" else FinishReason.UNKNOWN
