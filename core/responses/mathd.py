@@ -19,7 +19,7 @@ p . m|ab|dm|gain|lb|lt|per|tile|way|west|a .|b .|c .|d .|e .|f .|g .|h .|a|h|t|n
 acre|bc|by|c|excess|gal|inches|kmh|men|noon|percent|pie|rise|soldier|st|a . m|th|π r 2
 coin|l|mark|sq|toy|sq . m|gallon|° f|am|feet|hr|minw|pm|profit|women|yr|cu cm|square
 v â € ™|are|cc|cube|cubic|day|hour|kmph|man|min|minute|mt|mtr|number|ohm|rounds|rupee|s|sec
-second|woman|mp|sq inch|∏ cm ³|hectare|more|sec|unit|cu . m|cm 2|rs .
+second|woman|sq inch|mp|∏ cm ³|hectare|more|sec|unit|cu . m|cm 2|rs .
 apple|cm|d|decrease|g|increase|kg|km|less|liter|litre|loss|m|mm|month|pure|rs|Surface|yard|year
 pi sq m|s .|inch|meter|metre
 """
