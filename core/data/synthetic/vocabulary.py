@@ -1,0 +1,183 @@
+"""Words of the synthetic world, in two worlds that share no name and no scenario.
+
+The train world feeds train, dev and pretraining; the test world feeds the test split alone.
+"""
+
+from dataclasses import dataclass
+
+from core.data.synthetic.story import Person, people
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A place with its things and verbs.
+
+    Attributes:
+        id: Part of the template id.
+        items: What is counted, plural.
+        gain: Verbs (third person) by which the number grows.
+        lose: Verbs by which it shrinks.
+        boxes: What the items are packed into, plural.
+        opening: First sentences; `{n}` is the number to start with.
+    """
+
+    id: str
+    items: tuple[str, ...]
+    gain: tuple[str, ...]
+    lose: tuple[str, ...]
+    boxes: str
+    opening: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything a split may draw words from."""
+
+    people: tuple[Person, ...]
+    scenarios: tuple[Scenario, ...]
+
+
+def _scenario(line: str, *opening: str) -> Scenario:
+    name, items, gain, lose, boxes = (part.strip() for part in line.split("|"))
+    return Scenario(
+        name, _list(items), _list(gain), _list(lose), boxes, opening or _COMMON_OPENINGS
+    )
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
+
+
+_COMMON_OPENINGS = (
+    "{name} has {n} {items}.",
+    "{name} starts with {n} {items}.",
+    "At first {name} has {n} {items}.",
+)
+
+_TRAIN_PEOPLE = people(
+    _list(
+        "Anna, Maria, Lucy, Emma, Sara, Nina, Julia, Rosa, Kate, Helen, Amy, Clara, Diana, Eva, "
+        "Fiona, Grace, Hannah, Irene, Jane, Laura, Mia, Nora, Olga, Paula, Rita, Sofia, Tina, Vera"
+    ),
+    _list(
+        "Tom, Peter, John, David, Mark, Paul, Adam, Ben, Carl, Daniel, Eric, Frank, George, Henry, "
+        "Ivan, Jack, Kevin, Leo, Martin, Nick, Oscar, Robert, Sam, Tim, Victor, Walter, Alan, Brian"
+    ),
+)
+
+_TEST_PEOPLE = people(
+    _list("Amara, Beatrix, Camille, Dunya, Esme, Freya, Ingrid, Leila, Noor, Priya, Saskia, Yuki"),
+    _list("Arjun, Bastian, Caleb, Dmitri, Emre, Farid, Gustav, Hiro, Kofi, Mateo, Rashid, Tobias"),
+)
+
+_TRAIN_SCENARIOS = (
+    _scenario(
+        "bakery | muffins, rolls, cookies, pies | bakes | sells, gives away | trays",
+        "{name} bakes {n} {items} in the morning.",
+        "A bakery has {n} {items}, and {name} works there.",
+    ),
+    _scenario(
+        "farm | eggs, melons, pumpkins, pears | picks, collects | sells, eats | baskets",
+        "{name} collects {n} {items} on the farm.",
+        "There are {n} {items} on the farm of {name}.",
+    ),
+    _scenario(
+        "library | books, comics, maps | buys, gets | lends, returns | shelves",
+        "The library of {name} holds {n} {items}.",
+        "{name} counts {n} {items} in the library.",
+    ),
+    _scenario("school | pencils, pens, notebooks, rulers | buys, finds | loses, uses | packs"),
+    _scenario(
+        "toys | marbles, toy cars, dolls, blocks | wins, finds | loses, gives away | bags",
+        "{name} keeps {n} {items} in a drawer.",
+        "{name} owns {n} {items}.",
+    ),
+    _scenario(
+        "garden | roses, tulips, seeds, plants | plants, buys | cuts, sells | pots",
+        "{name} has {n} {items} in {p} garden.",
+        "In spring {name} counts {n} {items}.",
+    ),
+    _scenario(
+        "market | apples, oranges, lemons, onions | buys, brings | sells, drops | crates",
+        "{name} takes {n} {items} to the market.",
+        "The stall of {name} opens with {n} {items}.",
+    ),
+    _scenario(
+        "collection | stamps, coins, cards, stickers | buys, gets | trades, loses | albums",
+        "{name} has {n} {items} in {p} collection.",
+        "{name} has collected {n} {items}.",
+    ),
+    _scenario(
+        "workshop | chairs, lamps, tables, boxes | builds, makes | sells, breaks | trucks",
+        "The workshop of {name} holds {n} {items}.",
+        "{name} makes {n} {items} in {p} workshop.",
+    ),
+    _scenario("kitchen | cups, plates, spoons, bowls | buys, washes | breaks, sells | cupboards"),
+    _scenario(
+        "shop | shirts, hats, socks, shoes | orders, gets | sells, returns | boxes",
+        "A shop owned by {name} has {n} {items}.",
+        "{name} orders {n} {items} for the shop.",
+    ),
+    _scenario(
+        "beach | shells, stones, crabs | finds, collects | drops, gives away | buckets",
+        "{name} finds {n} {items} on the beach.",
+        "On the beach {name} collects {n} {items}.",
+    ),
+    _scenario(
+        "party | balloons, candles, sweets | buys, brings | eats, loses | bags",
+        "For the party {name} buys {n} {items}.",
+        "{name} brings {n} {items} to a party.",
+    ),
+    _scenario("office | letters, files, papers | prints, gets | sends, throws away | folders"),
+    _scenario(
+        "pond | fish, ducks, frogs | catches, adds | sells, loses | tanks",
+        "{name} counts {n} {items} in the pond.",
+        "There are {n} {items} in the pond of {name}.",
+    ),
+)
+
+_TEST_SCENARIOS = (
+    _scenario(
+        "apiary | jars of honey, combs, bottles | fills, buys | sells, ships | cartons",
+        "The beekeeper {name} has {n} {items} in store.",
+        "{name} keeps bees and has {n} {items}.",
+    ),
+    _scenario(
+        "museum | paintings, masks, vases | buys, gets | sells, lends | halls",
+        "The museum where {name} works owns {n} {items}.",
+        "{name} counts {n} {items} in the museum.",
+    ),
+    _scenario(
+        "harbour | nets, ropes, barrels | buys, gets | sells, loses | ships",
+        "In the harbour {name} stores {n} {items}.",
+        "{name} has {n} {items} at the harbour.",
+    ),
+    _scenario(
+        "vineyard | grapes, vines, corks | picks, buys | sells, drops | cases",
+        "{name} picks {n} {items} in the vineyard.",
+        "At the vineyard {name} has {n} {items}.",
+    ),
+    _scenario(
+        "pottery | mugs, tiles, jugs | makes, buys | breaks, sells | kilns",
+        "{name} makes {n} {items} from clay.",
+        "The potter {name} begins the week with {n} {items}.",
+    ),
+    _scenario(
+        "theatre | tickets, masks, programs | prints, finds | sells, gives away | rows",
+        "Before the play {name} has {n} {items}.",
+        "{name} brings {n} {items} to the theatre.",
+    ),
+    _scenario(
+        "camp | torches, tents, blankets | brings, buys | uses, loses | cabins",
+        "The summer camp of {name} starts with {n} {items}.",
+        "{name} packs {n} {items} for the camp.",
+    ),
+    _scenario(
+        "studio | beads, ribbons, buttons | buys, finds | uses, gives away | drawers",
+        "{name} keeps {n} {items} in the studio.",
+        "For a new dress {name} sorts {n} {items}.",
+    ),
+)
+
+TRAIN_WORLD = World(_TRAIN_PEOPLE, _TRAIN_SCENARIOS)
+TEST_WORLD = World(_TEST_PEOPLE, _TEST_SCENARIOS)
