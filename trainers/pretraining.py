@@ -2,7 +2,7 @@
 
 One document per row, rows of like length together, so that nothing but text is computed; bf16
 arithmetic over fp32 weights; Muon for the matrices (https://kellerjordan.github.io/posts/muon/) and
-AdamW for the rest. Killed anywhere, it goes on from the last saved state with the same numbers.
+Adam for the rest. Killed anywhere, it goes on from the last saved state with the same numbers.
 """
 
 import json
@@ -19,6 +19,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from core.data.synthetic import BUILTIN_SEED, pretraining_documents
 from core.errors import UserError
+from trainers.muon import new_slots, update
+from trainers.qwen2_forward import forward
 from trainers.random_model import (
     SHAPES,
     ModelShape,
@@ -46,13 +48,13 @@ class PretrainingConfig:
         step_tokens: Tokens of one optimizer step, at most, padding included.
         micro_tokens: Tokens of one forward pass, padding included.
         matrix_lr: Peak learning rate of Muon.
-        other_lr: Peak learning rate of AdamW (embedding, norms, biases).
+        other_lr: Peak learning rate of Adam (embedding, norms, biases).
         warmup: Share of the run in which the rate rises.
         decay: Share of the run, at its end, in which the rate falls to zero.
         save_every: Steps between saved states.
     """
 
-    tokens: int = 7_500_000
+    tokens: int = 7_000_000
     seed: int = BUILTIN_SEED
     step_tokens: int = 6144
     micro_tokens: int = 2048
@@ -105,13 +107,14 @@ def pretrain(
         refuse_full_folder(out_dir)
         tokenizer = _new_tokenizer(out_dir, config, shape)
         weights = random_weights(shape, config.seed)
-        slots = _new_slots(weights)
+        slots = new_slots(weights)
     batches = _micro_batches(tokenizer, config, cursor)
     while cursor.tokens < config.tokens:
         started = time.perf_counter()
         rate = _rate(cursor.tokens / config.tokens, config)
         gradients, loss, count = _accumulate(weights, shape, batches, config)
-        _update(weights, gradients, slots, cursor.step, rate, config)
+        lrs = (rate * config.matrix_lr, rate * config.other_lr)
+        update(weights, gradients, slots, cursor.step, *lrs)
         cursor.step, cursor.tokens = cursor.step + 1, cursor.tokens + count
         if on_step:
             seconds = time.perf_counter() - started
@@ -122,57 +125,6 @@ def pretrain(
     for leftover in out_dir.glob(f"{_STATE}.*"):
         leftover.unlink()
     return held_out_loss(weights, shape, tokenizer, config)
-
-
-def forward(weights: Weights, shape: ModelShape, ids: torch.Tensor) -> torch.Tensor:
-    """Logits of a Qwen2 model, (rows, length) ids -> (rows, length, vocabulary).
-
-    Attention is written out: for rows this short it is faster on CPUs than the fused kernel.
-    """
-    rows, length = ids.shape
-    heads, groups, width = shape.num_attention_heads, shape.num_key_value_heads, shape.head_dim
-    embedding = weights["model.embed_tokens.weight"]
-    cos, sin, mask = _tables(length, width, shape.rope_theta, embedding.dtype)
-    x = F.embedding(ids, embedding)
-
-    def normed(name: str) -> torch.Tensor:
-        return F.rms_norm(x, (shape.hidden_size,), weights[name + ".weight"], 1e-6)
-
-    def split(h: torch.Tensor, name: str, count: int) -> torch.Tensor:
-        projected = F.linear(h, weights[name + ".weight"], weights[name + ".bias"])
-        return projected.view(rows, length, count, width).transpose(1, 2)
-
-    for index in range(shape.num_hidden_layers):
-        layer = f"model.layers.{index}"
-        h = normed(f"{layer}.input_layernorm")
-        query = _rotate(split(h, f"{layer}.self_attn.q_proj", heads), cos, sin)
-        key = _rotate(split(h, f"{layer}.self_attn.k_proj", groups), cos, sin)
-        value = split(h, f"{layer}.self_attn.v_proj", groups)
-        key, value = (part.repeat_interleave(heads // groups, 1) for part in (key, value))
-        scores = (query * width**-0.5) @ key.transpose(-1, -2) + mask
-        mixed = (torch.softmax(scores, -1) @ value).transpose(1, 2).reshape(x.shape)
-        x = x + F.linear(mixed, weights[f"{layer}.self_attn.o_proj.weight"])
-        h = normed(f"{layer}.post_attention_layernorm")
-        gate = F.silu(F.linear(h, weights[f"{layer}.mlp.gate_proj.weight"]))
-        up = F.linear(h, weights[f"{layer}.mlp.up_proj.weight"])
-        x = x + F.linear(gate * up, weights[f"{layer}.mlp.down_proj.weight"])
-    return F.linear(normed("model.norm"), embedding)
-
-
-def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
-    """Nearest half-orthogonal matrices, roughly: Muon's five Newton-Schulz iterations.
-
-    (..., rows, columns) -> the same shape; singular values end between about 0.7 and 1.2.
-    """
-    a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrices.bfloat16()
-    tall = x.size(-2) > x.size(-1)
-    x = x.mT if tall else x
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(5):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.mT if tall else x).float()
 
 
 def held_out_loss(
@@ -219,52 +171,6 @@ def _loss_sum(
     return F.cross_entropy(logits, labels.flatten(), ignore_index=-100, reduction="sum")
 
 
-def _update(
-    weights: Weights,
-    gradients: Weights,
-    slots: Weights,
-    step: int,
-    rate: float,
-    config: PretrainingConfig,
-) -> None:
-    """One optimizer step in place: Muon on the matrices, AdamW without decay on the rest."""
-    matrices: dict[str, list[str]] = {}
-    for name, gradient in gradients.items():
-        if _is_matrix(name, gradient):
-            matrices.setdefault(name.split(".", 3)[-1], []).append(name)
-        else:
-            _adam(weights[name], gradient, slots, name, step, rate * config.other_lr)
-    momentum = 0.85 + 0.1 * min(1.0, step / 200)
-    for names in matrices.values():
-        for name in names:
-            slots[f"{name}:m"].lerp_(gradients[name], 1 - momentum)
-        looked_ahead = [gradients[n].lerp(slots[f"{n}:m"], momentum) for n in names]
-        rows, columns = looked_ahead[0].shape
-        scale = rate * config.matrix_lr * max(1.0, rows / columns) ** 0.5
-        for name, change in zip(names, orthogonalised(torch.stack(looked_ahead)), strict=True):
-            weights[name].sub_(change, alpha=scale)
-
-
-def _adam(
-    weight: torch.Tensor, gradient: torch.Tensor, slots: Weights, name: str, step: int, lr: float
-) -> None:
-    first, second = slots[f"{name}:m"], slots[f"{name}:v"]
-    first.lerp_(gradient, 0.1)
-    second.lerp_(gradient.square(), 0.02)
-    divisor = (second / (1 - 0.98 ** (step + 1))).sqrt_().add_(1e-8)
-    weight.addcdiv_(first, divisor, value=-lr / (1 - 0.9 ** (step + 1)))
-
-
-def _is_matrix(name: str, tensor: torch.Tensor) -> bool:
-    return tensor.ndim == 2 and "embed" not in name
-
-
-def _new_slots(weights: Weights) -> Weights:
-    slots = {f"{name}:m": torch.zeros_like(tensor) for name, tensor in weights.items()}
-    rest = {name: tensor for name, tensor in weights.items() if not _is_matrix(name, tensor)}
-    return slots | {f"{name}:v": torch.zeros_like(tensor) for name, tensor in rest.items()}
-
-
 def _rate(done: float, config: PretrainingConfig) -> float:
     """Share of the peak rate: up, flat, down to zero."""
     return max(0.0, min(1.0, (done + 1e-3) / config.warmup, (1 - done) / config.decay))
@@ -304,21 +210,6 @@ def _padded(group: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tenso
     full = torch.tensor([row + [pad] * (width - len(row)) for row in group])
     labels = full[:, 1:].clone()
     return full[:, :-1], labels.masked_fill_(labels == pad, -100)
-
-
-def _tables(
-    length: int, width: int, theta: float, dtype: torch.dtype
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Cosines and sines of the rotary embedding (length, width), and the causal mask."""
-    frequencies = theta ** (-torch.arange(0, width, 2) / width)
-    angles = torch.outer(torch.arange(length).float(), frequencies).repeat(1, 2)
-    mask = torch.full((length, length), float("-inf")).triu(1)
-    return angles.cos().to(dtype), angles.sin().to(dtype), mask.to(dtype)
-
-
-def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    first, second = x.chunk(2, -1)
-    return x * cos + torch.cat([-second, first], -1) * sin
 
 
 def _new_tokenizer(
