@@ -7,6 +7,7 @@ Currency, percent signs, units and LaTeX wrappers around it do not belong to it 
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 MAX_NUMERAL_CHARS = 400
 MAX_EXPONENT = 400
@@ -21,6 +22,7 @@ _NUMERAL = re.compile(
     r"|(?P<mixed>[0-9]++) {1,3}(?P<mixed_top>[0-9]++)/(?P<mixed_bottom>[0-9]++)"
     rf"|(?P<number>{_DECIMAL})(?:[eE](?P<exponent>[-+]?[0-9]++)|\s?/\s?(?P<divisor>{_DECIMAL}))?"
 )
+_BEFORE_DIGITS = ("-", "+", "−", "$")
 _SIGN = re.compile(r"([-+−])(?:\\?\$)?\Z")
 _UNIT_EXPONENT = re.compile(r"(?:\b|[0-9])(?:mm|cm|dm|m|km|ft|feet|in|inches|yd|mi)\^?\{?\Z")
 _SEPARATORS = str.maketrans("", "", ",{}\\! \t\n")
@@ -38,12 +40,20 @@ class Numeral:
     Attributes:
         start: Offset of its first character, sign included.
         end: Offset after its last character.
-        value: Its exact value; None when it has none (a zero divisor) or is too long to matter.
+        digits: How it is written, without its sign.
+        negative: Its sign is a minus.
     """
 
     start: int
     end: int
-    value: Fraction | None
+    digits: str
+    negative: bool
+
+    @property
+    def value(self) -> Fraction | None:
+        """Its exact value; None when it has none (a zero divisor) or is too long to matter."""
+        value = _value(self.digits)
+        return -value if value is not None and self.negative else value
 
 
 def find_numerals(text: str) -> tuple[Numeral, ...]:
@@ -78,11 +88,8 @@ def number_of(text: str) -> Fraction | None:
 
 
 def _numeral(text: str, match: re.Match[str]) -> Numeral:
-    sign_start, negative = _sign(text, match.start())
-    value = _value(match)
-    if value is not None and negative:
-        value = -value
-    return Numeral(sign_start, match.end(), value)
+    start, negative = _sign(text, match.start())
+    return Numeral(start, match.end(), match.group(), negative)
 
 
 def _sign(text: str, start: int) -> tuple[int, bool]:
@@ -90,7 +97,8 @@ def _sign(text: str, start: int) -> tuple[int, bool]:
 
     A minus after a digit or a closing bracket subtracts, and one glued to a word is a hyphen.
     """
-    found = _SIGN.search(text, max(0, start - 3), start)
+    glued = text[max(0, start - 1) : start]
+    found = _SIGN.search(text, max(0, start - 3), start) if glued in _BEFORE_DIGITS else None
     if found is None:
         return start, False
     at = found.start()
@@ -111,8 +119,10 @@ def _is_unit_exponent(text: str, match: re.Match[str]) -> bool:
     return _UNIT_EXPONENT.search(text, max(0, match.start() - 10), match.start()) is not None
 
 
-def _value(match: re.Match[str]) -> Fraction | None:
-    if match.end() - match.start() > MAX_NUMERAL_CHARS:
+@lru_cache(maxsize=4096)
+def _value(digits: str) -> Fraction | None:
+    match = _NUMERAL.fullmatch(digits) if len(digits) <= MAX_NUMERAL_CHARS else None
+    if match is None:
         return None
     part = match.groupdict()
     if part["top"] is not None:

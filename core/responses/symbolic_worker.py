@@ -17,8 +17,11 @@ from core.responses.equality import course_equal
 MEMORY_LIMIT_BYTES = 4 << 30
 _BACKSTOP_SECONDS = 2
 # What could reach beyond arithmetic once sympy's parser turns the text into Python: quotes,
-# attribute access, statements. The course's grader gets an error, thus 'not equal', from these.
-_NOT_ARITHMETIC = re.compile(r"[\"'`\\:;@#\x00]|_(?![0-9])|(?<![0-9])_|(?<![0-9])\.\s*[^\W0-9]")
+# attribute access, statements; and integers that Python refuses to read. The course's grader gets
+# an error, thus 'not equal', from all of these.
+_NOT_ARITHMETIC = re.compile(
+    r"[\"'`\\:;@#\x00]|_(?![0-9])|(?<![0-9])_|(?<![0-9])\.\s*[^\W0-9]|[0-9]{4301}"
+)
 _LATEX_LETTERS = {"√": "sqrt", "π": "pi", "∞": "inf", "∪": "U", "·": "*", "×": "*"}
 
 

@@ -1,0 +1,160 @@
+import time
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.responses.numerals import count_numerals, find_numerals, number_of
+
+# The verdict table: an answer, how many numerals it holds, and the value when it holds one.
+VERDICTS = [
+    ("7", 1, Fraction(7)),
+    ("7.0", 1, Fraction(7)),
+    ("$7", 1, Fraction(7)),
+    ("\\$7", 1, Fraction(7)),
+    ("$7$", 1, Fraction(7)),
+    ("7%", 1, Fraction(7)),
+    ("7\\%", 1, Fraction(7)),
+    ("7.", 1, Fraction(7)),
+    (".5", 1, Fraction(1, 2)),
+    ("-7", 1, Fraction(-7)),
+    ("−7", 1, Fraction(-7)),
+    ("-$7", 1, Fraction(-7)),
+    ("+7", 1, Fraction(7)),
+    ("1,234", 1, Fraction(1234)),
+    ("1,234,567.5", 1, Fraction(2469135, 2)),
+    ("1{,}234", 1, Fraction(1234)),
+    ("1\\,234", 1, Fraction(1234)),
+    ("1e3", 1, Fraction(1000)),
+    ("1E-2", 1, Fraction(1, 100)),
+    ("3/4", 1, Fraction(3, 4)),
+    ("-3 / 4", 1, Fraction(-3, 4)),
+    ("1 1/2", 1, Fraction(3, 2)),
+    ("-1 1/2", 1, Fraction(-3, 2)),
+    ("\\frac{3}{4}", 1, Fraction(3, 4)),
+    ("-\\dfrac{3}{4}", 1, Fraction(-3, 4)),
+    ("\\frac34", 1, Fraction(3, 4)),
+    ("1\\frac{1}{2}", 1, Fraction(3, 2)),
+    ("\\boxed{7}", 1, Fraction(7)),
+    ("\\text{7}", 1, Fraction(7)),
+    ("7 apples", 1, Fraction(7)),
+    ("7 cm^2", 1, Fraction(7)),
+    ("7 cm^{2}", 1, Fraction(7)),
+    ("7cm2", 1, Fraction(7)),
+    ("7\\text{ dollars}", 1, Fraction(7)),
+    ("The answer is 7", 1, Fraction(7)),
+    ("The answer is -7", 1, Fraction(-7)),
+    ("a 7-year-old", 1, Fraction(7)),
+    ("well...5", 1, Fraction(5)),
+    ("007", 1, Fraction(7)),
+    ("3+4=7", 3, None),
+    ("5-7", 2, None),
+    ("5 - 7", 2, None),
+    ("7 or 7", 2, None),
+    ("7 = 7", 2, None),
+    ("1,2", 2, None),
+    ("(3, 4)", 2, None),
+    ("10^6", 2, None),
+    ("7:30", 2, None),
+    ("1.2.3", 2, None),
+    ("1/2/2024", 2, None),
+    ("seven", 0, None),
+    ("", 0, None),
+    ("x", 0, None),
+    ("٣", 0, None),
+]
+
+
+@pytest.mark.parametrize(("answer", "count", "value"), VERDICTS)
+def test_count_and_value_of_an_answer(answer: str, count: int, value: Fraction | None):
+    numerals = find_numerals(answer)
+    assert count_numerals(answer) == len(numerals) == count
+    if count == 1:
+        assert numerals[0].value == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("18", 18),
+        (" $1,234.50 ", Fraction(2469, 2)),
+        ("\\$18", 18),
+        ("-5", -5),
+        ("50\\%", 50),
+        ("10\\text{ cm}", 10),
+        ("5 square feet", 5),
+        ("90^\\circ", 90),
+        ("\\boxed{\\frac{1}{2}}", Fraction(1, 2)),
+        ("x=5", None),
+        ("5x", None),
+        ("2\\sqrt{3}", None),
+        ("\\frac{\\pi}{2}", None),
+        ("3, 4", None),
+        ("x^2", None),
+        ("Evelyn", None),
+        ("the answer is 7", None),
+    ],
+)
+def test_truth_is_numeric_only_when_nothing_else_is_said(text: str, value: object):
+    assert number_of(text) == value
+
+
+def test_spans_cover_the_sign_and_nothing_around():
+    text = "it was -3.50 dollars, then 1 1/2"
+    assert [text[n.start : n.end] for n in find_numerals(text)] == ["-3.50", "1 1/2"]
+
+
+def test_division_by_zero_has_no_value():
+    assert [n.value for n in find_numerals("3/0")] == [None]
+
+
+def test_huge_exponent_has_no_value():
+    assert [n.value for n in find_numerals("1e999999999")] == [None]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9" * 200_000,
+        "1," * 100_000,
+        "1,234" * 40_000,
+        "1 " * 100_000,
+        "-" * 200_000,
+        " -1" * 60_000,
+        "1" + " " * 200_000 + "-1",
+        "\\frac{" * 34_000,
+        "1/" * 100_000,
+        "." * 200_000,
+        "{" * 200_000,
+        "1.1" * 60_000,
+        "1e" * 100_000,
+        "cm^{" * 50_000 + "2",
+    ],
+    ids=lambda text: text[:8].strip() or "spaces",
+)
+def test_long_texts_take_linear_time(text: str):
+    started = time.process_time()
+    find_numerals(text)
+    small = text[: len(text) // 8]
+    whole = time.process_time() - started
+    started = time.process_time()
+    find_numerals(small)
+    eighth = time.process_time() - started
+    # Quadratic work would cost 64 times as much as an eighth of the text; linear work costs 8.
+    assert whole < 24 * eighth + 0.5
+
+
+@given(st.text(alphabet="0123456789.,-+/eE \\fracdm{}$%x^", max_size=60))
+def test_spans_are_ordered_and_disjoint(text: str):
+    numerals = find_numerals(text)
+    edges = [edge for n in numerals for edge in (n.start, n.end)]
+    assert edges == sorted(edges)
+    assert all(any(c.isdigit() for c in text[n.start : n.end]) for n in numerals)
+
+
+@given(st.integers(-(10**12), 10**12))
+def test_integers_read_back_plain_and_grouped(number: int):
+    assert number_of(str(number)) == number
+    assert number_of(f"{number:,}") == number
+    assert number_of(f"${number}.00") == number or number < 0

@@ -1,0 +1,125 @@
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from core.responses.symbolic import Comparison, SymbolicComparer, SymbolicWorker
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def comparer():
+    comparer = SymbolicComparer()
+    yield comparer
+    comparer.close()
+
+
+def test_equal_and_different_expressions(comparer: SymbolicComparer):
+    assert comparer.compare("\\sqrt{12}", "2\\sqrt{3}", 10) is Comparison.EQUAL
+    assert comparer.compare("\\sqrt{12}", "3\\sqrt{2}", 10) is Comparison.DIFFERENT
+
+
+@pytest.mark.parametrize("bomb", ["9**9**9**9", "99999999!"])
+def test_a_bomb_costs_the_limit_and_the_next_comparison_works(
+    comparer: SymbolicComparer, bomb: str
+):
+    assert comparer.compare("x+1", "1+x", 10) is Comparison.EQUAL  # the worker is up
+    started = time.monotonic()
+    assert comparer.compare(bomb, "7.5", 0.5) is Comparison.TIMED_OUT
+    assert time.monotonic() - started < 2
+    assert comparer.compare("x+1", "1+x", 10) is Comparison.EQUAL
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["{" * 10_000, "\\frac{" * 10_000, "9" * 1_000_000, "7\0", "\ud800", "\\begin{", "'" * 500],
+    ids=lambda text: ascii(text[:8]),
+)
+def test_hostile_text_is_different_not_an_error(comparer: SymbolicComparer, hostile: str):
+    assert comparer.compare(hostile, "7.5", 5) is Comparison.DIFFERENT
+
+
+def test_threads_share_one_worker(comparer: SymbolicComparer):
+    outcomes: list[Comparison] = []
+    threads = [
+        threading.Thread(target=lambda: outcomes.append(comparer.compare("x+1", "1+x", 10)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == [Comparison.EQUAL] * 4
+
+
+def test_a_worker_that_died_is_replaced(comparer: SymbolicComparer):
+    comparer.compare("x+1", "1+x", 10)
+    assert comparer._worker is not None
+    comparer._worker.kill()
+    assert comparer.compare("x+1", "1+x", 10) is Comparison.EQUAL
+
+
+def test_text_is_never_run_as_code(tmp_path: Path, comparer: SymbolicComparer):
+    target = tmp_path / "written"
+    attempt = f"__import__('os').system('touch {target}')"
+    assert comparer.compare(attempt, "7.5", 10) is Comparison.DIFFERENT
+    assert not target.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process ids are asked the POSIX way")
+def test_worker_ends_with_its_parent(tmp_path: Path):
+    script = (
+        "from core.responses.symbolic import _shared, compare_symbolically\n"
+        "assert compare_symbolically('x+1', '1+x', 10) == 'equal'\n"
+        "print(_shared._worker._process.pid)\n"
+    )
+    (tmp_path / "sympy.py").write_text("raise SystemExit('the folder of the user was imported')")
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert _gone(int(done.stdout))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process ids are asked the POSIX way")
+def test_worker_ends_when_its_parent_is_killed():
+    script = (
+        "import os, signal, sys\n"
+        "from core.responses.symbolic import SymbolicWorker\n"
+        "print(SymbolicWorker()._process.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert _gone(int(killed.stdout))
+
+
+def test_killing_twice_is_harmless():
+    worker = SymbolicWorker()
+    worker.kill()
+    worker.kill()
+    assert not worker.alive
+
+
+def _gone(pid: int) -> bool:
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        status = Path(f"/proc/{pid}/stat")
+        if status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False
