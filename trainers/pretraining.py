@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from core.data.synthetic import BUILTIN_SEED, pretraining_documents
 from core.errors import UserError
+from core.models import load_tokenizer
 from trainers.muon import new_slots, update
 from trainers.qwen2_forward import forward
 from trainers.random_model import (
@@ -29,6 +30,9 @@ from trainers.random_model import (
     save_model,
 )
 from trainers.tokenizer_training import train_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 TOKENIZER_DOCUMENTS = 6000
 HELD_OUT_START = 50_000_000
@@ -130,7 +134,7 @@ def pretrain(
 def held_out_loss(
     weights: Weights,
     shape: ModelShape,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: "PreTrainedTokenizerBase",
     config: PretrainingConfig,
     documents: int = 512,
 ) -> float:
@@ -177,7 +181,7 @@ def _rate(done: float, config: PretrainingConfig) -> float:
 
 
 def _micro_batches(
-    tokenizer: PreTrainedTokenizerBase, config: PretrainingConfig, cursor: _Cursor
+    tokenizer: "PreTrainedTokenizerBase", config: PretrainingConfig, cursor: _Cursor
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     while True:
         start = cursor.pool * _POOL
@@ -191,7 +195,7 @@ def _micro_batches(
 
 
 def _batches_of(
-    texts: list[str], tokenizer: PreTrainedTokenizerBase, micro_tokens: int
+    texts: list[str], tokenizer: "PreTrainedTokenizerBase", micro_tokens: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """(input ids, labels) of documents sorted by length, at most `micro_tokens` per batch."""
     end = tokenizer.eos_token_id
@@ -214,15 +218,15 @@ def _padded(group: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tenso
 
 def _new_tokenizer(
     out_dir: Path, config: PretrainingConfig, shape: ModelShape
-) -> PreTrainedTokenizerBase:
+) -> "PreTrainedTokenizerBase":
     texts = pretraining_documents(config.seed, count=TOKENIZER_DOCUMENTS)
     return train_tokenizer(texts, shape.tokenizer_size, out_dir)
 
 
-def _load_tokenizer(out_dir: Path) -> PreTrainedTokenizerBase:
+def _load_tokenizer(out_dir: Path) -> "PreTrainedTokenizerBase":
     if not (out_dir / f"{_STATE}.safetensors").is_file():
         raise UserError(f"{out_dir} holds no saved pretraining state; start without --resume")
-    return AutoTokenizer.from_pretrained(str(out_dir))
+    return load_tokenizer(out_dir)
 
 
 def _save_state(

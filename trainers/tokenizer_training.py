@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
+from core.models import prepare_imports
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -38,6 +39,7 @@ def train_tokenizer(
             f"vocabulary size {vocab_size} is too small; it needs at least {_SMALLEST} "
             "(256 bytes and 2 special tokens)"
         )
+    prepare_imports()
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from tokenizers.trainers import BpeTrainer
     from transformers import PreTrainedTokenizerFast

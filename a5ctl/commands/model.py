@@ -30,7 +30,6 @@ def make(
     refuse_full_folder(out)
     texts = _training_texts(data)
     with err().status("writing a random model"):
-        _prepare()
         make_model(shape, out, texts=texts, layers=layers, seed=seed)
     _report_folder(out, "random weights: it knows nothing until it is trained")
 
@@ -43,12 +42,10 @@ def pretrain(
     threads: int = typer.Option(1, min=1, help="CPU threads; another number rounds differently."),
 ) -> None:
     """Pretrain the built-in base model from nothing on generated text."""
-    from a5ctl.console import err
-
-    _prepare()
     import torch
     from rich.progress import Progress
 
+    from a5ctl.console import err
     from core.data.synthetic import BUILTIN_SEED
     from trainers.pretraining import PretrainingConfig
     from trainers.pretraining import pretrain as run_pretraining
@@ -70,12 +67,6 @@ def _training_texts(data: str) -> list[str]:
     if not any(text.strip() for text in texts):
         raise UserError(f"data {data!r} holds no text to train a tokenizer on; name other data")
     return texts
-
-
-def _prepare() -> None:
-    from core.models import prepare_imports
-
-    prepare_imports()
 
 
 def _columns() -> "tuple[ProgressColumn, ...]":

@@ -1,0 +1,145 @@
+"""The built-in problems: right by execution, the same by seed, and held apart by construction."""
+
+import re
+import time
+
+import pytest
+
+from core.data.problem import Problem
+from core.data.synthetic import (
+    SPLIT_SIZES,
+    Split,
+    generate_split,
+    leakage,
+    pretraining_documents,
+    question_hash,
+)
+from core.data.synthetic.forms import evaluate
+from core.data.synthetic.vocabulary import TEST_WORLD, TRAIN_WORLD
+
+DOCUMENTS = 3000
+EQUATION = re.compile(r"(\d+(?: [-+*/] \d+)+) = (\d+)")
+# Numbers that a question says in words: half, a third, twice, both ways, percent of a hundred.
+SPOKEN = {"2", "3", "4", "5", "10", "100"}
+
+
+@pytest.fixture(scope="module")
+def problems() -> dict[Split, list[Problem]]:
+    return {split: generate_split(split) for split in Split}
+
+
+@pytest.fixture(scope="module")
+def documents() -> list[str]:
+    return list(pretraining_documents(7, count=DOCUMENTS))
+
+
+@pytest.mark.parametrize("split", list(Split))
+def test_split_has_its_size_and_numbered_ids(split: Split, problems) -> None:
+    ids = [problem.id for problem in problems[split]]
+    assert ids == [f"builtin-{split.value}-{index:05d}" for index in range(SPLIT_SIZES[split])]
+
+
+def test_same_seed_gives_the_same_problems_and_another_seed_gives_others() -> None:
+    first = generate_split(Split.DEV, seed=3)
+    assert generate_split(Split.DEV, seed=3) == first
+    assert generate_split(Split.DEV, seed=4) != first
+
+
+def test_all_splits_are_made_in_under_two_seconds() -> None:
+    started = time.process_time()
+    generate_split(Split.TRAIN, seed=99)
+    assert time.process_time() - started < 2.0
+
+
+@pytest.mark.parametrize("split", list(Split))
+def test_worked_solution_is_right_when_executed(split: Split, problems) -> None:
+    for problem in problems[split]:
+        equations = EQUATION.findall(problem.reasoning)
+        assert len(equations) == problem.steps
+        for expression, result in equations:
+            assert evaluate(expression) == int(result), problem
+        assert equations[-1][1] == problem.truth
+        assert problem.reasoning.endswith(f"So the result is {problem.truth}.")
+
+
+@pytest.mark.parametrize("split", list(Split))
+def test_worked_solution_uses_only_numbers_it_can_know(split: Split, problems) -> None:
+    for problem in problems[split]:
+        known = set(re.findall(r"\d+", problem.question)) | SPOKEN
+        for expression, result in EQUATION.findall(problem.reasoning):
+            assert set(re.findall(r"\d+", expression)) <= known, problem
+            known.add(result)
+
+
+def test_problems_take_one_to_six_steps_and_some_hold_a_number_too_many(problems) -> None:
+    assert {problem.steps for problem in problems[Split.TEST]} == {1, 2, 3, 4, 5, 6}
+    idle = [p for p in problems[Split.TEST] if " miles to get there." in p.question]
+    assert idle
+
+
+def test_no_template_is_shared_between_test_and_train(problems) -> None:
+    seen = {p.template for split in (Split.TRAIN, Split.DEV) for p in problems[split]}
+    asked = {p.template for p in problems[Split.TEST]}
+    assert not asked & seen
+    stories = {template.partition(":")[0] for template in seen}
+    assert not {template.partition(":")[0] for template in asked} & stories
+
+
+def test_no_name_is_shared_between_test_and_train(problems, documents) -> None:
+    held_out = {person.name for person in TEST_WORLD.people}
+    assert not held_out & {person.name for person in TRAIN_WORLD.people}
+    texts = [p.question for split in (Split.TRAIN, Split.DEV) for p in problems[split]]
+    for text in [*texts, *documents]:
+        assert not held_out & set(re.findall(r"\w+", text)), text
+
+
+def test_no_question_occurs_twice_over_all_splits(problems) -> None:
+    hashes = [question_hash(p.question) for split in Split for p in problems[split]]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_no_question_of_any_split_occurs_in_pretraining_text(problems, documents) -> None:
+    for split in Split:
+        assert leakage(documents, problems[split]) == []
+
+
+def test_no_test_question_occurs_in_a_training_target(problems) -> None:
+    texts = [f"{p.question} {p.reasoning}" for p in problems[Split.TRAIN] + problems[Split.DEV]]
+    assert leakage(texts, problems[Split.TEST]) == []
+
+
+def test_leak_is_found_through_case_punctuation_and_surroundings(problems) -> None:
+    leaked = problems[Split.TEST][17]
+    text = f"Some text. QUESTION:  {leaked.question.upper().replace('.', ' ,')} and more"
+    assert leakage([text], problems[Split.TEST]) == [leaked.id]
+
+
+def test_style_of_the_training_targets_does_not_occur_in_pretraining_text(documents) -> None:
+    marks = ("First we need", "Next we need", "So the result is")
+    assert not [text for text in documents if any(mark in text for mark in marks)]
+
+
+def test_documents_can_be_read_from_anywhere() -> None:
+    every = list(pretraining_documents(5, count=40))
+    assert list(pretraining_documents(5, start=25, count=15)) == every[25:]
+
+
+def test_arithmetic_of_pretraining_text_is_right(documents) -> None:
+    for text in documents:
+        for expression, result in EQUATION.findall(text):
+            assert evaluate(expression) == int(result), text
+
+
+def test_prompted_documents_never_show_the_right_format_with_a_bare_result(documents) -> None:
+    prompted = [text for text in documents if text.startswith("Solve the problem.")]
+    assert 0.05 < len(prompted) / len(documents) < 0.13
+    for text in prompted:
+        response = text.partition("Assistant: <think>")[2]
+        assert not re.search(r"</think> <answer> \d+ </answer>", response), text
+
+
+def test_most_documents_are_plain_and_some_are_boxed_or_hashed(documents) -> None:
+    plain = [text for text in documents if text.startswith("Question: ")]
+    assert len(plain) / len(documents) > 0.8
+    assert any("\\boxed{" in text for text in documents)
+    assert any("#### " in text for text in documents)
