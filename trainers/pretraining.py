@@ -53,18 +53,18 @@ class PretrainingConfig:
         micro_tokens: Tokens of one forward pass, padding included.
         matrix_lr: Peak learning rate of Muon.
         other_lr: Peak learning rate of Adam (embedding, norms, biases).
-        warmup: Share of the run in which the rate rises.
+        warmup_tokens: Tokens over which the rate rises.
         decay: Share of the run, at its end, in which the rate falls to zero.
         save_every: Steps between saved states.
     """
 
-    tokens: int = 7_000_000
+    tokens: int = 8_000_000
     seed: int = BUILTIN_SEED
     step_tokens: int = 6144
     micro_tokens: int = 2048
     matrix_lr: float = 0.02
     other_lr: float = 3e-3
-    warmup: float = 0.03
+    warmup_tokens: int = 210_000
     decay: float = 0.45
     save_every: int = 100
 
@@ -115,7 +115,7 @@ def pretrain(
     batches = _micro_batches(tokenizer, config, cursor)
     while cursor.tokens < config.tokens:
         started = time.perf_counter()
-        rate = _rate(cursor.tokens / config.tokens, config)
+        rate = _rate(cursor.tokens, config)
         gradients, loss, count = _accumulate(weights, shape, batches, config)
         lrs = (rate * config.matrix_lr, rate * config.other_lr)
         update(weights, gradients, slots, cursor.step, *lrs)
@@ -175,9 +175,10 @@ def _loss_sum(
     return F.cross_entropy(logits, labels.flatten(), ignore_index=-100, reduction="sum")
 
 
-def _rate(done: float, config: PretrainingConfig) -> float:
-    """Share of the peak rate: up, flat, down to zero."""
-    return max(0.0, min(1.0, (done + 1e-3) / config.warmup, (1 - done) / config.decay))
+def _rate(tokens: int, config: PretrainingConfig) -> float:
+    """Share of the peak rate after that many tokens: up, flat, down to zero."""
+    risen = (tokens + config.warmup_tokens / 30) / config.warmup_tokens
+    return max(0.0, min(1.0, risen, (1 - tokens / config.tokens) / config.decay))
 
 
 def _micro_batches(

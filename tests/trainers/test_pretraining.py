@@ -24,7 +24,7 @@ SMALL = ModelShape(
     num_key_value_heads=2,
 )
 SHORT = PretrainingConfig(
-    tokens=9_000, seed=5, step_tokens=1024, micro_tokens=512, warmup=0.1, save_every=3
+    tokens=9_000, seed=5, step_tokens=1024, micro_tokens=512, warmup_tokens=1_000, save_every=3
 )
 
 
