@@ -1,8 +1,8 @@
 r"""The string normalisation behind the course grader's first equality, oddities included.
 
-Two answers are equal under it when their normal forms are the same string. It descends from the
-grader of the MATH data set, to which a list of units was added. Everything here is what that
-grader does, down to details nobody would choose: `7 apples` becomes `7` because apples are in the
+Two answers are equal under it when their normal forms are the same string. The rules are those of
+the MATH data set's grader (Hendrycks et al. 2021) as `math_grader.py` of sail-sg/understand-r1-zero
+extends it, with unit words mainly from MathQA. Everything here is what that one does, down to details nobody would choose: `7 apples` becomes `7` because apples are in the
 unit list, `7 dollars` stays what it is because dollars are not, and `0.5` becomes `\frac{1}{2}`
 while `0.25` stays.
 """
@@ -27,6 +27,7 @@ _UNITS = tuple(unit for line in _UNIT_TABLE.strip().splitlines() for unit in lin
 _UNITS_AND_PLURALS = _UNITS + tuple(unit + "s" for unit in _UNITS)
 _LITERAL_HEADS = tuple((unit.partition(".")[0], unit) for unit in _UNITS_AND_PLURALS)
 
+_LETTER = re.compile(r"[A-Za-z]")  # every unit has one
 _WHOLE_TEXT_COMMAND = re.compile(r"^\\text\{(?P<inside>.+?)\}$")
 _LAST_TEXT_COMMAND = re.compile(r"\\text{.*?}$")
 _ARRAY_OPEN = re.compile(r"\\begin\{array\}\{.*?\}")
@@ -89,6 +90,8 @@ def _unify_latex(text: str) -> str:
 
 def _drop_units(text: str) -> str:
     """Remove units that stand alone between non-word characters, in two rounds."""
+    if _LETTER.search(text) is None:
+        return text
     for _ in range(2):
         for head, unit in _LITERAL_HEADS:
             if head in text:

@@ -63,16 +63,14 @@ class SymbolicWorker:
     def compare(self, given: str, truth: str, time_limit_s: float) -> Comparison:
         """Compare two answers; after `TIMED_OUT` the worker is dead."""
         request = json.dumps({"given": given, "truth": truth, "limit": time_limit_s})
+        reply = None
         try:
-            assert self._process.stdin is not None
-            self._process.stdin.write(request + "\n")
-            self._process.stdin.flush()
-        except OSError:
-            self.kill()
-            return Comparison.TIMED_OUT
-        reply = self._receive(time_limit_s)
+            reply = self._ask(request, time_limit_s)
+        finally:
+            # A reply that nobody waited for (time-out, Ctrl-C) would answer the next request.
+            if reply is None:
+                self.kill()
         if reply is None:
-            self.kill()
             return Comparison.TIMED_OUT
         return Comparison.EQUAL if reply["equal"] else Comparison.DIFFERENT
 
@@ -87,6 +85,15 @@ class SymbolicWorker:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             _close_quietly(pipe)
+
+    def _ask(self, request: str, seconds: float) -> dict[str, Any] | None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(request + "\n")
+            self._process.stdin.flush()
+        except OSError:
+            return None  # it died between two requests
+        return self._receive(seconds)
 
     def _receive(self, seconds: float) -> dict[str, Any] | None:
         try:

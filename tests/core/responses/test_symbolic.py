@@ -24,6 +24,7 @@ def test_equal_and_different_expressions(comparer: SymbolicComparer):
     assert comparer.compare("\\sqrt{12}", "3\\sqrt{2}", 10) is Comparison.DIFFERENT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bomb", ["9**9**9**9", "99999999!"])
 def test_a_bomb_costs_the_limit_and_the_next_comparison_works(
     comparer: SymbolicComparer, bomb: str
@@ -105,11 +106,26 @@ def test_worker_ends_when_its_parent_is_killed():
     assert _gone(int(killed.stdout))
 
 
+def test_an_interrupted_comparison_leaves_no_reply_behind(
+    comparer: SymbolicComparer, monkeypatch: pytest.MonkeyPatch
+):
+    comparer.compare("x+1", "1+x", 10)
+    with monkeypatch.context() as patched:
+        patched.setattr(SymbolicWorker, "_receive", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            comparer.compare("x+1", "1+x", 10)
+    assert comparer.compare("x+1", "x+2", 10) is Comparison.DIFFERENT
+
+
 def test_killing_twice_is_harmless():
     worker = SymbolicWorker()
     worker.kill()
     worker.kill()
     assert not worker.alive
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _gone(pid: int) -> bool:

@@ -1,0 +1,141 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.engines.base import FinishReason
+from core.responses.breakdown import FORMAT_CLASSES, UNFINISHED
+from core.responses.failures import DESCRIPTIONS, is_degenerate, is_sentence
+from core.responses.grade import GraderName, GradingItem, Placeholders, grade_responses
+from core.responses.names import FailureClass, FailureFlag
+from core.responses.parse import parse_response
+
+STOP, EOS = FinishReason.STOP_STRING, FinishReason.EOS
+LENGTH, UNKNOWN = FinishReason.LENGTH, FinishReason.UNKNOWN
+PROMPT = Placeholders(frozenset({"your working"}), frozenset({"your result"}))
+
+# A response, why it ended, and its class under r1_zero when the truth is 7.
+TABLE = [
+    (" I think that", LENGTH, "truncated_thinking"),
+    (" I think </think>", LENGTH, "truncated_thinking"),
+    (" a </think> <answer> 1", LENGTH, "truncated_answer"),
+    (" I am done.", EOS, "stopped_without_answer"),
+    (" I am done.", STOP, "stopped_without_answer"),
+    (" 8 </answer>", STOP, "missing_answer_open"),
+    (" a </think> <answer> 8", EOS, "unclosed_answer"),
+    (" a <answer> 7 </answer>", STOP, "missing_think_close"),
+    (" a </think>  <answer> 7 </answer>", STOP, "bad_separator"),
+    (" a </think>\n<answer> 7 </answer>", STOP, "bad_separator"),
+    (" a </think> <answer> 7 </answer> <answer> 8 </answer>", STOP, "repeated_tags"),
+    (" a </think> <answer> 7 </answer> and so on", EOS, "trailing_text"),
+    (" a </think> <answer>  </answer>", STOP, "empty_answer"),
+    (" a </think> <answer> your result </answer>", STOP, "placeholder_answer"),
+    (" a </think> <answer> She has exactly 7 left </answer>", STOP, "sentence_answer"),
+    (" a </think> <answer> 3+4 </answer>", STOP, "several_numbers"),
+    (" a </think> <answer> seven </answer>", STOP, "not_a_number"),
+    (" a </think> <answer> 7 books </answer>", STOP, "right_number_refused"),
+    (" I think that", UNKNOWN, "unknown_stop"),
+    (" a </think> <answer> 7", UNKNOWN, "unknown_stop"),
+    (" a </think> <answer> 8 </answer>", STOP, "wrong_number"),
+    (" a </think> <answer> 8 </answer>", UNKNOWN, "wrong_number"),
+    (" a </think> b </think> <answer> 8 </answer>", STOP, "wrong_number"),
+]
+
+
+@pytest.mark.parametrize(("text", "finish", "expected"), TABLE)
+def test_class_of_a_wrong_response(text: str, finish: FinishReason, expected: str):
+    graded = grade_responses([GradingItem(text, "7", finish, PROMPT)])[0]
+    assert graded.failures[GraderName.R1_ZERO] == expected
+
+
+def test_the_table_names_every_class_but_the_time_out():
+    assert {expected for _, _, expected in TABLE} | {"grader_timeout"} == set(FailureClass)
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "expected"),
+    [
+        ("so 8", EOS, "stopped_without_answer"),
+        ("so 8", LENGTH, "truncated_thinking"),
+        ("so \\boxed{8", LENGTH, "truncated_answer"),
+        ("so \\boxed 8", EOS, "unclosed_answer"),
+        ("so \\boxed{}", EOS, "empty_answer"),
+        ("so \\boxed{7 books}", EOS, "right_number_refused"),
+        ("so \\boxed{8}", EOS, "wrong_number"),
+    ],
+)
+def test_class_under_question_only(text: str, finish: FinishReason, expected: str):
+    graded = grade_responses([GradingItem(text, "7", finish)])[0]
+    assert graded.failures[GraderName.QUESTION_ONLY] == expected
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["<think>", "</think>", "<answer>", "</answer>", " ", "7", "8", "x", "\\boxed{", "}"]
+        ),
+        max_size=14,
+    ).map("".join),
+    st.sampled_from(FinishReason),
+    st.sampled_from(["7", "x"]),
+)
+@settings(deadline=None, max_examples=400)
+def test_unfinished_classes_are_the_unclosed_responses(text: str, finish: FinishReason, truth: str):
+    graded = grade_responses([GradingItem(text, truth, finish, PROMPT)])[0]
+    for name in set(GraderName) - {GraderName.QUESTION_ONLY}:
+        failure = graded.failures[name]
+        if failure is None:
+            continue
+        assert (failure in UNFINISHED) == (not graded.closed)
+        assert not failure.value.startswith("truncated") or finish is LENGTH
+        assert (failure is FailureClass.UNKNOWN_STOP) <= (finish is UNKNOWN)
+        if name is not GraderName.LENIENT and not graded.verdicts[name].formatted:
+            refused_reasoning = name is GraderName.STRICT and failure not in FORMAT_CLASSES
+            assert failure in FORMAT_CLASSES or refused_reasoning
+
+
+def test_every_class_is_described_once():
+    assert set(DESCRIPTIONS) == set(FailureClass)
+    assert len(set(DESCRIPTIONS.values())) == len(FailureClass)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ("7", False),
+        ("7 miles per hour", False),
+        ("7 square feet", False),
+        ("\\frac{1}{2}\\text{ cm}", False),
+        ("about 7", False),
+        ("The answer is 7", True),
+        ("7 because she ate three of them", True),
+        ("she has none left", True),
+    ],
+)
+def test_what_counts_as_a_sentence(answer: str, sentence: bool):
+    assert is_sentence(answer) == sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "loops"),
+    [
+        ("so 3 + 4 = 7 and that is the answer we were asked to find in this problem", False),
+        ("ha ha ha ha", False),
+        ("wait, I think that this is wrong. " * 5, True),
+        ("0" * 80, True),
+        ("x " * 40 + "</think> <answer> 7 </answer>", True),
+        ("fine </think> <answer> " + "1 + " * 30, True),
+        ("a long but different beginning, then " + "the same the same " * 9 + "the", True),
+    ],
+)
+def test_loops_are_seen_at_the_end_of_each_part(text: str, loops: bool):
+    assert is_degenerate(parse_response(text)) == loops
+
+
+def test_flags_can_hold_together():
+    text = "your working </think> <answer> 7 </answer>"
+    flags = grade_responses([GradingItem(text, "7", STOP, PROMPT)])[0].flags
+    assert flags == {
+        FailureFlag.TEMPLATE_COPY,
+        FailureFlag.RIGHT_BY_R1_ZERO,
+        FailureFlag.RIGHT_BY_LAST_NUMBER,
+    }
