@@ -2,9 +2,9 @@ r"""The string normalisation behind the course grader's first equality, oddities
 
 Two answers are equal under it when their normal forms are the same string. The rules are those of
 the MATH data set's grader (Hendrycks et al. 2021) as `math_grader.py` of sail-sg/understand-r1-zero
-extends it, with unit words mainly from MathQA. Everything here is what that one does, down to details nobody would choose: `7 apples` becomes `7` because apples are in the
-unit list, `7 dollars` stays what it is because dollars are not, and `0.5` becomes `\frac{1}{2}`
-while `0.25` stays.
+extends it, with unit words mainly from MathQA. Everything here is what that one does, down to
+details nobody would choose: `7 apples` becomes `7` because apples are in the unit list, `7 dollars`
+stays what it is because dollars are not, and `0.5` becomes `\frac{1}{2}` while `0.25` stays.
 """
 
 import re
