@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from a5ctl.commands import compare, diagnose, doctor, lifecycle, ls, model, run, show
+from a5ctl.commands import close, compare, diagnose, doctor, ls, model, resume, run, show
 from core.errors import UserError
 
 app = typer.Typer(
@@ -80,8 +80,8 @@ def _register() -> None:
         "diagnose": diagnose.diagnose,
         "ls": ls.ls,
         "show": show.show,
-        "resume": lifecycle.resume,
-        "close": lifecycle.close,
+        "resume": resume.resume,
+        "close": close.close,
         "doctor": doctor.doctor,
     }.items():
         app.command(name)(guarded(command))

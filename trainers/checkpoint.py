@@ -22,9 +22,11 @@ from trainers.optimization import Optimizer
 from trainers.policy import Policy
 from trainers.rng import capture_rng, restore_rng
 
-_MANIFEST = "manifest.json"
-_OPTIMIZER = "optimizer.safetensors"
-_RNG = "rng.safetensors"
+# in a folder of its own, because engines read every safetensors file beside config.json as weights
+_STATE = Path("trainer")
+_MANIFEST = _STATE / "manifest.json"
+_OPTIMIZER = _STATE / "optimizer.safetensors"
+_RNG = _STATE / "rng.safetensors"
 _PREFIX = "step-"
 
 
@@ -57,7 +59,7 @@ def save_checkpoint(
     partial = folder / f".partial-{state.step:06d}"
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
+        (partial / _STATE).mkdir(parents=True)
         policy.save(partial)
         _save_tensors(optimizer.tensors(), partial / _OPTIMIZER)
         _save_tensors(capture_rng(), partial / _RNG)
@@ -162,12 +164,13 @@ def _save_tensors(tensors: dict[str, Any], path: Path) -> None:
 
 
 def _write_manifest(folder: Path, state: TrainerState) -> None:
-    files = {str(f.relative_to(folder)): _sha256(f) for f in checkpoint_files(folder)}
+    files = {f.relative_to(folder).as_posix(): _sha256(f) for f in checkpoint_files(folder)}
     for name in files:
         _sync(folder / name)
     manifest = folder / _MANIFEST
     manifest.write_text(json.dumps({"state": asdict(state), "files": files}, indent=2))
     _sync(manifest)
+    _sync(folder / _STATE)
     _sync(folder)
 
 

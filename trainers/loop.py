@@ -56,7 +56,7 @@ class Loop:
     """
 
     method: Method
-    evaluate: Callable[[int], None]
+    evaluate: Callable[[int], object]
     recorder: Recorder
     observer: Observer
     interrupts: Interrupts

@@ -47,7 +47,7 @@ class Policy:
             labels: Shape (B, T), int64; -100 where nothing is supervised.
 
         Returns:
-            Shape (S,), float32: the S supervised positions in row-major order.
+            Shape (S,), float32 (float64 for a float64 model): the S supervised positions in row-major order.
         """
         with self._autocast():
             hidden = self.model.model(input_ids=input_ids, use_cache=False).last_hidden_state
@@ -97,6 +97,9 @@ def load_policy(folder: Path, *, device: str, dtype: str) -> Policy:
     """
     prepare_imports()
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
     try:
         model = AutoModelForCausalLM.from_pretrained(
@@ -125,5 +128,6 @@ def choose_device(wanted: str) -> str:
 
 
 def _head_log_probs(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    logits = torch.nn.functional.linear(hidden, weight).float()
-    return token_log_probs(logits, labels)
+    logits = torch.nn.functional.linear(hidden, weight)
+    wide = logits if logits.dtype is torch.float64 else logits.float()
+    return token_log_probs(wide, labels)

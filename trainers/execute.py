@@ -1,0 +1,218 @@
+"""One run from its registry row to its last status: create or reopen it, carry it out, settle it."""
+
+import logging
+import sqlite3
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.config.load import build_config, config_hash, to_tree
+from core.config.schema import RunKind
+from core.engines.base import EngineError
+from core.errors import UserError
+from core.models import model_hash
+from core.provenance import collect_provenance, data_hash
+from core.registry.recorder import Recorder
+from core.registry.store import NewRun, Registry, RunRecord
+from core.workspace import Workspace
+from trainers.checkpoint import checkpoint_step
+from trainers.evaluator import build_evaluator
+from trainers.interrupt import Interrupted, Interrupts
+from trainers.loop import TrainingStopped
+from trainers.observer import Observer, Severity
+from trainers.prepare import Prepared, prepare
+from trainers.stage import Stage, write_config
+from trainers.train import train
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """How a run ended.
+
+    Attributes:
+        run_id: Its short id.
+        status: `finished`, `failed` or `interrupted`.
+        exit_code: For the shell.
+        message: Why it did not finish; empty when it did.
+    """
+
+    run_id: str
+    status: str
+    exit_code: int
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Where runs live, and whom they report to.
+
+    Attributes:
+        argv: The command line, for the record.
+    """
+
+    workspace: Workspace
+    registry: Registry
+    observer: Observer
+    argv: Sequence[str]
+
+
+def start(prepared: Prepared, house: House) -> RunOutcome:
+    """Create the run in the registry and carry it out.
+
+    Raises:
+        UserError: the run cannot be created (registry or folder not writable).
+    """
+    run = house.registry.create_run(_new_run(prepared, house))
+    folder = house.workspace.run_folder(run.id)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_config(folder, prepared.config)
+    except OSError as error:
+        house.registry.set_status(run.uuid, "failed", exit_reason=f"run folder: {error}")
+        raise UserError(f"run folder {folder} cannot be written: {error.strerror}") from error
+    return _carry_out(run, prepared, house, resuming=False)
+
+
+def resume(run: RunRecord, house: House) -> RunOutcome:
+    """Go on with a run that was killed, stopped or failed, from its newest whole checkpoint.
+
+    Raises:
+        UserError: the run is finished or alive, or its data or model are no longer the same.
+    """
+    config = build_config(run.config, f"stored config of run {run.id}")
+    prepared = prepare(config, house.workspace, house.registry)
+    _check_unchanged(run, prepared)
+    return _carry_out(run, prepared, house, resuming=True)
+
+
+def _new_run(prepared: Prepared, house: House) -> NewRun:
+    config = prepared.config
+    problems = prepared.train or prepared.evaluation
+    return NewRun(
+        kind=config.kind.value,
+        name=config.name,
+        group=config.group,
+        parent_uuid=prepared.parent.uuid if prepared.parent else None,
+        config=to_tree(config),
+        config_hash=config_hash(config),
+        seed=config.seed,
+        model=prepared.base_model,
+        model_hash=model_hash(prepared.model_dir),
+        data=prepared.data_name,
+        data_hash=data_hash(problems),
+        size=len(problems),
+        provenance=collect_provenance(house.argv).to_json(),
+        tags=config.tags,
+        note=config.note,
+    )
+
+
+def _check_unchanged(run: RunRecord, prepared: Prepared) -> None:
+    problems = prepared.train or prepared.evaluation
+    if data_hash(problems) != run.data_hash:
+        raise UserError(
+            f"the data of run {run.id} has changed since it started, so it cannot go on exactly; "
+            "restore the file, or start a new run"
+        )
+    if model_hash(prepared.model_dir) != run.model_hash:
+        raise UserError(
+            f"the model that run {run.id} started from has changed, so it cannot go on exactly; "
+            "restore it, or start a new run"
+        )
+
+
+def _carry_out(run: RunRecord, prepared: Prepared, house: House, *, resuming: bool) -> RunOutcome:
+    folder = house.workspace.run_folder(run.id)
+    house.observer.started(run.id, prepared.config)
+    with (
+        Interrupts().installed() as interrupts,
+        _log_file(folder),
+        Recorder(house.registry, run.uuid, folder) as recorder,
+    ):
+        stage = Stage(
+            run,
+            prepared.config,
+            prepared,
+            folder,
+            house.registry,
+            recorder,
+            house.observer,
+            interrupts,
+            resuming,
+        )
+        try:
+            _report_parts(stage)
+            _evaluate_only(stage) if prepared.config.kind is RunKind.EVAL else train(stage)
+        except BaseException as error:
+            return _settle(stage, error)
+        recorder.finish("finished", "completed")
+        return RunOutcome(run.id, "finished", 0)
+
+
+def _report_parts(stage: Stage) -> None:
+    engine = stage.prepared.engine
+    text = f"evaluation engine: {engine.reason}"
+    stage.event(Severity.INFO, "engine", text)
+    kept, selected = len(stage.prepared.train), stage.prepared.selected
+    if stage.config.data.filter != "none" and selected:
+        text = f"filter {stage.config.data.filter} keeps {kept} of {selected} examples"
+        stage.event(Severity.INFO, "filter", text)
+    if stage.config.evaluation.split == "test" and stage.config.evaluation.every is not None:
+        text = "intermediate evaluations use the test split: a step chosen by them is chosen on test"
+        stage.event(Severity.WARNING, "selected_on_test", text)
+
+
+def _evaluate_only(stage: Stage) -> None:
+    prepared = stage.prepared
+    stage.observer.phase(f"starting the engine {prepared.engine.name}")
+    evaluator = build_evaluator(
+        stage.config,
+        prepared.engine,
+        prepared.model_dir,
+        prepared.evaluation,
+        prepared.template,
+        data_name=prepared.evaluation_data,
+        device=prepared.device,
+        live=False,
+        recorder=stage.recorder,
+        observer=stage.observer,
+    )
+    try:
+        evaluator.evaluate(max(0, checkpoint_step(prepared.model_dir)))
+    finally:
+        evaluator.close()
+
+
+def _settle(stage: Stage, error: BaseException) -> RunOutcome:
+    """Mark the run by what ended it; only what nobody foresaw carries a traceback."""
+    run = stage.run
+    trace = "".join(traceback.format_exception(error))
+    logging.getLogger("a5ctl").error("run %s ended: %s", run.id, trace)
+    if isinstance(error, Interrupted):
+        stage.recorder.finish("interrupted", str(error))
+        message = f"stopped by {error}; go on with: a5ctl resume {run.id}"
+        return RunOutcome(run.id, "interrupted", error.exit_code, message)
+    reason = str(error).strip() or type(error).__name__
+    foreseen = isinstance(error, UserError | TrainingStopped | EngineError | OSError | sqlite3.Error)
+    stage.recorder.finish("failed", reason, traceback=trace)
+    if not isinstance(error, Exception):
+        raise error
+    if foreseen:
+        code = 2 if isinstance(error, UserError | OSError) else 1
+        return RunOutcome(run.id, "failed", code, reason)
+    return RunOutcome(run.id, "failed", 1, f"{type(error).__name__}: {reason} (see log.txt)")
+
+
+@contextmanager
+def _log_file(folder: Path) -> Iterator[None]:
+    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,133 @@
+"""Everything about a run that can be wrong is found here, before anything is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from core.config.schema import RunConfig, RunKind
+from core.data.filters import keep_correct, keep_solved
+from core.data.load import DataSet, load_data, nested_subset
+from core.data.problem import Problem
+from core.engines.select import EngineChoice, choose_engine
+from core.errors import UserError
+from core.models import resolve_model
+from core.prompts.template import PromptTemplate, load_prompt
+from core.registry.store import Registry, RunRecord
+from core.responses.grade import GraderName
+from core.workspace import Workspace
+from trainers.checkpoint import find_checkpoint
+from trainers.defaults import resolve_defaults
+from trainers.policy import choose_device
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that can start.
+
+    Attributes:
+        config: With every open setting filled in.
+        template: The prompt template.
+        train: Training problems after subset and filter; empty for an evaluation.
+        selected: Training problems before the filter.
+        evaluation: Problems to evaluate on, in order.
+        data_name: Name of the training (or, for an evaluation, the evaluated) data.
+        evaluation_data: Name of the evaluated data.
+        model_dir: Folder of the weights to start from.
+        base_model: Source of the model at the root of the lineage.
+        parent: The run the weights come from.
+        device: `cpu` or `cuda`.
+        engine: Which engine will generate, and why.
+    """
+
+    config: RunConfig
+    template: PromptTemplate
+    train: tuple[Problem, ...]
+    selected: int
+    evaluation: tuple[Problem, ...]
+    data_name: str
+    evaluation_data: str
+    model_dir: Path
+    base_model: str
+    parent: RunRecord | None
+    device: str
+    engine: EngineChoice
+
+
+def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prepared:
+    """Resolve and check one run.
+
+    Raises:
+        UserError: model, data, prompt, size, filter, engine or device cannot be had.
+    """
+    template = load_prompt(config.prompt.template)
+    parent = registry.find_run(config.model.run) if config.model.run is not None else None
+    model_dir, base_model = _weights(config, parent, workspace)
+    only_evaluates = config.kind is RunKind.EVAL
+    data = _load(config.data.source, only_evaluates)
+    selected = [] if only_evaluates else _select(config, data)
+    resolved = resolve_defaults(config, template, base_model, len(selected))
+    evaluation_data = _load(config.data.evaluation_source or config.data.source, only_evaluates)
+    return Prepared(
+        config=resolved,
+        template=template,
+        train=tuple(_filter(resolved, selected, template, registry)),
+        selected=len(selected),
+        evaluation=_evaluation_problems(resolved, evaluation_data),
+        data_name=data.name,
+        evaluation_data=evaluation_data.name,
+        model_dir=model_dir,
+        base_model=base_model,
+        parent=parent,
+        device=choose_device(config.model.device),
+        engine=choose_engine(config.evaluation.engine),
+    )
+
+
+def _weights(
+    config: RunConfig, parent: RunRecord | None, workspace: Workspace
+) -> tuple[Path, str]:
+    if parent is None:
+        source = resolve_model(config.model.source)
+        return source.path, source.name
+    folder = workspace.run_folder(parent.id) / "checkpoints"
+    return find_checkpoint(folder, config.model.run_step, parent.id), parent.model
+
+
+@lru_cache(maxsize=4)
+def _load(source: str, whole_file_is_test: bool) -> DataSet:
+    return load_data(source, whole_file_is_test=whole_file_is_test)
+
+
+def _select(config: RunConfig, data: DataSet) -> list[Problem]:
+    problems = data.split("train")
+    selected = nested_subset(problems, config.data.size, config.data_seed)
+    missing = [p for p in selected if p.target is None and p.reasoning is None]
+    if missing:
+        raise UserError(
+            f"data {data.name}: {len(missing)} training problems have no worked solution to learn "
+            f"(first: {missing[0].id}); add reasoning, or prompt and response"
+        )
+    return selected
+
+
+def _filter(
+    config: RunConfig, problems: Sequence[Problem], template: PromptTemplate, registry: Registry
+) -> Sequence[Problem]:
+    if config.kind is RunKind.EVAL or config.data.filter == "none":
+        return problems
+    if config.data.filter == "correct":
+        return keep_correct(problems, template, config.evaluation.grader or GraderName.R1_ZERO)
+    run = registry.find_run(config.data.solved_by or "")
+    return keep_solved(problems, registry.solved_questions(run.uuid), run.id)
+
+
+def _evaluation_problems(config: RunConfig, data: DataSet) -> tuple[Problem, ...]:
+    problems = data.split(config.evaluation.split)
+    limit = config.evaluation.limit
+    if limit is not None and limit > len(problems):
+        raise UserError(
+            f"evaluation limit {limit} is larger than the {len(problems)} problems of the "
+            f"{config.evaluation.split} split of {data.name}; use 1 to {len(problems)}"
+        )
+    return problems[:limit]

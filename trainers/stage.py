@@ -1,0 +1,64 @@
+"""What one run works with: its settings, its folder, and whom it reports to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.config.load import config_hash, to_toml, to_tree
+from core.config.schema import RunConfig
+from core.registry.recorder import Recorder
+from core.registry.store import Registry, RunRecord
+from trainers.interrupt import Interrupts
+from trainers.observer import Observer, Severity
+from trainers.prepare import Prepared
+
+
+@dataclass(slots=True)
+class Stage:
+    """Shared by everything that happens inside one run.
+
+    Attributes:
+        run: The registry's row.
+        config: The resolved config; grows when choices are made at run time.
+        prepared: Problems, template, model folder, device, engine.
+        folder: The run's folder.
+        registry: Where the run's row lives.
+        recorder: Where everything else goes.
+        observer: Who watches.
+        interrupts: Ctrl-C and SIGTERM.
+        resuming: The run was started before.
+    """
+
+    run: RunRecord
+    config: RunConfig
+    prepared: Prepared
+    folder: Path
+    registry: Registry
+    recorder: Recorder
+    observer: Observer
+    interrupts: Interrupts
+    resuming: bool = False
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where the run's checkpoints are."""
+        return self.folder / "checkpoints"
+
+    def event(
+        self, severity: Severity, kind: str, message: str, step: int | None = None
+    ) -> None:
+        """Record an event and tell the observer."""
+        self.recorder.event(severity, kind, message, step=step)
+        self.observer.event(severity, message, step)
+
+    def keep_choice(self, config: RunConfig) -> None:
+        """Store choices that were made at run time, so that a resume makes the same ones."""
+        self.config = config
+        write_config(self.folder, config)
+        self.registry.set_config(self.run.uuid, to_tree(config), config_hash(config))
+
+
+def write_config(folder: Path, config: RunConfig) -> None:
+    """Write `config.toml` into a run folder, whole or not at all."""
+    partial = folder / ".config.toml.partial"
+    partial.write_text(to_toml(config), encoding="utf-8")
+    partial.replace(folder / "config.toml")

@@ -1,0 +1,182 @@
+"""Set up a training run and hand it to the loop: examples, preflight, engine, optimizer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from core.config.schema import RunConfig
+from core.errors import UserError
+from trainers.batching import plan_batches, split_microbatches
+from trainers.checkpoint import TrainerState, newest_whole, restore
+from trainers.evaluator import Evaluator, build_evaluator
+from trainers.loop import Loop
+from trainers.memory import microbatch_token_budget
+from trainers.observer import Severity
+from trainers.optimization import LearningRate, build_optimizer
+from trainers.policy import Policy, load_policy
+from trainers.preflight import PreflightInput, run_preflight
+from trainers.rng import capture_rng, restore_rng, seed_everything
+from trainers.sft import SFT
+from trainers.stage import Stage
+from trainers.threads import choose_threads
+from trainers.tokenization import Example, collate, encode_example, padding_id
+
+
+def train(stage: Stage) -> None:
+    """Run a training method to its last step, from the newest checkpoint when resuming.
+
+    Raises:
+        UserError: preflight found something fatal.
+        Interrupted, TrainingStopped, EngineError, OSError: see the loop.
+    """
+    seed_everything(stage.config.seed)
+    checkpoint = _newest_checkpoint(stage) if stage.resuming else None
+    stage.observer.phase("loading the model")
+    dtype = training_dtype(stage.config, stage.prepared.device)
+    policy = load_policy(
+        checkpoint or stage.prepared.model_dir, device=stage.prepared.device, dtype=dtype
+    )
+    examples = encode_all(stage, policy)
+    _preflight(stage, policy, examples)
+    stage.observer.phase(f"starting the engine {stage.prepared.engine.name}")
+    evaluator = _evaluator(stage)
+    try:
+        method = _sft(stage, policy, examples)
+        state = TrainerState()
+        if checkpoint is not None:
+            state = restore(checkpoint, method.optimizer, policy.device)
+        if stage.resuming:
+            stage.recorder.begin_segment(state.step)
+            stage.event(Severity.INFO, "resumed", f"resumed behind step {state.step}", state.step)
+        Loop(
+            method=method,
+            evaluate=lambda step: evaluator.evaluate(step, policy),
+            recorder=stage.recorder,
+            observer=stage.observer,
+            interrupts=stage.interrupts,
+            folder=stage.checkpoint_folder,
+            train=stage.config.train,
+            evaluation=stage.config.evaluation,
+            evaluated=_evaluated_steps(stage),
+        ).run(state)
+    finally:
+        evaluator.close()
+
+
+def training_dtype(config: RunConfig, device: str) -> str:
+    """Precision of the forward pass: what was asked for, else by device."""
+    if config.model.dtype != "auto":
+        return config.model.dtype
+    return "bfloat16" if device == "cuda" else "float32"
+
+
+def encode_all(stage: Stage, policy: Policy) -> list[Example]:
+    """Tokenize every training problem of the run."""
+    settings, template = stage.config.train, stage.prepared.template
+    return [
+        encode_example(
+            problem.id,
+            template.prompt(problem),
+            template.target(problem) or "",
+            policy.tokenizer,
+            supervise=settings.supervise,
+            supervise_eos=settings.supervise_eos,
+            max_length=settings.max_length,
+        )
+        for problem in stage.prepared.train
+    ]
+
+
+def _newest_checkpoint(stage: Stage) -> Path | None:
+    path, skipped = newest_whole(stage.checkpoint_folder)
+    for damaged, problem in skipped.items():
+        text = f"checkpoint {damaged.name} is skipped: {problem}"
+        stage.event(Severity.WARNING, "checkpoint_damaged", text)
+    return path
+
+
+def _preflight(stage: Stage, policy: Policy, examples: Sequence[Example]) -> None:
+    report = run_preflight(
+        PreflightInput(
+            config=stage.config,
+            problems=stage.prepared.train,
+            examples=examples,
+            template=stage.prepared.template,
+            tokenizer=policy.tokenizer,
+            parameters=sum(p.numel() for p in policy.model.parameters()),
+            max_context=getattr(policy.model.config, "max_position_embeddings", None),
+        )
+    )
+    if not stage.resuming:
+        for finding in report.findings:
+            stage.recorder.event(finding.severity, f"preflight.{finding.check}", finding.message)
+    stage.observer.preflight(report)
+    if report.fatal:
+        raise UserError(f"preflight stopped the run: {report.fatal[0].message}")
+
+
+def _evaluator(stage: Stage) -> Evaluator:
+    prepared = stage.prepared
+    return build_evaluator(
+        stage.config,
+        prepared.engine,
+        prepared.model_dir,
+        prepared.evaluation,
+        prepared.template,
+        data_name=prepared.evaluation_data,
+        device=prepared.device,
+        live=True,
+        recorder=stage.recorder,
+        observer=stage.observer,
+    )
+
+
+def _evaluated_steps(stage: Stage) -> frozenset[int]:
+    if not stage.resuming:
+        return frozenset()
+    return frozenset(e.step for e in stage.registry.evaluations([stage.run.uuid]))
+
+
+def _sft(stage: Stage, policy: Policy, examples: Sequence[Example]) -> SFT:
+    settings = stage.config.train
+    plan = plan_batches(examples, settings, settings.batch_size or 1, stage.config.seed)
+    longest = max(len(example.token_ids) for example in examples)
+    budget = settings.microbatch_tokens or microbatch_token_budget(
+        policy.model.config, policy.device.type, longest
+    )
+    threads = choose_threads(
+        lambda: _rehearse(policy, examples, plan.batch(1), budget), settings.threads
+    )
+    if settings.threads is None or settings.microbatch_tokens is None:
+        chosen = settings.model_copy(update={"threads": threads, "microbatch_tokens": budget})
+        stage.keep_choice(stage.config.model_copy(update={"train": chosen}))
+        stage.recorder.event(
+            Severity.INFO, "choices", f"{threads} threads, micro-batches of {budget} tokens"
+        )
+    return SFT(
+        policy=policy,
+        optimizer=build_optimizer(policy.model.named_parameters(), settings),
+        learning_rate=LearningRate(
+            settings.lr or 0.0, settings.schedule, settings.warmup, settings.min_lr_ratio, plan.total
+        ),
+        examples=examples,
+        plan=plan,
+        settings=settings,
+        microbatch_tokens=budget,
+    )
+
+
+def _rehearse(
+    policy: Policy, examples: Sequence[Example], indices: Sequence[int], budget: int
+) -> None:
+    """One forward and backward pass whose gradients and random numbers are thrown away."""
+    states = capture_rng()
+    batch = next(split_microbatches([examples[index] for index in indices], budget))
+    ids, labels = collate(batch, padding_id(policy.tokenizer))
+    policy.supervised_log_probs(ids.to(policy.device), labels.to(policy.device)).sum().backward()
+    for parameter in policy.model.parameters():
+        parameter.grad = None
+    if policy.device.type == "cuda":
+        torch.cuda.synchronize()
+    restore_rng(states)
