@@ -1,0 +1,121 @@
+"""Which models are accepted, and what their hash covers."""
+
+import shutil
+import sys
+
+import pytest
+
+from core.errors import UserError
+from core.models import encode_prompt, end_token_ids, load_tokenizer, model_hash, resolve_model
+from tests.core.engines.conftest import write_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def test_local_folder_is_resolved(folder):
+    source = resolve_model(str(folder))
+    assert (source.path, source.name, source.is_builtin) == (folder.resolve(), str(folder), False)
+
+
+@pytest.mark.parametrize(
+    ("removed", "sentence"),
+    [
+        ("config.json", "no config.json"),
+        ("model.safetensors", r"no \.safetensors weights"),
+        ("tokenizer.json", "no tokenizer"),
+    ],
+)
+def test_missing_file_is_named(copy, removed, sentence):
+    (copy / removed).unlink()
+    with pytest.raises(UserError, match=sentence):
+        resolve_model(str(copy))
+
+
+def test_pickled_weights_are_refused(copy):
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(UserError, match="pickle"):
+        resolve_model(str(copy))
+
+
+@pytest.mark.parametrize("spec", ["./nowhere/at/all", "no such model", "../x"])
+def test_unknown_path_is_not_taken_for_a_hub_id(spec):
+    with pytest.raises(UserError, match="neither 'builtin', nor an existing folder"):
+        resolve_model(spec)
+
+
+def test_file_instead_of_folder_is_refused(copy):
+    with pytest.raises(UserError, match="is a file"):
+        resolve_model(str(copy / "config.json"))
+
+
+def test_hub_failure_is_one_sentence(monkeypatch):
+    import huggingface_hub
+
+    def offline(*args, **kwargs):
+        raise ConnectionError("no route to host\nlong explanation")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(UserError, match="no route to host") as caught:
+        resolve_model("nobody/nothing")
+    assert "\n" not in str(caught.value)
+
+
+def test_hub_download_takes_no_pickles(monkeypatch, folder):
+    import fnmatch
+
+    import huggingface_hub
+
+    def download(spec, allow_patterns):
+        wanted = [p for p in allow_patterns if fnmatch.fnmatch("pytorch_model.bin", p)]
+        assert (spec, wanted) == ("org/name", [])
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert resolve_model("org/name").path == folder
+
+
+def test_hash_follows_weights_and_config_but_not_other_files(folder, copy):
+    assert model_hash(copy) == model_hash(folder)
+    (copy / "README.md").write_text("about")
+    assert model_hash(copy) == model_hash(folder)
+    weights = copy / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert model_hash(copy) != model_hash(folder)
+
+
+def test_prompt_ids_hold_no_special_tokens(folder):
+    tokenizer = load_tokenizer(folder)
+    ids = encode_prompt(tokenizer, "Tom has 3 apples")
+    assert tokenizer.decode(ids) == "Tom has 3 apples"
+    assert not set(ids) & set(tokenizer.all_special_ids)
+
+
+def test_end_tokens_are_eos_and_those_of_the_generation_config(copy):
+    tokenizer = load_tokenizer(copy)
+    (copy / "generation_config.json").write_text('{"eos_token_id": [0, 17, 5]}')
+    assert end_token_ids(copy, tokenizer) == (0, 17, 5)
+    (copy / "generation_config.json").write_text("{}")
+    assert end_token_ids(copy, tokenizer) == (0,)
+
+
+def test_broken_tokenizer_is_one_sentence(copy):
+    (copy / "tokenizer.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_tokenizer(copy)
+
+
+def test_companions_of_a_cpu_torch_are_marked_absent():
+    import torch
+
+    if torch.version.cuda is None:
+        assert sys.modules.get("torchvision", "absent") in (None, "absent")

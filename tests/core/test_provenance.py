@@ -1,0 +1,107 @@
+"""What provenance records, and what it must never record."""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from core import provenance
+from core.data.problem import Problem
+from core.provenance import (
+    collect_provenance,
+    data_hash,
+    git_state,
+    mask_logins,
+    process_start,
+    relevant_environment,
+)
+
+
+def test_record_is_json_and_names_the_essentials():
+    record = json.loads(json.dumps(collect_provenance(["a5ctl", "run"]).to_json()))
+    assert record["argv"] == ["a5ctl", "run"]
+    assert {"torch", "transformers"} <= record["packages"].keys()
+    assert record["process"]["pid"] == os.getpid()
+    assert record["machine"]["cores"] >= record["machine"]["usable_cores"] >= 1
+
+
+@pytest.mark.parametrize(
+    "name", ["HF_TOKEN", "A5CTL_API_KEY", "VLLM_SECRET", "A5CTL_PASSWORD", "HF_AUTH", "AWS_REGION"]
+)
+def test_secrets_and_unrelated_variables_are_dropped(name):
+    assert relevant_environment({name: "hidden"}) == {}
+
+
+def test_variables_that_change_results_are_kept_with_logins_masked():
+    kept = relevant_environment(
+        {
+            "OMP_NUM_THREADS": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "A5CTL_REGISTRY": "postgresql://ada:pw@db/runs",
+        }
+    )
+    assert kept == {
+        "A5CTL_REGISTRY": "postgresql://***@db/runs",
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+def test_secrets_in_arguments_are_masked():
+    assert mask_logins("https://u:p@host/x?token=abc&n=1") == "https://***@host/x?token=***&n=1"
+
+
+def test_git_state_shows_uncommitted_changes_and_cuts_long_ones(tmp_path, monkeypatch):
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True, capture_output=True)
+
+    file = tmp_path / Path(provenance.__file__).name
+    file.write_text("one\n")
+    git("init")
+    git("add", ".")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-m", "first")
+    clean = git_state(tmp_path)
+    assert (len(clean.commit), clean.dirty, clean.diff) == (40, False, "")
+    file.write_text("two\n" * 100)
+    monkeypatch.setattr(provenance, "_DIFF_LIMIT", 50)
+    changed = git_state(tmp_path)
+    assert changed.dirty
+    assert changed.diff_cut
+    assert len(changed.diff) == 50
+
+
+def test_no_repository_and_no_git_give_nothing(tmp_path, monkeypatch):
+    assert git_state(tmp_path) is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_state(Path(provenance.__file__).parent) is None
+
+
+def test_start_time_identifies_a_process():
+    if not Path("/proc/self/stat").exists():
+        assert process_start(os.getpid()) is None
+        return
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        assert process_start(child.pid) >= process_start(os.getpid())
+    finally:
+        child.kill()
+        child.wait()
+    assert process_start(child.pid) is None
+
+
+def test_collecting_takes_a_fraction_of_a_second():
+    collect_provenance([])
+    started = time.process_time()
+    collect_provenance([])
+    assert time.process_time() - started < 0.2
+
+
+def test_data_hash_follows_questions_truths_and_order():
+    a = Problem("1", "How many?", "7")
+    b = Problem("2", "How much?", "8")
+    assert data_hash([a, b]) == data_hash([a, b])
+    assert data_hash([a, b]) != data_hash([b, a])
+    assert data_hash([a]) != data_hash([Problem("1", "How many?", "9")])
