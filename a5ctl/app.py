@@ -67,7 +67,9 @@ def _root(
 
 
 def _register() -> None:
-    runs = typer.Typer(help="Start a run: train a policy, or only evaluate one.", no_args_is_help=True)
+    runs = typer.Typer(
+        help="Start a run: train a policy, or only evaluate one.", no_args_is_help=True
+    )
     runs.command("sft")(guarded(run.sft))
     runs.command("eval")(guarded(run.evaluate))
     app.add_typer(runs, name="run")

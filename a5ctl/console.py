@@ -1,4 +1,4 @@
-"""The one console everything is printed to, and the only door for text that models or data wrote."""
+"""The one console all is printed to, and the only door for text that models or data wrote."""
 
 import json
 import os
@@ -48,7 +48,9 @@ def is_interactive() -> bool:
 
 
 def _reorders(char: str) -> bool:
-    return char in "\u200e\u200f\u061c" or "\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069"
+    return (
+        char in "\u200e\u200f\u061c" or "\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069"
+    )
 
 
 def _escaped(char: str) -> str:

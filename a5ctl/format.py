@@ -1,5 +1,7 @@
 """How figures are written everywhere: one way each for shares, intervals, durations and counts."""
 
+from itertools import pairwise
+
 
 def percent(share: float | None, digits: int = 1) -> str:
     """`0.1234` as `12.3%`; a dash where there is no figure."""
@@ -60,6 +62,4 @@ def sparkline(values: list[float], width: int) -> str:
 
 def _averaged(values: list[float], cells: int) -> list[float]:
     edges = [round(index * len(values) / cells) for index in range(cells + 1)]
-    return [
-        sum(values[start:end]) / (end - start) for start, end in zip(edges, edges[1:], strict=False)
-    ]
+    return [sum(values[start:end]) / (end - start) for start, end in pairwise(edges)]

@@ -16,7 +16,11 @@ from core.evaluation import EvaluationResult, EvaluationSummary
 from trainers.observer import Observer, Severity, StepReport
 from trainers.preflight import PreflightReport
 
-_MARKS = {Severity.INFO: ("✓", "green"), Severity.WARNING: ("!", "yellow"), Severity.ERROR: ("✗", "red")}
+_MARKS = {
+    Severity.INFO: ("✓", "green"),
+    Severity.WARNING: ("!", "yellow"),
+    Severity.ERROR: ("✗", "red"),
+}
 _LOG_EVERY_SECONDS = 10.0
 
 
@@ -34,7 +38,10 @@ class RunDisplay(Observer):
         self._last_log = 0.0
         if is_interactive() and not quiet:
             self._live = Live(
-                console=console, refresh_per_second=8, transient=True, get_renderable=lambda: self._bar
+                console=console,
+                refresh_per_second=8,
+                transient=True,
+                get_renderable=lambda: self._bar,
             )
 
     def __enter__(self) -> "RunDisplay":
@@ -146,7 +153,10 @@ def _training_bar(report: StepReport) -> RenderableType:
 def _bar(label: str, done: int, total: int, tail: str) -> Table:
     grid = Table.grid(padding=(0, 1))
     grid.add_row(
-        Text(f"  {label}"), ProgressBar(total=total, completed=done, width=28), f"{done}/{total}", tail
+        Text(f"  {label}"),
+        ProgressBar(total=total, completed=done, width=28),
+        f"{done}/{total}",
+        tail,
     )
     return grid
 

@@ -1,4 +1,4 @@
-"""One run from its registry row to its last status: create or reopen it, carry it out, settle it."""
+"""One run from its registry row to its last status: create or reopen, carry out, settle."""
 
 import logging
 import sqlite3
@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.registry.store import NewRun, Registry, RunRecord
+
 from core.config.load import build_config, config_hash, to_tree
 from core.config.schema import RunKind
 from core.engines.base import EngineError
@@ -15,12 +17,11 @@ from core.errors import UserError
 from core.models import model_hash
 from core.provenance import collect_provenance, data_hash
 from core.registry.recorder import Recorder
-from core.registry.store import NewRun, Registry, RunRecord
 from core.workspace import Workspace
 from trainers.checkpoint import checkpoint_step
 from trainers.evaluator import build_evaluator
 from trainers.interrupt import Interrupted, Interrupts
-from trainers.loop import TrainingStopped
+from trainers.loop import TrainingStoppedError
 from trainers.observer import Observer, Severity
 from trainers.prepare import Prepared, prepare
 from trainers.stage import Stage, write_config
@@ -160,7 +161,9 @@ def _report_parts(stage: Stage) -> None:
         text = f"filter {stage.config.data.filter} keeps {kept} of {selected} examples"
         stage.event(Severity.INFO, "filter", text)
     if stage.config.evaluation.split == "test" and stage.config.evaluation.every is not None:
-        text = "intermediate evaluations use the test split: a step chosen by them is chosen on test"
+        text = (
+            "intermediate evaluations use the test split: a step chosen by them is chosen on test"
+        )
         stage.event(Severity.WARNING, "selected_on_test", text)
 
 
@@ -195,7 +198,9 @@ def _settle(stage: Stage, error: BaseException) -> RunOutcome:
         message = f"stopped by {error}; go on with: a5ctl resume {run.id}"
         return RunOutcome(run.id, "interrupted", error.exit_code, message)
     reason = str(error).strip() or type(error).__name__
-    foreseen = isinstance(error, UserError | TrainingStopped | EngineError | OSError | sqlite3.Error)
+    foreseen = isinstance(
+        error, UserError | TrainingStoppedError | EngineError | OSError | sqlite3.Error
+    )
     stage.recorder.finish("failed", reason, traceback=trace)
     if not isinstance(error, Exception):
         raise error

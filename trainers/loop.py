@@ -31,11 +31,11 @@ class Method(Protocol):
         ...
 
     def update(self, step: int) -> dict[str, float]:
-        """One optimizer update; returns its metrics, `loss`, `grad_norm` and `tokens` among them."""
+        """One optimizer update; returns its metrics: `loss`, `grad_norm`, `tokens` and more."""
         ...
 
 
-class TrainingStopped(RuntimeError):
+class TrainingStoppedError(RuntimeError):
     """The watchdog found that going on is pointless; the message says why."""
 
 
@@ -70,7 +70,7 @@ class Loop:
 
         Raises:
             Interrupted: somebody asked to stop; the last update is in a checkpoint.
-            TrainingStopped: loss or gradient are not finite.
+            TrainingStoppedError: loss or gradient are not finite.
             OSError: the last checkpoint could not be written.
         """
         watchdog = Watchdog(self.train.clip_norm)
@@ -106,14 +106,16 @@ class Loop:
             self.recorder.event(alarm.severity, alarm.rule, alarm.message, step=step)
             self.observer.event(alarm.severity, alarm.message, step)
             if alarm.severity is Severity.ERROR:
-                raise TrainingStopped(f"step {step}: {alarm.message}")
+                raise TrainingStoppedError(f"step {step}: {alarm.message}")
 
     def _checkpoint(self, state: TrainerState) -> None:
         # the registry must hold everything up to this step before a resume can start behind it
         self.recorder.flush()
         try:
             with self.interrupts.deferred():
-                path = save_checkpoint(self.folder, self.method.policy, self.method.optimizer, state)
+                path = save_checkpoint(
+                    self.folder, self.method.policy, self.method.optimizer, state
+                )
         except OSError as error:
             if state.step == self.method.total_steps:
                 raise

@@ -47,7 +47,8 @@ class Policy:
             labels: Shape (B, T), int64; -100 where nothing is supervised.
 
         Returns:
-            Shape (S,), float32 (float64 for a float64 model): the S supervised positions in row-major order.
+            Shape (S,): the S supervised positions in row-major order; float32, or float64 for
+            a float64 model.
         """
         with self._autocast():
             hidden = self.model.model(input_ids=input_ids, use_cache=False).last_hidden_state
@@ -121,7 +122,9 @@ def choose_device(wanted: str) -> str:
     """
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
-        raise UserError("device cuda was asked for, but torch sees no GPU; use --device cpu or auto")
+        raise UserError(
+            "device cuda was asked for, but torch sees no GPU; use --device cpu or auto"
+        )
     if wanted == "auto":
         return "cuda" if available else "cpu"
     return wanted

@@ -117,7 +117,9 @@ def _supervised_tokens(given: PreflightInput) -> Finding:
 def _eos(given: PreflightInput) -> Finding:
     eos = given.tokenizer.eos_token_id
     if eos is None:
-        return Finding("eos", Severity.ERROR, "the tokenizer has no EOS token; set one in its config")
+        return Finding(
+            "eos", Severity.ERROR, "the tokenizer has no EOS token; set one in its config"
+        )
     if not given.config.train.supervise_eos:
         return Finding(
             "eos",
@@ -133,11 +135,15 @@ def _eos(given: PreflightInput) -> Finding:
             f"{len(missing)} examples do not end with a supervised EOS (first: "
             f"{missing[0].problem_id}); this is a defect of the tokenization",
         )
-    shared = " (it is the padding token too; padding is masked by length)" if (
-        given.tokenizer.pad_token_id == eos
-    ) else ""
+    shared = (
+        " (it is the padding token too; padding is masked by length)"
+        if (given.tokenizer.pad_token_id == eos)
+        else ""
+    )
     return Finding(
-        "eos", Severity.INFO, f"EOS ends and is supervised in all {len(whole)} whole examples{shared}"
+        "eos",
+        Severity.INFO,
+        f"EOS ends and is supervised in all {len(whole)} whole examples{shared}",
     )
 
 
@@ -159,7 +165,9 @@ def _stop_string(given: PreflightInput) -> Finding:
             f"({', '.join(stops)}; first: {unreachable[0]}): the model learns responses that do "
             "not close",
         )
-    return Finding("stop", Severity.INFO, f"every target reaches the stop string {', '.join(stops)}")
+    return Finding(
+        "stop", Severity.INFO, f"every target reaches the stop string {', '.join(stops)}"
+    )
 
 
 def _graded_targets(given: PreflightInput) -> Finding:
@@ -168,14 +176,17 @@ def _graded_targets(given: PreflightInput) -> Finding:
     share = sum(right) / len(right)
     if share == 1.0:
         return Finding(
-            "targets", Severity.INFO, f"the {grader} grader accepts all {len(right)} training targets"
+            "targets",
+            Severity.INFO,
+            f"the {grader} grader accepts all {len(right)} training targets",
         )
     wrong = next(p.id for p, ok in zip(given.problems, right, strict=True) if not ok)
     return Finding(
         "targets",
         Severity.WARNING,
         f"the {grader} grader accepts only {share:.1%} of the training targets (first refused: "
-        f"{wrong}); the run will learn answers that count as wrong: --filter correct leaves them out",
+        f"{wrong}); the run will learn answers that count as wrong: --filter correct "
+        "leaves them out",
     )
 
 
@@ -187,8 +198,8 @@ def _truncation(given: PreflightInput) -> Finding:
         return Finding(
             "length",
             Severity.WARNING,
-            f"{len(cut)} of {len(given.examples)} examples are cut at {limit} tokens and lose their "
-            f"end (longest: {longest}); raise --max-length",
+            f"{len(cut)} of {len(given.examples)} examples are cut at {limit} tokens and lose "
+            f"their end (longest: {longest}); raise --max-length",
         )
     return Finding("length", Severity.INFO, f"the longest example has {longest} of {limit} tokens")
 

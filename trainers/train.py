@@ -28,7 +28,7 @@ def train(stage: Stage) -> None:
 
     Raises:
         UserError: preflight found something fatal.
-        Interrupted, TrainingStopped, EngineError, OSError: see the loop.
+        Interrupted, TrainingStoppedError, EngineError, OSError: see the loop.
     """
     seed_everything(stage.config.seed)
     checkpoint = _newest_checkpoint(stage) if stage.resuming else None
@@ -158,7 +158,11 @@ def _sft(stage: Stage, policy: Policy, examples: Sequence[Example]) -> SFT:
         policy=policy,
         optimizer=build_optimizer(policy.model.named_parameters(), settings),
         learning_rate=LearningRate(
-            settings.lr or 0.0, settings.schedule, settings.warmup, settings.min_lr_ratio, plan.total
+            settings.lr or 0.0,
+            settings.schedule,
+            settings.warmup,
+            settings.min_lr_ratio,
+            plan.total,
         ),
         examples=examples,
         plan=plan,

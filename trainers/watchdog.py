@@ -56,7 +56,9 @@ class Watchdog:
         usual = sorted(self._losses)[_WINDOW // 2]
         if loss <= _SPIKE * max(usual, 0.05):
             return []
-        text = f"loss jumped to {loss:.3g} from a median of {usual:.3g}; lower --lr if it stays there"
+        text = (
+            f"loss jumped to {loss:.3g} from a median of {usual:.3g}; lower --lr if it stays there"
+        )
         return [Alarm("loss_spike", Severity.WARNING, text)]
 
     def _clipping(self, norm: float) -> list[Alarm]:
@@ -68,8 +70,8 @@ class Watchdog:
         if share < _MOSTLY_CLIPPED or worst < 10 * self.clip_norm:
             return []
         text = (
-            f"{share:.0%} of the last {_WINDOW} steps were clipped, gradient norms up to {worst:.3g} "
-            f"under a clip of {self.clip_norm:g}: the step size is set by the clip, not by --lr"
+            f"{share:.0%} of the last {_WINDOW} steps were clipped, gradient norms up to "
+            f"{worst:.3g} under a clip of {self.clip_norm:g}: the clip sets the step size, not --lr"
         )
         return [Alarm("clipping", Severity.WARNING, text)]
 

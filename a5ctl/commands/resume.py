@@ -29,11 +29,13 @@ def resume(
     status = display_status(record)
     if status == "finished":
         raise UserError(
-            f"run {record.id} is finished; look at it with a5ctl show {record.id}, or start a new one"
+            f"run {record.id} is finished; look at it with "
+            f"a5ctl show {record.id}, or start a new one"
         )
     if status == "running":
         raise UserError(
-            f"run {record.id} is still running (process {record.pid} on {record.host}); stop it first"
+            f"run {record.id} is still running (process {record.pid} on {record.host}); "
+            "stop it first"
         )
     from a5ctl.launch import launch_resume
 

@@ -37,7 +37,8 @@ Data = Annotated[
 Prompt = Annotated[
     str | None,
     typer.Option(
-        help="think_answer, question_only, instruction, or a template file.", rich_help_panel=_COMMON
+        help="think_answer, question_only, instruction, or a template file.",
+        rich_help_panel=_COMMON,
     ),
 ]
 Config = Annotated[
@@ -50,9 +51,7 @@ Set = Annotated[
 Seeds = Annotated[
     str | None, typer.Option(help="One seed or several: 0,1,2.", rich_help_panel=_COMMON)
 ]
-Device = Annotated[
-    str | None, typer.Option(help="auto, cpu or cuda.", rich_help_panel=_COMMON)
-]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.", rich_help_panel=_COMMON)]
 Engine = Annotated[
     str | None,
     typer.Option(envvar="A5CTL_ENGINE", help="auto, vllm or hf.", rich_help_panel=_EVAL),
@@ -300,7 +299,8 @@ def _start_tree(kind: str, config: Path | None, source: _Source) -> dict[str, An
         tree = read_toml(config)
     if tree.setdefault("kind", kind) != kind:
         raise UserError(
-            f"config file {config} has kind {tree['kind']!r}; start it with a5ctl run {tree['kind']}"
+            f"config file {config} has kind {tree['kind']!r}; "
+            f"start it with a5ctl run {tree['kind']}"
         )
     return tree
 
@@ -374,10 +374,10 @@ def _run_source(run: str, step: int | None, home: Path | None, registry: str | N
         for key, value in record.config.get("data", {}).items()
         if key in ("source", "evaluation_source")
     }
-    inherited = {key: record.config[key] for key in ("prompt", "evaluation") if key in record.config}
-    return _Source(
-        {"model.run": record.id, "model.run_step": step}, {**inherited, "data": data}
-    )
+    inherited = {
+        key: record.config[key] for key in ("prompt", "evaluation") if key in record.config
+    }
+    return _Source({"model.run": record.id, "model.run_step": step}, {**inherited, "data": data})
 
 
 def _cells(

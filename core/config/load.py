@@ -1,4 +1,4 @@
-"""Configs from TOML and from `--set key=value`, and back to TOML, with errors a person can act on."""
+"""Configs from TOML and `--set key=value`, and back, with errors that a person can act on."""
 
 import difflib
 import hashlib
@@ -82,7 +82,7 @@ def to_tree(config: RunConfig) -> dict[str, Any]:
 
 
 def config_hash(config: RunConfig) -> str:
-    """16 hex digits over everything that can change the run's numbers (not name, group, tags, note)."""
+    """16 hex digits over all that can change the run's numbers (not name, group, tags, note)."""
     tree = to_tree(config)
     for label in ("name", "group", "tags", "note"):
         tree.pop(label, None)

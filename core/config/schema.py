@@ -48,7 +48,7 @@ class ModelSettings(Section):
     """Which weights a run starts from, and in which precision it works."""
 
     source: str = "builtin"
-    """`builtin`, a folder with safetensors and a tokenizer, or a hub id such as Qwen/Qwen2.5-Math-1.5B."""
+    """`builtin`, a folder with safetensors and a tokenizer, or a hub id: Qwen/Qwen2.5-Math-1.5B."""
     run: str | None = None
     """Start from a checkpoint of this run instead (id of the run)."""
     run_step: int | None = Field(None, ge=0)
@@ -63,7 +63,7 @@ class DataSettings(Section):
     """Which problems a run sees."""
 
     source: str = "builtin"
-    """`builtin`, `gsm8k`, a hub id, a folder with train.jsonl and test.jsonl, or one .jsonl file."""
+    """`builtin`, `gsm8k`, a hub id, a folder with train.jsonl and test.jsonl, or a .jsonl file."""
     evaluation_source: str | None = None
     """Other data to evaluate on; the data's own test split when not given."""
     size: int | None = Field(None, ge=1)
@@ -131,7 +131,7 @@ class TrainSettings(Section):
     clip_norm: float = Field(1.0, gt=0)
     """Largest global gradient norm; larger gradients are scaled down."""
     checkpoint_every: int | None = Field(None, ge=1)
-    """Steps between checkpoints; an eighth of the run when not given. The last step always has one."""
+    """Steps between checkpoints; an eighth of the run when not given. The last step has one."""
     keep_last: int = Field(2, ge=1)
     """Checkpoints to keep, newest first."""
     threads: int | None = Field(None, ge=1)

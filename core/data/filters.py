@@ -34,8 +34,8 @@ def keep_correct(
     kept = [problem for problem, ok in zip(problems, right, strict=True) if ok]
     if not kept:
         raise UserError(
-            f"filter correct keeps none of the {len(problems)} examples: grader {grader} accepts no "
-            "target; look at the data's format or choose another --grader"
+            f"filter correct keeps none of the {len(problems)} examples: grader {grader} accepts "
+            "no target; look at the data's format or choose another --grader"
         )
     return kept
 

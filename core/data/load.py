@@ -97,7 +97,9 @@ def _folder(path: Path) -> DataSet:
         if (path / f"{split}.jsonl").is_file()
     }
     if "test" not in found:
-        raise UserError(f"data folder {path} has no test.jsonl; put train.jsonl and test.jsonl in it")
+        raise UserError(
+            f"data folder {path} has no test.jsonl; put train.jsonl and test.jsonl in it"
+        )
     return DataSet(
         path.resolve().name,
         {
@@ -148,7 +150,10 @@ def _hub(name: str) -> DataSet:
         {
             split: tuple(
                 gsm8k_problem(
-                    row["question"], row["answer"], f"{short}-{split}-{i:05d}", f"{name}/{split}:{i}"
+                    row["question"],
+                    row["answer"],
+                    f"{short}-{split}-{i:05d}",
+                    f"{name}/{split}:{i}",
                 )
                 for i, row in enumerate(rows)
             )

@@ -56,7 +56,7 @@ class PromptTemplate:
 
     @property
     def placeholders(self) -> Placeholders:
-        """Texts between tags in the template itself; echoing one is neither reasoning nor answer."""
+        """Texts between tags in the template itself; an echo is neither reasoning nor answer."""
         return Placeholders(
             reasoning=_between(self.text, "think"), answer=_between(self.text, "answer")
         )

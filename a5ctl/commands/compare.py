@@ -1,0 +1,137 @@
+"""`a5ctl compare`: which run is best, by how much, and is the difference real?"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from a5ctl.options import HomeOption, JsonOption, RegistryOption
+
+if TYPE_CHECKING:
+    from core.registry.store import Registry
+
+    from a5ctl.tables.comparison import Comparison
+    from core.registry.records import RunRecord
+
+
+def compare(
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Runs to compare; all when none are named.")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="Only runs of this group.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only runs of this kind: sft or eval.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="Test every run against this one, on the same problems.")
+    ] = None,
+    grader: Annotated[
+        str | None,
+        typer.Option(help="Accuracy under r1_zero, strict, lenient, diagnostic or question_only."),
+    ] = None,
+    each: Annotated[
+        bool, typer.Option("--each", help="One row per run, seeds are not merged.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Test even where the protocols differ.")
+    ] = False,
+    json_: JsonOption = False,
+    home: HomeOption = None,
+    registry: RegistryOption = None,
+) -> None:
+    """Compare runs by their last evaluation; only the settings that differ are columns.
+
+    Examples:
+
+        a5ctl compare
+
+        a5ctl compare --group matrix-k3f9 --baseline eval-1024-m2x7
+    """
+    from a5ctl.console import print_json
+    from a5ctl.options import open_workspace_and_registry
+    from a5ctl.tables.comparison import build_comparison
+    from a5ctl.tables.comparison_view import comparison_json
+
+    _check_grader(grader)
+    _, store = open_workspace_and_registry(home, registry)
+    reference = store.find_run(baseline) if baseline is not None else None
+    chosen = _chosen(store, runs or [], group, kind)
+    if reference is not None and all(run.uuid != reference.uuid for run in chosen):
+        chosen.append(reference)
+    comparison = build_comparison(
+        store,
+        chosen,
+        grader=grader,
+        baseline=reference,
+        merge_seeds=not each and reference is None,
+        force=force,
+    )
+    if json_:
+        print_json(comparison_json(comparison))
+    else:
+        _show(comparison)
+
+
+def _chosen(
+    store: "Registry", names: list[str], group: str | None, kind: str | None
+) -> "list[RunRecord]":
+    from core.errors import UserError
+
+    if names:
+        return list({run.uuid: run for run in map(store.find_run, names)}.values())
+    found = store.runs(group=group, kind=kind)
+    if not found:
+        what = " ".join(part for part in (kind, f"of group {group}" if group else None) if part)
+        raise UserError(
+            f"there are no runs {what or 'in this registry'}; "
+            "start one with: a5ctl run sft --size 256"
+        )
+    return found
+
+
+def _check_grader(grader: str | None) -> None:
+    from core.errors import UserError
+    from core.responses.names import GraderName
+
+    if grader is not None and grader not in set(GraderName):
+        raise UserError(f"grader {grader!r} is unknown; choose {', '.join(GraderName)}")
+
+
+def _show(comparison: "Comparison") -> None:
+    from a5ctl.console import out, plain
+    from a5ctl.tables.comparison_view import comparison_table
+
+    console = out()
+    table, hidden = comparison_table(comparison, console.width)
+    for warning in comparison.warnings:
+        console.print(plain(f"! {warning}", style="yellow"))
+    console.print(table)
+    for note in _notes(comparison, hidden):
+        console.print(plain(note, style="dim"))
+
+
+def _notes(comparison: "Comparison", hidden: tuple[str, ...]) -> list[str]:
+    notes = [f"accuracy: {comparison.grader} grader, last evaluation of each run"]
+    if any(len(cell.entries) > 1 for cell in comparison.cells):
+        notes.append("rows with several seeds show mean ± standard error; --each lists every run")
+    if comparison.baseline is not None:
+        notes += _test_notes(comparison)
+    if hidden:
+        notes.append(f"hidden at this width: {', '.join(hidden)} (a wider terminal, or --json)")
+    return notes
+
+
+def _test_notes(comparison: "Comparison") -> list[str]:
+    notes = [
+        f"diff: points against {comparison.baseline} on the same problems; +/-: problems gained "
+        "and lost; p: exact McNemar, Holm-corrected; one seed speaks of these checkpoints only"
+    ]
+    detectable = [p.detectable for p in comparison.paired.values() if p.detectable]
+    if detectable:
+        notes.append(
+            f"differences under {100 * max(detectable):.1f} points cannot be told from noise here "
+            "(80% power)"
+        )
+    notes += [
+        f"{name} is not tested: {test.refused}"
+        for name, test in comparison.paired.items()
+        if test.comparison is None
+    ]
+    return notes

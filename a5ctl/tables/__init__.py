@@ -1,0 +1,1 @@
+"""What the commands show: rows are built from the registry here, then rendered."""
