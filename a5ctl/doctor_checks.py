@@ -267,11 +267,13 @@ def _disk(folder: Path) -> Check:
 def _registry(home: Path | None, registry: str | None) -> Check:
     from a5ctl.options import open_workspace_and_registry
 
+    if home is not None and not home.expanduser().exists():
+        return Check("workspace", "registry", Status.OK, "none yet; the first run makes it")
     try:
         _, store = open_workspace_and_registry(home, registry)
-        runs = len(store.list_runs())
+        runs = len(store.runs())
     except UserError as error:
-        return Check("workspace", "registry", Status.FAIL, str(error), "see the message")
+        return Check("workspace", "registry", Status.FAIL, str(error))
     return Check("workspace", "registry", Status.OK, f"readable, {runs} runs")
 
 

