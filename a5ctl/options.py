@@ -1,0 +1,56 @@
+"""Options that every command has, and how a command gets at the workspace and its registry."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from core.registry.store import Registry
+
+    from core.workspace import Workspace
+
+_PANEL = "Where"
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        envvar="A5CTL_HOME",
+        help="Folder with registry.db and runs/; the current folder when not given.",
+        rich_help_panel=_PANEL,
+    ),
+]
+RegistryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        envvar="A5CTL_REGISTRY",
+        help="Another registry: an SQLAlchemy URL, or the path of an SQLite file.",
+        rich_help_panel=_PANEL,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+
+
+def open_workspace_and_registry(
+    home: Path | None, registry: str | None, *, create: bool = False
+) -> "tuple[Workspace, Registry]":
+    """Open both; what dead runs left in their journals is merged on the way.
+
+    Args:
+        home: Value of `--home`.
+        registry: Value of `--registry`.
+        create: Make what is missing. Without it a missing registry reads as an empty one.
+
+    Raises:
+        UserError: workspace or registry cannot be used.
+    """
+    from core.registry.store import open_registry
+
+    from core.workspace import open_workspace
+
+    workspace = open_workspace(home, create=create)
+    store = open_registry(workspace.registry_url(registry), create=create)
+    store.merge_left_behind(workspace)
+    return workspace, store

@@ -1,0 +1,1 @@
+"""The registry: every run, metric, evaluation and response in one database."""

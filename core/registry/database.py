@@ -1,0 +1,210 @@
+"""One database, two doors: reads without SQLAlchemy where it is SQLite, writes always with it.
+
+Importing SQLAlchemy takes longer than most listings; reading through the standard library keeps
+`a5ctl ls` fast. Queries are plain SQL with `:name` parameters, which both doors understand.
+"""
+
+import re
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+BUSY_TIMEOUT_S = 30.0
+Row = tuple[Any, ...]
+
+
+class RegistryUnavailableError(UserError):
+    """The database cannot be read or written now: locked, full, read-only, damaged, gone."""
+
+
+class Database:
+    """Access to one database.
+
+    Args:
+        url: SQLAlchemy URL; SQLite (in a file) or PostgreSQL.
+        busy_timeout: Seconds to wait for another writer.
+
+    Raises:
+        UserError: another kind of database, or SQLite without a file.
+    """
+
+    def __init__(self, url: str, busy_timeout: float = BUSY_TIMEOUT_S) -> None:
+        self.url = url
+        self.path = sqlite_path(url)
+        self._busy_timeout = busy_timeout
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+        self._opened_file: tuple[int, int] | None = None
+
+    @property
+    def label(self) -> str:
+        """The database for messages, without a password."""
+        return str(self.path) if self.path else re.sub(r"://[^@/]*@", "://", self.url)
+
+    def exists(self) -> bool:
+        """False for an SQLite file that is not there; a server is asked when it is used."""
+        return self.path is None or self.path.exists()
+
+    def read(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """Run a query; a missing SQLite file reads as an empty database.
+
+        Raises:
+            RegistryUnavailableError: the database cannot be read.
+        """
+        if self.path is None:
+            return self._read_through_engine(sql, parameters or {})
+        if not self.path.exists():
+            return []
+        try:
+            return self._reader().execute(sql, dict(parameters or {})).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self.unavailable(error) from error
+
+    def read_in(self, sql: str, values: list[Any], **parameters: Any) -> list[Row]:
+        """Run a query whose `:values` stands for a list of any length."""
+        rows: list[Row] = []
+        for start in range(0, len(values), 500):
+            chunk = {f"v{n}": value for n, value in enumerate(values[start : start + 500])}
+            names = ", ".join(f":{name}" for name in chunk)
+            rows += self.read(sql.replace(":values", names), {**chunk, **parameters})
+        return rows
+
+    @contextmanager
+    def begin(self) -> "Iterator[Connection]":
+        """One write transaction; on SQLite it holds the write lock from its first statement.
+
+        Raises:
+            RegistryUnavailableError: the database cannot be written.
+        """
+        from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
+
+        try:
+            with self._writer().begin() as connection:
+                yield connection
+        except (IntegrityError, ProgrammingError):
+            raise
+        except DatabaseError as error:
+            raise self.unavailable(error.orig or error) from error
+
+    def unavailable(self, error: BaseException) -> RegistryUnavailableError:
+        """The error as one sentence."""
+        reason = str(error)
+        if "locked" in reason:
+            text = f"registry {self.label} is locked by another program; stop it or try again"
+        elif "disk is full" in reason:
+            text = f"registry {self.label} cannot grow: the disk is full; free some space"
+        elif "readonly" in reason or "read-only" in reason:
+            text = f"registry {self.label} is read-only; choose another one with --registry"
+        elif "not a database" in reason or "malformed" in reason:
+            text = f"{self.label} is damaged or no SQLite file; choose another one with --registry"
+        else:
+            text = f"registry {self.label} cannot be used ({reason}); choose one with --registry"
+        return RegistryUnavailableError(text)
+
+    def close(self) -> None:
+        """Close every connection; the next access opens new ones."""
+        with self._lock:
+            for connection in self._readers:
+                connection.close()
+            self._readers.clear()
+            self._local = threading.local()
+            if self._engine is not None:
+                self._engine.dispose()
+                self._engine = None
+
+    def _reader(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            address = f"file:{quote(str(self.path))}?mode=rw"
+            connection = sqlite3.connect(
+                address, uri=True, timeout=self._busy_timeout, check_same_thread=False
+            )
+            connection.execute("PRAGMA query_only = ON")
+            self._local.connection = connection
+            with self._lock:
+                self._readers.append(connection)
+        return connection
+
+    def _read_through_engine(self, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
+        from sqlalchemy import text
+        from sqlalchemy.exc import DatabaseError
+
+        try:
+            with self._writer().connect() as connection:
+                return [tuple(row) for row in connection.execute(text(sql), dict(parameters))]
+        except DatabaseError as error:
+            raise self.unavailable(error.orig or error) from error
+
+    def _writer(self) -> "Engine":
+        with self._lock:
+            if self.path is not None:
+                self._notice_another_file(self.path)
+            if self._engine is None:
+                self._engine = _build_engine(self.url, self.path, self._busy_timeout)
+            return self._engine
+
+    def _notice_another_file(self, path: Path) -> None:
+        """A pooled connection would go on writing into a file that was deleted or replaced."""
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise RegistryUnavailableError(
+                f"registry {path} is gone; restore it, or choose another one with --registry"
+            ) from error
+        identity = (found.st_dev, found.st_ino)
+        if identity != self._opened_file and self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+        self._opened_file = identity
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file behind an SQLite URL; None for PostgreSQL.
+
+    Raises:
+        UserError: any other URL.
+    """
+    if url.startswith("postgresql"):
+        return None
+    if not url.startswith("sqlite:///"):
+        raise UserError(
+            f"registry {url!r} is not supported; give sqlite:///path/to/registry.db or a "
+            "postgresql:// URL"
+        )
+    name = url.removeprefix("sqlite:///")
+    if not name or name.startswith(":memory:") or "?" in name:
+        raise UserError(f"registry {url!r} names no file; give sqlite:///path/to/registry.db")
+    return Path(name).absolute()
+
+
+def _build_engine(url: str, path: Path | None, busy_timeout: float) -> "Engine":
+    from sqlalchemy import URL, Connection, create_engine, event
+
+    if path is None:
+        return create_engine(url)
+    address = URL.create("sqlite", database=str(path))
+    engine = create_engine(address, connect_args={"timeout": busy_timeout})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: object) -> None:
+        # Python must not begin transactions on its own: it would begin them too late
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

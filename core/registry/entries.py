@@ -1,0 +1,275 @@
+"""What a recorder writes: one class per kind of journal line, checked when a line is read back."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from core.evaluation import EvaluationResult, GradedResponse
+from core.protocol import EvaluationProtocol
+from core.registry.codec import clean
+from core.responses.names import GRADER_VERSIONS
+
+
+class _Entry(BaseModel):
+    # JSON has no NaN: non-finite numbers travel as the strings "NaN", "Infinity", "-Infinity"
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+
+
+class RunEntry(_Entry):
+    """The run's own row, so that a journal can be merged into a registry that never saw the run."""
+
+    entry: Literal["run"] = "run"
+    columns: dict[str, Any]
+
+
+class StatusEntry(_Entry):
+    """The run changed its status; columns that are None stay as they are."""
+
+    entry: Literal["status"] = "status"
+    status: Literal["running", "finished", "failed", "interrupted"]
+    time: float
+    host: str | None = None
+    pid: int | None = None
+    process_start: str | None = None
+    exit_reason: str | None = None
+    traceback: str | None = None
+
+
+class SegmentEntry(_Entry):
+    """A new segment: what older ones hold after `start_step` is superseded."""
+
+    entry: Literal["segment"] = "segment"
+    number: int
+    start_step: int
+    time: float
+
+
+class MetricsEntry(_Entry):
+    """The metrics of one step."""
+
+    entry: Literal["metrics"] = "metrics"
+    segment: int
+    step: int
+    time: float
+    values: dict[str, float]
+
+
+class EventEntry(_Entry):
+    """Something that happened."""
+
+    entry: Literal["event"] = "event"
+    uuid: str
+    time: float
+    step: int | None
+    severity: str
+    kind: str
+    message: str
+    data: Any = None
+
+
+class ArtifactEntry(_Entry):
+    """A file or folder; `path` relative to the run folder, with forward slashes."""
+
+    entry: Literal["artifact"] = "artifact"
+    time: float
+    kind: str
+    path: str
+    bytes: int
+    sha256: str
+
+
+class ProblemRow(_Entry):
+    """One problem that was asked."""
+
+    id: str
+    question: str
+    truth: str
+
+
+class GradeRow(_Entry):
+    """One grader's verdict."""
+
+    grader: str
+    version: int
+    formatted: bool
+    right: bool
+    extracted: str | None
+    failure: str | None
+
+
+class ResponseRow(_Entry):
+    """One response; `problem` is the id of the problem it answers."""
+
+    problem: str
+    sample: int
+    text: str
+    finish: str
+    tokens: int
+    think_tokens: int | None
+    answer_position: int | None
+    closed: bool
+    unparseable: bool | None
+    flags: list[str]
+    grades: list[GradeRow]
+
+
+class ProtocolRow(_Entry):
+    """Both fingerprints, and every field behind them."""
+
+    generation: str
+    grading: str
+    data_hash: str
+    fields: dict[str, Any]
+
+
+class EvaluationEntry(_Entry):
+    """One evaluation with its responses."""
+
+    entry: Literal["evaluation"] = "evaluation"
+    uuid: str
+    segment: int
+    step: int
+    split: str
+    time: float
+    protocol: ProtocolRow
+    n: int
+    type1: int
+    type2: int
+    type3: int
+    unclosed: int
+    unparseable: int
+    numeric: int
+    truncated: int
+    accuracy: float
+    interval: tuple[float, float]
+    accuracies: dict[str, float]
+    lengths: dict[str, dict[str, Any]]
+    seconds: float
+    generated_tokens: int
+    problems: list[ProblemRow]
+    responses: list[ResponseRow]
+
+
+Entry = (
+    RunEntry
+    | StatusEntry
+    | SegmentEntry
+    | MetricsEntry
+    | EventEntry
+    | ArtifactEntry
+    | EvaluationEntry
+)
+_ADAPTER: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="entry")])
+
+
+def parse_entry(line: bytes) -> Entry:
+    """One journal line.
+
+    Raises:
+        ValueError: torn, damaged, or of a kind that this version does not know.
+    """
+    return _ADAPTER.validate_json(line)
+
+
+def to_line(entry: Entry) -> bytes:
+    """One journal line, newline included."""
+    return entry.model_dump_json().encode() + b"\n"
+
+
+def new_uuid() -> str:
+    """A random identity, 32 hex digits."""
+    return uuid.uuid4().hex
+
+
+def clean_tree(value: Any) -> Any:
+    """A JSON-ready copy of nested data: other values become text, text loses lone surrogates."""
+    if isinstance(value, str):
+        return clean(str(value))
+    if isinstance(value, Mapping):
+        return {clean(str(key)): clean_tree(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [clean_tree(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return clean(str(value))
+
+
+def evaluation_entry(
+    result: EvaluationResult, identity: str, segment: int, time: float
+) -> EvaluationEntry:
+    """An evaluation result as it is recorded."""
+    summary = result.summary
+    lengths = {
+        "response": summary.lengths,
+        "think": summary.think_lengths,
+        "answer_position": summary.answer_positions,
+    }
+    return EvaluationEntry(
+        uuid=identity,
+        segment=segment,
+        step=result.step,
+        split=result.split,
+        time=time,
+        protocol=_protocol(result.protocol),
+        n=summary.n,
+        type1=summary.type1,
+        type2=summary.type2,
+        type3=summary.type3,
+        unclosed=summary.unclosed,
+        unparseable=summary.unparseable,
+        numeric=summary.numeric,
+        truncated=summary.truncated,
+        accuracy=summary.accuracy,
+        interval=summary.interval,
+        accuracies={str(name): share for name, share in summary.accuracy_by_grader.items()},
+        lengths={name: asdict(lengths[name]) for name in lengths},
+        seconds=result.seconds,
+        generated_tokens=result.generated_tokens,
+        problems=[
+            ProblemRow(id=clean(p.id), question=clean(p.question), truth=clean(p.truth))
+            for p in result.problems
+        ],
+        responses=[_response(row) for row in result.responses],
+    )
+
+
+def _protocol(protocol: EvaluationProtocol) -> ProtocolRow:
+    return ProtocolRow(
+        generation=protocol.generation.fingerprint,
+        grading=protocol.grading.fingerprint,
+        data_hash=protocol.generation.data_hash,
+        fields=clean_tree(protocol.fields()),
+    )
+
+
+def _response(row: GradedResponse) -> ResponseRow:
+    grades = []
+    for name, verdict in row.verdicts.items():
+        failure = row.failures[name]
+        extracted = verdict.extracted
+        grades.append(
+            GradeRow(
+                grader=str(name),
+                version=GRADER_VERSIONS[name],
+                formatted=verdict.formatted,
+                right=verdict.right,
+                extracted=None if extracted is None else clean(extracted),
+                failure=None if failure is None else str(failure),
+            )
+        )
+    return ResponseRow(
+        problem=clean(row.problem_id),
+        sample=row.sample,
+        text=clean(row.text),
+        finish=str(row.finish),
+        tokens=len(row.token_ids),
+        think_tokens=row.think_tokens,
+        answer_position=row.answer_position,
+        closed=row.closed,
+        unparseable=row.unparseable,
+        flags=sorted(str(flag) for flag in row.flags),
+        grades=grades,
+    )

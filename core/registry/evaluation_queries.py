@@ -1,0 +1,102 @@
+"""Queries about evaluations, responses and grades."""
+
+import json
+from collections.abc import Sequence
+
+from core.registry.codec import decompress_text
+from core.registry.database import Database, Row
+from core.registry.records import EvaluationRecord, StoredGrade, StoredResponse
+
+_NOT_SUPERSEDED = """NOT EXISTS (SELECT 1 FROM segment s
+    WHERE s.run = e.run AND s.number > e.segment AND s.start_step < e.step)"""
+_RANK = "ORDER BY e.step, e.segment, e.time, e.key"
+
+
+def evaluations(database: Database, run_uuids: Sequence[str]) -> list[EvaluationRecord]:
+    """Evaluations by step; of several of the same step, split and protocol the newest."""
+    sql = f"""SELECT e.uuid, r.uuid, e.segment, e.step, e.split, e.time, e.n, e.type1, e.type2,
+            e.type3, e.unclosed, e.unparseable, e.numeric, e.truncated, e.accuracy,
+            e.interval_low, e.interval_high, e.accuracies, e.lengths, e.seconds,
+            e.generated_tokens, p.generation, p.grading, p.fields, e.protocol
+        FROM evaluation e JOIN run r ON r.key = e.run JOIN protocol p ON p.key = e.protocol
+        WHERE r.uuid IN (:values) AND {_NOT_SUPERSEDED} {_RANK}"""
+    newest: dict[tuple[str, int, str, int], EvaluationRecord] = {}
+    for row in database.read_in(sql, list(run_uuids)):
+        newest[row[1], row[3], row[4], row[-1]] = _evaluation(row)
+    order = {uuid: index for index, uuid in enumerate(run_uuids)}
+    return sorted(newest.values(), key=lambda e: (order[e.run_uuid], e.step, e.time))
+
+
+def responses(database: Database, evaluation_uuid: str) -> list[StoredResponse]:
+    """Every response of an evaluation in the order asked, with all grades."""
+    sql = """SELECT x.key, p.id, p.question, p.truth, x.sample, x.text, x.finish, x.tokens,
+            x.think_tokens, x.answer_position, x.closed, x.unparseable, x.flags
+        FROM response x JOIN evaluation e ON e.key = x.evaluation
+        JOIN problem p ON p.key = x.problem
+        WHERE e.uuid = :uuid ORDER BY x.key"""
+    grades = _grades(database, evaluation_uuid)
+    rows = database.read(sql, {"uuid": evaluation_uuid})
+    return [_response(row, grades.get(row[0], {})) for row in rows]
+
+
+def right_by_problem(database: Database, evaluation_uuid: str, grader: str) -> dict[str, bool]:
+    """Whether the first sample of each problem is right, without reading any text."""
+    sql = """SELECT p.id, g."right" FROM evaluation e
+        JOIN response x ON x.evaluation = e.key
+        JOIN problem p ON p.key = x.problem
+        JOIN grade g ON g.response = x.key AND g.grader = :grader
+        WHERE e.uuid = :uuid AND x.sample = 0 ORDER BY g.version"""
+    rows = database.read(sql, {"uuid": evaluation_uuid, "grader": grader})
+    return {problem: bool(right) for problem, right in rows}
+
+
+def solved_questions(database: Database, run_uuid: str, grader: str) -> set[str]:
+    """Questions that any response of the run's visible evaluations answers right."""
+    sql = f"""SELECT p.question, x.key, g."right" FROM evaluation e
+        JOIN run r ON r.key = e.run
+        JOIN response x ON x.evaluation = e.key
+        JOIN problem p ON p.key = x.problem
+        JOIN grade g ON g.response = x.key AND g.grader = :grader
+        WHERE r.uuid = :uuid AND {_NOT_SUPERSEDED} ORDER BY g.version"""
+    newest: dict[int, tuple[str, bool]] = {}
+    for question, response, right in database.read(sql, {"uuid": run_uuid, "grader": grader}):
+        newest[response] = (question, bool(right))
+    return {question for question, right in newest.values() if right}
+
+
+def _grades(database: Database, evaluation_uuid: str) -> dict[int, dict[str, StoredGrade]]:
+    sql = """SELECT g.response, g.grader, g.formatted, g."right", g.extracted, g.failure, g.version
+        FROM evaluation e JOIN response x ON x.evaluation = e.key JOIN grade g ON g.response = x.key
+        WHERE e.uuid = :uuid ORDER BY g.version"""
+    found: dict[int, dict[str, StoredGrade]] = {}
+    for response, grader, formatted, right, *rest in database.read(sql, {"uuid": evaluation_uuid}):
+        grade = StoredGrade(bool(formatted), bool(right), *rest)
+        found.setdefault(response, {})[grader] = grade
+    return found
+
+
+def _response(row: Row, grades: dict[str, StoredGrade]) -> StoredResponse:
+    _, problem, question, truth, sample, text, finish, tokens, think, answer, *rest = row
+    closed, unparseable, flags = rest
+    return StoredResponse(
+        problem_id=problem,
+        question=question,
+        truth=truth,
+        sample=sample,
+        text=decompress_text(text),
+        finish=finish,
+        tokens=tokens,
+        think_tokens=think,
+        answer_position=answer,
+        closed=bool(closed),
+        unparseable=None if unparseable is None else bool(unparseable),
+        flags=frozenset(flags.split(",")) if flags else frozenset(),
+        grades=grades,
+    )
+
+
+def _evaluation(row: Row) -> EvaluationRecord:
+    low, high, accuracies, lengths, seconds, tokens, generation, grading, fields = row[15:24]
+    measured = ((low, high), json.loads(accuracies), json.loads(lengths), seconds, tokens)
+    values = (*row[:15], *measured, generation, grading, json.loads(fields))
+    return EvaluationRecord(*values)

@@ -1,0 +1,272 @@
+"""One run's writer: everything a run wants remembered goes through here.
+
+    with Recorder(registry, run.uuid, folder) as recorder:
+        recorder.metrics(step, {"loss": 0.5})
+        recorder.finish("finished", "completed")
+
+Calls return at once; a background thread writes the journal and then the database.
+"""
+
+import functools
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from core.errors import UserError
+from core.evaluation import EvaluationResult
+from core.registry.codec import clean
+from core.registry.database import RegistryUnavailableError
+from core.registry.entries import (
+    ArtifactEntry,
+    Entry,
+    EventEntry,
+    MetricsEntry,
+    RunEntry,
+    SegmentEntry,
+    StatusEntry,
+    clean_tree,
+    evaluation_entry,
+    new_uuid,
+    parse_entry,
+)
+from core.registry.files import describe
+from core.registry.journal import JOURNAL_NAME, merge_journal, read_lines
+from core.registry.lock import FileLock
+from core.registry.processes import host_name, process_mark
+from core.registry.records import RunStatus
+from core.registry.writer import Writer
+
+if TYPE_CHECKING:
+    import os
+
+    from core.registry.store import Registry
+
+_FLUSH_TIMEOUT_S = 10.0
+_STOP_TIMEOUT_S = 40.0
+
+
+class Recorder:
+    """Records one run; use it as a context manager.
+
+    Leaving the context without `finish` settles the run: as finished, or as failed when an
+    exception passes through.
+
+    Args:
+        registry: Where the run's row is.
+        run_uuid: The run.
+        folder: The run folder; made when missing.
+        interval: Seconds between two writes.
+        heartbeat: Seconds between two signs of life.
+    """
+
+    def __init__(
+        self,
+        registry: "Registry",
+        run_uuid: str,
+        folder: Path,
+        *,
+        interval: float = 0.5,
+        heartbeat: float = 10.0,
+    ) -> None:
+        self._registry = registry
+        self._run_uuid = run_uuid
+        self._folder = folder
+        self._writer = Writer(registry, run_uuid, folder, interval, heartbeat)
+        self._lock = FileLock(folder / ".recorder.lock", timeout=0)
+        self._segment = 0
+        self._finished = False
+
+    def __enter__(self) -> "Recorder":
+        """Merge what an earlier recorder left in the journal, mark the run as running, and start.
+
+        Raises:
+            UserError: the run is unknown, its folder cannot be written, or another process
+                records it.
+        """
+        run = self._registry.run_by_uuid(self._run_uuid)
+        self._take_folder(run.id)
+        behind = self._merge()
+        self._segment = self._newest_segment(unmerged=behind is not None)
+        self._writer.problem = behind
+        self._writer.start(behind=behind is not None)
+        self._put(RunEntry, columns=clean_tree(self._registry.columns(self._run_uuid)))
+        self._put(
+            StatusEntry,
+            status="running",
+            time=time.time(),
+            host=host_name(),
+            pid=_own_pid(),
+            process_start=process_mark(),
+        )
+        self.flush()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if not self._finished:
+                self._finish_unasked(error)
+        finally:
+            self._writer.stop(_STOP_TIMEOUT_S)
+            self._lock.__exit__(None, None, None)
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps the recorder from writing, as one sentence; None while all is well."""
+        return self._writer.problem
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Record the metrics of one step.
+
+        Raises:
+            TypeError, ValueError: a value is not a number.
+        """
+        numbers = {name: float(value) for name, value in values.items()}
+        self._put(MetricsEntry, segment=self._segment, step=step, time=time.time(), values=numbers)
+
+    def event(
+        self, severity: str, kind: str, message: str, step: int | None = None, data: Any = None
+    ) -> None:
+        """Record that something happened.
+
+        Args:
+            severity: `info`, `warning` or `error`.
+            kind: Short machine-readable name.
+            message: One sentence for people.
+            step: Where in the run.
+            data: Anything JSON-ready.
+        """
+        self._put(
+            EventEntry,
+            uuid=new_uuid(),
+            time=time.time(),
+            step=step,
+            severity=str(severity),
+            kind=clean(kind),
+            message=clean(message),
+            data=None if data is None else clean_tree(data),
+        )
+
+    def evaluation(self, result: EvaluationResult) -> str:
+        """Record an evaluation with every response and grade; returns its uuid."""
+        identity = new_uuid()
+        make = functools.partial(evaluation_entry, result, identity, self._segment, time.time())
+        self._writer.put(make)
+        return identity
+
+    def artifact(self, kind: str, path: "Path | os.PathLike[str]") -> None:
+        """Record a file or folder inside the run folder; it is hashed in the background.
+
+        Raises:
+            ValueError: the path is outside the run folder.
+        """
+        inside = Path(path).resolve().relative_to(self._folder.resolve())
+        self._writer.put(functools.partial(self._describe, kind, inside.as_posix(), time.time()))
+
+    def begin_segment(self, step: int) -> None:
+        """Everything recorded after `step` until now is superseded by what follows."""
+        self._segment += 1
+        self._put(SegmentEntry, number=self._segment, start_step=step, time=time.time())
+        self.flush()
+
+    def finish(
+        self, status: RunStatus | str, exit_reason: str | None = None, traceback: str | None = None
+    ) -> None:
+        """Settle the run as `finished`, `failed` or `interrupted`.
+
+        Raises:
+            ValueError: another status.
+        """
+        if not RunStatus(status).settled:
+            raise ValueError(f"a run cannot end as {status}")
+        self._finished = True
+        self._put(RunEntry, columns=self._final_columns())
+        self._put(
+            StatusEntry,
+            status=str(status),
+            time=time.time(),
+            exit_reason=None if exit_reason is None else clean(exit_reason),
+            traceback=None if traceback is None else clean(traceback),
+        )
+        self.flush()
+
+    def flush(self, timeout: float = _FLUSH_TIMEOUT_S) -> bool:
+        """Wait until everything recorded so far is safe on disk.
+
+        Args:
+            timeout: Seconds to wait for the database; the journal is always waited for.
+
+        Returns:
+            True when the database holds it too.
+        """
+        return self._writer.flush(timeout)
+
+    def _put(self, build: type[Entry], /, **fields: Any) -> None:
+        self._writer.put(functools.partial(build, **fields))
+
+    def _describe(self, kind: str, path: str, when: float) -> ArtifactEntry | None:
+        found = describe(self._folder / path, self._writer.beat_if_due)
+        if found is None:
+            return None
+        size, sha256 = found
+        return ArtifactEntry(time=when, kind=kind, path=path, bytes=size, sha256=sha256)
+
+    def _take_folder(self, run_id: str) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock.__enter__()
+        except TimeoutError as error:
+            raise UserError(
+                f"run {run_id} is being recorded by another process; wait for it or stop it"
+            ) from error
+        except OSError as error:
+            raise UserError(
+                f"run folder {self._folder} cannot be written: {error.strerror}"
+            ) from error
+
+    def _merge(self) -> str | None:
+        """Why the journal could not be merged; None when it is."""
+        try:
+            merge_journal(self._registry, self._folder)
+        except RegistryUnavailableError as error:
+            return str(error)
+        return None
+
+    def _newest_segment(self, *, unmerged: bool) -> int:
+        numbers = [number for number, _ in self._registry.segments(self._run_uuid)]
+        if unmerged:
+            for _, lines in read_lines(self._folder / JOURNAL_NAME):
+                marked = [line for line in lines if line.startswith(b'{"entry":"segment"')]
+                found = [parse_entry(line) for line in marked]
+                numbers += [entry.number for entry in found if isinstance(entry, SegmentEntry)]
+        return max(numbers, default=0)
+
+    def _final_columns(self) -> dict[str, Any]:
+        """The run's row once more: choices made while it ran are in its configuration now."""
+        try:
+            return dict(clean_tree(self._registry.columns(self._run_uuid)))
+        except UserError:
+            return {}
+
+    def _finish_unasked(self, error: BaseException | None) -> None:
+        import traceback
+
+        if error is None:
+            self.finish(RunStatus.FINISHED, "completed")
+            return
+        stopped = isinstance(error, KeyboardInterrupt)
+        status = RunStatus.INTERRUPTED if stopped else RunStatus.FAILED
+        trace = "".join(traceback.format_exception(error))
+        self.finish(status, str(error).strip() or type(error).__name__, trace)
+
+
+def _own_pid() -> int:
+    import os
+
+    return os.getpid()

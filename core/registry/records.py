@@ -1,0 +1,277 @@
+"""What the registry hands out: frozen records, free of any database."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+
+class RunStatus(StrEnum):
+    """Where a run stands, as stored."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def settled(self) -> bool:
+        """Nothing more is expected of the run."""
+        return self not in (RunStatus.QUEUED, RunStatus.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What is known about a run before it starts.
+
+    Attributes:
+        kind: Method, for example `sft`.
+        config: The resolved configuration as a JSON-ready tree.
+        size: Training problems (evaluated ones where nothing is trained).
+        provenance: JSON-ready; commit, packages, hardware, hashes.
+        id: Short id to use; made when not given.
+    """
+
+    kind: str
+    config: Mapping[str, Any]
+    config_hash: str
+    model: str
+    data: str
+    name: str | None = None
+    group: str | None = None
+    parent_uuid: str | None = None
+    seed: int | None = None
+    model_hash: str | None = None
+    data_hash: str | None = None
+    size: int | None = None
+    provenance: Mapping[str, Any] | None = None
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    id: str | None = None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run as stored. Times are seconds since the epoch.
+
+    Attributes:
+        uuid: Identity.
+        id: Short id for people.
+        status: A `RunStatus`; `core.registry.liveness.display_status` says what to show.
+        folder: Run folder, relative to the workspace.
+        process_start: Opaque mark of the process that records, to tell it from a later one.
+        journal_bytes: How much of the run's journal the registry holds.
+        config_json: The configuration; `config` parses it once.
+    """
+
+    key: int
+    uuid: str
+    id: str
+    kind: str
+    name: str | None
+    group: str | None
+    status: RunStatus
+    parent_uuid: str | None
+    config_hash: str
+    protocol_hash: str | None
+    seed: int | None
+    model: str
+    model_hash: str | None
+    data: str
+    data_hash: str | None
+    size: int | None
+    created: float
+    started: float | None
+    ended: float | None
+    host: str | None
+    pid: int | None
+    process_start: str | None
+    heartbeat: float | None
+    exit_reason: str | None
+    folder: str
+    journal_bytes: int
+    tags_json: str
+    note: str
+    config_json: str
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration as a nested dictionary."""
+        return dict(json.loads(self.config_json))
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The run's labels."""
+        return tuple(json.loads(self.tags_json))
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPoint:
+    """One value of a metric; `time` in seconds since the epoch."""
+
+    step: int
+    value: float
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSummary:
+    """A metric in short; `lowest` and `highest` over finite values, None when there is none."""
+
+    last: float
+    last_step: int
+    lowest: float | None
+    lowest_step: int | None
+    highest: float | None
+    highest_step: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The figure that a listing shows of an evaluation."""
+
+    step: int
+    split: str
+    n: int
+    accuracy: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRecord:
+    """One evaluation with all its figures.
+
+    Attributes:
+        run_uuid: Run that was evaluated.
+        step: Optimizer updates done.
+        numeric: Responses with a numeric truth: the denominator of `unparseable`.
+        accuracy: Share right under the protocol's own grader.
+        interval: 95% interval of the accuracy.
+        accuracy_by_grader: Share right under each grader.
+        lengths: Distributions in tokens by name (`response`, `think`, `answer_position`); each with
+            n, mean, p50, p90, p99, maximum, bin_edges, counts.
+        generation: Fingerprint of the generation protocol.
+        grading: Fingerprint of the grading protocol.
+        protocol: Every field of both, flat.
+        seconds: Wall time of the generation.
+    """
+
+    uuid: str
+    run_uuid: str
+    segment: int
+    step: int
+    split: str
+    time: float
+    n: int
+    type1: int
+    type2: int
+    type3: int
+    unclosed: int
+    unparseable: int
+    numeric: int
+    truncated: int
+    accuracy: float
+    interval: tuple[float, float]
+    accuracy_by_grader: Mapping[str, float]
+    lengths: Mapping[str, Mapping[str, Any]]
+    seconds: float
+    generated_tokens: int
+    generation: str
+    grading: str
+    protocol: Mapping[str, Any]
+
+    @property
+    def tokens_per_second(self) -> float:
+        """New tokens per second of generation."""
+        return self.generated_tokens / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def grader(self) -> str:
+        """The grader behind `accuracy`."""
+        return str(self.protocol["grader"])
+
+    @property
+    def closure_gap(self) -> float:
+        """Diagnostic accuracy minus accuracy."""
+        return self.accuracy_by_grader["diagnostic"] - self.accuracy
+
+    @property
+    def format_gap(self) -> float:
+        """Lenient accuracy minus accuracy: what the format costs at most."""
+        return self.accuracy_by_grader["lenient"] - self.accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGrade:
+    """What one grader says about a response; `failure` is None where it says right."""
+
+    formatted: bool
+    right: bool
+    extracted: str | None
+    failure: str | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResponse:
+    """One response with its problem and grades.
+
+    Attributes:
+        sample: Number of the sample for this problem, from 0.
+        finish: Why it ended (`core.engines.base.FinishReason`).
+        tokens: Length in tokens.
+        think_tokens: Tokens before the first `</think>`; None when it never comes.
+        answer_position: Tokens before the last `<answer>`; None when it never comes.
+        unparseable: None where the truth is not a number.
+        grades: By grader name, newest version of each.
+    """
+
+    problem_id: str
+    question: str
+    truth: str
+    sample: int
+    text: str
+    finish: str
+    tokens: int
+    think_tokens: int | None
+    answer_position: int | None
+    closed: bool
+    unparseable: bool | None
+    flags: frozenset[str]
+    grades: Mapping[str, StoredGrade]
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """Something that happened; `time` in seconds since the epoch."""
+
+    time: float
+    step: int | None
+    severity: str
+    kind: str
+    message: str
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRecord:
+    """A file or folder of a run; `path` is relative to the run folder."""
+
+    kind: str
+    path: str
+    bytes: int
+    sha256: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What goes with a run: rows by table, and its folder relative to the workspace."""
+
+    run_id: str
+    rows: Mapping[str, int]
+    folder: str
+    children: tuple[str, ...]

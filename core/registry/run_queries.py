@@ -1,0 +1,148 @@
+"""Queries about runs."""
+
+import difflib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from core.errors import UserError
+from core.registry.database import Database, Row
+from core.registry.records import ArtifactRecord, EventRecord, Headline, RunRecord, RunStatus
+
+_COLUMNS = """key, uuid, id, kind, name, "group", status, parent_uuid, config_hash, protocol_hash,
+seed, model, model_hash, data, data_hash, size, created, started, ended, host, pid, process_start,
+heartbeat, exit_reason, folder, journal_bytes, tags, note, config"""
+_STATUS = 6
+
+
+def list_runs(
+    database: Database,
+    kind: str | None,
+    group: str | None,
+    status: str | None,
+    limit: int | None,
+) -> list[RunRecord]:
+    """Runs, newest first, that fit everything given."""
+    given = {"kind": kind, '"group"': group, "status": status}
+    wanted = {column: value for column, value in given.items() if value is not None}
+    where = " AND ".join(f"{column} = :{column.strip(chr(34))}" for column in wanted)
+    sql = f"SELECT {_COLUMNS} FROM run"
+    parameters: dict[str, Any] = {column.strip('"'): value for column, value in wanted.items()}
+    if where:
+        sql += f" WHERE {where}"
+    sql += " ORDER BY created DESC, key DESC"
+    if limit is not None:
+        sql += " LIMIT :limit"
+        parameters["limit"] = limit
+    return [_record(row) for row in database.read(sql, parameters)]
+
+
+def run_by_uuid(database: Database, uuid: str) -> RunRecord | None:
+    """The run with this identity."""
+    rows = database.read(f"SELECT {_COLUMNS} FROM run WHERE uuid = :uuid", {"uuid": uuid})
+    return _record(rows[0]) if rows else None
+
+
+def unsettled_runs(database: Database) -> list[RunRecord]:
+    """Runs that are queued or running as far as the registry knows."""
+    sql = f"SELECT {_COLUMNS} FROM run WHERE status IN ('queued', 'running')"
+    return [_record(row) for row in database.read(sql)]
+
+
+def find_run(database: Database, reference: str) -> RunRecord:
+    """The run that a person means: short id, uuid, name, or a unique beginning or ending of an id.
+
+    Raises:
+        UserError: no run, or several, fit.
+    """
+    names = database.read("SELECT uuid, id, name FROM run ORDER BY created DESC")
+    found = _matches(names, reference)
+    if len(found) == 1:
+        run = run_by_uuid(database, found[0][0])
+        if run is not None:
+            return run
+    if found:
+        ids = ", ".join(str(row[1]) for row in found[:5])
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        raise UserError(f"{reference!r} fits several runs ({ids}{more}); give the whole id of one")
+    raise UserError(_unknown(database, names, reference))
+
+
+def _matches(names: Sequence[Row], reference: str) -> list[Row]:
+    """The best kind of match wins, so that an id is never ambiguous with a longer one."""
+    exact = [row for row in names if reference in (row[0], row[1])]
+    named = [row for row in names if row[2] == reference]
+    begins = [row for row in names if row[1].startswith(reference)]
+    ends = [row for row in names if row[1].endswith(f"-{reference}")]
+    long_enough = len(reference) >= 6
+    uuids = [row for row in names if long_enough and row[0].startswith(reference)]
+    if not reference:
+        return []
+    return exact or named or begins or ends or uuids
+
+
+def _unknown(database: Database, names: Sequence[Row], reference: str) -> str:
+    if not names:
+        return f"there is no run {reference!r}: registry {database.label} has no runs yet"
+    known = [text for row in names for text in (row[1], row[2]) if text]
+    near = difflib.get_close_matches(reference, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else "a5ctl ls lists the runs"
+    return f"there is no run {reference!r} in {database.label}; {hint}"
+
+
+def segments(database: Database, run_uuid: str) -> list[tuple[int, int]]:
+    """(number, start step) of every segment but the first."""
+    sql = """SELECT s.number, s.start_step FROM segment s JOIN run r ON r.key = s.run
+        WHERE r.uuid = :uuid ORDER BY s.number"""
+    return [(row[0], row[1]) for row in database.read(sql, {"uuid": run_uuid})]
+
+
+def headlines(database: Database, run_uuids: Sequence[str]) -> dict[str, Headline]:
+    """The last evaluation of every run that has one."""
+    sql = """SELECT r.uuid, e.step, e.split, e.n, e.accuracy, e.interval_low, e.interval_high
+        FROM evaluation e JOIN run r ON r.key = e.run
+        WHERE r.uuid IN (:values) AND NOT EXISTS (
+            SELECT 1 FROM segment s
+            WHERE s.run = e.run AND s.number > e.segment AND s.start_step < e.step)
+        ORDER BY e.step, e.segment, e.time"""
+    found = {}
+    for uuid, step, split, n, accuracy, low, high in database.read_in(sql, list(run_uuids)):
+        found[uuid] = Headline(step, split, n, accuracy, (low, high))
+    return found
+
+
+def last_steps(database: Database, run_uuids: Sequence[str]) -> dict[str, int]:
+    """The last step that every run recorded a metric for."""
+    sql = """SELECT r.uuid, MAX(m.last_step) FROM metric_summary m JOIN run r ON r.key = m.run
+        WHERE r.uuid IN (:values) GROUP BY r.uuid"""
+    return {row[0]: row[1] for row in database.read_in(sql, list(run_uuids))}
+
+
+def events(database: Database, run_uuid: str) -> list[EventRecord]:
+    """A run's events, oldest first."""
+    sql = """SELECT e.time, e.step, e.severity, e.kind, e.message, e.data
+        FROM event e JOIN run r ON r.key = e.run WHERE r.uuid = :uuid ORDER BY e.time, e.key"""
+    return [_event(row) for row in database.read(sql, {"uuid": run_uuid})]
+
+
+def artifacts(database: Database, run_uuid: str) -> list[ArtifactRecord]:
+    """A run's artifacts, oldest first."""
+    sql = """SELECT a.kind, a.path, a.bytes, a.sha256, a.time
+        FROM artifact a JOIN run r ON r.key = a.run WHERE r.uuid = :uuid ORDER BY a.time, a.key"""
+    return [ArtifactRecord(*row) for row in database.read(sql, {"uuid": run_uuid})]
+
+
+def children(database: Database, run_uuid: str) -> list[RunRecord]:
+    """Runs that started from this one, oldest first."""
+    sql = f"SELECT {_COLUMNS} FROM run WHERE parent_uuid = :uuid ORDER BY created"
+    return [_record(row) for row in database.read(sql, {"uuid": run_uuid})]
+
+
+def _event(row: Row) -> EventRecord:
+    values = (*row[:5], None if row[5] is None else json.loads(row[5]))
+    return EventRecord(*values)
+
+
+def _record(row: Row) -> RunRecord:
+    values = (*row[:_STATUS], RunStatus(row[_STATUS]), *row[_STATUS + 1 :])
+    return RunRecord(*values)

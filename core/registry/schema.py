@@ -1,0 +1,273 @@
+"""The tables. Migrations are checked against these classes; writers use them, readers use SQL.
+
+Times are seconds since the epoch (UTC). Columns that hold JSON are text. Large columns come last,
+so that SQLite reads the small ones without walking overflow pages.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Table,
+    Text,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+_NO_ROWID = {"sqlite_with_rowid": False}
+
+
+def _text(*, nullable: bool = False) -> Column[str]:
+    return Column(Text, nullable=nullable)
+
+
+def _double(*, nullable: bool = False) -> Column[float]:
+    return Column(Double, nullable=nullable)
+
+
+def _big(*, nullable: bool = False) -> Column[int]:
+    return Column(BigInteger, nullable=nullable)
+
+
+def _blob(*, nullable: bool = False) -> Column[bytes]:
+    return Column(LargeBinary, nullable=nullable)
+
+
+def _owner(table: str, *, primary_key: bool = False, nullable: bool = False) -> Column[int]:
+    """The row this one belongs to; it goes when that one goes."""
+    reference = ForeignKey(f"{table}.key", ondelete="CASCADE")
+    return Column(reference, primary_key=primary_key, nullable=nullable)
+
+
+class Run(SQLModel, table=True):
+    """One run. `parent_uuid` is no foreign key: lineage outlives the deletion of the parent."""
+
+    __tablename__ = "run"
+    __table_args__ = (Index("run_created", "created"), Index("run_parent", "parent_uuid"))
+
+    key: int | None = Field(default=None, primary_key=True)
+    uuid: str = Field(unique=True)
+    id: str = Field(unique=True)
+    kind: str
+    name: str | None = Field(default=None, index=True)
+    group: str | None = Field(default=None, index=True)
+    status: str = Field(index=True)
+    parent_uuid: str | None = None
+    config_hash: str
+    protocol_hash: str | None = None
+    seed: int | None = Field(default=None, sa_column=_big(nullable=True))
+    model: str
+    model_hash: str | None = None
+    data: str
+    data_hash: str | None = None
+    size: int | None = None
+    created: float = Field(sa_column=_double())
+    started: float | None = Field(default=None, sa_column=_double(nullable=True))
+    ended: float | None = Field(default=None, sa_column=_double(nullable=True))
+    host: str | None = None
+    pid: int | None = None
+    process_start: str | None = None
+    heartbeat: float | None = Field(default=None, sa_column=_double(nullable=True))
+    exit_reason: str | None = Field(default=None, sa_column=_text(nullable=True))
+    folder: str
+    journal_bytes: int = Field(default=0, sa_column=_big())
+    tags: str = Field(sa_column=_text())
+    note: str = Field(sa_column=_text())
+    config: str = Field(sa_column=_text())
+    traceback: str | None = Field(default=None, sa_column=_text(nullable=True))
+    provenance: str = Field(sa_column=_text())
+
+
+class Segment(SQLModel, table=True):
+    """A stretch of a run's steps; a newer one hides what older ones hold after `start_step`."""
+
+    __tablename__ = "segment"
+
+    run: int = Field(sa_column=_owner("run", primary_key=True))
+    number: int = Field(primary_key=True)
+    start_step: int
+    time: float = Field(sa_column=_double())
+
+
+class MetricName(SQLModel, table=True):
+    """Interned names of metrics."""
+
+    __tablename__ = "metric_name"
+
+    key: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+
+
+class Metric(SQLModel, table=True):
+    """One value. Where it is not finite, `value` is NULL and `nonfinite` says what it is."""
+
+    __tablename__ = "metric"
+    __table_args__ = (
+        CheckConstraint("(value IS NULL) = (nonfinite IS NOT NULL)", name="metric_has_a_value"),
+        _NO_ROWID,
+    )
+
+    run: int = Field(sa_column=_owner("run", primary_key=True))
+    name: int = Field(foreign_key="metric_name.key", primary_key=True)
+    segment: int = Field(primary_key=True)
+    step: int = Field(primary_key=True)
+    value: float | None = Field(default=None, sa_column=_double(nullable=True))
+    nonfinite: str | None = None
+    time: float = Field(sa_column=_double())
+
+
+class MetricSummary(SQLModel, table=True):
+    """Last, smallest and largest visible value; the latter two over finite values only."""
+
+    __tablename__ = "metric_summary"
+    __table_args__ = (_NO_ROWID,)
+
+    run: int = Field(sa_column=_owner("run", primary_key=True))
+    name: int = Field(foreign_key="metric_name.key", primary_key=True)
+    last: float | None = Field(default=None, sa_column=_double(nullable=True))
+    last_nonfinite: str | None = None
+    last_step: int
+    lowest: float | None = Field(default=None, sa_column=_double(nullable=True))
+    lowest_step: int | None = None
+    highest: float | None = Field(default=None, sa_column=_double(nullable=True))
+    highest_step: int | None = None
+
+
+class StoredProblem(SQLModel, table=True):
+    """One question, stored once per data set however often it is asked."""
+
+    __tablename__ = "problem"
+    __table_args__ = (Index("problem_identity", "data_hash", "id", unique=True),)
+
+    key: int | None = Field(default=None, primary_key=True)
+    data_hash: str
+    id: str
+    question: str = Field(sa_column=_text())
+    truth: str = Field(sa_column=_text())
+
+
+class StoredProtocol(SQLModel, table=True):
+    """How responses were generated and graded: both fingerprints and every field."""
+
+    __tablename__ = "protocol"
+
+    key: int | None = Field(default=None, primary_key=True)
+    hash: str = Field(unique=True)
+    generation: str
+    grading: str
+    fields: str = Field(sa_column=_text())
+
+
+class Evaluation(SQLModel, table=True):
+    """The figures of one evaluation."""
+
+    __tablename__ = "evaluation"
+    __table_args__ = (Index("evaluation_of_run", "run", "step"),)
+
+    key: int | None = Field(default=None, primary_key=True)
+    uuid: str = Field(unique=True)
+    run: int = Field(sa_column=_owner("run"))
+    segment: int
+    step: int
+    split: str
+    protocol: int = Field(foreign_key="protocol.key")
+    time: float = Field(sa_column=_double())
+    n: int
+    type1: int
+    type2: int
+    type3: int
+    unclosed: int
+    unparseable: int
+    numeric: int
+    truncated: int
+    accuracy: float = Field(sa_column=_double())
+    interval_low: float = Field(sa_column=_double())
+    interval_high: float = Field(sa_column=_double())
+    seconds: float = Field(sa_column=_double())
+    generated_tokens: int = Field(sa_column=_big())
+    accuracies: str = Field(sa_column=_text())
+    lengths: str = Field(sa_column=_text())
+
+
+class Response(SQLModel, table=True):
+    """One response, of an evaluation or of a rollout batch (run and step)."""
+
+    __tablename__ = "response"
+    __table_args__ = (
+        Index("response_identity", "evaluation", "problem", "sample", unique=True),
+        Index("response_of_step", "run", "step", sqlite_where=text("run IS NOT NULL")),
+        CheckConstraint("(evaluation IS NULL) <> (run IS NULL)", name="response_has_one_owner"),
+    )
+
+    key: int | None = Field(default=None, primary_key=True)
+    evaluation: int | None = Field(default=None, sa_column=_owner("evaluation", nullable=True))
+    run: int | None = Field(default=None, sa_column=_owner("run", nullable=True))
+    step: int | None = None
+    problem: int = Field(foreign_key="problem.key")
+    sample: int
+    finish: str
+    tokens: int
+    think_tokens: int | None = None
+    answer_position: int | None = None
+    closed: bool
+    unparseable: bool | None = None
+    flags: str
+    text: bytes = Field(sa_column=_blob())
+    token_ids: bytes | None = Field(default=None, sa_column=_blob(nullable=True))
+    logprobs: bytes | None = Field(default=None, sa_column=_blob(nullable=True))
+
+
+class Grade(SQLModel, table=True):
+    """What one version of one grader says about a response."""
+
+    __tablename__ = "grade"
+    __table_args__ = (_NO_ROWID,)
+
+    response: int = Field(sa_column=_owner("response", primary_key=True))
+    grader: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    formatted: bool
+    right: bool
+    failure: str | None = None
+    extracted: str | None = Field(default=None, sa_column=_text(nullable=True))
+
+
+class Event(SQLModel, table=True):
+    """Something that happened in a run."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index("event_of_run", "run", "time"),)
+
+    key: int | None = Field(default=None, primary_key=True)
+    uuid: str = Field(unique=True)
+    run: int = Field(sa_column=_owner("run"))
+    time: float = Field(sa_column=_double())
+    step: int | None = None
+    severity: str
+    kind: str
+    message: str = Field(sa_column=_text())
+    data: str | None = Field(default=None, sa_column=_text(nullable=True))
+
+
+class Artifact(SQLModel, table=True):
+    """A file or folder that a run made; `path` is relative to the run folder."""
+
+    __tablename__ = "artifact"
+    __table_args__ = (Index("artifact_identity", "run", "path", unique=True),)
+
+    key: int | None = Field(default=None, primary_key=True)
+    run: int = Field(sa_column=_owner("run"))
+    time: float = Field(sa_column=_double())
+    kind: str
+    path: str
+    bytes: int = Field(sa_column=_big())
+    sha256: str
+
+
+def table(model: type[SQLModel]) -> Table:
+    """The table behind a class, for statements that write many rows at once."""
+    return SQLModel.metadata.tables[str(model.__tablename__)]
