@@ -369,15 +369,15 @@ def _run_source(run: str, step: int | None, home: Path | None, registry: str | N
 
     _, store = open_workspace_and_registry(home, registry)
     record = store.find_run(run)
-    data = {
+    inherited: dict[str, Any] = {
+        key: record.config[key] for key in ("prompt", "evaluation") if key in record.config
+    }
+    inherited["data"] = {
         key: value
         for key, value in record.config.get("data", {}).items()
         if key in ("source", "evaluation_source")
     }
-    inherited = {
-        key: record.config[key] for key in ("prompt", "evaluation") if key in record.config
-    }
-    return _Source({"model.run": record.id, "model.run_step": step}, {**inherited, "data": data})
+    return _Source({"model.run": record.id, "model.run_step": step}, inherited)
 
 
 def _cells(

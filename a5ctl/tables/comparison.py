@@ -167,14 +167,15 @@ def _entries(
     for evaluation in registry.evaluations(uuids):
         by_run[evaluation.run_uuid].append(evaluation)
     summaries = registry.metric_summaries(uuids)
-    entries, missing = [], []
+    entries: list[Entry] = []
+    missing: list[RunRecord] = []
     for run in runs:
-        evaluation = last_evaluation(by_run[run.uuid])
-        if evaluation is None:
+        newest = last_evaluation(by_run[run.uuid])
+        if newest is None:
             missing.append(run)
             continue
         tokens = summaries.get(run.uuid, {}).get("tokens_total")
-        entries.append(_entry(run, evaluation, grader, tokens.last if tokens else None))
+        entries.append(_entry(run, newest, grader, tokens.last if tokens else None))
     return entries, missing
 
 

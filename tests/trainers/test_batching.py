@@ -47,7 +47,9 @@ def test_a_batch_larger_than_the_data_is_the_data() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 100))
-def test_microbatches_hold_everything_once_and_keep_the_budget(lengths: list[int], budget: int) -> None:
+def test_microbatches_hold_everything_once_and_keep_the_budget(
+    lengths: list[int], budget: int
+) -> None:
     data = examples(*lengths)
     groups = list(split_microbatches(data, budget))
     assert sorted(e.problem_id for g in groups for e in g) == sorted(e.problem_id for e in data)

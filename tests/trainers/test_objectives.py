@@ -45,7 +45,9 @@ def test_entropy_equals_the_sum_over_the_vocabulary(logits: torch.Tensor) -> Non
     for b in range(3):
         for t in range(5):
             logs = reference_log_softmax(logits[b, t].tolist())
-            assert entropy[b, t].item() == pytest.approx(-sum(math.exp(x) * x for x in logs), abs=1e-12)
+            assert entropy[b, t].item() == pytest.approx(
+                -sum(math.exp(x) * x for x in logs), abs=1e-12
+            )
 
 
 def test_entropy_of_certainty_is_zero_and_of_ignorance_log_v() -> None:
@@ -76,7 +78,9 @@ def test_response_log_probs_come_with_entropy_only_when_asked(logits: torch.Tens
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 10_000), st.sampled_from([None, 0, 1]))
-def test_masked_reductions_equal_plain_loops(rows: int, width: int, seed: int, dim: int | None) -> None:
+def test_masked_reductions_equal_plain_loops(
+    rows: int, width: int, seed: int, dim: int | None
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     tensor = torch.randn(rows, width, dtype=torch.float64, generator=generator)
     mask = torch.rand(rows, width, generator=generator) < 0.6

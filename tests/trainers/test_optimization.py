@@ -1,5 +1,6 @@
 """Schedules by hand, and AdamW against the published update rule."""
 
+import itertools
 import math
 
 import pytest
@@ -27,7 +28,7 @@ def test_constant_stays_at_the_peak() -> None:
 def test_decay_ends_at_the_floor_and_never_rises(schedule: Schedule) -> None:
     values = rates(schedule)[4:]
     assert values[-1] == pytest.approx(0.2)
-    assert all(later <= earlier for earlier, later in zip(values, values[1:], strict=False))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(values))
 
 
 def test_cosine_is_half_way_in_the_middle() -> None:

@@ -1,7 +1,5 @@
 """Preflight: each thing that would ruin a run is found, named, and fatal only where it must be."""
 
-from pathlib import Path
-
 import pytest
 
 from core.config.load import build_config
@@ -61,7 +59,9 @@ def test_truncation_is_counted(policy: Policy) -> None:
 
 
 def test_targets_that_the_grader_refuses_are_shown(policy: Policy) -> None:
-    wrong = Problem("p2", "What is 1 + 1?", "2", prompt="Q <think>", target=" x </think> <answer> 3 </answer>")
+    wrong = Problem(
+        "p2", "What is 1 + 1?", "2", prompt="Q <think>", target=" x </think> <answer> 3 </answer>"
+    )
     found = findings(policy, [*PROBLEMS, wrong])["targets"]
     assert found.severity is Severity.WARNING
     assert "66.7%" in found.message
@@ -116,5 +116,3 @@ def test_the_decoded_example_shows_exactly_what_is_learned(policy: Policy, super
     assert shown.startswith(template.prompt(PROBLEMS[0])[:40])
     assert report.example.supervised.endswith(policy.tokenizer.eos_token)
     assert ("2 + 2" in report.example.supervised) == (supervise == "response")
-
-

@@ -13,9 +13,15 @@ from trainers.tokenization import IGNORED, Example, collate, encode_example
 
 TEXTS = [
     ("Tom has 3 apples.", " 3 + 14 = 17 </think> <answer> 17 </answer>"),
-    ("A train goes 60 miles in 2 hours; how fast is it?", " 60 / 2 = 30 </think> <answer> 30 </answer>"),
+    (
+        "A train goes 60 miles in 2 hours; how fast is it?",
+        " 60 / 2 = 30 </think> <answer> 30 </answer>",
+    ),
     ("?", " 1 </think> <answer> 1 </answer>"),
-    ("Lea sells 12 cakes for 7 dollars each.", " 12 * 7 = 84, so 84 </think> <answer> 84 </answer>"),
+    (
+        "Lea sells 12 cakes for 7 dollars each.",
+        " 12 * 7 = 84, so 84 </think> <answer> 84 </answer>",
+    ),
     ("Max", " 5 </think> <answer> 5 </answer>"),
 ]
 
@@ -67,7 +73,9 @@ def test_an_update_has_the_naive_loss_and_gradient(
     examples = encoded(policy, supervise)
     expected = naive_loss(policy, examples, settings)
     expected.backward()
-    gradients = {n: p.grad.clone() for n, p in policy.model.named_parameters() if p.grad is not None}
+    gradients = {
+        n: p.grad.clone() for n, p in policy.model.named_parameters() if p.grad is not None
+    }
     policy.model.zero_grad()
     sft = method(policy, examples, settings, budget)
     seen: dict[str, torch.Tensor] = {}
@@ -82,7 +90,9 @@ def test_an_update_has_the_naive_loss_and_gradient(
         assert (seen[name] - gradient).norm() <= 1e-5 * gradient.norm() + 1e-9, name
 
 
-def test_chunks_of_the_projection_change_nothing(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_of_the_projection_change_nothing(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ids, labels = collate(encoded(policy, Supervise.RESPONSE), 0)
     whole = policy.supervised_log_probs(ids, labels)
     monkeypatch.setattr("trainers.policy._CHUNK_LOGITS", 400 * 3)

@@ -54,7 +54,9 @@ def test_the_whole_response_and_eos_are_supervised(policy: Policy) -> None:
 @pytest.mark.parametrize(
     ("supervise", "tag"), [(Supervise.CLOSING, "</think>"), (Supervise.ANSWER, "<answer>")]
 )
-def test_partial_supervision_starts_at_its_tag(policy: Policy, supervise: Supervise, tag: str) -> None:
+def test_partial_supervision_starts_at_its_tag(
+    policy: Policy, supervise: Supervise, tag: str
+) -> None:
     example = encode_example("p", PROMPT, TARGET, policy.tokenizer, supervise=supervise)
     learned = [t for t, s in zip(example.token_ids, example.supervised, strict=True) if s]
     text = policy.tokenizer.decode(learned)

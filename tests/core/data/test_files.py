@@ -50,7 +50,9 @@ def test_blank_lines_are_skipped(tmp_path: Path) -> None:
         ({"prompt": "P", "response": "never closes"}, "no truth found"),
     ],
 )
-def test_a_broken_line_is_named_by_file_and_number(tmp_path: Path, line: object, message: str) -> None:
+def test_a_broken_line_is_named_by_file_and_number(
+    tmp_path: Path, line: object, message: str
+) -> None:
     good = {"question": "Q", "answer": "a #### 1"}
     with pytest.raises(UserError, match=rf"data\.jsonl:2: .*{message}"):
         read_problems(written(tmp_path, good, line), "d")

@@ -15,7 +15,9 @@ GSM8K = Path(__file__).parents[3].parent / "shared" / "data" / "gsm8k"
 
 
 def lines(count: int) -> str:
-    return "\n".join(json.dumps({"question": f"Q{i}", "answer": f"a #### {i}"}) for i in range(count))
+    return "\n".join(
+        json.dumps({"question": f"Q{i}", "answer": f"a #### {i}"}) for i in range(count)
+    )
 
 
 def problems(count: int) -> list[Problem]:
@@ -76,7 +78,9 @@ def test_real_gsm8k_has_its_published_sizes() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 60), st.integers(0, 1000), st.data())
-def test_smaller_sizes_are_prefixes_of_larger_ones(count: int, seed: int, data: st.DataObject) -> None:
+def test_smaller_sizes_are_prefixes_of_larger_ones(
+    count: int, seed: int, data: st.DataObject
+) -> None:
     large = data.draw(st.integers(1, count))
     small = data.draw(st.integers(1, large))
     everything = problems(count)
