@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,12 +147,10 @@ class VllmEngine:
         self._contract = contract
         named = contract.check(weights)
         with self._working("load weights"), preserved_rng():
-            cast = _cast(named, self.dtype)
-            self._llm.collective_rpc(
-                "reload_weights", kwargs={"weights_iterator": iter(cast.items())}
-            )
+            iterator = _cast(named, self.dtype)
+            self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iterator})
             self._reset_prefix_cache()
-            self._check_canary(contract, cast)
+            self._check_canary(contract, named)
         self._has_weights = True
 
     def sleep(self) -> None:
@@ -280,6 +279,8 @@ class VllmEngine:
         entries = zip(output.prompt_logprobs[1:], ids[1:], strict=True)
         found = [entry[token].logprob for entry, token in entries]
         expected = contract.reference_logprobs(weights, ids).tolist()
+        if not all(map(math.isfinite, expected)):
+            raise RuntimeError("the policy's own log-probabilities are not finite; it has diverged")
         gap = sum(abs(a - b) for a, b in zip(found, expected, strict=True)) / len(expected)
         if not gap <= _CANARY_TOLERANCE[self.dtype]:
             raise RuntimeError(
@@ -331,11 +332,12 @@ class VllmEngine:
             raise EngineError("this engine is closed")
 
 
-def _cast(weights: dict[str, "torch.Tensor"], dtype: str) -> dict[str, "torch.Tensor"]:
-    """Weights in the engine's precision: vLLM copies what it gets and rounds in other places."""
+def _cast(weights: dict[str, "torch.Tensor"], dtype: str) -> Iterator[tuple[str, "torch.Tensor"]]:
+    """Weights in the engine's precision, one at a time: vLLM would round in other places."""
     import torch
 
-    return {name: t.detach().to(getattr(torch, dtype)) for name, t in weights.items()}
+    for name, tensor in weights.items():
+        yield name, tensor.detach().to(getattr(torch, dtype))
 
 
 def _completion(output: Any, sampling: Sampling) -> Completion:

@@ -57,11 +57,14 @@ class WeightContract:
     ) -> "torch.Tensor":
         """Log-probabilities of `token_ids[1:]` (nats, float32, on CPU) under the given weights.
 
-        The tensors are used where they lie; nothing is copied and no gradient is kept.
+        The tensors are used where they lie, in their own precision (float32 if they differ in it);
+        no gradient is kept.
         """
         import torch
 
         given = {n: t.detach() for n, t in weights.items() if not (self.tied and n == OUTPUT_HEAD)}
+        if len({tensor.dtype for tensor in given.values()}) > 1:
+            given = {name: tensor.float() for name, tensor in given.items()}
         device = next(iter(given.values())).device
         buffers = {n: b.to(device) for n, b in self._model.named_buffers() if n not in given}
         ids = torch.tensor([token_ids], device=device)
