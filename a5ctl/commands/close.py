@@ -1,0 +1,46 @@
+"""`a5ctl close`: settle by hand a run that ended without saying so."""
+
+from typing import Annotated
+
+import typer
+
+from a5ctl.options import HomeOption, RegistryOption
+
+
+def close(
+    run: Annotated[str, typer.Argument(help="Id, unique prefix, or name of the run.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if the run shows signs of life.")
+    ] = False,
+    home: HomeOption = None,
+    registry: RegistryOption = None,
+) -> None:
+    """Mark a stale or lost run as interrupted, with everything its journal holds.
+
+    A run that turns out to be alive becomes running again with its next sign of life.
+
+    Example:
+
+        a5ctl close sft-256-k3f9
+    """
+    from a5ctl.console import out, plain
+    from a5ctl.options import open_workspace_and_registry
+    from core.errors import UserError
+    from core.registry.journal import merge_journal
+    from core.registry.liveness import display_status
+    from core.registry.records import RunStatus
+
+    workspace, store = open_workspace_and_registry(home, registry)
+    record = store.find_run(run)
+    if record.status.settled:
+        raise UserError(f"run {record.id} is {record.status} already; there is nothing to close")
+    if display_status(record) in (RunStatus.RUNNING, RunStatus.QUEUED) and not force:
+        raise UserError(
+            f"run {record.id} is alive (process {record.pid} on {record.host}); stop it first, or "
+            "close it anyway with --force"
+        )
+    merge_journal(store, workspace.run_folder(record.id))
+    if not store.run_by_uuid(record.uuid).status.settled:
+        store.set_status(record.uuid, RunStatus.INTERRUPTED, exit_reason="closed by hand")
+    settled = store.run_by_uuid(record.uuid).status
+    out().print(plain(f"run {record.id} is {settled}; go on with: a5ctl resume {record.id}"))

@@ -1,0 +1,143 @@
+"""Gathers everything the registry knows about one run."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from a5ctl.tables.runs import RunLine, iso, run_json
+from core.errors import UserError
+from core.registry.liveness import LOST, STALE, display_status
+from core.registry.records import (
+    ArtifactRecord,
+    EvaluationRecord,
+    EventRecord,
+    Headline,
+    MetricPoint,
+    MetricSummary,
+    RunRecord,
+)
+from core.registry.store import Registry
+from core.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One run.
+
+    Attributes:
+        status: As shown, `stale` and `lost` included.
+        folder: The run folder.
+        parent: Short id of the run it started from; its uuid where that run was deleted.
+        children: Short ids of the runs that started from it.
+        next_commands: (command, what it is good for).
+    """
+
+    run: RunRecord
+    status: str
+    folder: Path
+    parent: str | None
+    children: tuple[str, ...]
+    provenance: Mapping[str, Any]
+    traceback: str | None
+    evaluations: Sequence[EvaluationRecord]
+    summaries: Mapping[str, MetricSummary]
+    metrics: Mapping[str, Sequence[MetricPoint]]
+    events: Sequence[EventRecord]
+    artifacts: Sequence[ArtifactRecord]
+    next_commands: tuple[tuple[str, str], ...]
+
+
+def run_report(registry: Registry, workspace: Workspace, run: RunRecord) -> RunReport:
+    """Read one run."""
+    status = display_status(run)
+    evaluations = registry.evaluations([run.uuid])
+    return RunReport(
+        run=run,
+        status=status,
+        folder=workspace.run_folder(run.id),
+        parent=_parent(registry, run),
+        children=tuple(child.id for child in registry.children(run.uuid)),
+        provenance=registry.provenance(run.uuid),
+        traceback=registry.traceback(run.uuid),
+        evaluations=evaluations,
+        summaries=registry.metric_summaries([run.uuid])[run.uuid],
+        metrics=registry.metrics(run.uuid),
+        events=registry.events(run.uuid),
+        artifacts=registry.artifacts(run.uuid),
+        next_commands=tuple(_next_commands(run, status, evaluated=bool(evaluations))),
+    )
+
+
+def report_json(report: RunReport) -> dict[str, Any]:
+    """The whole report for programs; non-finite figures are the strings `nan`, `inf`, `-inf`."""
+    last = report.evaluations[-1] if report.evaluations else None
+    headline = last and Headline(last.step, last.split, last.n, last.accuracy, last.interval)
+    step = max((summary.last_step for summary in report.summaries.values()), default=None)
+    line = RunLine(report.run, report.status, headline, step)
+    return {
+        **run_json(line),
+        "parent_id": report.parent,
+        "children": list(report.children),
+        "config": report.run.config,
+        "provenance": report.provenance,
+        "traceback": report.traceback,
+        "evaluations": [_evaluation_json(e) for e in report.evaluations],
+        "metrics": {
+            name: {key: finite(value) for key, value in asdict(summary).items()}
+            for name, summary in sorted(report.summaries.items())
+        },
+        "events": [{**asdict(event), "time": iso(event.time)} for event in report.events],
+        "artifacts": [{**asdict(a), "time": iso(a.time)} for a in report.artifacts],
+        "next": [command for command, _ in report.next_commands],
+    }
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested dictionary as dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def finite(value: Any) -> Any:
+    """The value, or its name where it is a float that JSON cannot hold."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _evaluation_json(evaluation: EvaluationRecord) -> dict[str, Any]:
+    return {
+        **asdict(evaluation),
+        "time": iso(evaluation.time),
+        "tokens_per_second": evaluation.tokens_per_second,
+        "closure_gap": evaluation.closure_gap,
+        "format_gap": evaluation.format_gap,
+    }
+
+
+def _parent(registry: Registry, run: RunRecord) -> str | None:
+    if run.parent_uuid is None:
+        return None
+    try:
+        return registry.run_by_uuid(run.parent_uuid).id
+    except UserError:
+        return f"{run.parent_uuid} (deleted)"
+
+
+def _next_commands(run: RunRecord, status: str, *, evaluated: bool) -> list[tuple[str, str]]:
+    commands = []
+    if status in ("failed", "interrupted", STALE, LOST):
+        commands.append((f"a5ctl resume {run.id}", "go on from the newest checkpoint"))
+    if status in (STALE, LOST):
+        commands.append((f"a5ctl close {run.id}", "give it up"))
+    if evaluated:
+        commands.append((f"a5ctl diagnose {run.id}", "why are the wrong answers wrong?"))
+        commands.append((f"a5ctl compare --baseline {run.id}", "is another run really better?"))
+    if status == "finished" and run.kind != "eval":
+        commands.append((f"a5ctl run sft --init {run.id}", "train on from here"))
+    return commands or [("a5ctl ls", "all runs")]

@@ -1,0 +1,215 @@
+"""Everything the registry knows about one run, for people."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from a5ctl.console import plain
+from a5ctl.format import compact, duration, interval, percent, sparkline
+from a5ctl.tables.run_report import RunReport, flat
+from a5ctl.tables.runs import iso, run_seconds, status_text
+
+_SPARK_CELLS = 24
+_EVENTS_SHOWN = 15
+_SEVERITY_STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
+
+
+def render_run(report: RunReport, console: Console) -> None:
+    """Print a run, section by section; empty sections are left out."""
+    console.print(_head(report))
+    sections: list[tuple[str, RenderableType | None]] = [
+        ("Evaluations", _evaluations(report, console.width)),
+        ("Metrics", _metrics(report)),
+        ("Configuration", _configuration(report.run.config)),
+        ("Provenance", _provenance(report.provenance)),
+        ("Events", _events(report)),
+        ("Artifacts", _artifacts(report)),
+        ("Traceback", plain(report.traceback) if report.traceback else None),
+        ("Next", _next(report)),
+    ]
+    for title, body in sections:
+        if body is not None:
+            console.print()
+            console.print(Text(title, style="bold underline"))
+            console.print(body)
+
+
+def _head(report: RunReport) -> Table:
+    run = report.run
+    pairs = [
+        ("run", plain(run.id, "bold")),
+        ("status", _status(report)),
+        ("name", plain(run.name or "")),
+        ("group", plain(run.group or "")),
+        ("model", plain(run.model)),
+        ("data", plain(f"{run.data}, size {run.size}, seed {run.seed}")),
+        ("created", plain(_moment(run.created))),
+        ("took", plain(duration(run_seconds(run)))),
+        ("process", plain(f"{run.pid} on {run.host}" if run.pid else "")),
+        ("from run", plain(report.parent or "")),
+        ("led to", plain(", ".join(report.children))),
+        ("tags", plain(", ".join(run.tags))),
+        ("note", plain(run.note)),
+        ("folder", plain(str(report.folder))),
+    ]
+    return _grid((name, value) for name, value in pairs if value.plain)
+
+
+def _status(report: RunReport) -> Text:
+    text = status_text(report.status)
+    reason = report.run.exit_reason
+    return text.append_text(plain(f": {reason}")) if reason else text
+
+
+def _evaluations(report: RunReport, width: int) -> Table | None:
+    if not report.evaluations:
+        return None
+    table = _table("step", "split", "n", "grader", "accuracy", "95%", "lenient")
+    wide = width >= 110
+    for header in ("type1/2/3", "unclosed", "unparseable", "capped"):
+        table.add_column(header, justify="right")
+    if wide:
+        table.add_column("tokens", justify="right")
+        table.add_column("took", justify="right")
+    for e in report.evaluations:
+        cells = [
+            str(e.step),
+            e.split,
+            str(e.n),
+            e.grader,
+            percent(e.accuracy),
+            interval(e.interval),
+            percent(e.accuracy_by_grader.get("lenient")),
+            f"{e.type1}/{e.type2}/{e.type3}",
+            str(e.unclosed),
+            str(e.unparseable),
+            str(e.truncated),
+        ]
+        if wide:
+            cells += [f"{e.lengths['response']['mean']:.0f}", duration(e.seconds)]
+        table.add_row(*(plain(cell) for cell in cells))
+    return table
+
+
+def _metrics(report: RunReport) -> Table | None:
+    if not report.summaries:
+        return None
+    table = _table("metric", "last", "step", "lowest", "highest", "course")
+    for name, summary in sorted(report.summaries.items()):
+        values = [point.value for point in report.metrics.get(name, [])]
+        table.add_row(
+            plain(name),
+            plain(_figure(summary.last), "" if math.isfinite(summary.last) else "bold red"),
+            plain(str(summary.last_step)),
+            plain(_figure(summary.lowest)),
+            plain(_figure(summary.highest)),
+            Text(sparkline(values, _SPARK_CELLS), style="cyan"),
+        )
+    return table
+
+
+def _configuration(config: Mapping[str, Any]) -> Table:
+    """One block per section; single settings come first."""
+    single = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
+    sections = {key: value for key, value in config.items() if isinstance(value, Mapping)}
+    rows = [("", single), *sections.items()]
+    return _grid(
+        (title if first else "", plain(f"{key} = {json.dumps(value, ensure_ascii=False)}"))
+        for title, section in rows
+        for first, (key, value) in _marked(flat(section).items())
+    )
+
+
+def _marked(items: Iterable[Any]) -> Iterable[tuple[bool, Any]]:
+    for index, item in enumerate(items):
+        yield index == 0, item
+
+
+def _provenance(provenance: Mapping[str, Any]) -> Table | None:
+    if not provenance:
+        return None
+    rows = []
+    for key, value in flat(provenance).items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        lines = text.count("\n")
+        rows.append((key, plain(f"{lines} lines; see --json" if lines else text)))
+    return _grid(rows)
+
+
+def _events(report: RunReport) -> Table | None:
+    if not report.events:
+        return None
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    hidden = len(report.events) - _EVENTS_SHOWN
+    shown = report.events[-_EVENTS_SHOWN:]
+    if hidden > 0:
+        table.add_row("", "", plain(f"{hidden} earlier ones; see --json", "dim"))
+    for event in shown:
+        where = "" if event.step is None else f"step {event.step}"
+        style = _SEVERITY_STYLES.get(event.severity, "")
+        table.add_row(plain(event.severity, style), plain(where, "dim"), plain(event.message))
+    return table
+
+
+def _artifacts(report: RunReport) -> Table | None:
+    if not report.artifacts:
+        return None
+    table = _table("kind", "path", "bytes", "sha256", "")
+    for artifact in report.artifacts:
+        there = (report.folder / artifact.path).exists()
+        table.add_row(
+            plain(artifact.kind),
+            plain(artifact.path),
+            plain(compact(artifact.bytes)),
+            plain(artifact.sha256[:12], "dim"),
+            plain("" if there else "deleted since", "dim"),
+        )
+    return table
+
+
+def _next(report: RunReport) -> Table:
+    return _grid((command, plain(purpose, "dim")) for command, purpose in report.next_commands)
+
+
+def _grid(rows: Iterable[tuple[str, Text]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(plain(name), value)
+    return table
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    left: Sequence[str] = (
+        "split",
+        "grader",
+        "metric",
+        "95%",
+        "course",
+        "kind",
+        "path",
+        "sha256",
+        "",
+    )
+    for header in headers:
+        table.add_column(header, justify="left" if header in left else "right", overflow="fold")
+    return table
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "-"
+    if not math.isfinite(value) or value == 0 or 1e-3 <= abs(value) < 1e6:
+        return f"{value:.4g}"
+    return f"{value:.3g}"
+
+
+def _moment(seconds: float) -> str:
+    return (iso(seconds) or "")[:19].replace("T", " ") + " UTC"
