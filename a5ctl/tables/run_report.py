@@ -73,7 +73,9 @@ def run_report(registry: Registry, workspace: Workspace, run: RunRecord) -> RunR
 def report_json(report: RunReport) -> dict[str, Any]:
     """The whole report for programs; non-finite figures are the strings `nan`, `inf`, `-inf`."""
     last = report.evaluations[-1] if report.evaluations else None
-    headline = last and Headline(last.step, last.split, last.n, last.accuracy, last.interval)
+    headline = None
+    if last is not None:
+        headline = Headline(last.step, last.split, last.n, last.accuracy, last.interval)
     step = max((summary.last_step for summary in report.summaries.values()), default=None)
     line = RunLine(report.run, report.status, headline, step)
     return {

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -11,6 +11,7 @@ from rich.text import Text
 
 from a5ctl.console import plain
 from a5ctl.format import compact, duration, interval, percent, sparkline
+from a5ctl.tables.fit import FitColumn, fitted_table
 from a5ctl.tables.run_report import RunReport, flat
 from a5ctl.tables.runs import iso, run_seconds, status_text
 
@@ -23,7 +24,7 @@ def render_run(report: RunReport, console: Console) -> None:
     """Print a run, section by section; empty sections are left out."""
     console.print(_head(report))
     sections: list[tuple[str, RenderableType | None]] = [
-        ("Evaluations", _evaluations(report, console.width)),
+        ("Evaluations", _evaluations(report, console)),
         ("Metrics", _metrics(report)),
         ("Configuration", _configuration(report.run.config)),
         ("Provenance", _provenance(report.provenance)),
@@ -66,34 +67,32 @@ def _status(report: RunReport) -> Text:
     return text.append_text(plain(f": {reason}")) if reason else text
 
 
-def _evaluations(report: RunReport, width: int) -> Table | None:
-    if not report.evaluations:
+def _evaluations(report: RunReport, console: Console) -> Table | None:
+    found = report.evaluations
+    if not found:
         return None
-    table = _table("step", "split", "n", "grader", "accuracy", "95%", "lenient")
-    wide = width >= 110
-    for header in ("type1/2/3", "unclosed", "unparseable", "capped"):
-        table.add_column(header, justify="right")
-    if wide:
-        table.add_column("tokens", justify="right")
-        table.add_column("took", justify="right")
-    for e in report.evaluations:
-        cells = [
-            str(e.step),
-            e.split,
-            str(e.n),
-            e.grader,
-            percent(e.accuracy),
-            interval(e.interval),
-            percent(e.accuracy_by_grader.get("lenient")),
-            f"{e.type1}/{e.type2}/{e.type3}",
-            str(e.unclosed),
-            str(e.unparseable),
-            str(e.truncated),
-        ]
-        if wide:
-            cells += [f"{e.lengths['response']['mean']:.0f}", duration(e.seconds)]
-        table.add_row(*(plain(cell) for cell in cells))
-    return table
+
+    def column(
+        header: str, cells: Iterable[str], importance: int, *, right: bool = True
+    ) -> FitColumn:
+        return FitColumn(header, [plain(cell) for cell in cells], importance, right=right)
+
+    columns = [
+        column("step", (str(e.step) for e in found), 99),
+        column("split", (e.split for e in found), 60, right=False),
+        column("n", (str(e.n) for e in found), 70),
+        column("grader", (e.grader for e in found), 65, right=False),
+        column("accuracy", (percent(e.accuracy) for e in found), 98),
+        column("95%", (interval(e.interval) for e in found), 90, right=False),
+        column("lenient", (percent(e.accuracy_by_grader.get("lenient")) for e in found), 50),
+        column("type1/2/3", (f"{e.type1}/{e.type2}/{e.type3}" for e in found), 85),
+        column("unclosed", (str(e.unclosed) for e in found), 80),
+        column("unparseable", (str(e.unparseable) for e in found), 75),
+        column("capped", (str(e.truncated) for e in found), 55),
+        column("tokens", (f"{e.lengths['response']['mean']:.0f}" for e in found), 40),
+        column("took", (duration(e.seconds) for e in found), 30),
+    ]
+    return fitted_table(columns, console)
 
 
 def _metrics(report: RunReport) -> Table | None:
