@@ -36,10 +36,10 @@ _TRAIN_GRAMMAR = ChainGrammar(
     distractor_rate=0.3,
 )
 _TEST_GRAMMAR = ChainGrammar(
-    TEST_WORLD, TEST_WORDINGS, step_weights=(0.08, 0.2, 0.26, 0.22, 0.14, 0.1), distractor_rate=0.3
+    TEST_WORLD, TEST_WORDINGS, step_weights=(0.12, 0.26, 0.28, 0.2, 0.1, 0.04), distractor_rate=0.3
 )
 _TRAIN_CHAIN_SHARE = 0.65
-_TEST_CHAIN_SHARE = 0.75
+_TEST_CHAIN_SHARE = 0.94
 
 
 def generate_split(split: Split, *, seed: int = BUILTIN_SEED) -> list[Problem]:

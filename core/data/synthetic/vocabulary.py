@@ -136,46 +136,48 @@ _TRAIN_SCENARIOS = (
     ),
 )
 
+# New places with known things and verbs: a model this small cannot read words it never saw, and the
+# test asks whether it can solve unseen stories about unknown people.
 _TEST_SCENARIOS = (
     _scenario(
-        "apiary | jars of honey, combs, bottles | fills, buys | sells, ships | cartons",
-        "The beekeeper {name} has {n} {items} in store.",
-        "{name} keeps bees and has {n} {items}.",
+        "kiosk | cookies, sweets, cards | orders, gets | sells, gives away | boxes",
+        *_COMMON_OPENINGS,
+        "The kiosk of {name} opens with {n} {items}.",
     ),
     _scenario(
-        "museum | paintings, masks, vases | buys, gets | sells, lends | halls",
-        "The museum where {name} works owns {n} {items}.",
+        "museum | coins, maps, stones, cups | buys, gets | sells, lends | shelves",
+        *_COMMON_OPENINGS,
         "{name} counts {n} {items} in the museum.",
     ),
     _scenario(
-        "harbour | nets, ropes, barrels | buys, gets | sells, loses | ships",
-        "In the harbour {name} stores {n} {items}.",
-        "{name} has {n} {items} at the harbour.",
+        "harbour | fish, crabs, boxes, shells | catches, collects | sells, loses | crates",
+        *_COMMON_OPENINGS,
+        "{name} brings {n} {items} to the harbour.",
     ),
     _scenario(
-        "vineyard | grapes, vines, corks | picks, buys | sells, drops | cases",
-        "{name} picks {n} {items} in the vineyard.",
-        "At the vineyard {name} has {n} {items}.",
+        "orchard | apples, pears, lemons, oranges | picks, collects | sells, drops | baskets",
+        *_COMMON_OPENINGS,
+        "{name} picks {n} {items} in the orchard.",
     ),
     _scenario(
-        "pottery | mugs, tiles, jugs | makes, buys | breaks, sells | kilns",
+        "pottery | cups, bowls, plates, lamps | makes, buys | breaks, sells | cupboards",
+        *_COMMON_OPENINGS,
         "{name} makes {n} {items} from clay.",
-        "The potter {name} begins the week with {n} {items}.",
     ),
     _scenario(
-        "theatre | tickets, masks, programs | prints, finds | sells, gives away | rows",
+        "theatre | chairs, lamps, dolls, hats | builds, finds | breaks, gives away | trucks",
+        *_COMMON_OPENINGS,
         "Before the play {name} has {n} {items}.",
-        "{name} brings {n} {items} to the theatre.",
     ),
     _scenario(
-        "camp | torches, tents, blankets | brings, buys | uses, loses | cabins",
-        "The summer camp of {name} starts with {n} {items}.",
-        "{name} packs {n} {items} for the camp.",
+        "camp | blocks, shoes, candles, socks | brings, buys | uses, loses | bags",
+        *_COMMON_OPENINGS,
+        "{name} takes {n} {items} to the camp.",
     ),
     _scenario(
-        "studio | beads, ribbons, buttons | buys, finds | uses, gives away | drawers",
-        "{name} keeps {n} {items} in the studio.",
-        "For a new dress {name} sorts {n} {items}.",
+        "post | letters, stamps, papers, stickers | gets, prints | sends, returns | packs",
+        *_COMMON_OPENINGS,
+        "On Monday {name} has {n} {items} at the post.",
     ),
 )
 

@@ -78,64 +78,17 @@ TRAIN_WORDINGS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-TEST_WORDINGS: dict[str, tuple[str, ...]] = {
-    "gain": (
-        *TRAIN_WORDINGS["gain"],
-        "A week later {friend} hands {o} {n} more {items}.",
-        "An order of {n} {items} arrives.",
-        "After lunch {s} {gain} {n} extra {items}.",
-    ),
-    "lose": (
-        *TRAIN_WORDINGS["lose"],
-        "Sadly, {n} of the {items} are damaged and go to the bin.",
-        "On Monday {s} {lose} {n} of the {items}.",
-    ),
+# Some sentences of the test world are worded as no training text is.
+TEST_WORDINGS: dict[str, tuple[str, ...]] = TRAIN_WORDINGS | {
+    "gain": (*TRAIN_WORDINGS["gain"], "After lunch {s} {gain} {n} extra {items}."),
+    "lose": (*TRAIN_WORDINGS["lose"], "On Monday {s} {lose} {n} of the {items}."),
     "multiply": (
         *TRAIN_WORDINGS["multiply"],
         "By the end of the season {s} has {times} as many {items} as before.",
-    ),
-    "batch": (
-        *TRAIN_WORDINGS["batch"],
-        "A van delivers {k} {boxes}, and every one holds {m} {items}.",
-    ),
-    "daily": (
-        *TRAIN_WORDINGS["daily"],
-        "Over the next {k} days {m} {items} disappear each day.",
-    ),
-    "share": (
-        *TRAIN_WORDINGS["share"],
-        "After that {fraction} of the {items} go to {friend}.",
-    ),
-    "keep": (*TRAIN_WORDINGS["keep"], "In the end just {fraction} of the {items} remain."),
-    "percent": (
-        *TRAIN_WORDINGS["percent"],
-        "A storm ruins {percent}% of the {items}.",
-    ),
-    "price": (
-        *TRAIN_WORDINGS["price"],
-        "A buyer pays {k} dollars for each of the {items}. How much money is that?",
-    ),
-    "pack": (
-        *TRAIN_WORDINGS["pack"],
-        "Now {k} {items} fit in each of the {boxes}. How many {boxes} can {s} fill?",
-    ),
-    "target": (
-        *TRAIN_WORDINGS["target"],
-        "The goal is {n} {items}. How many does {s} still lack?",
     ),
     "final": (
         *TRAIN_WORDINGS["final"],
         "Finally {n} {items} come in. What is the number of {items} at the end?",
     ),
-    "compare": TRAIN_WORDINGS["compare"],
-    "together": (
-        *TRAIN_WORDINGS["together"],
-        "Meanwhile {friend} owns {comparison} {name}. What do the two own altogether?",
-    ),
-    "distractor": (
-        "The shop next door is {n} years old.",
-        "{friend} drives {n} miles to get there.",
-        "{other} has {n} pens.",
-        "It is {n} degrees outside.",
-    ),
+    "distractor": (*TRAIN_WORDINGS["distractor"], "{friend} drives {n} miles to get there."),
 }
