@@ -186,17 +186,7 @@ def _grid(rows: Iterable[tuple[str, Text]]) -> Table:
 
 def _table(*headers: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    left: Sequence[str] = (
-        "split",
-        "grader",
-        "metric",
-        "95%",
-        "course",
-        "kind",
-        "path",
-        "sha256",
-        "",
-    )
+    left = ("metric", "course", "kind", "path", "sha256", "")
     for header in headers:
         table.add_column(header, justify="left" if header in left else "right", overflow="fold")
     return table

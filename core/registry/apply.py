@@ -116,7 +116,7 @@ def _name_keys(connection: Connection, names: set[str]) -> dict[str, int]:
     interned = table(MetricName)
     insert_new(connection, interned, [{"name": name} for name in sorted(names)], ("name",))
     query = select(interned.c.name, interned.c.key).where(interned.c.name.in_(names))
-    return dict(connection.execute(query).tuples().all())
+    return {row.name: row.key for row in connection.execute(query)}
 
 
 def _apply_evaluation(connection: Connection, run: int, entry: EvaluationEntry) -> None:
@@ -191,4 +191,4 @@ def _problem_keys(connection: Connection, entry: EvaluationEntry) -> dict[str, i
     rows = [{"data_hash": data_hash, **problem.model_dump()} for problem in entry.problems]
     insert_new(connection, problems, rows, ("data_hash", "id"))
     query = select(problems.c.id, problems.c.key).where(problems.c.data_hash == data_hash)
-    return dict(connection.execute(query).tuples().all())
+    return {row.id: row.key for row in connection.execute(query)}

@@ -44,7 +44,7 @@ def split_value(value: float) -> tuple[float | None, str | None]:
 
 def join_value(value: float | None, nonfinite: str | None) -> float:
     """The float behind `split_value`."""
-    return _NONFINITE[nonfinite] if nonfinite is not None else float(value or 0.0)
+    return _NONFINITE[nonfinite] if nonfinite is not None else 0.0 if value is None else value
 
 
 def clean(text: str) -> str:

@@ -1,0 +1,377 @@
+"""What a recorder is told, the registry knows; what goes wrong never reaches the training thread."""
+
+import math
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from core.errors import UserError
+from core.registry import processes
+from core.registry.journal import JOURNAL_NAME, merge_journal
+from core.registry.liveness import display_status
+from core.registry.recorder import Recorder
+from core.registry.store import Registry, RunStatus, open_registry
+from core.workspace import Workspace
+from tests.core.registry.conftest import answer, evaluation_result, new_run
+
+
+@pytest.fixture
+def run(registry: Registry) -> str:
+    return registry.create_run(new_run(id="sft-256-test")).uuid
+
+
+@pytest.fixture
+def folder(workspace: Workspace) -> Path:
+    return workspace.run_folder("sft-256-test")
+
+
+def test_metrics_come_back_with_their_summary(registry: Registry, run: str, folder: Path) -> None:
+    with Recorder(registry, run, folder) as recorder:
+        for step in range(1, 101):
+            recorder.metrics(step, {"loss": 1 / step, "lr": 0.1})
+    points = registry.metrics(run)["loss"]
+    assert [p.step for p in points] == list(range(1, 101))
+    assert points[3].value == 0.25
+    summary = registry.metric_summaries([run])[run]["loss"]
+    assert (summary.last, summary.last_step) == (0.01, 100)
+    assert (summary.highest, summary.highest_step) == (1.0, 1)
+    assert registry.metrics(run, ["lr"]).keys() == {"lr"}
+    assert registry.last_steps([run]) == {run: 100}
+
+
+def test_values_that_are_not_finite_are_what_they_are(
+    registry: Registry, run: str, folder: Path
+) -> None:
+    values = [math.nan, math.inf, -math.inf, 0.0, 5e-324, 1.7976931348623157e308, 0.1]
+    with Recorder(registry, run, folder) as recorder:
+        for step, value in enumerate(values):
+            recorder.metrics(step, {"x": value})
+    stored = [point.value for point in registry.metrics(run)["x"]]
+    assert [repr(value) for value in stored] == [repr(value) for value in values]
+    summary = registry.metric_summaries([run])[run]["x"]
+    assert (summary.lowest, summary.highest) == (0.0, 1.7976931348623157e308)
+
+
+def test_a_summary_whose_last_value_is_nan_says_nan(
+    registry: Registry, run: str, folder: Path
+) -> None:
+    with Recorder(registry, run, folder) as recorder:
+        recorder.metrics(1, {"x": math.nan})
+    summary = registry.metric_summaries([run])[run]["x"]
+    assert math.isnan(summary.last)
+    assert summary.lowest is None
+
+
+def test_a_value_that_is_no_number_is_refused_at_once(
+    registry: Registry, run: str, folder: Path
+) -> None:
+    with Recorder(registry, run, folder) as recorder, pytest.raises(ValueError, match="high"):
+        recorder.metrics(1, {"loss": "high"})  # type: ignore[dict-item]
+
+
+def test_a_new_segment_supersedes_what_came_after_its_start(
+    registry: Registry, run: str, folder: Path
+) -> None:
+    with Recorder(registry, run, folder) as recorder:
+        for step in range(1, 11):
+            recorder.metrics(step, {"loss": 100.0 + step, "rare": 1.0 * (step % 5)})
+        recorder.begin_segment(6)
+        for step in (7, 8):
+            recorder.metrics(step, {"loss": float(step)})
+    loss = {p.step: p.value for p in registry.metrics(run)["loss"]}
+    assert loss == {**{s: 100.0 + s for s in range(1, 7)}, 7: 7.0, 8: 8.0}
+    assert [p.step for p in registry.metrics(run)["rare"]] == list(range(1, 7))
+    summary = registry.metric_summaries([run])[run]
+    assert (summary["loss"].highest, summary["loss"].last_step) == (106.0, 8)
+    assert summary["rare"].last_step == 6
+    assert registry.last_steps([run]) == {run: 8}
+
+
+def test_a_rollback_behind_an_earlier_resume_supersedes_both(
+    registry: Registry, run: str, folder: Path
+) -> None:
+    with Recorder(registry, run, folder) as recorder:
+        for start, steps in ((None, range(1, 11)), (8, range(9, 13)), (3, range(4, 6))):
+            if start is not None:
+                recorder.begin_segment(start)
+            for step in steps:
+                recorder.metrics(step, {"loss": step + 100.0 * (start or 0)})
+    found = {p.step: p.value for p in registry.metrics(run)["loss"]}
+    assert found == {1: 1.0, 2: 2.0, 3: 3.0, 4: 304.0, 5: 305.0}
+
+
+def test_superseded_evaluations_are_hidden(registry: Registry, run: str, folder: Path) -> None:
+    with Recorder(registry, run, folder) as recorder:
+        for step in (0, 4, 8):
+            recorder.evaluation(evaluation_result([answer(1)], step=step))
+        recorder.begin_segment(4)
+        assert [e.step for e in registry.evaluations([run])] == [0, 4]
+        recorder.evaluation(evaluation_result([answer(42)], step=8))
+    found = registry.evaluations([run])
+    assert [(e.step, e.accuracy) for e in found] == [(0, 0.0), (4, 0.0), (8, 1.0)]
+    assert registry.headlines([run])[run].accuracy == 1.0
+
+
+def test_of_one_step_split_and_protocol_the_newest_evaluation_counts(
+    registry: Registry, run: str, folder: Path
+) -> None:
+    with Recorder(registry, run, folder) as recorder:
+        recorder.evaluation(evaluation_result([answer(1)], step=4))
+        recorder.evaluation(evaluation_result([answer(42)], step=4))
+    assert [e.accuracy for e in registry.evaluations([run])] == [1.0]
+
+
+def test_an_evaluation_keeps_every_response_and_grade(
+    registry: Registry, run: str, folder: Path
+) -> None:
+    texts = [answer(42), answer(7), " never closes <answer> 42", "\x1b[31m[bold]\x00 é 𝄞 \u202e"]
+    with Recorder(registry, run, folder) as recorder:
+        uuid = recorder.evaluation(evaluation_result(texts, step=3))
+    (evaluation,) = registry.evaluations([run])
+    assert (evaluation.uuid, evaluation.step, evaluation.n) == (uuid, 3, 4)
+    assert evaluation.accuracy == 0.25
+    assert evaluation.grader == "r1_zero"
+    assert evaluation.protocol["temperature"] == 0.0
+    assert evaluation.lengths["response"]["mean"] == 7.0
+    assert evaluation.tokens_per_second == 20.0
+    assert evaluation.format_gap == 0.25, "the unclosed response holds the right number last"
+    responses = registry.responses(uuid)
+    assert [r.text for r in responses] == texts
+    assert [r.problem_id for r in responses] == ["p-0", "p-1", "p-2", "p-3"]
+    assert responses[0].grades["r1_zero"].right
+    assert responses[0].grades["r1_zero"].failure is None
+    assert responses[1].grades["r1_zero"].failure == "wrong_number"
+    assert responses[1].grades["strict"].extracted.strip() == "7"
+    assert "right_by_last_number" in responses[2].flags
+    assert (responses[2].closed, responses[2].tokens, responses[2].think_tokens) == (False, 7, 4)
+    right = registry.right_by_problem(uuid, "r1_zero")
+    assert right == {"p-0": True, "p-1": False, "p-2": False, "p-3": False}
+    assert registry.right_by_problem(uuid, "lenient")["p-2"]
+    assert registry.solved_questions(run) == {"Question 0?"}
+    protocol = registry.run_by_uuid(run).protocol_hash
+    assert protocol == f"{evaluation.generation}:{evaluation.grading}"
+
+
+def test_problems_and_protocols_are_stored_once(
+    registry: Registry, run: str, folder: Path
+) -> None:
+    with Recorder(registry, run, folder) as recorder:
+        for step in range(3):
+            recorder.evaluation(evaluation_result([answer(1), answer(2)], step=step))
+    assert registry.database.read("SELECT COUNT(*) FROM problem") == [(2,)]
+    assert registry.database.read("SELECT COUNT(*) FROM protocol") == [(1,)]
+
+
+def test_lone_surrogates_are_recorded_as_visible_escapes(
+    registry: Registry, run: str, folder: Path
+) -> None:
+    with Recorder(registry, run, folder) as recorder:
+        uuid = recorder.evaluation(evaluation_result(["bad \ud800 text"]))
+        recorder.event("info", "odd", "\udfff", data={"\ud800": {"nested": ["\ud801"]}})
+    assert registry.responses(uuid)[0].text == "bad \\ud800 text"
+    event = registry.events(run)[-1]
+    assert (event.message, event.data) == ("\\udfff", {"\\ud800": {"nested": ["\\ud801"]}})
+
+
+def test_events_and_artifacts(registry: Registry, run: str, folder: Path) -> None:
+    with Recorder(registry, run, folder) as recorder:
+        checkpoint = folder / "checkpoints" / "step-4"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "weights").write_bytes(b"abc")
+        (checkpoint / "state").write_bytes(b"de")
+        recorder.artifact("checkpoint", checkpoint)
+        recorder.artifact("gone", folder / "never-there")
+        recorder.event("warning", "spike", "loss jumped", step=4, data={"loss": math.inf})
+        with pytest.raises(ValueError, match="subpath"):
+            recorder.artifact("outside", folder.parent.parent)
+    (artifact,) = registry.artifacts(run)
+    assert (artifact.path, artifact.bytes, len(artifact.sha256)) == ("checkpoints/step-4", 5, 64)
+    (event,) = registry.events(run)
+    assert (event.severity, event.kind, event.step) == ("warning", "spike", 4)
+    assert event.data == {"loss": math.inf}
+
+
+def test_leaving_the_context_settles_the_run(registry: Registry, folder: Path) -> None:
+    finished, failed, stopped = (registry.create_run(new_run()) for _ in range(3))
+    with Recorder(registry, finished.uuid, folder / "a"):
+        assert registry.run_by_uuid(finished.uuid).status is RunStatus.RUNNING
+    with pytest.raises(OSError, match="boom"), Recorder(registry, failed.uuid, folder / "b"):
+        raise OSError("boom")
+    with pytest.raises(KeyboardInterrupt), Recorder(registry, stopped.uuid, folder / "c"):
+        raise KeyboardInterrupt
+    statuses = [registry.run_by_uuid(r.uuid).status.value for r in (finished, failed, stopped)]
+    assert statuses == ["finished", "failed", "interrupted"]
+    assert "OSError: boom" in (registry.traceback(failed.uuid) or "")
+    assert registry.run_by_uuid(failed.uuid).exit_reason == "boom"
+
+
+def test_finish_keeps_its_reason(registry: Registry, run: str, folder: Path) -> None:
+    with Recorder(registry, run, folder) as recorder:
+        recorder.finish("failed", "loss is nan", traceback="trace")
+        with pytest.raises(ValueError, match="cannot end as running"):
+            recorder.finish("running")
+    stored = registry.run_by_uuid(run)
+    assert (stored.status, stored.exit_reason) == (RunStatus.FAILED, "loss is nan")
+
+
+def test_one_run_has_one_recorder(registry: Registry, run: str, folder: Path) -> None:
+    with (
+        Recorder(registry, run, folder),
+        pytest.raises(UserError, match="being recorded by another process"),
+        Recorder(registry, run, folder),
+    ):
+        pytest.fail("two recorders on one run")
+
+
+def test_a_returning_heartbeat_makes_a_closed_run_running_again(
+    registry: Registry, run: str, folder: Path
+) -> None:
+    with Recorder(registry, run, folder, interval=0.01, heartbeat=0.02):
+        registry.set_status(run, "interrupted", exit_reason="closed by hand")
+        _wait_until(lambda: registry.run_by_uuid(run).status is RunStatus.RUNNING)
+    assert registry.run_by_uuid(run).status is RunStatus.FINISHED
+
+
+def test_a_silent_run_is_stale_and_a_dead_one_lost(registry: Registry, run: str) -> None:
+    queued = registry.run_by_uuid(run)
+    assert display_status(queued, now=queued.created + 30) == "queued"
+    assert display_status(queued, now=queued.created + 61) == "stale"
+    with registry.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE run SET process_start = 'another', status = 'running'")
+    dead = registry.run_by_uuid(run)
+    expected = "stale" if processes._other_namespace("another") else "lost"
+    assert display_status(dead, now=dead.created) == expected
+
+
+def test_a_run_on_another_machine_is_never_lost(registry: Registry, run: str) -> None:
+    with registry.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE run SET host = 'far', pid = 1, status = 'running'")
+    far = registry.run_by_uuid(run)
+    assert display_status(far, now=far.created + 10) == "running"
+    assert display_status(far, now=far.created + 1e6) == "stale"
+
+
+def test_recording_a_step_costs_the_training_thread_almost_nothing(
+    registry: Registry, run: str, folder: Path
+) -> None:
+    values = {f"metric_{n}": 0.5 * n for n in range(12)}
+    with Recorder(registry, run, folder) as recorder:
+        spent = []
+        for step in range(2000):
+            started = time.perf_counter()
+            recorder.metrics(step, values)
+            spent.append(time.perf_counter() - started)
+    assert sorted(spent)[len(spent) // 2] < 50e-6
+
+
+def test_a_locked_database_costs_nothing_but_patience(
+    workspace: Workspace, run: str, folder: Path
+) -> None:
+    registry = open_registry(workspace.registry_url(), busy_timeout=0.05)
+    with Recorder(registry, run, folder, interval=0.01) as recorder:
+        blocker = sqlite3.connect(str(registry.database.path), isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        recorder.metrics(1, {"loss": 1.0})
+        _wait_until(lambda: recorder.problem is not None)
+        assert "locked by another program" in (recorder.problem or "")
+        started = time.perf_counter()
+        recorder.metrics(2, {"loss": 2.0})
+        assert recorder.flush() is False, "the journal has it, the database not yet"
+        assert time.perf_counter() - started < 5
+        assert b'"loss":2.0' in (folder / JOURNAL_NAME).read_bytes()
+        blocker.execute("COMMIT")
+        blocker.close()
+        _wait_until(lambda: recorder.flush() and recorder.problem is None)
+    assert [p.value for p in registry.metrics(run)["loss"]] == [1.0, 2.0]
+    kinds = [event.kind for event in registry.events(run)]
+    assert kinds == ["registry_unavailable", "registry_recovered"]
+
+
+def test_what_a_run_could_not_store_before_it_ended_is_merged_by_the_next_command(
+    workspace: Workspace, run: str, folder: Path
+) -> None:
+    registry = open_registry(workspace.registry_url(), busy_timeout=0.05)
+    with Recorder(registry, run, folder, interval=0.01) as recorder:
+        blocker = sqlite3.connect(str(registry.database.path), isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        recorder.metrics(1, {"loss": 1.0})
+        recorder.finish("finished", "completed")
+    assert registry.run_by_uuid(run).status is RunStatus.RUNNING
+    blocker.execute("COMMIT")
+    blocker.close()
+    with registry.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE run SET pid = 0")
+    assert registry.merge_left_behind(workspace) == ["sft-256-test"]
+    assert registry.run_by_uuid(run).status is RunStatus.FINISHED
+    assert len(registry.metrics(run)["loss"]) == 1
+
+
+def test_a_journal_that_cannot_be_written_is_made_up_for_later(
+    registry: Registry, run: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Recorder(registry, run, folder, interval=0.01) as recorder:
+        full = OSError(28, "No space left on device")
+
+        def refuse(*_: object) -> None:
+            raise full
+
+        with monkeypatch.context() as patch:
+            patch.setattr("core.registry.journal.Journal.append", refuse)
+            recorder.metrics(1, {"loss": 1.0})
+            assert recorder.flush() is True, "the database still takes it"
+            assert "No space left" in (recorder.problem or "")
+        recorder.metrics(2, {"loss": 2.0})
+        recorder.flush()
+    journal = (folder / JOURNAL_NAME).read_text()
+    assert '"loss":1.0' in journal
+    assert '"loss":2.0' in journal
+    assert "journal_failed" in [event.kind for event in registry.events(run)]
+
+
+def test_an_entry_the_tables_refuse_does_not_hold_up_the_others(
+    registry: Registry, run: str, folder: Path
+) -> None:
+    with Recorder(registry, run, folder) as recorder:
+        recorder.metrics(1, {"loss": 1.0})
+        recorder.metrics(2**70, {"loss": 2.0})
+        recorder.metrics(3, {"loss": 3.0})
+        assert recorder.flush()
+        assert "refused" in (recorder.problem or "")
+    assert [p.step for p in registry.metrics(run)["loss"]] == [1, 3]
+    assert "entry_refused" in [event.kind for event in registry.events(run)]
+
+
+def test_nothing_the_writer_does_can_raise_in_training(
+    registry: Registry, run: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Recorder(registry, run, folder, interval=0.01) as recorder:
+        with monkeypatch.context() as patch:
+            patch.setattr("core.registry.writer.store_entries", lambda *a, **k: 1 / 0)
+            recorder.metrics(1, {"loss": 1.0})
+            recorder.flush(timeout=0.2)
+            assert "ZeroDivisionError" in (recorder.problem or "")
+        recorder.metrics(2, {"loss": 2.0})
+        assert recorder.flush()
+    assert [p.step for p in registry.metrics(run)["loss"]] == [1, 2]
+
+
+def test_a_deleted_run_does_not_stop_its_process(
+    registry: Registry, run: str, folder: Path
+) -> None:
+    with Recorder(registry, run, folder, interval=0.01) as recorder:
+        with registry.database.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM run")
+        recorder.metrics(1, {"loss": 1.0})
+        assert recorder.flush() is False
+        assert "no longer holds run" in (recorder.problem or "")
+    assert merge_journal(registry, folder).run_id == "sft-256-test"
+    assert len(registry.metrics(run)["loss"]) == 1
+
+
+def _wait_until(condition: object, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.01)
