@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import sys
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
+
+_BEYOND_ASCII = re.compile("[\x7f-\U0010ffff]")
 
 
 def out() -> Console:
@@ -37,9 +40,12 @@ def plain(text: str, style: str = "") -> Text:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document to standard output, without colours or wrapping."""
-    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=str, allow_nan=False)
-    sys.stdout.write("\n")
+    """Print one JSON document to standard output, without colours or wrapping.
+
+    Characters that a terminal would act on are written as JSON escapes: the data stays the same.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=str, allow_nan=False)
+    sys.stdout.write(_BEYOND_ASCII.sub(_json_escaped, text) + "\n")
 
 
 def is_interactive() -> bool:
@@ -51,6 +57,11 @@ def _reorders(char: str) -> bool:
     return (
         char in "\u200e\u200f\u061c" or "\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069"
     )
+
+
+def _json_escaped(match: re.Match[str]) -> str:
+    char = match.group()
+    return char if printable(char) == char else json.dumps(char)[1:-1]
 
 
 def _escaped(char: str) -> str:

@@ -26,6 +26,33 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True)
+class Commands:
+    """How the advice on one evaluation is typed; options are appended to each.
+
+    Attributes:
+        diagnose: Shows this evaluation.
+        evaluate: Evaluates the same weights again; None where they are not to be had.
+        train: Trains on from them, or trains where nothing was trained; None likewise.
+        more_data: Training problems are left that the run did not use.
+    """
+
+    diagnose: str
+    evaluate: str | None
+    train: str | None
+    more_data: bool = True
+
+
+def commands_of_run(run: str) -> Commands:
+    """The commands for the last evaluation of a run that trained."""
+    name = shlex.quote(run)
+    return Commands(
+        diagnose=f"a5ctl diagnose {name}",
+        evaluate=f"a5ctl run eval --run {name}",
+        train=f"a5ctl run sft --init {name}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """What the failures of a run come down to.
 
@@ -41,7 +68,11 @@ class Explanation:
 
 
 def explain(
-    summary: FailureBreakdown, *, run: str = "RUN", max_tokens: int | None = None
+    summary: FailureBreakdown,
+    *,
+    run: str = "RUN",
+    max_tokens: int | None = None,
+    commands: Commands | None = None,
 ) -> Explanation:
     """Put the failures of one evaluation into words.
 
@@ -49,11 +80,12 @@ def explain(
         summary: Its counts under one grader.
         run: Id of the run, for the commands.
         max_tokens: The length cap it was generated under, where it is known.
+        commands: How to act on this evaluation; those of a run that trained when not given.
     """
     return Explanation(
         headline=headline(summary),
         sentences=tuple(_sentences(summary)),
-        advice=tuple(_advice(summary, shlex.quote(run), max_tokens)),
+        advice=tuple(_advice(summary, commands or commands_of_run(run), max_tokens)),
     )
 
 
@@ -106,33 +138,46 @@ def _sentences(summary: FailureBreakdown) -> Iterator[str]:
         yield f"{summary.by_flag[FailureFlag.TEMPLATE_COPY]} copy the prompt's placeholders."
 
 
-def _advice(summary: FailureBreakdown, run: str, max_tokens: int | None) -> Iterator[Advice]:
+def _advice(
+    summary: FailureBreakdown, commands: Commands, max_tokens: int | None
+) -> Iterator[Advice]:
     if not summary.failures:
         return
-    if _half(summary, summary.with_math(MathState.RIGHT)):
-        yield Advice("train further on responses in the format", f"a5ctl run sft --init {run}")
+    if commands.train is not None and _half(summary, summary.with_math(MathState.RIGHT)):
+        yield Advice("train on responses in the format", commands.train)
+    if commands.evaluate is not None:
+        yield from _evaluation_advice(summary, commands.evaluate, max_tokens)
+    if commands.train is not None and _half(summary, summary.with_math(MathState.WRONG)):
+        yield _math_advice(commands.train, commands.more_data)
+    largest = _largest(summary)
+    yield Advice(
+        f"read the {summary.by_class[largest]} responses of the largest class",
+        f"{commands.diagnose} --class {largest}",
+    )
+
+
+def _evaluation_advice(
+    summary: FailureBreakdown, evaluate: str, max_tokens: int | None
+) -> Iterator[Advice]:
     cut = summary.unclosed_capped - summary.capped_loops
     if _noteworthy(summary, cut):
         cap = str(2 * max_tokens) if max_tokens is not None else "2048"
         yield Advice(
             f"give the {cut} responses that were cut without looping more room",
-            f"a5ctl run eval --run {run} --max-tokens {cap}",
+            f"{evaluate} --max-tokens {cap}",
         )
     timeouts = summary.by_class.get(FailureClass.GRADER_TIMEOUT, 0)
     if _noteworthy(summary, timeouts):
         yield Advice(
             f"give the {timeouts} comparisons that timed out more time",
-            f"a5ctl run eval --run {run} --set evaluation.grader_time_limit=20",
+            f"{evaluate} --set evaluation.grader_time_limit=20",
         )
-    if _half(summary, summary.with_math(MathState.WRONG)):
-        yield Advice(
-            "train on more problems; the math is what is missing", "a5ctl run sft --size full"
-        )
-    largest = _largest(summary)
-    yield Advice(
-        f"read the {summary.by_class[largest]} responses of the largest class",
-        f"a5ctl diagnose {run} --class {largest}",
-    )
+
+
+def _math_advice(train: str, more_data: bool) -> Advice:
+    if more_data:
+        return Advice("train on more problems; the math is what is missing", f"{train} --size full")
+    return Advice("train longer; the math is what is missing, and all problems were used", train)
 
 
 def _largest(summary: FailureBreakdown) -> FailureClass:

@@ -1,0 +1,200 @@
+"""`a5ctl diagnose`: did a run fail at the math or at the format, and what do its responses say?"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from a5ctl.options import HomeOption, JsonOption, RegistryOption
+
+if TYPE_CHECKING:
+    from a5ctl.tables.diagnosis import Diagnosis
+    from a5ctl.tables.flips import Flips
+    from core.registry.records import RunRecord
+    from core.registry.store import Registry
+    from core.responses.names import FailureClass, GraderName
+    from core.workspace import Workspace
+
+
+def diagnose(
+    run: Annotated[str, typer.Argument(help="Id, unique prefix, or name of the run.")],
+    step: Annotated[
+        int | None, typer.Option(help="Which evaluation; the last one when not given.")
+    ] = None,
+    class_: Annotated[
+        str | None, typer.Option("--class", metavar="CLASS", help="Only this failure class.")
+    ] = None,
+    examples: Annotated[int, typer.Option(min=0, help="Example responses per class.")] = 3,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="RUN[:STEP]", help="What flipped since this evaluation."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --against: test even where protocols differ.")
+    ] = False,
+    grader: Annotated[
+        str | None,
+        typer.Option(help="Judge by r1_zero, strict, lenient, diagnostic or question_only."),
+    ] = None,
+    json_: JsonOption = False,
+    home: HomeOption = None,
+    registry: RegistryOption = None,
+) -> None:
+    """Say why the wrong responses of a run are wrong, and show them.
+
+    Examples:
+
+        a5ctl diagnose sft-256-k3f9
+
+        a5ctl diagnose sft-256-k3f9 --class unclosed_answer --examples 10
+
+        a5ctl diagnose sft-256-k3f9 --against sft-256-k3f9:0
+    """
+    from a5ctl.options import open_workspace_and_registry
+
+    chosen_grader, chosen_class = _grader(grader), _failure_class(class_)
+    if force and against is None:
+        _refuse("--force belongs to --against RUN; without it nothing is tested")
+    workspace, store = open_workspace_and_registry(home, registry)
+    record = store.find_run(run)
+    diagnosis = _diagnosis(workspace, store, record, step, chosen_grader, alone=against is None)
+    flips = None
+    if against is not None:
+        before = _other(workspace, store, against, diagnosis.grader)
+        flips = _find_flips(before, diagnosis, grader is not None, force)
+    if json_:
+        _print_json(diagnosis, flips, chosen_class, examples)
+    else:
+        _show(diagnosis, flips, chosen_class, examples)
+
+
+def _diagnosis(
+    workspace: "Workspace",
+    store: "Registry",
+    run: "RunRecord",
+    step: int | None,
+    grader: "GraderName | None",
+    *,
+    alone: bool = False,
+) -> "Diagnosis":
+    from a5ctl.tables.diagnosis import (
+        choose_evaluation,
+        commands_for,
+        diagnose_evaluation,
+        further_advice,
+    )
+    from core.responses.names import GraderName
+
+    evaluations = store.evaluations([run.uuid])
+    evaluation = choose_evaluation(run, evaluations, step)
+    used = grader or GraderName(evaluation.grader)
+    commands = commands_for(
+        run,
+        evaluation,
+        used,
+        last=evaluation.step == max(e.step for e in evaluations),
+        config=_config_file(workspace, run),
+    )
+    return diagnose_evaluation(
+        run,
+        evaluation,
+        store.responses(evaluation.uuid),
+        used,
+        commands,
+        further_advice(run, evaluation, evaluations) if alone else (),
+    )
+
+
+def _other(
+    workspace: "Workspace", store: "Registry", reference: str, grader: "GraderName"
+) -> "Diagnosis":
+    """The evaluation that `RUN`, `RUN:last` or `RUN:STEP` means."""
+    name, _, tail = reference.rpartition(":")
+    step = int(tail) if tail.isdecimal() and tail.isascii() else None
+    has_step = bool(name) and (tail == "last" or step is not None)
+    run = store.find_run(name if has_step else reference)
+    return _diagnosis(workspace, store, run, step if has_step else None, grader)
+
+
+def _find_flips(before: "Diagnosis", after: "Diagnosis", same_grader: bool, force: bool) -> "Flips":
+    from a5ctl.tables.flips import find_flips
+
+    return find_flips(before, after, same_grader=same_grader, force=force)
+
+
+def _show(
+    diagnosis: "Diagnosis", flips: "Flips | None", failure: "FailureClass | None", examples: int
+) -> None:
+    from a5ctl.console import out
+    from a5ctl.tables.diagnosis_view import print_advice, print_diagnosis
+    from a5ctl.tables.flips_view import print_flips
+
+    console = out()
+    if flips is not None:
+        print_flips(console, flips, None if failure is None else [failure], examples)
+        print_advice(console, diagnosis.explanation.advice)
+        return
+    classes = _classes(diagnosis, failure)
+    if failure is not None and not classes:
+        here = ", ".join(diagnosis.breakdown.by_class) or "no failure at all"
+        console.print(f"nothing failed as {failure} at this step; there is {here}")
+        return
+    print_diagnosis(console, diagnosis, classes, examples, chosen=failure is not None)
+
+
+def _print_json(
+    diagnosis: "Diagnosis", flips: "Flips | None", failure: "FailureClass | None", examples: int
+) -> None:
+    from a5ctl.console import print_json
+    from a5ctl.tables.diagnosis_view import diagnosis_json
+    from a5ctl.tables.flips_view import flips_json
+
+    document = diagnosis_json(diagnosis, _classes(diagnosis, failure), examples)
+    if flips is not None:
+        wanted = None if failure is None else [failure]
+        document["against"] = flips_json(flips, wanted, examples)
+    print_json(document)
+
+
+def _classes(diagnosis: "Diagnosis", failure: "FailureClass | None") -> "list[FailureClass]":
+    """The classes to show: the one asked for, if it occurs, or all, most frequent first."""
+    counts = diagnosis.breakdown.by_class
+    if failure is None:
+        return sorted(counts, key=lambda name: -counts[name])
+    return [failure] if failure in counts else []
+
+
+def _config_file(workspace: "Workspace", run: "RunRecord") -> Path | None:
+    """The run's config file, relative to the current folder where it lies below it."""
+    path = workspace.run_folder(run.id) / "config.toml"
+    if not path.is_file():
+        return None
+    relative = os.path.relpath(path) if path.drive == Path.cwd().drive else str(path)
+    return path if relative.startswith("..") else Path(relative)
+
+
+def _grader(name: str | None) -> "GraderName | None":
+    from core.responses.names import GraderName
+
+    if name is None:
+        return None
+    if name not in set(GraderName):
+        _refuse(f"grader {name!r} is unknown; choose {', '.join(GraderName)}")
+    return GraderName(name)
+
+
+def _failure_class(name: str | None) -> "FailureClass | None":
+    from core.responses.names import FailureClass
+
+    if name is None:
+        return None
+    if name not in set(FailureClass):
+        _refuse(f"failure class {name!r} is unknown; choose {', '.join(FailureClass)}")
+    return FailureClass(name)
+
+
+def _refuse(message: str) -> NoReturn:
+    from core.errors import UserError
+
+    raise UserError(message)

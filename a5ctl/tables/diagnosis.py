@@ -1,0 +1,234 @@
+"""One evaluation taken apart: what failed, as what, and what that says about format and math."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from a5ctl.tables.histograms import LengthContrast, length_contrasts
+from core.engines.base import FinishReason
+from core.errors import UserError
+from core.registry.records import (
+    EvaluationRecord,
+    RunRecord,
+    RunStatus,
+    StoredGrade,
+    StoredResponse,
+)
+from core.responses.breakdown import FailureBreakdown, OutcomeRow, break_down
+from core.responses.names import FailureClass, FailureFlag, GraderName
+from core.responses.verdict import Advice, Commands, Explanation, explain
+from core.statistics import wilson_interval
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One response with the verdict that counts here.
+
+    Attributes:
+        lenient_right: Right under `lenient`, whatever the grader says.
+    """
+
+    response: StoredResponse
+    grade: StoredGrade
+    lenient_right: bool
+
+    @property
+    def failure(self) -> FailureClass | None:
+        """Why it is wrong; None when it is right."""
+        return None if self.grade.failure is None else FailureClass(self.grade.failure)
+
+    @property
+    def capped(self) -> bool:
+        """The length cap stopped it."""
+        return self.response.finish == FinishReason.LENGTH
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Everything that is said about one evaluation under one grader.
+
+    Attributes:
+        cases: Every response, in the order asked.
+        type1: Formatted and right.
+        type2: Formatted and wrong.
+        type3: Not formatted.
+        explanation: The verdict in words, with advice.
+        lengths: Right against wrong, in tokens.
+    """
+
+    run: RunRecord
+    evaluation: EvaluationRecord
+    grader: GraderName
+    cases: tuple[Case, ...]
+    breakdown: FailureBreakdown
+    type1: int
+    type2: int
+    type3: int
+    interval: tuple[float, float]
+    explanation: Explanation
+    lengths: tuple[LengthContrast, ...]
+
+    def of_class(self, failure: FailureClass) -> list[Case]:
+        """The failed responses of one class, in the order asked."""
+        return [case for case in self.cases if case.failure is failure]
+
+
+def diagnose_evaluation(
+    run: RunRecord,
+    evaluation: EvaluationRecord,
+    responses: Sequence[StoredResponse],
+    grader: GraderName,
+    commands: Commands,
+    further: tuple[Advice, ...] = (),
+) -> Diagnosis:
+    """Take one evaluation apart.
+
+    Args:
+        run: Whose evaluation it is.
+        evaluation: Its figures.
+        responses: All its responses.
+        grader: Decides what is right.
+        commands: What the advice may tell people to type.
+        further: Advice that does not come from the failures; it stands last.
+
+    Raises:
+        UserError: there are no responses, or the grader never judged them.
+    """
+    if not responses:
+        raise UserError(
+            f"the responses of run {run.id} at step {evaluation.step} are not in this registry; "
+            "evaluate again with a5ctl run eval"
+        )
+    cases = tuple(_case(response, grader, run.id) for response in responses)
+    right = [case.grade.right for case in cases]
+    formatted = sum(case.grade.formatted for case in cases)
+    summary = break_down(_row(case) for case in cases)
+    type1 = summary.n - summary.failures
+    cap = evaluation.protocol.get("max_tokens")
+    explanation = explain(summary, run=run.id, max_tokens=cap, commands=commands)
+    return Diagnosis(
+        run=run,
+        evaluation=evaluation,
+        grader=grader,
+        cases=cases,
+        breakdown=summary,
+        type1=type1,
+        type2=formatted - type1,
+        type3=summary.n - formatted,
+        interval=wilson_interval(type1, summary.n),
+        explanation=replace(explanation, advice=explanation.advice + further),
+        lengths=length_contrasts(responses, right),
+    )
+
+
+def choose_evaluation(
+    run: RunRecord, evaluations: Sequence[EvaluationRecord], step: int | None
+) -> EvaluationRecord:
+    """The newest evaluation of a step; of the last step when none is given.
+
+    Raises:
+        UserError: there is none; the message names the steps there are.
+    """
+    if not evaluations:
+        raise UserError(
+            f"run {run.id} has no evaluation to diagnose yet (status {run.status}); "
+            f"a5ctl show {run.id} tells where it stands"
+        )
+    wanted = max(e.step for e in evaluations) if step is None else step
+    found = [e for e in evaluations if e.step == wanted]
+    if not found:
+        steps = ", ".join(str(s) for s in sorted({e.step for e in evaluations}))
+        raise UserError(f"run {run.id} has no evaluation of step {step}; it has {steps}")
+    return max(found, key=lambda e: e.time)
+
+
+def commands_for(
+    run: RunRecord,
+    evaluation: EvaluationRecord,
+    grader: GraderName,
+    *,
+    last: bool,
+    config: Path | None,
+) -> Commands:
+    """The commands that act on what this evaluation looked at.
+
+    Args:
+        run: The run.
+        evaluation: The evaluation that is diagnosed.
+        grader: What it is diagnosed under.
+        last: It is the run's last one; only those weights are sure to be kept.
+        config: The run's config file, as a person would type it; None when it is gone.
+    """
+    diagnose = f"a5ctl diagnose {shlex.quote(run.id)}"
+    diagnose += "" if last else f" --step {evaluation.step}"
+    diagnose += "" if grader == evaluation.grader else f" --grader {grader}"
+    if run.kind == "eval":
+        again = f"a5ctl run eval --config {shlex.quote(str(config))}" if config else None
+        return Commands(diagnose, again, _training(run.config))
+    if not last or evaluation.step == 0:
+        return Commands(diagnose, None, None)
+    name = shlex.quote(run.id)
+    more = run.config.get("data", {}).get("size") is not None
+    return Commands(diagnose, f"a5ctl run eval --run {name}", f"a5ctl run sft --init {name}", more)
+
+
+def further_advice(
+    run: RunRecord, evaluation: EvaluationRecord, evaluations: Sequence[EvaluationRecord]
+) -> tuple[Advice, ...]:
+    """What the run's other evaluations and its status suggest."""
+    name = shlex.quote(run.id)
+    first, last = min(e.step for e in evaluations), max(e.step for e in evaluations)
+    found = []
+    if evaluation.step < last:
+        found.append(
+            Advice(f"look at the last evaluation, at step {last}", f"a5ctl diagnose {name}")
+        )
+    elif first < last:
+        command = f"a5ctl diagnose {name} --against {name}:{first}"
+        found.append(Advice(f"see what changed since step {first}", command))
+    if run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED):
+        found.append(Advice("finish the run, which stopped early", f"a5ctl resume {name}"))
+    return tuple(found)
+
+
+def _training(config: Mapping[str, Any]) -> str:
+    """Training from the weights that an evaluation run looked at, on its data."""
+    model, data = config.get("model", {}), config.get("data", {})
+    parts = ["a5ctl", "run", "sft"]
+    if model.get("run") is not None:
+        step = model.get("run_step")
+        parts += ["--init", model["run"] + ("" if step is None else f":{step}")]
+        return shlex.join(parts)
+    template = config.get("prompt", {}).get("template")
+    for option, value, default in (
+        ("--model", model.get("source"), "builtin"),
+        ("--data", data.get("source"), "builtin"),
+        ("--prompt", template, "think_answer"),
+    ):
+        if value is not None and value != default:
+            parts += [option, str(value)]
+    return shlex.join(parts)
+
+
+def _case(response: StoredResponse, grader: GraderName, run: str) -> Case:
+    grade = response.grades.get(grader)
+    lenient = response.grades.get(GraderName.LENIENT)
+    if grade is None or lenient is None:
+        missing = grader if grade is None else GraderName.LENIENT
+        known = ", ".join(sorted(response.grades)) or "no grader"
+        raise UserError(
+            f"the responses of run {run} were never graded by {missing}; they have {known}"
+        )
+    return Case(response, grade, lenient.right)
+
+
+def _row(case: Case) -> OutcomeRow:
+    return OutcomeRow(
+        failure=case.failure,
+        lenient_right=case.lenient_right,
+        finish=FinishReason(case.response.finish),
+        tokens=case.response.tokens,
+        flags=frozenset(FailureFlag(flag) for flag in case.response.flags),
+    )

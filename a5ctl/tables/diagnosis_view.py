@@ -1,0 +1,266 @@
+"""A diagnosis on the screen, section by section, and as plain data."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from a5ctl.console import plain
+from a5ctl.format import count, interval, percent
+from a5ctl.tables.diagnosis import Diagnosis
+from a5ctl.tables.histograms import histogram_lines
+from a5ctl.tables.responses import response_json, response_view, spread
+from core.responses.breakdown import FormatState, MathState
+from core.responses.failures import DESCRIPTIONS
+from core.responses.names import FailureClass, FailureFlag, GraderName
+from core.responses.verdict import Advice
+
+FLAG_MEANINGS: Mapping[FailureFlag, str] = {
+    FailureFlag.DEGENERATE_REPETITION: "ends in a loop",
+    FailureFlag.RIGHT_BY_LAST_NUMBER: "its last number is the truth",
+    FailureFlag.RIGHT_BY_R1_ZERO: "right to the course's grader",
+    FailureFlag.TEMPLATE_COPY: "copies the prompt's placeholders",
+}
+_MATH_TITLES = {
+    MathState.RIGHT: "math right",
+    MathState.WRONG: "math wrong",
+    MathState.UNDETERMINED: "undetermined",
+}
+_FORMAT_TITLES = {FormatState.OK: "format ok", FormatState.NOT_OK: "format not ok"}
+
+
+def print_diagnosis(
+    console: Console,
+    diagnosis: Diagnosis,
+    classes: Sequence[FailureClass],
+    examples: int,
+    *,
+    chosen: bool,
+) -> None:
+    """Print the sections in order.
+
+    Args:
+        console: Where to.
+        diagnosis: What to show.
+        classes: Whose examples to show.
+        examples: How many per class.
+        chosen: A person asked for these classes: only their part of the tables is shown.
+    """
+    console.print(header(diagnosis))
+    console.print(verdict(diagnosis))
+    if diagnosis.breakdown.failures:
+        _section(console, "failures by class", class_lines(diagnosis, classes, console.width))
+        if not chosen:
+            _section(console, "failures by format and math", [state_table(diagnosis)])
+            _section(console, "flags on failures", list(flag_lines(diagnosis)))
+    if not chosen:
+        _section(
+            console,
+            "lengths in tokens, right against wrong",
+            histogram_lines(diagnosis.lengths),
+        )
+    for failure in classes if examples else ():
+        _examples(console, diagnosis, failure, examples)
+    print_advice(console, diagnosis.explanation.advice)
+
+
+def header(diagnosis: Diagnosis) -> RenderableType:
+    """Which evaluation this is, and its figures."""
+    evaluation = diagnosis.evaluation
+    n = diagnosis.breakdown.n
+    title = plain(diagnosis.run.id, style="bold cyan").append(
+        f"  step {evaluation.step}  ", style="bold"
+    )
+    title.append_text(plain(f"{evaluation.split} of {evaluation.protocol.get('data_name', '?')}"))
+    title.append(f"  n {count(n)}")
+    accuracy = Text("accuracy ").append(percent(diagnosis.breakdown.accuracy), style="bold")
+    accuracy.append(f" {interval(diagnosis.interval)} under {diagnosis.grader}")
+    others = "  ".join(f"{g} {percent(_share(diagnosis, g))}" for g in _others(diagnosis))
+    protocol = f"generation {evaluation.generation}, grading {evaluation.grading}"
+    return Group(
+        title,
+        accuracy,
+        Text(others),
+        Text(_types(diagnosis)),
+        plain(_setup(diagnosis), style="dim"),
+        plain(protocol, style="dim"),
+    )
+
+
+def verdict(diagnosis: Diagnosis) -> RenderableType:
+    """The plain-words verdict."""
+    explanation = diagnosis.explanation
+    body = Text(explanation.headline, style="bold yellow")
+    for sentence in explanation.sentences:
+        body.append("\n").append_text(plain(sentence, style="not bold default"))
+    return Padding(body, (1, 0, 0, 0))
+
+
+def class_lines(
+    diagnosis: Diagnosis, classes: Sequence[FailureClass], width: int
+) -> list[RenderableType]:
+    """One line per class, its meaning beside it, or below where the terminal is narrow."""
+    summary = diagnosis.breakdown
+    head = f"{'class':<23}{'count':>7}{'of all':>9}{'of wrong':>10}{'if by last number':>19}"
+    lines: list[RenderableType] = [Text(head, style="dim")]
+    for failure in classes:
+        amount = summary.by_class[failure]
+        line = Text(f"{failure:<23}", style="bold").append(
+            f"{amount:>7,}{percent(amount / summary.n):>9}{percent(amount / summary.failures):>10}"
+            f"{percent(summary.accuracy_if_lenient(failure)):>19}",
+            style="not bold",
+        )
+        if width >= len(head) + 3 + max(map(len, DESCRIPTIONS.values())):
+            lines.append(line.append(f"   {DESCRIPTIONS[failure]}", style="not bold dim"))
+        else:
+            lines += [line, Text(f"  {DESCRIPTIONS[failure]}", style="dim")]
+    lines.append(
+        Text("if by last number: accuracy if that class alone were graded so", style="dim italic")
+    )
+    return lines
+
+
+def state_table(diagnosis: Diagnosis) -> Table:
+    """Failures by the state of their format and of their math."""
+    summary = diagnosis.breakdown
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("")
+    for title in (*_MATH_TITLES.values(), "all"):
+        table.add_column(title, justify="right")
+    for fmt, title in _FORMAT_TITLES.items():
+        cells = [summary.by_state[fmt, math] for math in _MATH_TITLES]
+        table.add_row(title, *(count(cell) for cell in cells), count(sum(cells)))
+    totals = [summary.with_math(math) for math in _MATH_TITLES]
+    table.add_row("all", *(count(total) for total in totals), count(sum(totals)), style="dim")
+    return table
+
+
+def flag_lines(diagnosis: Diagnosis) -> Iterator[Text]:
+    """One line per flag that any failure has."""
+    summary = diagnosis.breakdown
+    for flag, amount in summary.by_flag.items():
+        if amount:
+            share = percent(amount / summary.failures)
+            yield Text(f"{flag:<23}{amount:>7,}{share:>9} of wrong   ").append(
+                FLAG_MEANINGS[flag], style="dim"
+            )
+
+
+def print_advice(console: Console, advice: Sequence[Advice]) -> None:
+    """What to try, with the commands; a command is never broken over lines."""
+    if not advice:
+        return
+    console.print(Rule("try", align="left", style="dim"))
+    for item in advice:
+        console.print(plain(item.text, style="dim"))
+        console.print(Text("  ").append_text(plain(item.command, style="cyan")), soft_wrap=True)
+
+
+def diagnosis_json(
+    diagnosis: Diagnosis, classes: Sequence[FailureClass], examples: int
+) -> dict[str, Any]:
+    """The diagnosis as plain data, with whole texts of the examples."""
+    evaluation, summary = diagnosis.evaluation, diagnosis.breakdown
+    return {
+        "run": diagnosis.run.id,
+        "run_uuid": diagnosis.run.uuid,
+        "evaluation": evaluation.uuid,
+        "step": evaluation.step,
+        "split": evaluation.split,
+        "n": summary.n,
+        "grader": diagnosis.grader,
+        "accuracy": summary.accuracy,
+        "interval": diagnosis.interval,
+        "accuracy_by_grader": {name: _share(diagnosis, name) for name in GraderName},
+        "type1": diagnosis.type1,
+        "type2": diagnosis.type2,
+        "type3": diagnosis.type3,
+        **{name: getattr(evaluation, name) for name in ("unclosed", "unparseable", "numeric")},
+        "truncated": evaluation.truncated,
+        "protocol": dict(evaluation.protocol),
+        "fingerprints": {"generation": evaluation.generation, "grading": evaluation.grading},
+        "verdict": asdict(diagnosis.explanation),
+        "failures": summary.failures,
+        "classes": [_class_json(diagnosis, failure, examples) for failure in classes],
+        "format_and_math": [
+            {"format": fmt, "math": math, "count": amount}
+            for (fmt, math), amount in summary.by_state.items()
+        ],
+        "flags": {str(flag): amount for flag, amount in summary.by_flag.items()},
+        "lengths": [asdict(contrast) for contrast in diagnosis.lengths],
+    }
+
+
+def _class_json(diagnosis: Diagnosis, failure: FailureClass, examples: int) -> dict[str, Any]:
+    summary = diagnosis.breakdown
+    cases = diagnosis.of_class(failure)
+    return {
+        "class": failure,
+        "meaning": DESCRIPTIONS[failure],
+        "count": len(cases),
+        "of_all": len(cases) / summary.n,
+        "of_failures": len(cases) / summary.failures,
+        "lenient_right": summary.lenient_right_by_class.get(failure, 0),
+        "accuracy_if_by_last_number": summary.accuracy_if_lenient(failure),
+        "examples": [response_json(c.response, c.grade) for c in spread(cases, examples)],
+    }
+
+
+def _examples(console: Console, diagnosis: Diagnosis, failure: FailureClass, examples: int) -> None:
+    cases = diagnosis.of_class(failure)
+    shown = spread(cases, examples)
+    title = f"{failure}: {len(shown)} of {count(len(cases))}"
+    console.print(Rule(title, align="left", style="dim"))
+    console.print(Text(DESCRIPTIONS[failure], style="dim italic"))
+    for case in shown:
+        console.print(response_view(case.response, case.grade))
+
+
+def _section(console: Console, title: str, lines: Sequence[RenderableType]) -> None:
+    if lines:
+        console.print(Padding(Text(title, style="bold underline"), (1, 0, 0, 0)))
+        for line in lines:
+            console.print(line)
+
+
+def _others(diagnosis: Diagnosis) -> list[GraderName]:
+    wanted = (GraderName.R1_ZERO, GraderName.STRICT, GraderName.LENIENT, GraderName.DIAGNOSTIC)
+    return [grader for grader in wanted if grader is not diagnosis.grader]
+
+
+def _share(diagnosis: Diagnosis, grader: GraderName) -> float | None:
+    if grader is diagnosis.grader:
+        return diagnosis.breakdown.accuracy
+    return diagnosis.evaluation.accuracy_by_grader.get(grader)
+
+
+def _types(diagnosis: Diagnosis) -> str:
+    evaluation = diagnosis.evaluation
+    parts = [
+        f"type1 {count(diagnosis.type1)}",
+        f"type2 {count(diagnosis.type2)}",
+        f"type3 {count(diagnosis.type3)}",
+        f"unclosed {count(evaluation.unclosed)}",
+        f"unparseable {count(evaluation.unparseable)} of {count(evaluation.numeric)}",
+        f"capped {count(evaluation.truncated)}",
+    ]
+    return "  ".join(parts)
+
+
+def _setup(diagnosis: Diagnosis) -> str:
+    evaluation = diagnosis.evaluation
+    fields = evaluation.protocol
+    temperature = fields.get("temperature")
+    parts = [
+        f"prompt {fields.get('prompt_name', '?')}",
+        f"cap {fields.get('max_tokens', '?')} tokens",
+        "greedy" if temperature == 0 else f"temperature {temperature}",
+        f"{fields.get('engine', '?')} {fields.get('dtype', '')}".strip(),
+    ]
+    return ", ".join(parts)

@@ -1,0 +1,167 @@
+"""Single responses on the screen: chosen evenly, shortened in the middle, tags coloured."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from a5ctl.console import plain
+from core.registry.records import StoredGrade, StoredResponse
+from core.responses.names import GraderName
+from core.responses.parse import parse_response
+
+_QUESTION_CHARS = 280
+_ANSWER_CHARS = 160
+_RESPONSE_CHARS = 900
+_RESPONSE_LINES = 16
+_THINK_STYLE = "bold magenta"
+_TAG_STYLE = "bold cyan"
+_ANSWER_STYLE = "bold"
+
+Item = TypeVar("Item")
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` of the items, evenly spread over them and the same every time."""
+    chosen = min(count, len(items))
+    return [items[(2 * index + 1) * len(items) // (2 * chosen)] for index in range(chosen)]
+
+
+def response_view(
+    response: StoredResponse, grade: StoredGrade, title: str | None = None
+) -> RenderableType:
+    """One response with its question and truth."""
+    return Group(problem_lines(response), answer_view(response, grade, title))
+
+
+def problem_lines(response: StoredResponse) -> RenderableType:
+    """Id, question and truth of the problem that a response answers."""
+    grid = _grid()
+    name = response.problem_id + (f" sample {response.sample}" if response.sample else "")
+    grid.add_row("problem", plain(name, style="cyan"))
+    grid.add_row("question", _brief(response.question, _QUESTION_CHARS))
+    grid.add_row("truth", _brief(response.truth, _ANSWER_CHARS, style="green"))
+    return Padding(grid, (0, 0, 0, 2))
+
+
+def answer_view(
+    response: StoredResponse, grade: StoredGrade, title: str | None = None
+) -> RenderableType:
+    """What was answered: extracted answer, how it ended, and the text."""
+    grid = _grid()
+    if title is not None:
+        grid.add_row("run", plain(title, style="bold"))
+    grid.add_row("extracted", _extracted(response, grade))
+    grid.add_row("ended", _ending(response))
+    grid.add_row("response", response_text(response.text))
+    return Padding(grid, (0, 0, 1, 2))
+
+
+def extracted_text(grade: StoredGrade, limit: int = _ANSWER_CHARS) -> Text:
+    """What a grader compared with the truth, coloured by its verdict."""
+    if grade.extracted is None:
+        return Text("nothing", style="dim")
+    return _brief(grade.extracted, limit, style="green" if grade.right else "red")
+
+
+def response_text(text: str) -> Text:
+    """A response with its tags coloured; a long one loses its middle, and says how much."""
+    head, tail = shortened(text, _RESPONSE_CHARS, _RESPONSE_LINES)
+    shown = Text()
+    for start, end, style in _pieces(text):
+        if start < head:
+            shown.append_text(plain(text[start : min(end, head)], style=style))
+        if start < head <= end and head < tail:
+            shown.append(f" [... {tail - head:,} characters left out ...] ", style="dim italic")
+        if end > tail:
+            shown.append_text(plain(text[max(start, tail) : end], style=style))
+    return shown if text else Text("(empty)", style="dim")
+
+
+def shortened(text: str, chars: int, lines: int) -> tuple[int, int]:
+    """Where to cut: text before the first offset and from the second on is kept.
+
+    Equal offsets mean that nothing is cut.
+    """
+    breaks = [offset for offset, char in enumerate(text) if char == "\n"]
+    if len(text) <= chars and len(breaks) < lines:
+        return len(text), len(text)
+    half = lines // 2
+    head, tail = chars // 2, len(text) - chars // 2
+    if len(breaks) >= half:
+        head, tail = min(head, breaks[half - 1]), max(tail, breaks[-half] + 1)
+    return (head, tail) if head < tail else (len(text), len(text))
+
+
+def response_json(response: StoredResponse, grade: StoredGrade) -> dict[str, Any]:
+    """A response as plain data, whole."""
+    return {
+        "problem": response.problem_id,
+        "sample": response.sample,
+        "question": response.question,
+        "truth": response.truth,
+        "extracted": grade.extracted,
+        "right": grade.right,
+        "failure": grade.failure,
+        "finish": response.finish,
+        "tokens": response.tokens,
+        "think_tokens": response.think_tokens,
+        "answer_position": response.answer_position,
+        "flags": sorted(response.flags),
+        "text": response.text,
+    }
+
+
+def _pieces(text: str) -> Iterator[tuple[int, int, str]]:
+    """Consecutive (start, end, style) that cover the text."""
+    parsed = parse_response(text)
+    spans = [(span, _THINK_STYLE) for span in parsed.think_opens + parsed.think_closes]
+    spans += [(span, _TAG_STYLE) for span in parsed.answer_opens + parsed.answer_closes]
+    answer_start = parsed.answer_opens[-1][1] if parsed.answer_opens else len(text)
+    answer_end = parsed.answer_close[0] if parsed.answer_close else len(text)
+    at = 0
+    for (start, end), style in [*sorted(spans), ((len(text), len(text)), "")]:
+        if start > at:
+            yield at, start, _ANSWER_STYLE if answer_start <= at < answer_end else ""
+        if end > start:
+            yield start, end, style
+        at = end
+
+
+def _extracted(response: StoredResponse, grade: StoredGrade) -> Text:
+    """The extracted answer; where there is none, the last number that `lenient` would read."""
+    shown = extracted_text(grade)
+    lenient = response.grades.get(GraderName.LENIENT)
+    if grade.extracted is not None or lenient is None or lenient.extracted is None:
+        return shown
+    return shown.append("; last number ", style="dim").append_text(extracted_text(lenient))
+
+
+def _ending(response: StoredResponse) -> Text:
+    parts = [f"{response.finish}, {response.tokens:,} tokens"]
+    if response.think_tokens is not None:
+        parts.append(f"think {response.think_tokens:,}")
+    if response.answer_position is not None:
+        parts.append(f"<answer> at {response.answer_position:,}")
+    parts += sorted(response.flags)
+    return plain(", ".join(parts), style="dim")
+
+
+def _brief(text: str, limit: int, style: str = "") -> Text:
+    """A text on few lines: white space is one space, the middle of a long one is left out."""
+    flat = " ".join(text[: 50 * limit].split())
+    if not flat:
+        return Text("(empty)", style="dim")
+    if len(flat) > limit:
+        flat = f"{flat[: limit - limit // 3]} ... {flat[-(limit // 3) :]}"
+    return plain(flat, style=style)
+
+
+def _grid() -> Table:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(style="dim", no_wrap=True, width=9)
+    grid.add_column(overflow="fold")
+    return grid

@@ -1,0 +1,133 @@
+"""Evaluations made by hand: texts in, a real registry out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from core.data.problem import Problem
+from core.engines.base import FinishReason, Sampling
+from core.evaluation import EvaluationResult, GradedResponse, summarize
+from core.protocol import EvaluationProtocol, GenerationProtocol, GradingProtocol
+from core.registry.recorder import Recorder
+from core.registry.records import NewRun, RunRecord
+from core.registry.store import Registry, open_registry
+from core.responses.grade import GradingItem, grade_responses
+from core.responses.names import GRADER_VERSIONS, GraderName
+from core.workspace import Workspace
+
+Answer = tuple[str, FinishReason]
+
+STOP, EOS, LENGTH = FinishReason.STOP_STRING, FinishReason.EOS, FinishReason.LENGTH
+
+
+def right(truth: int) -> Answer:
+    return f"so it is {truth} </think> <answer> {truth} </answer>", STOP
+
+
+def wrong(truth: int) -> Answer:
+    return f"so it is {truth + 1} </think> <answer> {truth + 1} </answer>", STOP
+
+
+def unclosed(truth: int) -> Answer:
+    return f"so it is {truth} </think> <answer> {truth}", EOS
+
+
+def cut(truth: int) -> Answer:
+    return f"first {truth + 3} then", LENGTH
+
+
+def bad_separator(truth: int) -> Answer:
+    return f"so it is {truth} </think><answer> {truth} </answer>", STOP
+
+
+def protocol(
+    *,
+    grader: GraderName = GraderName.R1_ZERO,
+    max_tokens: int = 256,
+    seed: int = 0,
+    n: int = 1,
+    data_hash: str = "d4ta",
+) -> EvaluationProtocol:
+    generation = GenerationProtocol(
+        prompt_name="think_answer",
+        prompt_text="Question {question}",
+        data_name="handmade",
+        split="test",
+        data_hash=data_hash,
+        sampling=Sampling(max_tokens=max_tokens, seed=seed, n=n),
+        engine="hf",
+        engine_version="1",
+        dtype="float32",
+    )
+    return EvaluationProtocol(generation, GradingProtocol(grader, GRADER_VERSIONS[grader]))
+
+
+def evaluation(
+    answers: Sequence[Answer],
+    *,
+    step: int = 10,
+    protocol: EvaluationProtocol = protocol(),  # noqa: B008
+    questions: Mapping[int, str] | None = None,
+) -> EvaluationResult:
+    """Problem number i has the truth 10 + i; tokens are words."""
+    problems = [
+        Problem(f"p{i:03d}", (questions or {}).get(i, f"How many is {i} + 10?"), str(10 + i))
+        for i in range(len(answers))
+    ]
+    items = [GradingItem(text, p.truth, f) for (text, f), p in zip(answers, problems, strict=True)]
+    rows = []
+    for problem, item, graded in zip(problems, items, grade_responses(items), strict=True):
+        parsed = graded.parsed
+        rows.append(
+            GradedResponse(
+                problem_id=problem.id,
+                sample=0,
+                text=item.text,
+                token_ids=tuple(range(len(item.text.split()))),
+                finish=item.finish,
+                think_tokens=_words(item.text, parsed.think_end),
+                answer_position=_words(item.text, parsed.answer_start),
+                closed=graded.closed,
+                unparseable=graded.unparseable,
+                flags=graded.flags,
+                verdicts=graded.verdicts,
+                failures=graded.failures,
+            )
+        )
+    return EvaluationResult(
+        protocol=protocol,
+        step=step,
+        split="test",
+        problems=tuple(problems),
+        responses=tuple(rows),
+        summary=summarize(rows, GraderName(protocol.grading.grader)),
+        seconds=1.0,
+        generated_tokens=sum(len(row.token_ids) for row in rows),
+    )
+
+
+def open_home(home: Path) -> Registry:
+    return open_registry(f"sqlite:///{home / 'registry.db'}")
+
+
+def record(
+    home: Path, run_id: str, evaluations: Sequence[EvaluationResult], *, kind: str = "sft"
+) -> RunRecord:
+    """A finished run with these evaluations in the registry of `home`."""
+    config = {"kind": kind, "model": {"source": "builtin"}, "data": {"source": "builtin"}}
+    if kind == "sft":
+        config["data"]["size"] = 256
+    new = NewRun(
+        kind=kind, config=config, config_hash="c0", model="builtin", data="handmade", id=run_id
+    )
+    registry = open_home(home)
+    run = registry.create_run(new)
+    folder = Workspace(home).run_folder(run.id)
+    with Recorder(registry, run.uuid, folder) as recorder:
+        for result in evaluations:
+            recorder.evaluation(result)
+    registry.close()
+    return run
+
+
+def _words(text: str, offset: int | None) -> int | None:
+    return None if offset is None else len(text[:offset].split())
