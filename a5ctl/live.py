@@ -92,7 +92,8 @@ class RunDisplay(Observer):
         edge = report.step in (1, report.total)
         if edge or time.monotonic() - self._last_log > _LOG_EVERY_SECONDS:
             self._last_log = time.monotonic()
-            self._print(Text(f"step {report.step}/{report.total}  ").append_text(_figures(report)))
+            line = Text(f"step {report.step}/{report.total}").append_text(_figures(report))
+            self._print(line.append(f"  {duration(report.seconds_left)} left"))
 
     def evaluation_progress(self, step: int, done: int, total: int) -> None:
         """Move the bar of the evaluation."""

@@ -5,7 +5,7 @@ from core.prompts.template import PromptTemplate
 from core.responses.grade import GraderName
 
 BUILTIN = "builtin"
-_BUILTIN_LR = 3e-4
+_BUILTIN_LR = 1e-3
 _BUILTIN_BATCH = 16
 _BUILTIN_MAX_TOKENS = 256
 _LR = 2e-5
@@ -28,7 +28,9 @@ def resolve_defaults(
     evaluation = config.evaluation.model_copy(
         update={
             "grader": config.evaluation.grader or _grader(template),
-            "stop": config.evaluation.stop if config.evaluation.stop is not None else _stop(template),
+            "stop": config.evaluation.stop
+            if config.evaluation.stop is not None
+            else _stop(template),
             "max_tokens": config.evaluation.max_tokens
             or (_BUILTIN_MAX_TOKENS if builtin else _MAX_TOKENS),
         }

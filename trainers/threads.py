@@ -1,10 +1,11 @@
 """How many CPU threads the trainer uses: measured, because two are often slower than one."""
 
-import os
 import time
 from collections.abc import Callable
 
 import torch
+
+from core.provenance import usable_cores
 
 _REPEATS = 2
 
@@ -27,13 +28,6 @@ def choose_threads(work: Callable[[], None], wanted: int | None) -> int:
     best = min(timings, key=lambda count: timings[count])
     torch.set_num_threads(best)
     return best
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _seconds(work: Callable[[], None], count: int) -> float:

@@ -37,6 +37,9 @@ def resume(
             f"run {record.id} is still running (process {record.pid} on {record.host}); "
             "stop it first"
         )
+    from a5ctl.process import prepare_process
+
+    prepare_process()
     from a5ctl.launch import launch_resume
 
     launch_resume(record, workspace, store, quiet=quiet, as_json=json_)

@@ -447,6 +447,9 @@ def _launch(
     quiet: bool,
     as_json: bool,
 ) -> None:
+    from a5ctl.process import prepare_process
+
+    prepare_process()
     from a5ctl.launch import launch
 
     launch(configs, home, registry, quiet=quiet, as_json=as_json)
