@@ -69,7 +69,7 @@ def runs_table(lines: Sequence[RunLine], console: Console) -> Table:
         column("data", [plain(_tail(run.data)) for run in runs], 45, elastic=10),
         column("age", [plain(age(now - run.created)) for run in runs], 80, right=True),
         column("took", [plain(duration(run_seconds(run, now))) for run in runs], 50, right=True),
-        column("group", [plain(run.group or "") for run in runs], 35, elastic=10),
+        column("group", [plain(run.group or "") for run in runs], 35, elastic=12),
         column("name", [plain(run.name or "") for run in runs], 75, elastic=12),
     ]
     return fitted_table(columns, console)

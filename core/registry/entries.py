@@ -1,5 +1,6 @@
 """What a recorder writes: one class per kind of journal line, checked when a line is read back."""
 
+import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -185,15 +186,17 @@ def new_uuid() -> str:
 
 
 def clean_tree(value: Any) -> Any:
-    """A JSON-ready copy of nested data: other values become text, text loses lone surrogates."""
+    """A copy that any JSON reader takes: other values become text, and so do NaN and infinities."""
     if isinstance(value, str):
         return clean(str(value))
     if isinstance(value, Mapping):
         return {clean(str(key)): clean_tree(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [clean_tree(item) for item in value]
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int):
         return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(float(value))
     return clean(str(value))
 
 

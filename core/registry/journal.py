@@ -5,6 +5,7 @@ writes, the journal can be merged afterwards; merging twice changes nothing. A l
 kill tore apart is left out.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class MergeReport:
 
 
 class Journal:
-    """Appends to a run's journal. After a failed write nothing of it is in the file.
+    """Appends to a run's journal; a failed write is taken back.
 
     Args:
         folder: The run folder.
@@ -60,7 +61,9 @@ class Journal:
                 left = left[file.write(left) :]
         except OSError:
             self.close()
-            os.truncate(self.path, self.size)
+            # should even this fail, lines are written twice, which merging does not mind
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, self.size)
             raise
         self.size += sum(map(len, lines))
 
