@@ -1,5 +1,6 @@
 """The one console all is printed to, and the only door for text that models or data wrote."""
 
+import io
 import json
 import os
 import re
@@ -14,6 +15,7 @@ _BEYOND_ASCII = re.compile("[\x7f-\U0010ffff]")
 
 def out() -> Console:
     """Console for results (standard output); NO_COLOR, pipes and COLUMNS are honoured by Rich."""
+    _accept_any_text()
     return Console(highlight=False, soft_wrap=False)
 
 
@@ -45,6 +47,7 @@ def print_json(value: Any) -> None:
     Characters that a terminal would act on are written as JSON escapes: the data stays the same.
     """
     text = json.dumps(value, ensure_ascii=False, indent=2, default=str, allow_nan=False)
+    _accept_any_text()
     sys.stdout.write(_BEYOND_ASCII.sub(_json_escaped, text) + "\n")
 
 
@@ -57,6 +60,12 @@ def _reorders(char: str) -> bool:
     return (
         char in "\u200e\u200f\u061c" or "\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069"
     )
+
+
+def _accept_any_text() -> None:
+    """Standard output that is not UTF-8 (a Windows pipe) shows escapes instead of failing."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _json_escaped(match: re.Match[str]) -> str:

@@ -87,7 +87,7 @@ def header(diagnosis: Diagnosis) -> RenderableType:
         title,
         accuracy,
         Text(others),
-        Text(_types(diagnosis)),
+        *(Text(line) for line in _counts(diagnosis)),
         plain(_setup(diagnosis), style="dim"),
         plain(protocol, style="dim"),
     )
@@ -240,17 +240,18 @@ def _share(diagnosis: Diagnosis, grader: GraderName) -> float | None:
     return diagnosis.evaluation.accuracy_by_grader.get(grader)
 
 
-def _types(diagnosis: Diagnosis) -> str:
-    evaluation = diagnosis.evaluation
-    parts = [
-        f"type1 {count(diagnosis.type1)}",
-        f"type2 {count(diagnosis.type2)}",
-        f"type3 {count(diagnosis.type3)}",
-        f"unclosed {count(evaluation.unclosed)}",
-        f"unparseable {count(evaluation.unparseable)} of {count(evaluation.numeric)}",
-        f"capped {count(evaluation.truncated)}",
+def _counts(diagnosis: Diagnosis) -> list[str]:
+    evaluation, n = diagnosis.evaluation, diagnosis.breakdown.n
+    types = (("type1", diagnosis.type1), ("type2", diagnosis.type2), ("type3", diagnosis.type3))
+    unparseable = percent(
+        evaluation.unparseable / evaluation.numeric if evaluation.numeric else None
+    )
+    return [
+        "  ".join(f"{name} {count(amount)} ({percent(amount / n)})" for name, amount in types),
+        f"unclosed {count(evaluation.unclosed)} ({percent(evaluation.unclosed / n)})  "
+        f"unparseable {count(evaluation.unparseable)} ({unparseable})  "
+        f"capped {count(evaluation.truncated)} ({percent(evaluation.truncated / n)})",
     ]
-    return "  ".join(parts)
 
 
 def _setup(diagnosis: Diagnosis) -> str:

@@ -1,17 +1,21 @@
 import json
+import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from typer import Typer
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
-from a5ctl.app import guarded
-from a5ctl.commands.diagnose import diagnose
+from a5ctl.app import app
 from a5ctl.tables.histograms import blocks, length_contrasts
 from a5ctl.tables.responses import shortened, spread
 from core.engines.base import FinishReason
+from core.responses.breakdown import OutcomeRow, break_down
 from core.responses.names import FailureClass, GraderName
+from core.responses.verdict import commands_of_run, explain
 from tests.a5ctl import handmade
 from tests.a5ctl.handmade import bad_separator, cut, evaluation, right, unclosed, wrong
 
@@ -32,10 +36,10 @@ def home(recorded: Path, tmp_path: Path) -> Path:
 
 
 def ask(home: Path, *arguments: str, width: int = 100) -> Result:
-    app = Typer()
-    app.command()(guarded(diagnose))
     return CliRunner().invoke(
-        app, [*arguments, "--home", str(home)], env={"COLUMNS": str(width), "NO_COLOR": "1"}
+        app,
+        ["diagnose", *arguments, "--home", str(home)],
+        env={"COLUMNS": str(width), "NO_COLOR": "1"},
     )
 
 
@@ -54,7 +58,8 @@ def test_the_last_evaluation_is_put_into_words(home: Path):
     assert "sft-256-aaaa  step 10  test of handmade  n 7" in text
     assert "accuracy 28.6% [8.2, 64.1] under r1_zero" in text
     assert "strict 28.6%  lenient 71.4%  diagnostic 71.4%" in text
-    assert "type1 2  type2 1  type3 4  unclosed 4  unparseable 0 of 7  capped 1" in text
+    assert "type1 2 (28.6%)  type2 1 (14.3%)  type3 4 (57.1%)" in text
+    assert "unclosed 4 (57.1%)  unparseable 0 (0.0%)  capped 1 (14.3%)" in text
     assert "It fails the format, not the math." in text
     assert "5 of 7 responses are wrong (71.4%)." in text
     assert "4 never complete an answer, 1 of them at the length cap." in text
@@ -243,6 +248,27 @@ def test_advice_for_an_evaluation_run_starts_from_its_model(tmp_path: Path):
     assert f"a5ctl run eval --config {config} --max-tokens 512\n" in shown(tmp_path, "eval-ffff")
 
 
+@pytest.mark.parametrize("more_data", [True, False])
+@pytest.mark.parametrize("failure", FailureClass)
+def test_advised_commands_exist(failure: FailureClass, more_data: bool):
+    for lenient_right in (True, False):
+        row = OutcomeRow(failure, lenient_right, FinishReason.LENGTH, 256)
+        commands = replace(commands_of_run("sft-256-aaaa"), more_data=more_data)
+        told = explain(break_down([row] * 3), max_tokens=256, commands=commands)
+        assert told.advice
+        for advice in told.advice:
+            parse_as_typed(advice.command)
+
+
+def parse_as_typed(command: str) -> None:
+    program, *words = shlex.split(command)
+    assert program == "a5ctl"
+    node: Any = get_command(app)
+    while hasattr(node, "commands"):
+        node = node.commands[words.pop(0)]
+    node.make_context(node.name, words)
+
+
 def test_against_counts_what_flipped(home: Path):
     text = " ".join(shown(home, "sft-256-aaaa", "--against", "sft-256-aaaa:0").split())
     assert "On 7 responses to the same problems: 2 fixed, 1 broken; difference +14.3 points" in text
@@ -356,6 +382,13 @@ def test_tags_are_coloured_where_colour_is_wanted():
         console.print(response_text("think </think> <answer> 4 </answer> after"))
     assert "\x1b[1;35m</think>\x1b[0m" in capture.get()
     assert "\x1b[1;36m<answer>\x1b[0m" in capture.get()
+
+
+def test_output_that_is_not_utf8_gets_escapes(home: Path):
+    runner = CliRunner(charset="ascii")
+    result = runner.invoke(app, ["diagnose", "sft-256-aaaa", "--home", str(home)])
+    assert result.exit_code == 0, result.output
+    assert "\\u2588" in result.stdout
 
 
 @pytest.mark.parametrize("width", [60, 80, 140])
