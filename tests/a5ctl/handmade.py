@@ -67,20 +67,25 @@ def evaluation(
     step: int = 10,
     protocol: EvaluationProtocol = protocol(),  # noqa: B008
     questions: Mapping[int, str] | None = None,
+    samples: int = 1,
 ) -> EvaluationResult:
-    """Problem number i has the truth 10 + i; tokens are words."""
+    """Problem number i has the truth 10 + i and that many answers in a row; tokens are words."""
     problems = [
         Problem(f"p{i:03d}", (questions or {}).get(i, f"How many is {i} + 10?"), str(10 + i))
-        for i in range(len(answers))
+        for i in range(len(answers) // samples)
     ]
-    items = [GradingItem(text, p.truth, f) for (text, f), p in zip(answers, problems, strict=True)]
+    asked = [(problem, sample) for problem in problems for sample in range(samples)]
+    items = [
+        GradingItem(text, problem.truth, finish)
+        for (text, finish), (problem, _) in zip(answers, asked, strict=True)
+    ]
     rows = []
-    for problem, item, graded in zip(problems, items, grade_responses(items), strict=True):
+    for (problem, sample), item, graded in zip(asked, items, grade_responses(items), strict=True):
         parsed = graded.parsed
         rows.append(
             GradedResponse(
                 problem_id=problem.id,
-                sample=0,
+                sample=sample,
                 text=item.text,
                 token_ids=tuple(range(len(item.text.split()))),
                 finish=item.finish,

@@ -338,6 +338,26 @@ def test_only_the_same_questions_are_paired(home: Path):
     assert "no problem was asked in both" in result.stderr
 
 
+def test_samples_of_one_problem_are_not_tested_as_independent(tmp_path: Path):
+    protocol = handmade.protocol(n=2)
+    early = [wrong(10), wrong(10), cut(11), right(11)]
+    late = [right(10), wrong(10), right(11), right(11)]
+    steps = [
+        evaluation(answers, step=step, protocol=protocol, samples=2)
+        for step, answers in enumerate((early, late))
+    ]
+    handmade.record(tmp_path, "r-samples", steps)
+    found = document(tmp_path, "r-samples", "--against", "r-samples:0")["against"]
+    assert found["test"] is None
+    assert "not independent" in found["not_tested"]
+    assert [(f["problem"], f["sample"]) for f in found["fixed"]["problems"]] == [
+        ("p000", 0),
+        ("p001", 0),
+    ]
+    forced = document(tmp_path, "r-samples", "--against", "r-samples:0", "--force")["against"]
+    assert forced["test"]["n"] == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
