@@ -30,7 +30,6 @@ def ls(
     """
     from a5ctl.console import out, plain, print_json
     from a5ctl.options import open_workspace_and_registry
-    from a5ctl.tables.fit import print_table
     from a5ctl.tables.runs import run_json, run_lines, runs_table
     from core.errors import UserError
 
@@ -47,7 +46,7 @@ def ls(
     if not lines:
         console.print(plain(_nothing(store.label, filtered=any((kind, status, group)))))
         return
-    print_table(console, runs_table(lines, console))
+    console.print(runs_table(lines, console), crop=False)
     if len(found) > len(runs):
         rest = f"{len(found) - len(runs)} older runs are not shown; a5ctl ls --limit 0 shows all"
         console.print(plain(rest, "dim"))

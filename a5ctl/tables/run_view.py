@@ -11,7 +11,7 @@ from rich.text import Text
 
 from a5ctl.console import plain
 from a5ctl.format import compact, duration, interval, percent, sparkline
-from a5ctl.tables.fit import FitColumn, fitted_table
+from a5ctl.tables.fit import FitColumn, FittedTable, fitted_table
 from a5ctl.tables.run_report import RunReport, flat
 from a5ctl.tables.runs import iso, run_seconds, status_text
 
@@ -67,7 +67,7 @@ def _status(report: RunReport) -> Text:
     return text.append_text(plain(f": {reason}")) if reason else text
 
 
-def _evaluations(report: RunReport, console: Console) -> Table | None:
+def _evaluations(report: RunReport, console: Console) -> FittedTable | None:
     found = report.evaluations
     if not found:
         return None

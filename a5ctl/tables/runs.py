@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from a5ctl.console import plain
 from a5ctl.format import duration, interval, percent
-from a5ctl.tables.fit import FitColumn, fitted_table
+from a5ctl.tables.fit import FitColumn, FittedTable, fitted_table
 from core.registry.liveness import LOST, STALE, display_status
 from core.registry.records import Headline, RunRecord
 from core.registry.store import Registry
@@ -48,7 +47,7 @@ def run_lines(registry: Registry, runs: Sequence[RunRecord]) -> list[RunLine]:
     ]
 
 
-def runs_table(lines: Sequence[RunLine], console: Console) -> Table:
+def runs_table(lines: Sequence[RunLine], console: Console) -> FittedTable:
     """The list for people."""
     now = time.time()
     runs = [line.run for line in lines]

@@ -104,6 +104,15 @@ def test_hostile_names_cannot_reach_the_terminal(registry: Registry, workspace: 
     assert "\\x1b]0;owned\\x07[bold]\\u202e" in output
 
 
+def test_a_name_with_line_breaks_stays_on_its_line(
+    registry: Registry, workspace: Workspace
+) -> None:
+    record(registry, workspace, name="one\ntwo\tthree")
+    lines = call(workspace, "ls", columns=200).output.splitlines()
+    assert len(lines) == 2
+    assert lines[1].endswith("one two three")
+
+
 def test_filters_and_limit(registry: Registry, workspace: Workspace) -> None:
     first = registry.create_run(new_run(kind="eval", group="g")).id
     second = registry.create_run(new_run(group="g")).id

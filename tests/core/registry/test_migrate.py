@@ -55,7 +55,7 @@ def test_a_newer_registry_is_refused_in_one_sentence(tmp_path: Path) -> None:
     registry = open_registry(_url(tmp_path))
     registry.close()
     _execute(tmp_path, "UPDATE alembic_version SET version_num = '0999'")
-    with pytest.raises(UserError, match="made by a newer a5ctl .*upgrade a5ctl"):
+    with pytest.raises(UserError, match=r"made by a newer a5ctl .*upgrade a5ctl"):
         open_registry(_url(tmp_path))
     assert "0999" in _execute(tmp_path, "SELECT version_num FROM alembic_version")
 
