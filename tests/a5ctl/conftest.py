@@ -110,7 +110,5 @@ def house(small_folder: Path, tmp_path: Path) -> House:
 def lived_in(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> House:
     """A workspace that already holds two runs of one setting; tests must not change it."""
     house = _house(small_folder, tmp_path_factory.mktemp("lived") / "home")
-    house.sft("--seed", "0,1", "--eval-every", "3")
+    house.json("run", "sft", *house.small, "--quiet", "--seed", "0,1", "--eval-every", "3")
     return house
-
-

@@ -97,8 +97,20 @@ def test_a_matrix_is_a_group_and_goes_on_after_a_failed_run(
 
 
 def test_training_really_learns_and_evaluates_the_live_policy(house: House) -> None:
-    run_id = house.sft("--steps", "80", "--lr", "1e-2", "--size", "4", "--set", "evaluation.split=train",
-                       "--eval-limit", "40", "--max-tokens", "60")
+    run_id = house.sft(
+        "--steps",
+        "80",
+        "--lr",
+        "1e-2",
+        "--size",
+        "4",
+        "--set",
+        "evaluation.split=train",
+        "--eval-limit",
+        "40",
+        "--max-tokens",
+        "60",
+    )
     store = registry_of(house)
     first, last = sorted(store.evaluations([store.find_run(run_id).uuid]), key=lambda e: e.step)
     assert last.accuracy > first.accuracy
@@ -113,7 +125,11 @@ def test_eval_of_a_run_repeats_its_last_evaluation(house: House) -> None:
     assert again.parent_uuid == trained.uuid
     last = max(store.evaluations([trained.uuid]), key=lambda e: e.step)
     (repeated,) = store.evaluations([again.uuid])
-    assert (repeated.step, repeated.generation, repeated.grading) == (6, last.generation, last.grading)
+    assert (repeated.step, repeated.generation, repeated.grading) == (
+        6,
+        last.generation,
+        last.grading,
+    )
     texts = [[r.text for r in store.responses(e.uuid)] for e in (last, repeated)]
     assert texts[0] == texts[1]
 
@@ -121,14 +137,20 @@ def test_eval_of_a_run_repeats_its_last_evaluation(house: House) -> None:
 def test_eval_of_a_model_needs_no_training(house: House) -> None:
     options = ("--model", str(house.model), "--data", str(house.data), "--engine", "hf")
     (outcome,) = house.json("run", "eval", *options, "--max-tokens", "8", "--quiet")
-    (evaluation,) = registry_of(house).evaluations([registry_of(house).find_run(outcome["run"]).uuid])
+    (evaluation,) = registry_of(house).evaluations(
+        [registry_of(house).find_run(outcome["run"]).uuid]
+    )
     assert (evaluation.step, evaluation.n) == (0, 12)
 
 
 def test_a_run_can_start_from_another(house: House) -> None:
     first = house.sft()
     (outcome,) = house.json(
-        "run", "sft", "--init", first, *("--size", "8", "--steps", "2", "--lr", "1e-3"),
+        "run",
+        "sft",
+        "--init",
+        first,
+        *("--size", "8", "--steps", "2", "--lr", "1e-3"),
         *("--engine", "hf", "--max-tokens", "12", "--threads", "1", "--quiet"),
     )
     store = registry_of(house)
@@ -138,8 +160,9 @@ def test_a_run_can_start_from_another(house: House) -> None:
 
 
 def test_filter_solved_by_trains_on_what_a_run_has_solved(house: House) -> None:
-    solver = house.sft("--steps", "80", "--lr", "1e-2", "--size", "4", "--max-tokens", "60",
-                       "--split", "train")
+    solver = house.sft(
+        "--steps", "80", "--lr", "1e-2", "--size", "4", "--max-tokens", "60", "--split", "train"
+    )
     result = house.run("run", "sft", *house.small, "--filter", "solved-by", solver, "--size", "40")
     assert result.exit_code == 0, result.output
     assert "filter solved-by keeps" in result.output

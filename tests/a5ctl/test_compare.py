@@ -1,0 +1,103 @@
+"""`a5ctl compare`: what differs becomes a column, and a difference is tested on the same problems."""
+
+import pytest
+
+from tests.a5ctl.conftest import House
+
+
+def ids(house: House, **wanted: object) -> list[str]:
+    rows = house.json("ls")
+    runs = rows["runs"] if isinstance(rows, dict) else rows
+    return [r["id"] for r in runs if all(r.get(k) == v for k, v in wanted.items())]
+
+
+@pytest.fixture(scope="module")
+def compared(lived_in: House) -> House:
+    lived_in.sft("--lr", "1e-2", "--steps", "40", "--max-tokens", "12", "--name", "hotter")
+    return lived_in
+
+
+def test_seeds_of_one_setting_are_one_row_with_a_standard_error(compared: House) -> None:
+    result = compared.json("compare")
+    assert result["varying"] == ["train.lr", "evaluation.every", "train.steps"]
+    sizes = sorted(len(cell["runs"]) for cell in result["cells"])
+    assert sizes == [1, 2]
+    pair = next(cell for cell in result["cells"] if len(cell["runs"]) == 2)
+    assert pair["standard_error"] is not None
+    assert pair["interval"] is None
+    assert {run["seed"] for run in pair["runs"]} == {0, 1}
+
+
+def test_each_lists_every_run_with_its_interval(compared: House) -> None:
+    cells = compared.json("compare", "--each")["cells"]
+    assert [len(cell["runs"]) for cell in cells] == [1, 1, 1]
+    assert all(cell["interval"] is not None for cell in cells)
+
+
+def test_a_baseline_gives_paired_tests_on_the_same_problems(compared: House) -> None:
+    baseline = ids(compared, seed=1)[0]
+    result = compared.json("compare", "--baseline", baseline)
+    paired = [r["paired"] for c in result["cells"] for r in c["runs"] if r["run"] != baseline]
+    assert len(paired) == 2
+    for test in paired:
+        assert test["comparison"]["n"] == 12
+        assert 0 <= test["comparison"]["p"] <= test["adjusted"] <= 1
+
+
+def test_protocols_that_differ_are_named_and_not_tested(compared: House) -> None:
+    other = compared.sft("--max-tokens", "5", "--steps", "1")
+    baseline = ids(compared, seed=1)[0]
+    result = compared.json("compare", other, "--baseline", baseline)
+    assert any("max_tokens" in warning for warning in result["warnings"])
+    (paired,) = [r["paired"] for c in result["cells"] for r in c["runs"] if r["run"] == other]
+    assert paired["comparison"] is None
+    assert "max_tokens" in paired["refused"]
+    forced = compared.json("compare", other, "--baseline", baseline, "--force")
+    (paired,) = [r["paired"] for c in forced["cells"] for r in c["runs"] if r["run"] == other]
+    assert paired["comparison"] is not None
+
+
+def test_another_grader_needs_no_generation(compared: House) -> None:
+    result = compared.json("compare", "--grader", "lenient")
+    assert result["grader"] == "lenient"
+    for cell in result["cells"]:
+        mean = sum(r["accuracy_by_grader"]["lenient"] for r in cell["runs"]) / len(cell["runs"])
+        assert cell["accuracy"] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("width", [60, 80, 140, 220])
+def test_the_table_fits_the_terminal(compared: House, width: int) -> None:
+    from typer.testing import CliRunner
+
+    from a5ctl.app import app
+
+    environment = {"A5CTL_HOME": str(compared.home), "COLUMNS": str(width), "NO_COLOR": "1"}
+    result = CliRunner(env=environment).invoke(app, ["compare", "--each"])
+    assert result.exit_code == 0, result.output
+    assert max(len(line) for line in result.output.splitlines()) <= width
+    assert "accuracy" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nobody",), "nobody"),
+        (("--group", "none-such"), "there are no runs of group none-such"),
+        (("--grader", "loose"), "grader 'loose' is unknown; choose r1_zero"),
+        (("--baseline", "nobody"), "nobody"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    compared: House, arguments: tuple[str, ...], message: str
+) -> None:
+    result = compared.run("compare", *arguments)
+    assert result.exit_code == 2, result.output
+    assert message in " ".join(result.output.split())
+    assert "Traceback" not in result.output
+
+
+def test_an_empty_registry_says_what_to_do(house: House) -> None:
+    house.home.mkdir()
+    result = house.run("compare")
+    assert result.exit_code == 2
+    assert "a5ctl run sft --size 256" in " ".join(result.output.split())

@@ -1,0 +1,204 @@
+"""Killed anywhere and resumed: the same numbers as a run that nobody touched."""
+
+import json
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from core.registry.liveness import display_status
+from core.registry.store import Registry, open_registry
+from tests.a5ctl.conftest import House
+
+TIMINGS = {"step_seconds", "tokens_per_second"}
+STEPS = 60
+LONGER = ("--steps", str(STEPS), "--size", "20", "--eval-every", "20")
+
+
+def registry_of(house: House) -> Registry:
+    return open_registry(f"sqlite:///{house.home / 'registry.db'}")
+
+
+def curves(registry: Registry, name: str) -> dict[str, list[tuple[int, float]]]:
+    found = registry.metrics(registry.find_run(name).uuid)
+    return {
+        metric: [(point.step, point.value) for point in points]
+        for metric, points in found.items()
+        if metric not in TIMINGS
+    }
+
+
+def evaluations(registry: Registry, name: str) -> list[tuple[int, list[str]]]:
+    found = registry.evaluations([registry.find_run(name).uuid])
+    return sorted((e.step, [r.text for r in registry.responses(e.uuid)]) for e in found)
+
+
+def wait_for(condition, process: subprocess.Popen, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline, "the run did not get that far in time"
+        time.sleep(0.02)
+
+
+def run_folder(house: House, name: str) -> Path | None:
+    for path in (house.home / "runs").glob("*/config.toml"):
+        if f'name = "{name}"' in path.read_text():
+            return path.parent
+    return None
+
+
+def checkpoint_exists(house: House, name: str, step: int) -> bool:
+    folder = run_folder(house, name)
+    return folder is not None and (folder / "checkpoints" / f"step-{step:06d}").is_dir()
+
+
+def assert_same_run(house: House, untouched: str, resumed: str) -> None:
+    registry = registry_of(house)
+    expected = curves(registry, untouched)
+    assert [step for step, _ in expected["loss"]] == list(range(1, STEPS + 1))
+    assert curves(registry, resumed) == expected
+    assert evaluations(registry, resumed) == evaluations(registry, untouched)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_with_the_same_numbers(house: House) -> None:
+    house.sft(*LONGER, "--name", "untouched")
+    moments = random.Random(20261121)
+    for attempt in range(3):
+        name, step = f"killed-{attempt}", 2 * moments.randrange(1, STEPS // 2 - 2)
+        process = house.process("run", "sft", *house.small, *LONGER, "--name", name)
+        wait_for(lambda n=name, s=step: checkpoint_exists(house, n, s), process)
+        time.sleep(moments.random() * 0.05)
+        process.kill()
+        process.wait()
+        registry = registry_of(house)
+        assert display_status(registry.find_run(name)) == "lost"
+        result = house.run("resume", name, "--quiet")
+        assert result.exit_code == 0, result.output
+        assert registry_of(house).find_run(name).status == "finished"
+        assert_same_run(house, "untouched", name)
+
+
+@pytest.mark.slow
+def test_a_run_killed_before_its_first_checkpoint_starts_over(house: House) -> None:
+    house.sft(*LONGER, "--name", "untouched")
+    process = house.process("run", "sft", *house.small, *LONGER, "--name", "early")
+    wait_for(lambda: run_folder(house, "early") is not None, process)
+    process.kill()
+    process.wait()
+    assert house.run("resume", "early", "--quiet").exit_code == 0
+    assert_same_run(house, "untouched", "early")
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_skipped_on_resume(house: House) -> None:
+    house.sft(*LONGER, "--name", "untouched")
+    process = house.process("run", "sft", *house.small, *LONGER, "--name", "damaged")
+    wait_for(lambda: checkpoint_exists(house, "damaged", 30), process)
+    process.kill()
+    process.wait()
+    newest = sorted((run_folder(house, "damaged") / "checkpoints").glob("step-*"))[-1]
+    weights = newest / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    result = house.run("resume", "damaged")
+    assert result.exit_code == 0, result.output
+    assert f"checkpoint {newest.name} is skipped" in " ".join(result.output.split())
+    assert_same_run(house, "untouched", "damaged")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_saves_itself_and_says_how_to_go_on(
+    house: House, signum: signal.Signals, code: int
+) -> None:
+    house.sft(*LONGER, "--name", "untouched")
+    process = house.process("run", "sft", *house.small, *LONGER, "--name", "stopped")
+    wait_for(lambda: checkpoint_exists(house, "stopped", 24), process)
+    process.send_signal(signum)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == code, output
+    assert "go on with: a5ctl resume" in output
+    assert "Traceback" not in output
+    run = registry_of(house).find_run("stopped")
+    assert (run.status, run.exit_reason) == ("interrupted", signum.name)
+    assert house.run("resume", run.id, "--quiet").exit_code == 0
+    assert_same_run(house, "untouched", "stopped")
+
+
+def test_a_failed_run_can_be_resumed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainers.sft import SFT
+
+    update = SFT.update
+
+    def fails(self: SFT, step: int) -> dict:
+        if step == 5:
+            raise OSError(28, "No space left on device")
+        return update(self, step)
+
+    monkeypatch.setattr(SFT, "update", fails)
+    result = house.run("run", "sft", *house.small, "--quiet")
+    assert result.exit_code == 2
+    assert "No space left on device" in result.output
+    (run,) = registry_of(house).runs()
+    assert run.status == "failed"
+    monkeypatch.setattr(SFT, "update", update)
+    assert house.run("resume", run.id, "--quiet").exit_code == 0
+    points = registry_of(house).metrics(run.uuid)["loss"]
+    assert [p.step for p in points] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_finished_run_and_an_unknown_one_are_refused(house: House) -> None:
+    run_id = house.sft()
+    finished = house.run("resume", run_id)
+    assert finished.exit_code == 2
+    assert "is finished" in finished.output
+    unknown = house.run("resume", "sft-8-nope")
+    assert unknown.exit_code == 2
+    assert "sft-8-nope" in unknown.output
+
+
+def test_changed_data_is_refused(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.a5ctl.conftest import write_problems
+    from trainers.prepare import _load
+    from trainers.sft import SFT
+
+    data = tmp_path / "moving"
+    data.mkdir()
+    write_problems(data / "train.jsonl", 10)
+    write_problems(data / "test.jsonl", 4)
+
+    def fails(self: SFT, step: int) -> dict:
+        raise OSError("planted")
+
+    monkeypatch.setattr(SFT, "update", fails)
+    house.run("run", "sft", *house.small, "--data", str(data), "--quiet")
+    write_problems(data / "train.jsonl", 10, offset=3)
+    _load.cache_clear()
+    (run,) = registry_of(house).runs()
+    result = house.run("resume", run.id)
+    assert result.exit_code == 2
+    assert "has changed since it started" in " ".join(result.output.split())
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_resume_is_exact_with_vllm(house: House) -> None:
+    vllm = (*house.small, *LONGER, "--engine", "vllm")
+    straight = house.process("run", "sft", *vllm, "--name", "untouched", "--json")
+    output, _ = straight.communicate(timeout=300)
+    assert straight.returncode == 0, output
+    process = house.process("run", "sft", *vllm, "--name", "killed")
+    wait_for(lambda: checkpoint_exists(house, "killed", 26), process, 300)
+    process.kill()
+    process.wait()
+    resumed = house.process("resume", "killed", "--json")
+    output, _ = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0, output
+    assert json.loads(output[output.index("[") :])[0]["status"] == "finished"
+    assert_same_run(house, "untouched", "killed")
