@@ -93,7 +93,9 @@ class RunDisplay(Observer):
         if edge or time.monotonic() - self._last_log > _LOG_EVERY_SECONDS:
             self._last_log = time.monotonic()
             line = Text(f"step {report.step}/{report.total}").append_text(_figures(report))
-            self._print(line.append(f"  {duration(report.seconds_left)} left"))
+            line.append(f"  {duration(report.seconds_left)} left")
+            if not self._quiet:
+                self._console.print(line, soft_wrap=True)
 
     def evaluation_progress(self, step: int, done: int, total: int) -> None:
         """Move the bar of the evaluation."""

@@ -1,4 +1,4 @@
-"""`a5ctl compare`: what differs becomes a column, and a difference is tested on the same problems."""
+"""`a5ctl compare`: what differs becomes a column; differences are tested problem by problem."""
 
 import pytest
 
