@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 JOURNAL_NAME = "journal.jsonl"
 _LINES_PER_TRANSACTION = 2000
+_BYTES_PER_TRANSACTION = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +120,15 @@ def read_lines(path: Path, start: int = 0) -> Iterator[tuple[int, list[bytes]]]:
     with path.open("rb") as file:
         file.seek(start)
         block: list[bytes] = []
-        end = start
+        begin = end = start
         for line in file:
             if not line.endswith(b"\n"):
                 break
             block.append(line)
             end += len(line)
-            if len(block) >= _LINES_PER_TRANSACTION:
+            if len(block) >= _LINES_PER_TRANSACTION or end - begin >= _BYTES_PER_TRANSACTION:
                 yield end, block
-                block = []
+                block, begin = [], end
         if block:
             yield end, block
 

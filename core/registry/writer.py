@@ -53,6 +53,7 @@ class Writer:
         self._unstored_bytes = 0
         self._behind = False
         self._settled = False
+        self._journal_failed = False
         self._pause = 0.0
         self._next_attempt = 0.0
         self._last_beat = time.monotonic()
@@ -141,9 +142,11 @@ class Writer:
                 if self._unjournaled:
                     self._journal.append(self._unjournaled)
                     self._unjournaled.clear()
+                    self._journal_recovered()
                 if sync:
                     self._journal.sync()
             except OSError as error:
+                self._journal_failed = True
                 text = f"journal {self._journal.path} cannot be written: {error.strerror}"
                 self._fail("journal_failed", f"{text}; what it misses is kept in memory")
 
@@ -210,6 +213,12 @@ class Writer:
             self._pause = 0.0
             self.problem = None
             self._announce("info", "registry_recovered", "the registry can be written again")
+
+    def _journal_recovered(self) -> None:
+        if self._journal_failed:
+            self._journal_failed = False
+            self.problem = None
+            self._announce("info", "journal_recovered", "the journal can be written again")
 
     def _fail(self, kind: str, text: str, *, announce: bool = True) -> None:
         if announce and self.problem != text:

@@ -322,10 +322,12 @@ def test_a_journal_that_cannot_be_written_is_made_up_for_later(
             assert "No space left" in (recorder.problem or "")
         recorder.metrics(2, {"loss": 2.0})
         recorder.flush()
+        assert recorder.problem is None
     journal = (folder / JOURNAL_NAME).read_text()
     assert '"loss":1.0' in journal
     assert '"loss":2.0' in journal
-    assert "journal_failed" in [event.kind for event in registry.events(run)]
+    kinds = [event.kind for event in registry.events(run)]
+    assert kinds == ["journal_failed", "journal_recovered"]
 
 
 def test_an_entry_the_tables_refuse_does_not_hold_up_the_others(
