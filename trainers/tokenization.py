@@ -1,14 +1,20 @@
 """From texts to tensors: prompt and response tokenized apart, masks, and supervised spans."""
 
+import gzip
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from core.config.schema import Supervise
+from core.data.files import parse_pair
 from core.models import encode_prompt
+from core.prompts.template import PromptTemplate, load_prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -156,3 +162,88 @@ def _supervised(
     start = target.find(_FIRST_TAG[supervise])
     # a token that straddles the tag's first character carries it, so it counts
     return [start >= 0 and end > start for _, end in offsets]
+
+
+class PackedSFTDataset(Dataset[dict[str, Tensor]]):
+    """Instruction data packed into one token stream and cut into sequences of one length.
+
+    Every line of the file becomes a document: the template with prompt and response filled in,
+    tokenized with the tokenizer's own special tokens (a BOS where it has one), then EOS. Documents
+    are joined without padding; what does not fill a last sequence and its labels is dropped.
+
+    Item `i` holds `input_ids` and `labels`, int64 of shape (seq_length,): the stream from
+    `i * seq_length`, and the same shifted by one.
+    """
+
+    def __init__(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        dataset_path: str | Path,
+        seq_length: int,
+        shuffle: bool,
+        *,
+        template: str = "instruction",
+        seed: int = 0,
+    ) -> None:
+        """Read, render and tokenize the whole file.
+
+        Args:
+            tokenizer: Any tokenizer with an EOS token.
+            dataset_path: Jsonl (or jsonl.gz) with the fields `prompt` and `response`.
+            seq_length: Tokens of one sequence.
+            shuffle: Shuffle the documents before they are joined.
+            template: Built-in template or path of one with a `{response}` field.
+            seed: Of the shuffle.
+
+        Raises:
+            UserError: a line is broken, or the template has no place for the response.
+        """
+        documents = _documents(Path(dataset_path), load_prompt(template))
+        if shuffle:
+            random.Random(seed).shuffle(documents)
+        eos = _eos_id(tokenizer)
+        stream = [token for text in documents for token in (*tokenizer.encode(text), eos)]
+        self._stream = torch.tensor(stream, dtype=torch.int64)
+        self._seq_length = seq_length
+
+    def __len__(self) -> int:
+        """Whole sequences whose labels are whole too."""
+        return max(0, (len(self._stream) - 1) // self._seq_length)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """One sequence and its labels.
+
+        Raises:
+            IndexError: there is no such sequence.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"sequence {index} of {len(self)}")
+        start = index * self._seq_length
+        return {
+            "input_ids": self._stream[start : start + self._seq_length],
+            "labels": self._stream[start + 1 : start + 1 + self._seq_length],
+        }
+
+
+def iterate_batches(
+    dataset: Dataset[dict[str, Tensor]], batch_size: int, shuffle: bool
+) -> "DataLoader[dict[str, Tensor]]":
+    """Batches for one pass over a data set; the last one may be smaller.
+
+    Args:
+        dataset: Items are dictionaries of tensors of equal shapes.
+        batch_size: Items per batch.
+        shuffle: Visit the items in random order (torch's generator).
+    """
+    return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle)
+
+
+def _documents(path: Path, template: PromptTemplate) -> list[str]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as file:
+        records = [
+            parse_pair(line, f"{path}:{number}")
+            for number, line in enumerate(file, start=1)
+            if line.strip()
+        ]
+    return [template.document(prompt, response) for prompt, response in records]

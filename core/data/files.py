@@ -60,6 +60,19 @@ def parse_record(record: Mapping[str, Any], identity: str, place: str) -> Proble
     )
 
 
+def parse_pair(line: str, place: str) -> tuple[str, str]:
+    """Prompt and response of one line, whatever its truth may be.
+
+    Raises:
+        UserError: the line is not a JSON object with two texts of these names.
+    """
+    record = _decoded(line, place)
+    missing = [key for key in ("prompt", "response") if key not in record]
+    if missing:
+        raise UserError(f"{place}: the line has no field {' and no field '.join(missing)}")
+    return _text(record, "prompt", place), _text(record, "response", place)
+
+
 def gsm8k_problem(question: str, answer: str, identity: str, place: str) -> Problem:
     """A GSM8K record; `<<...>>` calculator marks are taken out of the rationale.
 
@@ -107,13 +120,17 @@ def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        try:
-            record = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}:{number}: the line is not valid JSON ({error})") from error
-        if not isinstance(record, dict):
-            raise UserError(f"{path}:{number}: the line is not a JSON object")
-        yield number, record
+        yield number, _decoded(line, f"{path}:{number}")
+
+
+def _decoded(line: str | bytes, place: str) -> Mapping[str, Any]:
+    try:
+        record = json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{place}: the line is not valid JSON ({error})") from error
+    if not isinstance(record, dict):
+        raise UserError(f"{place}: the line is not a JSON object")
+    return record
 
 
 def _text(record: Mapping[str, Any], key: str, place: str) -> str:

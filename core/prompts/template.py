@@ -49,6 +49,20 @@ class PromptTemplate:
             return f" {problem.reasoning} </think> <answer> {problem.truth} </answer>"
         return f"{self._joint}{problem.reasoning}\nThe answer is \\boxed{{{problem.truth}}}."
 
+    def document(self, question: str, response: str) -> str:
+        """Prompt and response as one text, for data that is packed.
+
+        Raises:
+            UserError: the template has no `{response}` field.
+        """
+        _, found, tail = self.text.partition(_RESPONSE_FIELD)
+        if not found:
+            raise UserError(
+                f"prompt template {self.name} has no {{response}} field; packed data needs one, "
+                "as the built-in template instruction has"
+            )
+        return self.render(question) + response + tail
+
     @property
     def opens_think(self) -> bool:
         """The prompt ends inside an open think block, so that responses continue it."""

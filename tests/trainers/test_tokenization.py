@@ -1,15 +1,24 @@
 """Tensors of one example: where prompt ends, what is supervised, what padding is."""
 
+import gzip
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
 from core.config.schema import Supervise
+from core.data.problem import Problem
+from core.errors import UserError
 from core.models import encode_prompt
+from core.prompts.template import load_prompt
 from trainers.policy import Policy
 from trainers.tokenization import (
     IGNORED,
+    PackedSFTDataset,
     collate,
     encode_example,
+    iterate_batches,
     padding_id,
     tokenize_prompt_and_output,
 )
@@ -105,3 +114,64 @@ def test_an_eos_that_is_also_padding_is_still_learned_once(policy: Policy) -> No
     ]
     _, labels = collate(examples, padding_id(policy.tokenizer))
     assert (labels == policy.tokenizer.eos_token_id).sum() == 2
+
+
+def write_pairs(path: Path, count: int) -> list[str]:
+    rows = [{"prompt": f"Add {i} and 1", "response": f"It is {i + 1}."} for i in range(count)]
+    text = "\n".join(map(json.dumps, rows))
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(text.encode()))
+    else:
+        path.write_text(text)
+    template = load_prompt("instruction")
+    return [template.prompt(Problem("p", r["prompt"], "")) + r["response"] for r in rows]
+
+
+@pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.jsonl.gz"])
+def test_packing_joins_documents_with_eos_and_shifts_by_one(
+    policy: Policy, tmp_path: Path, name: str
+) -> None:
+    documents = write_pairs(tmp_path / name, 9)
+    dataset = PackedSFTDataset(policy.tokenizer, tmp_path / name, 16, shuffle=False)
+    eos = policy.tokenizer.eos_token_id
+    stream = [t for text in documents for t in (*policy.tokenizer.encode(text), eos)]
+    assert len(dataset) == (len(stream) - 1) // 16
+    for index in range(len(dataset)):
+        start = 16 * index
+        assert dataset[index]["input_ids"].tolist() == stream[start : start + 16]
+        assert dataset[index]["labels"].tolist() == stream[start + 1 : start + 17]
+    with pytest.raises(IndexError):
+        dataset[len(dataset)]
+
+
+def test_packing_shuffles_documents_by_seed(policy: Policy, tmp_path: Path) -> None:
+    write_pairs(tmp_path / "pairs.jsonl", 30)
+
+    def first(shuffle: bool, seed: int) -> list[int]:
+        data = PackedSFTDataset(policy.tokenizer, tmp_path / "pairs.jsonl", 300, shuffle, seed=seed)
+        return data[0]["input_ids"].tolist()
+
+    assert first(True, 1) == first(True, 1)
+    assert first(True, 1) != first(False, 1)
+
+
+def test_batches_hold_every_sequence_once(policy: Policy, tmp_path: Path) -> None:
+    write_pairs(tmp_path / "pairs.jsonl", 20)
+    dataset = PackedSFTDataset(policy.tokenizer, tmp_path / "pairs.jsonl", 16, shuffle=False)
+    batches = list(iterate_batches(dataset, 4, shuffle=True))
+    assert len(batches) == -(-len(dataset) // 4)
+    rows = [tuple(row.tolist()) for batch in batches for row in batch["input_ids"]]
+    assert sorted(rows) == sorted(
+        tuple(item["input_ids"].tolist()) for item in map(dataset.__getitem__, range(len(dataset)))
+    )
+
+
+def test_packing_needs_a_place_for_the_response(policy: Policy, tmp_path: Path) -> None:
+    write_pairs(tmp_path / "pairs.jsonl", 2)
+    with pytest.raises(UserError, match=r"no \{response\} field"):
+        PackedSFTDataset(
+            policy.tokenizer, tmp_path / "pairs.jsonl", 8, False, template="think_answer"
+        )
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "x"}\n')
+    with pytest.raises(UserError, match=r"bad\.jsonl:1: the line has no field response"):
+        PackedSFTDataset(policy.tokenizer, tmp_path / "bad.jsonl", 8, False)
