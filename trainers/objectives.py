@@ -65,7 +65,9 @@ def masked_normalize(
         normalize_constant: The divisor.
         dim: Dimension to sum over; all when None.
     """
-    kept = torch.where(mask.bool(), tensor, torch.zeros((), dtype=tensor.dtype, device=tensor.device))
+    kept = torch.where(
+        mask.bool(), tensor, torch.zeros((), dtype=tensor.dtype, device=tensor.device)
+    )
     return (kept.sum() if dim is None else kept.sum(dim=dim)) / normalize_constant
 
 

@@ -88,7 +88,9 @@ class Optimizer:
         self.adamw.load_state_dict({"state": state, "param_groups": groups})
 
 
-def build_optimizer(named: Iterable[tuple[str, nn.Parameter]], settings: TrainSettings) -> Optimizer:
+def build_optimizer(
+    named: Iterable[tuple[str, nn.Parameter]], settings: TrainSettings
+) -> Optimizer:
     """AdamW over all trainable parameters; vectors (norms, biases) are never decayed."""
     trainable = [parameter for _, parameter in named if parameter.requires_grad]
     groups = [

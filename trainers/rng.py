@@ -13,7 +13,7 @@ _TORCH, _NUMPY, _PYTHON = "torch", "numpy", "python"
 def seed_everything(seed: int) -> None:
     """Seed python, numpy and torch (all devices)."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries we call draw from the global state
+    np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
@@ -33,7 +33,7 @@ def restore_rng(states: dict[str, Tensor]) -> None:
     """Put back what `capture_rng` gave; GPUs that are no longer there are left out."""
     torch.set_rng_state(states[_TORCH])
     name, keys, position, has_gauss, gauss = json.loads(_text(states[_NUMPY]))
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, gauss))
     version, internal, gauss_next = json.loads(_text(states[_PYTHON]))
     random.setstate((version, tuple(internal), gauss_next))
     for index in range(torch.cuda.device_count()):
@@ -42,7 +42,7 @@ def restore_rng(states: dict[str, Tensor]) -> None:
 
 
 def _numpy_state() -> list[object]:
-    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002
+    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     return [name, [int(key) for key in keys], position, has_gauss, gauss]
 
 

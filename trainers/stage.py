@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.registry.store import Registry, RunRecord
+
 from core.config.load import config_hash, to_toml, to_tree
 from core.config.schema import RunConfig
 from core.registry.recorder import Recorder
-from core.registry.store import Registry, RunRecord
 from trainers.interrupt import Interrupts
 from trainers.observer import Observer, Severity
 from trainers.prepare import Prepared
@@ -43,9 +44,7 @@ class Stage:
         """Where the run's checkpoints are."""
         return self.folder / "checkpoints"
 
-    def event(
-        self, severity: Severity, kind: str, message: str, step: int | None = None
-    ) -> None:
+    def event(self, severity: Severity, kind: str, message: str, step: int | None = None) -> None:
         """Record an event and tell the observer."""
         self.recorder.event(severity, kind, message, step=step)
         self.observer.event(severity, message, step)

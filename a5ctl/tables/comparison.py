@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.registry.store import Registry
-
 from core.config.load import flatten
 from core.errors import UserError
 from core.protocol import compare_protocols
 from core.registry.records import EvaluationRecord, RunRecord
+from core.registry.store import Registry
 from core.statistics import (
     PairedComparison,
     compare_paired,
