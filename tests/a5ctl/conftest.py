@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.core.engines.conftest import write_model
+from tests.models import write_model
 
 ROOT = Path(__file__).parents[2]
 

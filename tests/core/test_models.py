@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import UserError
 from core.models import encode_prompt, end_token_ids, load_tokenizer, model_hash, resolve_model
-from tests.core.engines.conftest import write_model
+from tests.models import write_model
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.engines.conftest import write_model
+from tests.models import write_model
 from trainers.policy import Policy, load_policy
 
 
