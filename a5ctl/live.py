@@ -35,7 +35,7 @@ class RunDisplay(Observer):
         self._quiet = quiet
         self._live: Live | None = None
         self._bar: RenderableType = Text("")
-        self._last_log = 0.0
+        self._last_log = time.monotonic()
         if is_interactive() and not quiet:
             self._live = Live(
                 console=console,
@@ -89,18 +89,18 @@ class RunDisplay(Observer):
         if self._live is not None:
             self._bar = _training_bar(report)
             return
-        edge = report.step in (1, report.total)
-        if edge or time.monotonic() - self._last_log > _LOG_EVERY_SECONDS:
-            self._last_log = time.monotonic()
+        if self._time_to_log() or report.step in (1, report.total):
             line = Text(f"step {report.step}/{report.total}").append_text(_figures(report))
             line.append(f"  {duration(report.seconds_left)} left")
             if not self._quiet:
                 self._console.print(line, soft_wrap=True)
 
     def evaluation_progress(self, step: int, done: int, total: int) -> None:
-        """Move the bar of the evaluation."""
+        """Move the bar of the evaluation, or print a line every ten seconds."""
         if self._live is not None:
             self._bar = _bar(f"evaluation at step {step}", done, total, "responses")
+        elif done < total and self._time_to_log():
+            self._print(Text(f"evaluation at step {step}: {done} of {total} responses", "dim"))
 
     def evaluation(self, result: EvaluationResult) -> None:
         """Show the figures of one evaluation."""
@@ -119,6 +119,13 @@ class RunDisplay(Observer):
         mark, style = _MARKS[severity]
         where = "" if step is None else f"step {step}: "
         self._print(Text(f" {mark} {where}", style=style).append_text(plain(message)))
+
+    def _time_to_log(self) -> bool:
+        now = time.monotonic()
+        if now - self._last_log < _LOG_EVERY_SECONDS:
+            return False
+        self._last_log = now
+        return True
 
     def _print(self, what: RenderableType) -> None:
         if not self._quiet:
