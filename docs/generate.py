@@ -1,0 +1,163 @@
+"""Writes docs/cli.md from the program and docs/schema.md from the tables.
+
+    python docs/generate.py
+
+A test fails when the files are not what this prints.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+_NOTE = "<!-- Written by docs/generate.py; edit the program, not this file. -->"
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file with its text."""
+    return {FOLDER / "cli.md": cli_reference(), FOLDER / "schema.md": schema_reference()}
+
+
+def cli_reference() -> str:
+    """All commands with their arguments, options and examples."""
+    from typer.main import get_command
+
+    from a5ctl.app import app
+
+    parts = [
+        f"# Commands\n\n{_NOTE}",
+        "Every command also takes `--help`. Where an environment variable is named, it gives the "
+        "value when the option is absent. Settings of a run that have no option of their own are "
+        "reached with `--set`; their names stand at the end.",
+        *_commands(get_command(app), "a5ctl"),
+        _settings(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def schema_reference() -> str:
+    """All tables with their columns, keys and indexes."""
+    from sqlmodel import SQLModel
+
+    from core.registry import schema
+
+    models = sorted(
+        (m for m in vars(schema).values() if _is_table(m, SQLModel)),
+        key=lambda m: str(m.__tablename__),
+    )
+    introduction = (
+        "Times are seconds since the epoch (UTC). Columns that hold JSON are text. A row goes when "
+        "the row it belongs to goes."
+    )
+    return "\n\n".join([f"# Registry\n\n{_NOTE}", introduction, *map(_table, models)]) + "\n"
+
+
+def _commands(command: Any, name: str) -> Iterator[str]:
+    for child_name, child in getattr(command, "commands", {}).items():
+        if getattr(child, "commands", None):
+            yield from _commands(child, f"{name} {child_name}")
+        else:
+            yield _command(child, f"{name} {child_name}")
+
+
+def _command(command: Any, name: str) -> str:
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
+    usage = " ".join(
+        [name, *(_placeholder(p) for p in arguments), *(["[OPTIONS]"] * bool(options))]
+    )
+    parts = [f"## {name}", f"```\n{usage}\n```", _prose(command.help or "")]
+    if arguments:
+        parts.append(_rows(("argument", "meaning"), [_argument(p) for p in arguments]))
+    if options:
+        parts.append(_rows(("option", "meaning", "default"), [_option(p) for p in options]))
+    return "\n\n".join(parts)
+
+
+def _prose(text: str) -> str:
+    """The help text; its indented examples become one code block."""
+    paragraphs = [part.strip("\n") for part in text.split("\n\n")]
+    prose = [p.strip() for p in paragraphs if not p.startswith("    ")]
+    examples = [p.strip() for p in paragraphs if p.startswith("    ")]
+    kept = [p for p in prose if p and p not in ("Example:", "Examples:")]
+    if examples:
+        kept.append("For example:\n\n```\n" + "\n".join(examples) + "\n```")
+    return "\n\n".join(kept)
+
+
+def _placeholder(parameter: Any) -> str:
+    name = (parameter.metavar or parameter.name.upper()).strip("[]")
+    name += "..." if parameter.nargs == -1 else ""
+    return name if parameter.required else f"[{name}]"
+
+
+def _argument(parameter: Any) -> tuple[str, ...]:
+    return f"`{_placeholder(parameter)}`", parameter.help or ""
+
+
+def _option(parameter: Any) -> tuple[str, ...]:
+    names = ", ".join(sorted(parameter.opts, key=len, reverse=True))
+    value = "" if parameter.is_flag else f" {parameter.metavar or 'VALUE'}"
+    variable = f" (`{parameter.envvar}`)" if parameter.envvar else ""
+    silent = parameter.is_flag or parameter.default is None or parameter.required
+    default = "required" if parameter.required else "" if silent else f"`{parameter.default}`"
+    return f"`{names}{value}`", (parameter.help or "") + variable, default
+
+
+def _settings() -> str:
+    """Every leaf of the configuration with its default and its docstring."""
+    from core.config.schema import RunConfig
+
+    rows = list(_leaves(RunConfig, ""))
+    table = _rows(("setting", "meaning", "default"), rows)
+    return f"## Settings\n\nFor `--set` and TOML files.\n\n{table}"
+
+
+def _leaves(section: Any, prefix: str) -> Iterator[tuple[str, ...]]:
+    for name, field in section.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            yield from _leaves(field.annotation, f"{prefix}{name}.")
+        else:
+            default = field.default
+            shown = "" if default in (None, (), "") else f"`{str(default).replace('True', 'true')}`"
+            yield f"`{prefix}{name}`", " ".join((field.description or "").split()), shown
+
+
+def _is_table(value: Any, base: type) -> bool:
+    return isinstance(value, type) and issubclass(value, base) and hasattr(value, "__table__")
+
+
+def _table(model: Any) -> str:
+    table = model.__table__
+    rows = [(f"`{c.name}`", str(c.type), _column_notes(c)) for c in table.columns]
+    parts = [f"## {table.name}", " ".join(model.__doc__.split())]
+    parts.append(_rows(("column", "type", "notes"), rows))
+    indexes = sorted(table.indexes, key=lambda index: str(index.name))
+    if indexes:
+        parts.append("Indexes: " + "; ".join(map(_index, indexes)) + ".")
+    return "\n\n".join(parts)
+
+
+def _column_notes(column: Any) -> str:
+    notes = ["primary key"] if column.primary_key else []
+    notes += ["unique"] if column.unique else []
+    notes += [f"refers to `{key.target_fullname}`" for key in sorted(column.foreign_keys, key=str)]
+    notes += ["may be empty"] if column.nullable else []
+    return ", ".join(notes)
+
+
+def _index(index: Any) -> str:
+    columns = ", ".join(f"`{column.name}`" for column in index.columns)
+    return f"{columns} (unique)" if index.unique else columns
+
+
+def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(
+        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines
+    )
+
+
+if __name__ == "__main__":
+    for path, text in generated().items():
+        path.write_text(text, encoding="utf-8")
