@@ -146,10 +146,13 @@ def _carry_out(run: RunRecord, prepared: Prepared, house: House, *, resuming: bo
         try:
             _report_parts(stage)
             _evaluate_only(stage) if prepared.config.kind is RunKind.EVAL else train(stage)
+            recorder.finish("finished", "completed")
+            outcome = RunOutcome(run.id, "finished", 0)
         except BaseException as error:
-            return _settle(stage, error)
-        recorder.finish("finished", "completed")
-        return RunOutcome(run.id, "finished", 0)
+            outcome = _settle(stage, error)
+        if recorder.problem is not None:
+            house.observer.event(Severity.WARNING, recorder.problem, None)
+        return outcome
 
 
 def _report_parts(stage: Stage) -> None:

@@ -1,8 +1,6 @@
 """`a5ctl run`: train a policy and evaluate it, or only evaluate one."""
 
-import copy
-import itertools
-from dataclasses import dataclass, field
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -189,9 +187,11 @@ def sft(
 
         a5ctl run sft --data path/to/gsm8k --model Qwen/Qwen2.5-Math-1.5B --lr 1e-5
     """
-    filter_name, filter_run = _filter(filter_, solved_run)
-    source = _model_source(model, init, home, registry)
-    tree = _start_tree("sft", config, source)
+    from a5ctl.cells import build_cells, model_source, parse_filter, start_tree
+
+    filter_name, filter_run = parse_filter(filter_, solved_run)
+    source = model_source(model, init, home, registry)
+    tree = start_tree("sft", config, source)
     given = {
         **source.settings,
         "data.source": data,
@@ -215,7 +215,7 @@ def sft(
         **_shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
         **_labels(name, group, tag, note),
     }
-    _launch(_cells(tree, given, set_, size, seed), home, registry, quiet=quiet, as_json=json_)
+    _launch(build_cells(tree, given, set_, size, seed), home, registry, quiet=quiet, as_json=json_)
 
 
 def evaluate(
@@ -256,14 +256,19 @@ def evaluate(
 
         a5ctl run eval --run sft-256-k3f9 --step 48
     """
+    from a5ctl.cells import WeightSource, build_cells, run_source, start_tree
     from core.errors import UserError
 
-    if run is not None and model is not None:
+    if run is not None and model is not None and model != os.environ.get("A5CTL_MODEL"):
         raise UserError("--model and --run both name what to evaluate; give only one of them")
     if step is not None and run is None:
         raise UserError("--step chooses a checkpoint of a run; give --run too")
-    source = _run_source(run, step, home, registry) if run else _Source({"model.source": model})
-    tree = _start_tree("eval", config, source)
+    source = (
+        run_source(run, step, home, registry, only_evaluates=True)
+        if run
+        else WeightSource({"model.source": model})
+    )
+    tree = start_tree("eval", config, source)
     given = {
         **source.settings,
         "data.source": data,
@@ -271,38 +276,7 @@ def evaluate(
         **_shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
         **_labels(name, group, tag, note),
     }
-    _launch(_cells(tree, given, set_, None, seed), home, registry, quiet=quiet, as_json=json_)
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """Where the weights come from.
-
-    Attributes:
-        settings: Dotted settings that say so.
-        inherited: Settings of the run the weights come from that hold unless others are given.
-    """
-
-    settings: dict[str, Any]
-    inherited: dict[str, Any] = field(default_factory=dict)
-
-
-def _start_tree(kind: str, config: Path | None, source: _Source) -> dict[str, Any]:
-    from core.config.load import read_toml
-    from core.errors import UserError
-
-    if config is None:
-        tree = copy.deepcopy(source.inherited)
-        if kind != "eval":
-            tree.pop("evaluation", None)
-    else:
-        tree = read_toml(config)
-    if tree.setdefault("kind", kind) != kind:
-        raise UserError(
-            f"config file {config} has kind {tree['kind']!r}; "
-            f"start it with a5ctl run {tree['kind']}"
-        )
-    return tree
+    _launch(build_cells(tree, given, set_, None, seed), home, registry, quiet=quiet, as_json=json_)
 
 
 def _shared(
@@ -329,114 +303,6 @@ def _labels(
     name: str | None, group: str | None, tags: list[str] | None, note: str | None
 ) -> dict[str, Any]:
     return {"name": name, "group": group, "tags": tags or None, "note": note}
-
-
-def _filter(filter_: str | None, solved_run: str | None) -> tuple[str | None, str | None]:
-    from core.errors import UserError
-
-    if filter_ == "solved-by":
-        if solved_run is None:
-            raise UserError("--filter solved-by needs a run: --filter solved-by sft-256-k3f9")
-        return filter_, solved_run
-    if solved_run is not None:
-        raise UserError(
-            f"unexpected argument {solved_run!r}; a run is named only after --filter solved-by"
-        )
-    return filter_, None
-
-
-def _model_source(
-    model: str | None, init: str | None, home: Path | None, registry: str | None
-) -> _Source:
-    """`--init` names a run of the registry, unless it looks like a model."""
-    from core.errors import UserError
-
-    if init is None:
-        return _Source({"model.source": model})
-    if model is not None:
-        raise UserError("--model and --init both name what to start from; give only one of them")
-    run, _, step = init.partition(":")
-    if init == "builtin" or "/" in init or Path(init).is_dir():
-        return _Source({"model.source": init})
-    if step and step != "last" and not step.isdigit():
-        raise UserError(f"--init {init!r}: after the colon stands a step or last")
-    return _run_source(run, int(step) if step.isdigit() else None, home, registry)
-
-
-def _run_source(run: str, step: int | None, home: Path | None, registry: str | None) -> _Source:
-    """A run's checkpoint; its data, prompt and evaluation settings hold unless others are given."""
-    from a5ctl.options import open_workspace_and_registry
-
-    _, store = open_workspace_and_registry(home, registry)
-    record = store.find_run(run)
-    inherited: dict[str, Any] = {
-        key: record.config[key] for key in ("prompt", "evaluation") if key in record.config
-    }
-    inherited["data"] = {
-        key: value
-        for key, value in record.config.get("data", {}).items()
-        if key in ("source", "evaluation_source")
-    }
-    return _Source({"model.run": record.id, "model.run_step": step}, inherited)
-
-
-def _cells(
-    tree: dict[str, Any],
-    given: dict[str, Any],
-    assignments: list[str] | None,
-    sizes: str | None,
-    seeds: str | None,
-) -> "list[RunConfig]":
-    """The product of sizes and seeds as validated configs under one group."""
-    from core.config.load import assign, build_config, parse_assignment
-
-    for key, value in given.items():
-        if value is not None:
-            assign(tree, key, value)
-    for text in assignments or []:
-        assign(tree, *parse_assignment(text))
-    size_axis = _sizes(sizes) if sizes is not None else [_UNSET]
-    seed_axis = _seeds(seeds) if seeds is not None else [_UNSET]
-    cells = list(itertools.product(size_axis, seed_axis))
-    if len(cells) > 1 and "group" not in tree:
-        tree["group"] = _group_name()
-    configs = []
-    for size, seed in cells:
-        cell = copy.deepcopy(tree)
-        if size is not _UNSET:
-            cell.setdefault("data", {})["size"] = size
-        if seed is not _UNSET:
-            cell["seed"] = seed
-        configs.append(build_config(cell))
-    return configs
-
-
-_UNSET: Any = object()
-
-
-def _sizes(text: str) -> list[int | None]:
-    from core.errors import UserError
-
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part == "full" or (part.isdigit() and int(part) > 0) for part in parts):
-        raise UserError(f"--size {text!r}: give positive numbers or full, such as 128,256,full")
-    return [None if part == "full" else int(part) for part in dict.fromkeys(parts)]
-
-
-def _seeds(text: str) -> list[int]:
-    from core.errors import UserError
-
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() for part in parts):
-        raise UserError(f"--seed {text!r}: give whole numbers from 0, such as 0,1,2")
-    return [int(part) for part in dict.fromkeys(parts)]
-
-
-def _group_name() -> str:
-    import secrets
-
-    alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
-    return "matrix-" + "".join(secrets.choice(alphabet) for _ in range(4))
 
 
 def _launch(

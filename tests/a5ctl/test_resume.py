@@ -200,5 +200,5 @@ def test_resume_is_exact_with_vllm(house: House) -> None:
     resumed = house.process("resume", "killed", "--json")
     output, _ = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, output
-    assert json.loads(output[output.index("[") :])[0]["status"] == "finished"
+    assert json.loads(output[output.rindex("\n[\n") :])[0]["status"] == "finished"
     assert_same_run(house, "untouched", "killed")

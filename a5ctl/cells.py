@@ -1,0 +1,166 @@
+"""From the options of `a5ctl run` to validated configs: where weights come from, and matrices."""
+
+import copy
+import itertools
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from a5ctl.options import open_workspace_and_registry
+from core.config.load import assign, build_config, parse_assignment, read_toml
+from core.config.schema import RunConfig
+from core.errors import UserError
+
+_UNSET: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSource:
+    """Where the weights come from.
+
+    Attributes:
+        settings: Dotted settings that say so.
+        inherited: Settings of the run the weights come from that hold unless others are given.
+    """
+
+    settings: dict[str, Any]
+    inherited: dict[str, Any] = field(default_factory=dict)
+
+
+def start_tree(kind: str, config: Path | None, source: WeightSource) -> dict[str, Any]:
+    """The settings that a run of this kind begins with: a config file's, or inherited ones.
+
+    Raises:
+        UserError: the file cannot be read, or is for another kind of run.
+    """
+    tree = read_toml(config) if config is not None else copy.deepcopy(source.inherited)
+    if config is None and kind != "eval":
+        tree.pop("evaluation", None)
+    if tree.setdefault("kind", kind) != kind:
+        raise UserError(
+            f"config file {config} has kind {tree['kind']!r}; "
+            f"start it with a5ctl run {tree['kind']}"
+        )
+    return tree
+
+
+def parse_filter(filter_: str | None, solved_run: str | None) -> tuple[str | None, str | None]:
+    """Name of the filter, and the run that decides for solved-by.
+
+    Raises:
+        UserError: a run is missing, or named without need.
+    """
+    if filter_ == "solved-by":
+        if solved_run is None:
+            raise UserError("--filter solved-by needs a run: --filter solved-by sft-256-k3f9")
+        return filter_, solved_run
+    if solved_run is not None:
+        raise UserError(
+            f"unexpected argument {solved_run!r}; a run is named only after --filter solved-by"
+        )
+    return filter_, None
+
+
+def model_source(
+    model: str | None, init: str | None, home: Path | None, registry: str | None
+) -> WeightSource:
+    """`--init` names a run of the registry, unless it looks like a model.
+
+    Raises:
+        UserError: model and init are both given, or there is no such run.
+    """
+    if init is None:
+        return WeightSource({"model.source": model})
+    if model is not None and model != os.environ.get("A5CTL_MODEL"):
+        raise UserError("--model and --init both name what to start from; give only one of them")
+    run, _, step = init.partition(":")
+    if init == "builtin" or "/" in init or Path(init).is_dir():
+        return WeightSource({"model.source": init})
+    if step and step != "last" and not step.isdigit():
+        raise UserError(f"--init {init!r}: after the colon stands a step or last")
+    return run_source(run, int(step) if step.isdigit() else None, home, registry)
+
+
+def run_source(
+    run: str,
+    step: int | None,
+    home: Path | None,
+    registry: str | None,
+    *,
+    only_evaluates: bool = False,
+) -> WeightSource:
+    """A run's checkpoint; its data, prompt and evaluation settings hold unless others are given.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    _, store = open_workspace_and_registry(home, registry)
+    record = store.find_run(run)
+    inherited: dict[str, Any] = {
+        key: record.config[key] for key in ("prompt", "evaluation") if key in record.config
+    }
+    data = record.config.get("data", {})
+    asked = data.get("evaluation_source") if only_evaluates else None
+    inherited["data"] = {"source": asked or data.get("source", "builtin")}
+    return WeightSource({"model.run": record.id, "model.run_step": step}, inherited)
+
+
+def build_cells(
+    tree: dict[str, Any],
+    given: dict[str, Any],
+    assignments: list[str] | None,
+    sizes: str | None,
+    seeds: str | None,
+) -> list[RunConfig]:
+    """The product of sizes and seeds as validated configs under one group.
+
+    Args:
+        tree: Settings to begin with; changed in place.
+        given: Dotted settings from options of their own; None means not given.
+        assignments: `key=value` texts, which win over options.
+        sizes: `256`, or several: `128,256,full`.
+        seeds: `0`, or several: `0,1,2`.
+
+    Raises:
+        UserError: a setting, size or seed is not valid.
+    """
+    for key, value in given.items():
+        if value is not None:
+            assign(tree, key, value)
+    for text in assignments or []:
+        assign(tree, *parse_assignment(text))
+    size_axis = _sizes(sizes) if sizes is not None else [_UNSET]
+    seed_axis = _seeds(seeds) if seeds is not None else [_UNSET]
+    cells = list(itertools.product(size_axis, seed_axis))
+    if len(cells) > 1 and "group" not in tree:
+        tree["group"] = _group_name()
+    configs = []
+    for size, seed in cells:
+        cell = copy.deepcopy(tree)
+        if size is not _UNSET:
+            cell.setdefault("data", {})["size"] = size
+        if seed is not _UNSET:
+            cell["seed"] = seed
+        configs.append(build_config(cell))
+    return configs
+
+
+def _sizes(text: str) -> list[int | None]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part == "full" or (part.isdigit() and int(part) > 0) for part in parts):
+        raise UserError(f"--size {text!r}: give positive numbers or full, such as 128,256,full")
+    return [None if part == "full" else int(part) for part in dict.fromkeys(parts)]
+
+
+def _seeds(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() for part in parts):
+        raise UserError(f"--seed {text!r}: give whole numbers from 0, such as 0,1,2")
+    return [int(part) for part in dict.fromkeys(parts)]
+
+
+def _group_name() -> str:
+    alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
+    return "matrix-" + "".join(secrets.choice(alphabet) for _ in range(4))
