@@ -77,7 +77,7 @@ def _register() -> None:
     models.command("make")(guarded(model.make))
     models.command("pretrain")(guarded(model.pretrain))
     app.add_typer(models, name="model")
-    for name, command in {
+    commands: dict[str, Callable[..., Any]] = {
         "compare": compare.compare,
         "diagnose": diagnose.diagnose,
         "ls": ls.ls,
@@ -85,7 +85,8 @@ def _register() -> None:
         "resume": resume.resume,
         "close": close.close,
         "doctor": doctor.doctor,
-    }.items():
+    }
+    for name, command in commands.items():
         app.command(name)(guarded(command))
 
 
