@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from core.responses.grade import GraderName
 
 
+_LARGEST_SEED = 2**63 - 1  # what torch, SQLite and vLLM all take
+
+
 class Section(BaseModel):
     """A group of settings: unknown keys are refused, values never change after validation."""
 
@@ -68,7 +71,7 @@ class DataSettings(Section):
     """Other data to evaluate on; the data's own test split when not given."""
     size: int | None = Field(None, ge=1)
     """Training problems to use; all of them when not given. Sizes nest for one data seed."""
-    seed: int | None = None
+    seed: int | None = Field(None, ge=0, le=_LARGEST_SEED)
     """Seed of the subset; the run's seed when not given."""
     filter: Literal["none", "correct", "solved-by"] = "none"
     """Keep all examples, those whose own target grades right, or those that a run has solved."""
@@ -100,9 +103,9 @@ class TrainSettings(Section):
     """Share of all steps over which the learning rate rises linearly."""
     min_lr_ratio: float = Field(0.1, ge=0, le=1)
     """Learning rate at the end, as a share of the peak."""
-    epochs: float | None = Field(None, gt=0)
+    epochs: float | None = Field(None, gt=0, le=1e6)
     """Budget in passes over the training examples."""
-    steps: int | None = Field(None, ge=1)
+    steps: int | None = Field(None, ge=1, le=10**9)
     """Budget in optimizer updates."""
     tokens: int | None = Field(None, ge=1)
     """Budget in training tokens (prompt and response, no padding); makes sizes comparable."""
@@ -167,16 +170,16 @@ class EvaluationSettings(Section):
     """0 is greedy."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Nucleus mass."""
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=1, le=10**6)
     """Cap on new tokens; 256 for the built-in model, else 1024."""
     min_tokens: int = Field(0, ge=0)
     """No end of response before this many new tokens."""
     stop: tuple[str, ...] | None = None
     """Strings that end a response; they stay in the text. </answer> for prompts that open a think
     block, else none."""
-    n: int = Field(1, ge=1)
+    n: int = Field(1, ge=1, le=4096)
     """Samples per problem."""
-    seed: int = 0
+    seed: int = Field(0, ge=0, le=_LARGEST_SEED)
     """Seed of the sampling."""
     grader_time_limit: float = Field(2.0, gt=0)
     """Seconds that one symbolic comparison may take."""
@@ -197,7 +200,7 @@ class RunConfig(Section):
     """Free labels."""
     note: str = ""
     """Free text."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=_LARGEST_SEED)
     """Moves everything random: subset, order, sampling of the trainer."""
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
