@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from core.responses.grade import GraderName
 
-
 _LARGEST_SEED = 2**63 - 1  # what torch, SQLite and vLLM all take
 
 
