@@ -16,8 +16,9 @@ from typing import Any
 from core.errors import UserError
 
 REQUIRED = (
-    "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pydantic",
-    "sqlmodel", "alembic", "math-verify", "typer", "rich", "tomli-w", "zstandard",
+    "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub", "numpy", "sympy",
+    "pylatexenc", "pydantic", "sqlmodel", "sqlalchemy", "alembic", "typer", "rich", "tomli-w",
+    "zstandard",
 )  # fmt: skip
 _SHARED_FILESYSTEMS = ("nfs", "cifs", "smb", "lustre", "beegfs", "gpfs", "fuse.sshfs", "9p")
 _LOW_DISK = 1 << 30

@@ -13,6 +13,7 @@ from a5ctl.console import is_interactive, plain
 from a5ctl.format import count, duration, interval, percent
 from core.config.schema import RunConfig, RunKind
 from core.evaluation import EvaluationResult, EvaluationSummary
+from core.responses.names import GraderName
 from trainers.observer import Observer, Severity, StepReport
 from trainers.preflight import PreflightReport
 
@@ -137,8 +138,8 @@ def evaluation_figures(summary: EvaluationSummary, grader: str) -> Text:
     text = Text("   accuracy ")
     text.append(percent(summary.accuracy), style="bold cyan")
     text.append(f" {interval(summary.interval)}")
-    text.append(f"  ({grader}; strict {percent(summary.accuracy_by_grader['strict'])}, ")  # type: ignore[index]
-    text.append(f"lenient {percent(summary.accuracy_by_grader['lenient'])})\n")  # type: ignore[index]
+    text.append(f"  ({grader}; strict {percent(summary.accuracy_by_grader[GraderName.STRICT])}, ")
+    text.append(f"lenient {percent(summary.accuracy_by_grader[GraderName.LENIENT])})\n")
     text.append(f"   type1 {summary.type1}  type2 {summary.type2}  type3 {summary.type3}")
     text.append(f"  unclosed {percent(summary.unclosed / max(1, summary.n))}")
     text.append(f"  unparseable {percent(summary.unparseable / max(1, summary.numeric))}")

@@ -32,12 +32,10 @@ class ModelSource:
     Attributes:
         path: Folder with config.json, safetensors weights and a tokenizer.
         name: What people call it: `builtin`, the folder as given, or the hub id.
-        is_builtin: It is the model that comes with the package.
     """
 
     path: Path
     name: str
-    is_builtin: bool
 
 
 def resolve_model(spec: str) -> ModelSource:
@@ -50,11 +48,11 @@ def resolve_model(spec: str) -> ModelSource:
     """
     if spec == BUILTIN_MODEL:
         _check_folder(_BUILTIN_PATH, spec)
-        return ModelSource(_BUILTIN_PATH, BUILTIN_MODEL, is_builtin=True)
+        return ModelSource(_BUILTIN_PATH, BUILTIN_MODEL)
     folder = Path(spec).expanduser()
     if folder.is_dir():
         _check_folder(folder, spec)
-        return ModelSource(folder.resolve(), spec, is_builtin=False)
+        return ModelSource(folder.resolve(), spec)
     if folder.exists():
         raise UserError(f"model {spec!r} is a file; give the folder that holds it")
     if not _HUB_ID.fullmatch(spec):
@@ -64,7 +62,7 @@ def resolve_model(spec: str) -> ModelSource:
         )
     path = _download(spec)
     _check_folder(path, spec)
-    return ModelSource(path, spec, is_builtin=False)
+    return ModelSource(path, spec)
 
 
 def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":

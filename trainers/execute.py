@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.registry.store import NewRun, Registry, RunRecord
-
 from core.config.load import build_config, config_hash, to_tree
 from core.config.schema import RunKind
 from core.engines.base import EngineError
@@ -17,6 +15,7 @@ from core.errors import UserError
 from core.models import model_hash
 from core.provenance import collect_provenance, data_hash
 from core.registry.recorder import Recorder
+from core.registry.store import NewRun, Registry, RunRecord
 from core.workspace import Workspace
 from trainers.checkpoint import checkpoint_step
 from trainers.evaluator import build_evaluator

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from trainers.tokenizer_training import EOS_TOKEN, PAD_TOKEN, train_tokenizer
+from trainers.tokenizer_training import train_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -165,11 +165,6 @@ def save_model(
     _write_json(out_dir / "generation_config.json", {"do_sample": False, **ids})
     on_disk = {name: tensor.detach().to(dtype).contiguous() for name, tensor in weights.items()}
     save_file(on_disk, out_dir / "model.safetensors", metadata={"format": "pt"})
-
-
-def special_tokens() -> tuple[str, str]:
-    """EOS (id 0) and padding (id 1) of every tokenizer made here."""
-    return EOS_TOKEN, PAD_TOKEN
 
 
 def _write_json(path: Path, value: Mapping[str, object]) -> None:

@@ -33,7 +33,6 @@ class Entry:
     Attributes:
         settings: Dotted settings, labels left out; `kind` among them.
         accuracy: Under the chosen grader.
-        right: Responses right under it.
         tokens_trained: Training tokens fed; None for an evaluation.
         seconds: From start to end; None while it runs.
     """

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich import box
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -26,7 +27,7 @@ class Column:
     priority: int
     width: int
     cell: Callable[[Cell], Text]
-    justify: str = "right"
+    justify: JustifyMethod = "right"
 
 
 def comparison_table(comparison: Comparison, width: int) -> tuple[Table, tuple[str, ...]]:
@@ -40,7 +41,7 @@ def comparison_table(comparison: Comparison, width: int) -> tuple[Table, tuple[s
     kept = _fitting(columns, width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in kept:
-        table.add_column(column.title, justify=column.justify, overflow="fold")  # type: ignore[arg-type]
+        table.add_column(column.title, justify=column.justify, overflow="fold")
     for number, cell in enumerate(comparison.cells):
         style = "bold" if number == 0 and len(comparison.cells) > 1 else ""
         table.add_row(*(column.cell(cell) for column in kept), style=style)

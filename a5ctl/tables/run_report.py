@@ -96,17 +96,6 @@ def report_json(report: RunReport) -> dict[str, Any]:
     }
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested dictionary as dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
 def finite(value: Any) -> Any:
     """The value, or its name where it is a float that JSON cannot hold."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,8 +12,9 @@ from rich.text import Text
 from a5ctl.console import plain
 from a5ctl.format import compact, duration, interval, percent, sparkline
 from a5ctl.tables.fit import FitColumn, FittedTable, fitted_table
-from a5ctl.tables.run_report import RunReport, flat
+from a5ctl.tables.run_report import RunReport
 from a5ctl.tables.runs import iso, run_seconds, status_text
+from core.config.load import flatten
 
 _SPARK_CELLS = 24
 _EVENTS_SHOWN = 15
@@ -120,7 +121,7 @@ def _configuration(config: Mapping[str, Any]) -> Table:
     return _grid(
         (title if first else "", plain(f"{key} = {json.dumps(value, ensure_ascii=False)}"))
         for title, section in rows
-        for first, (key, value) in _marked(flat(section).items())
+        for first, (key, value) in _marked(flatten(section).items())
     )
 
 
@@ -133,7 +134,7 @@ def _provenance(provenance: Mapping[str, Any]) -> Table | None:
     if not provenance:
         return None
     rows = []
-    for key, value in flat(provenance).items():
+    for key, value in flatten(provenance).items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         lines = text.count("\n")
         rows.append((key, plain(f"{lines} lines; see --json" if lines else text)))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from core.registry.store import Registry
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -13,6 +12,7 @@ from a5ctl.format import compact, duration, interval, p_value, percent, points
 from a5ctl.tables.comparison import build_comparison
 from a5ctl.tables.comparison_view import comparison_table
 from core.registry.records import EvaluationRecord, RunRecord
+from core.registry.store import Registry
 from core.statistics import compare_paired
 
 _MATRIX_WIDTH = 100
@@ -67,7 +67,7 @@ def _change(registry: Registry, evaluations: Sequence[EvaluationRecord]) -> Text
     )
     low, high = result.interval
     return Text(
-        f"change {points(result.difference)} points [{100 * low:+.1f}, {100 * high:+.1f}], "
+        f"change {points(result.difference)} points [{points(low)}, {points(high)}], "
         f"p {p_value(result.p)}: {result.only_b} problems gained, {result.only_a} lost"
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.data.files import gsm8k_problem, read_problems
+from core.data.files import parse_record, read_problems
 from core.data.problem import Problem
 from core.errors import UserError
 
@@ -20,12 +20,10 @@ class DataSet:
     Attributes:
         name: For people and for problem ids.
         splits: `train`, `test` and, where there is one, `dev`.
-        held_out: The test split was taken out of a single file, not shipped as one.
     """
 
     name: str
     splits: dict[str, tuple[Problem, ...]]
-    held_out: bool = False
 
     def split(self, name: str) -> tuple[Problem, ...]:
         """One split.
@@ -125,7 +123,6 @@ def _single_file(path: Path, whole_file_is_test: bool) -> DataSet:
             "train": tuple(p for i, p in enumerate(problems) if i not in test),
             "test": tuple(problems[i] for i in sorted(test)),
         },
-        held_out=True,
     )
 
 
@@ -149,12 +146,7 @@ def _hub(name: str) -> DataSet:
         short,
         {
             split: tuple(
-                gsm8k_problem(
-                    row["question"],
-                    row["answer"],
-                    f"{short}-{split}-{i:05d}",
-                    f"{name}/{split}:{i}",
-                )
+                parse_record(row, f"{short}-{split}-{i:05d}", f"{name}/{split}:{i}")
                 for i, row in enumerate(rows)
             )
             for split, rows in loaded.items()

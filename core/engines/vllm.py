@@ -179,10 +179,6 @@ class VllmEngine:
             del llm
             gc.collect()
 
-    def log_text(self) -> str:
-        """vLLM's last warnings and errors."""
-        return self._log.text()
-
     def _start(
         self,
         *,

@@ -48,10 +48,6 @@ class LogBuffer(logging.Handler):
         """The stored errors, oldest first."""
         return [line for line in self._lines if line.startswith(("ERROR", "CRITICAL"))]
 
-    def text(self) -> str:
-        """All stored lines."""
-        return "\n".join(self._lines)
-
 
 @contextlib.contextmanager
 def quiet_logging(buffer: LogBuffer) -> Iterator[None]:

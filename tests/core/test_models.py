@@ -22,7 +22,7 @@ def copy(folder, tmp_path):
 
 def test_local_folder_is_resolved(folder):
     source = resolve_model(str(folder))
-    assert (source.path, source.name, source.is_builtin) == (folder.resolve(), str(folder), False)
+    assert (source.path, source.name) == (folder.resolve(), str(folder))
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,6 @@ def test_a_single_file_holds_out_a_tenth_always_the_same(tmp_path: Path) -> None
     path = tmp_path / "all.jsonl"
     path.write_text(lines(100))
     data = load_data(str(path))
-    assert data.held_out
     assert len(data.split("test")) == 10
     questions = {p.question for split in data.splits.values() for p in split}
     assert len(questions) == 100
