@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from core.registry.store import Registry, RunRecord
 from rich.console import Console
 
 from a5ctl.console import err, out, plain, print_json
@@ -14,6 +13,7 @@ from a5ctl.live import RunDisplay
 from a5ctl.options import open_workspace_and_registry
 from a5ctl.tables.summary import matrix_table, run_summary
 from core.config.schema import RunConfig
+from core.registry.store import Registry, RunRecord
 from core.workspace import Workspace
 from trainers.execute import House, RunOutcome, resume, start
 from trainers.prepare import Prepared, prepare

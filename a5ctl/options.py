@@ -7,7 +7,6 @@ import typer
 
 if TYPE_CHECKING:
     from core.registry.store import Registry
-
     from core.workspace import Workspace
 
 _PANEL = "Where"
@@ -47,7 +46,6 @@ def open_workspace_and_registry(
         UserError: workspace or registry cannot be used.
     """
     from core.registry.store import open_registry
-
     from core.workspace import open_workspace
 
     workspace = open_workspace(home, create=create)

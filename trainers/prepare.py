@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from core.registry.store import Registry, RunRecord
-
 from core.config.schema import RunConfig, RunKind
 from core.data.filters import keep_correct, keep_solved
 from core.data.load import DataSet, load_data, nested_subset
@@ -15,6 +13,7 @@ from core.engines.select import EngineChoice, choose_engine
 from core.errors import UserError
 from core.models import resolve_model
 from core.prompts.template import PromptTemplate, load_prompt
+from core.registry.store import Registry, RunRecord
 from core.responses.grade import GraderName
 from core.workspace import Workspace
 from trainers.checkpoint import find_checkpoint

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.registry.store import Registry, RunRecord
-
 from core.config.load import config_hash, to_toml, to_tree
 from core.config.schema import RunConfig
 from core.registry.recorder import Recorder
+from core.registry.store import Registry, RunRecord
 from trainers.interrupt import Interrupts
 from trainers.observer import Observer, Severity
 from trainers.prepare import Prepared

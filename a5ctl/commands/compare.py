@@ -7,10 +7,9 @@ import typer
 from a5ctl.options import HomeOption, JsonOption, RegistryOption
 
 if TYPE_CHECKING:
-    from core.registry.store import Registry
-
     from a5ctl.tables.comparison import Comparison
     from core.registry.records import RunRecord
+    from core.registry.store import Registry
 
 
 def compare(
