@@ -104,7 +104,7 @@ def build_evaluator(
         model_dir,
         dtype=evaluation_dtype(config, device),
         device=device,
-        seed=settings.seed,
+        seed=config.sampling_seed,
         max_model_len=longest + cap + _GENERATION_ROOM,
         dummy_weights=live,
         gpu_memory_utilization=settings.gpu_memory_utilization,
@@ -146,7 +146,7 @@ def sampling_of(config: RunConfig) -> Sampling:
         min_tokens=settings.min_tokens,
         stop=settings.stop or (),
         n=settings.n,
-        seed=settings.seed,
+        seed=config.sampling_seed,
     )
 
 

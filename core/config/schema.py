@@ -13,7 +13,9 @@ _LARGEST_SEED = 2**63 - 1  # what torch, SQLite and vLLM all take
 class Section(BaseModel):
     """A group of settings: unknown keys are refused, values never change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class RunKind(StrEnum):
@@ -136,7 +138,7 @@ class TrainSettings(Section):
     """Steps between checkpoints; an eighth of the run when not given. The last step has one."""
     keep_last: int = Field(2, ge=1)
     """Checkpoints to keep, newest first."""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=1024)
     """CPU threads for training; measured at the start when not given, and kept on resume."""
 
     @model_validator(mode="after")
@@ -178,8 +180,8 @@ class EvaluationSettings(Section):
     block, else none."""
     n: int = Field(1, ge=1, le=4096)
     """Samples per problem."""
-    seed: int = Field(0, ge=0, le=_LARGEST_SEED)
-    """Seed of the sampling."""
+    seed: int | None = Field(None, ge=0, le=_LARGEST_SEED)
+    """Seed of the sampling; the run's seed when not given. Greedy decoding has none."""
     grader_time_limit: float = Field(2.0, gt=0)
     """Seconds that one symbolic comparison may take."""
     gpu_memory_utilization: float = Field(0.3, gt=0, lt=1)
@@ -200,7 +202,7 @@ class RunConfig(Section):
     note: str = ""
     """Free text."""
     seed: int = Field(0, ge=0, le=_LARGEST_SEED)
-    """Moves everything random: subset, order, sampling of the trainer."""
+    """Moves everything random: subset, order, sampling."""
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     prompt: PromptSettings = PromptSettings()
@@ -211,3 +213,10 @@ class RunConfig(Section):
     def data_seed(self) -> int:
         """Seed of the training subset."""
         return self.seed if self.data.seed is None else self.data.seed
+
+    @property
+    def sampling_seed(self) -> int:
+        """Seed of the evaluations' sampling; always 0 for greedy decoding, which uses none."""
+        if self.evaluation.temperature == 0:
+            return 0
+        return self.seed if self.evaluation.seed is None else self.evaluation.seed
