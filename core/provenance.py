@@ -140,11 +140,17 @@ def collect_provenance(argv: Sequence[str]) -> Provenance:
     )
 
 
-def data_hash(problems: Iterable[Problem]) -> str:
-    """SHA-256 (64 hex digits) over ids, questions, truths and given prompts, in order."""
+def data_hash(problems: Iterable[Problem], *, solutions: bool = False) -> str:
+    """SHA-256 (64 hex digits) over ids, questions, truths and given prompts, in order.
+
+    Args:
+        problems: The problems.
+        solutions: Worked solutions count too, as they do where they are trained on.
+    """
     digest = hashlib.sha256()
     for problem in problems:
         row = [problem.id, problem.question, problem.truth, problem.prompt]
+        row += [problem.reasoning, problem.target] if solutions else []
         digest.update(json.dumps(row, ensure_ascii=True).encode())
         digest.update(b"\n")
     return digest.hexdigest()

@@ -101,7 +101,7 @@ def _new_run(prepared: Prepared, house: House) -> NewRun:
         model=prepared.base_model,
         model_hash=model_hash(prepared.model_dir),
         data=prepared.data_name,
-        data_hash=data_hash(problems),
+        data_hash=_data_hash(prepared),
         size=len(problems),
         provenance=collect_provenance(house.argv).to_json(),
         tags=config.tags,
@@ -109,9 +109,14 @@ def _new_run(prepared: Prepared, house: House) -> NewRun:
     )
 
 
+def _data_hash(prepared: Prepared) -> str:
+    if prepared.train:
+        return data_hash(prepared.train, solutions=True)
+    return data_hash(prepared.evaluation)
+
+
 def _check_unchanged(run: RunRecord, prepared: Prepared) -> None:
-    problems = prepared.train or prepared.evaluation
-    if data_hash(problems) != run.data_hash:
+    if _data_hash(prepared) != run.data_hash:
         raise UserError(
             f"the data of run {run.id} has changed since it started, so it cannot go on exactly; "
             "restore the file, or start a new run"

@@ -161,8 +161,9 @@ def test_a_finished_run_and_an_unknown_one_are_refused(house: House) -> None:
     assert "sft-8-nope" in unknown.output
 
 
-def test_changed_data_is_refused(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("before", "after"), [("apples", "pears"), (" + ", " plus ")])
+def test_changed_questions_and_changed_solutions_are_refused(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
 ) -> None:
     from tests.a5ctl.conftest import write_problems
     from trainers.prepare import _load
@@ -178,7 +179,8 @@ def test_changed_data_is_refused(
 
     monkeypatch.setattr(SFT, "update", fails)
     house.run("run", "sft", *house.small, "--data", str(data), "--quiet")
-    write_problems(data / "train.jsonl", 10, offset=3)
+    text = (data / "train.jsonl").read_text()
+    (data / "train.jsonl").write_text(text.replace(before, after))
     _load.cache_clear()
     (run,) = registry_of(house).runs()
     result = house.run("resume", run.id)

@@ -93,3 +93,9 @@ def test_data_hash_follows_questions_truths_and_order():
     assert data_hash([a, b]) == data_hash([a, b])
     assert data_hash([a, b]) != data_hash([b, a])
     assert data_hash([a]) != data_hash([Problem("1", "How many?", "9")])
+
+
+def test_solutions_count_where_they_are_trained_on():
+    short, long = (Problem("1", "How many?", "7", reasoning=r) for r in ("7", "3 + 4 = 7"))
+    assert data_hash([short]) == data_hash([long])
+    assert data_hash([short], solutions=True) != data_hash([long], solutions=True)
