@@ -14,6 +14,7 @@ from core.config.schema import RunConfig
 from core.errors import UserError
 
 _UNSET: Any = object()
+_BUDGETS = ("epochs", "steps", "tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,9 @@ def model_source(
     run, _, step = init.partition(":")
     if init == "builtin" or "/" in init or Path(init).is_dir():
         return WeightSource({"model.source": init})
-    if step and step != "last" and not step.isdigit():
+    if step and step != "last" and not step.isdecimal():
         raise UserError(f"--init {init!r}: after the colon stands a step or last")
-    return run_source(run, int(step) if step.isdigit() else None, home, registry)
+    return run_source(run, int(step) if step.isdecimal() else None, home, registry)
 
 
 def run_source(
@@ -126,6 +127,8 @@ def build_cells(
     Raises:
         UserError: a setting, size or seed is not valid.
     """
+    if any(given.get(f"train.{name}") is not None for name in _BUDGETS):
+        _forget_budget(tree)
     for key, value in given.items():
         if value is not None:
             assign(tree, key, value)
@@ -147,16 +150,24 @@ def build_cells(
     return configs
 
 
+def _forget_budget(tree: dict[str, Any]) -> None:
+    """An option replaces the budget of a config file, whichever kind it is."""
+    train = tree.get("train")
+    if isinstance(train, dict):
+        for name in _BUDGETS:
+            train.pop(name, None)
+
+
 def _sizes(text: str) -> list[int | None]:
     parts = [part.strip() for part in text.split(",")]
-    if not all(part == "full" or (part.isdigit() and int(part) > 0) for part in parts):
+    if not all(part == "full" or (part.isdecimal() and int(part) > 0) for part in parts):
         raise UserError(f"--size {text!r}: give positive numbers or full, such as 128,256,full")
     return [None if part == "full" else int(part) for part in dict.fromkeys(parts)]
 
 
 def _seeds(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() for part in parts):
+    if not all(part.isdecimal() for part in parts):
         raise UserError(f"--seed {text!r}: give whole numbers from 0, such as 0,1,2")
     return [int(part) for part in dict.fromkeys(parts)]
 

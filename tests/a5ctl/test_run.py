@@ -69,6 +69,15 @@ def test_the_stored_config_makes_the_same_run_again(house: House) -> None:
     assert len(hashes) == 1
 
 
+def test_a_budget_on_the_command_line_replaces_that_of_the_file(house: House) -> None:
+    path = house.home / "runs" / house.sft("--steps", "2") / "config.toml"
+    options = ("--config", str(path), "--epochs", "0.5", "--quiet")
+    (outcome,) = house.json("run", "sft", *options)
+    train = read_toml(house.home / "runs" / outcome["run"] / "config.toml")["train"]
+    assert train["epochs"] == 0.5
+    assert "steps" not in train
+
+
 def test_a_matrix_is_a_group_and_goes_on_after_a_failed_run(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
