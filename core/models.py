@@ -136,6 +136,7 @@ def prepare_imports() -> None:
 def _check_folder(folder: Path, spec: str) -> None:
     if not (folder / "config.json").is_file():
         raise UserError(f"model {spec!r} has no config.json in {folder}; give a model folder")
+    _check_json(folder, spec)
     if not any(folder.glob("*.safetensors")):
         if any(any(folder.glob(pattern)) for pattern in _PICKLE_PATTERNS):
             raise UserError(
@@ -147,6 +148,35 @@ def _check_folder(folder: Path, spec: str) -> None:
         raise UserError(
             f"model {spec!r} has no tokenizer in {folder}; add one of {', '.join(_TOKENIZER_FILES)}"
         )
+    _check_headers(folder, spec)
+
+
+def _check_json(folder: Path, spec: str) -> None:
+    for name in ("config.json", "generation_config.json"):
+        file = folder / name
+        try:
+            broken = file.is_file() and not isinstance(json.loads(file.read_bytes()), dict)
+        except (OSError, ValueError, RecursionError):
+            broken = True
+        if broken:
+            raise UserError(
+                f"model {spec!r} has a {name} that is not a readable JSON object; "
+                "get that file again"
+            )
+
+
+def _check_headers(folder: Path, spec: str) -> None:
+    """A cut or damaged weight file shows in its header, which says how long the file must be."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="numpy"):
+                continue
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"model {spec!r} has a damaged weight file {file.name} ({error}); get it again"
+            ) from error
 
 
 def _download(spec: str) -> Path:

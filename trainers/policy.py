@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from core.errors import UserError
-from core.models import load_tokenizer, prepare_imports
+from core.models import load_tokenizer
+from core.pretrained import load_causal_lm
 from trainers.objectives import token_log_probs
 from trainers.tokenization import IGNORED
 
@@ -106,19 +107,7 @@ def load_policy(folder: Path, *, device: str, dtype: str) -> Policy:
     Raises:
         UserError: transformers cannot build a causal language model from the folder.
     """
-    prepare_imports()
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
-        )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"model {folder} cannot be loaded: {reason}") from error
+    model = load_causal_lm(folder, "float32")
     model.to(device)
     model.train()
     return Policy(model, load_tokenizer(folder), torch.device(device), getattr(torch, dtype))

@@ -12,6 +12,7 @@ from core.engines.requests import Request, plan_requests
 from core.engines.streaming import ResponseStream
 from core.engines.weights import OUTPUT_HEAD, WeightContract
 from core.models import end_token_ids, load_tokenizer, prepare_imports
+from core.pretrained import load_causal_lm
 
 if TYPE_CHECKING:
     import torch
@@ -135,21 +136,13 @@ def _load_model(model_dir: Path, dtype: str, device: str, seed: int, dummy: bool
     prepare_imports()
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
-    from transformers.utils import logging
 
-    options = {"dtype": getattr(torch, dtype), "attn_implementation": "sdpa"}
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        if dummy:
-            torch.manual_seed(seed)
-            config = AutoConfig.from_pretrained(str(model_dir), local_files_only=True)
-            model = AutoModelForCausalLM.from_config(config, **options)
-        else:
-            model = AutoModelForCausalLM.from_pretrained(
-                str(model_dir), local_files_only=True, use_safetensors=True, **options
-            )
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+    if dummy:
+        torch.manual_seed(seed)
+        config = AutoConfig.from_pretrained(str(model_dir), local_files_only=True)
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=getattr(torch, dtype), attn_implementation="sdpa"
+        )
+    else:
+        model = load_causal_lm(model_dir, dtype)
     return model.to(device).eval().requires_grad_(False)
