@@ -126,7 +126,7 @@ def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 def _decoded(line: str | bytes, place: str) -> Mapping[str, Any]:
     try:
         record = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, absurd numbers, depth
         raise UserError(f"{place}: the line is not valid JSON ({error})") from error
     if not isinstance(record, dict):
         raise UserError(f"{place}: the line is not a JSON object")
@@ -137,4 +137,9 @@ def _text(record: Mapping[str, Any], key: str, place: str) -> str:
     value = record[key]
     if not isinstance(value, str) or not value.strip():
         raise UserError(f"{place}: the field {key!r} must be a text that is not empty")
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        raise UserError(
+            f"{place}: the field {key!r} holds half a character (a lone \\ud8xx escape), which no "
+            "tokenizer can read; write the whole character"
+        )
     return value

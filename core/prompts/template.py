@@ -96,7 +96,12 @@ def load_prompt(spec: str) -> PromptTemplate:
             f"prompt {spec!r} is neither a built-in template ({', '.join(BUILTIN_PROMPTS)}) "
             "nor a file; name one of these or give the path of a template file"
         )
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"prompt file {path} cannot be read as UTF-8 text ({error}); save it as UTF-8"
+        ) from error
     if not any(field in text for field in _QUESTION_FIELDS):
         raise UserError(
             f"prompt file {path} has no {{question}} field; write {{question}} where it belongs"
