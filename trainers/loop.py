@@ -15,9 +15,6 @@ from trainers.optimization import Optimizer
 from trainers.policy import Policy
 from trainers.watchdog import Watchdog
 
-# metrics that a resumed run cannot repeat: they measure this machine's clock
-TIMINGS = ("step_seconds", "tokens_per_second")
-
 
 class Method(Protocol):
     """What a method brings to the loop."""

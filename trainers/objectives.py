@@ -1,6 +1,6 @@
 """Losses and their pieces: pure functions of tensors, free of models' internals and of state."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,30 +83,23 @@ def masked_mean(tensor: Tensor, mask: Tensor, dim: int | None = None) -> Tensor:
     return masked_normalize(tensor, mask, 1.0, dim) / count
 
 
-def sft_loss(
-    log_probs: Tensor,
-    response_mask: Tensor,
-    normalization: Literal["tokens", "sequence_sum"],
-    denominator: float,
-) -> Tensor:
-    """Share of one micro-batch in the loss of its optimizer step.
+def sft_loss(log_probs: Tensor, denominator: float) -> Tensor:
+    """Share of one micro-batch in the loss of its optimizer step: sum of -log p / denominator.
 
-    `tokens`: sum of -log p over supervised tokens / supervised tokens of the whole step, so that
-    micro-batches of unequal lengths add up to exactly the full-batch loss. `sequence_sum`: the same
-    sum / (constant x sequences of the whole step), the form of `masked_normalize`.
+    With the supervised tokens of the whole step as denominator, micro-batches of unequal lengths
+    add up to exactly the full-batch loss. With constant x sequences of the step it is the form of
+    `masked_normalize`.
 
     Args:
-        log_probs: Shape (B, T), nats.
-        response_mask: Shape (B, T); nonzero on supervised tokens.
-        normalization: Names which denominator the caller gives.
-        denominator: Supervised tokens of the step, or constant x sequences of the step.
+        log_probs: Supervised tokens of the micro-batch, any shape, nats.
+        denominator: The same for every micro-batch of the step.
 
     Raises:
         ValueError: the denominator is not positive.
     """
     if denominator <= 0:
-        raise ValueError(f"the denominator of {normalization} must be positive, not {denominator}")
-    return -masked_normalize(log_probs, response_mask, denominator)
+        raise ValueError(f"the denominator of a loss must be positive, not {denominator}")
+    return -log_probs.sum() / denominator
 
 
 def sft_microbatch_train_step(

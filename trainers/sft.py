@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from core.config.schema import Normalization, TrainSettings
 from trainers.batching import BatchPlan, split_microbatches
+from trainers.objectives import sft_loss
 from trainers.optimization import LearningRate, Optimizer
 from trainers.policy import Policy
 from trainers.tokenization import Example, collate, padding_id
@@ -63,7 +64,7 @@ class SFT:
         ids, labels = collate(microbatch, padding_id(self.policy.tokenizer))
         device = self.policy.device
         log_probs = self.policy.supervised_log_probs(ids.to(device), labels.to(device))
-        loss = -log_probs.sum() / denominator
+        loss = sft_loss(log_probs, denominator)
         loss.backward()
         return float(loss.detach()), len(microbatch) * (ids.shape[1] + 1)
 

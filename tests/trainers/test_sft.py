@@ -5,7 +5,7 @@ import torch
 
 from core.config.schema import Normalization, Supervise, TrainSettings
 from trainers.batching import plan_batches
-from trainers.objectives import sft_loss, token_log_probs
+from trainers.objectives import token_log_probs
 from trainers.optimization import LearningRate, build_optimizer
 from trainers.policy import Policy
 from trainers.sft import SFT
@@ -45,7 +45,7 @@ def naive_loss(policy: Policy, examples: list[Example], settings: TrainSettings)
         if settings.normalization is Normalization.TOKENS
         else settings.normalize_constant * len(examples)
     )
-    return sft_loss(log_probs, mask, settings.normalization.value, denominator)
+    return -torch.where(mask, log_probs, 0.0).sum() / denominator
 
 
 def method(policy: Policy, examples: list[Example], settings: TrainSettings, budget: int) -> SFT:
