@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from core.registry.store import Registry
+    from core.responses.names import GraderName
     from core.workspace import Workspace
 
 _PANEL = "Where"
@@ -52,3 +53,19 @@ def open_workspace_and_registry(
     store = open_registry(workspace.registry_url(registry), create=create)
     store.merge_left_behind(workspace)
     return workspace, store
+
+
+def parse_grader(name: str | None) -> "GraderName | None":
+    """The grader of `--grader`.
+
+    Raises:
+        UserError: there is no such grader.
+    """
+    from core.errors import UserError
+    from core.responses.names import GraderName
+
+    if name is None:
+        return None
+    if name not in set(GraderName):
+        raise UserError(f"grader {name!r} is unknown; choose {', '.join(GraderName)}")
+    return GraderName(name)

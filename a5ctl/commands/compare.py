@@ -44,11 +44,11 @@ def compare(
         a5ctl compare --group matrix-k3f9 --baseline eval-1024-m2x7
     """
     from a5ctl.console import print_json
-    from a5ctl.options import open_workspace_and_registry
+    from a5ctl.options import open_workspace_and_registry, parse_grader
     from a5ctl.tables.comparison import build_comparison
     from a5ctl.tables.comparison_view import comparison_json
 
-    _check_grader(grader)
+    chosen_grader = parse_grader(grader)
     _, store = open_workspace_and_registry(home, registry)
     reference = store.find_run(baseline) if baseline is not None else None
     chosen = _chosen(store, runs or [], group, kind)
@@ -57,7 +57,7 @@ def compare(
     comparison = build_comparison(
         store,
         chosen,
-        grader=grader,
+        grader=chosen_grader,
         baseline=reference,
         merge_seeds=not each and reference is None,
         force=force,
@@ -83,14 +83,6 @@ def _chosen(
             "start one with: a5ctl run sft --size 256"
         )
     return found
-
-
-def _check_grader(grader: str | None) -> None:
-    from core.errors import UserError
-    from core.responses.names import GraderName
-
-    if grader is not None and grader not in set(GraderName):
-        raise UserError(f"grader {grader!r} is unknown; choose {', '.join(GraderName)}")
 
 
 def _show(comparison: "Comparison") -> None:

@@ -51,9 +51,9 @@ def diagnose(
 
         a5ctl diagnose sft-256-k3f9 --against sft-256-k3f9:0
     """
-    from a5ctl.options import open_workspace_and_registry
+    from a5ctl.options import open_workspace_and_registry, parse_grader
 
-    chosen_grader, chosen_class = _grader(grader), _failure_class(class_)
+    chosen_grader, chosen_class = parse_grader(grader), _failure_class(class_)
     if force and against is None:
         _refuse("--force belongs to --against RUN; without it nothing is tested")
     workspace, store = open_workspace_and_registry(home, registry)
@@ -172,16 +172,6 @@ def _config_file(workspace: "Workspace", run: "RunRecord") -> Path | None:
         return None
     relative = os.path.relpath(path) if path.drive == Path.cwd().drive else str(path)
     return path if relative.startswith("..") else Path(relative)
-
-
-def _grader(name: str | None) -> "GraderName | None":
-    from core.responses.names import GraderName
-
-    if name is None:
-        return None
-    if name not in set(GraderName):
-        _refuse(f"grader {name!r} is unknown; choose {', '.join(GraderName)}")
-    return GraderName(name)
 
 
 def _failure_class(name: str | None) -> "FailureClass | None":

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.config.load import flatten
 from core.errors import UserError
-from core.protocol import compare_protocols
+from core.protocol import ProtocolDifference, compare_protocols
 from core.registry.records import EvaluationRecord, RunRecord
 from core.registry.store import Registry
 from core.statistics import (
@@ -134,7 +134,7 @@ def build_comparison(
     warnings = [f"{run.id} has no evaluation yet and is left out" for run in missing]
     if not entries:
         raise UserError("none of these runs has an evaluation yet; a5ctl ls shows where they stand")
-    warnings += _protocol_warnings(entries)
+    warnings += _protocol_warnings(entries, grader)
     cells = _cells(entries, merge_seeds)
     paired: Mapping[str, Paired] = {}
     if baseline is not None:
@@ -222,11 +222,20 @@ def _varying(settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return (*first, *sorted(varying.difference(first)))
 
 
-def _protocol_warnings(entries: Sequence[Entry]) -> list[str]:
+def _differences(a: Entry, b: Entry, grader: str | None) -> ProtocolDifference:
+    """How two protocols differ; headline graders do not matter where one was chosen for both."""
+    found = compare_protocols(a.evaluation.protocol, b.evaluation.protocol)
+    if grader is None:
+        return found
+    blocking = (name for name in found.blocking if name not in ("grader", "grader_version"))
+    return ProtocolDifference(tuple(blocking), found.warning)
+
+
+def _protocol_warnings(entries: Sequence[Entry], grader: str | None) -> list[str]:
     reference = entries[0]
     by_fields: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = defaultdict(list)
     for entry in entries[1:]:
-        found = compare_protocols(reference.evaluation.protocol, entry.evaluation.protocol)
+        found = _differences(reference, entry, grader)
         if found.blocking or found.warning:
             by_fields[(found.blocking, found.warning)].append(entry.run.id)
     return [
@@ -261,8 +270,7 @@ def _test_all(
 def _test(
     registry: Registry, reference: Entry, entry: Entry, grader: str | None, force: bool
 ) -> Paired:
-    differs = compare_protocols(reference.evaluation.protocol, entry.evaluation.protocol)
-    blocking = [name for name in differs.blocking if not grader or not name.startswith("grader")]
+    blocking = _differences(reference, entry, grader).blocking
     if blocking and not force:
         return Paired(None, f"{', '.join(blocking)} differ; --force tests anyway")
     if entry.evaluation.protocol.get("n") != 1 and not force:

@@ -1,8 +1,13 @@
 """`a5ctl compare`: what differs becomes a column; differences are tested problem by problem."""
 
+from pathlib import Path
+
 import pytest
 
+from core.responses.names import GraderName
+from tests.a5ctl import handmade
 from tests.a5ctl.conftest import House
+from tests.a5ctl.handmade import evaluation, right, wrong
 
 
 def ids(house: House, **wanted: object) -> list[str]:
@@ -63,6 +68,20 @@ def test_another_grader_needs_no_generation(compared: House) -> None:
     for cell in result["cells"]:
         mean = sum(r["accuracy_by_grader"]["lenient"] for r in cell["runs"]) / len(cell["runs"])
         assert cell["accuracy"] == pytest.approx(mean)
+
+
+def test_a_chosen_grader_makes_headline_graders_comparable(tmp_path: Path) -> None:
+    strict = handmade.protocol(grader=GraderName.STRICT)
+    handmade.record(tmp_path, "sft-2-aaaa", [evaluation([right(10), wrong(11)])])
+    handmade.record(tmp_path, "sft-2-bbbb", [evaluation([right(10), right(11)], protocol=strict)])
+    house = House(tmp_path, tmp_path, tmp_path)
+    refused = house.json("compare", "--baseline", "sft-2-aaaa")
+    assert "grader" in refused["warnings"][0]
+    tested = house.json("compare", "--baseline", "sft-2-aaaa", "--grader", "lenient")
+    assert tested["warnings"] == []
+    rows = [run for cell in tested["cells"] for run in cell["runs"]]
+    (paired,) = [row["paired"] for row in rows if row["run"] == "sft-2-bbbb"]
+    assert paired["comparison"]["difference"] == 0.5
 
 
 @pytest.mark.parametrize("width", [60, 80, 140, 220])
