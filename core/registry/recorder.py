@@ -8,6 +8,7 @@ Calls return at once; a background thread writes the journal and then the databa
 """
 
 import functools
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,8 +40,6 @@ from core.registry.records import RunStatus
 from core.registry.writer import Writer
 
 if TYPE_CHECKING:
-    import os
-
     from core.registry.store import Registry
 
 _FLUSH_TIMEOUT_S = 10.0
@@ -97,7 +96,7 @@ class Recorder:
             status="running",
             time=time.time(),
             host=host_name(),
-            pid=_own_pid(),
+            pid=os.getpid(),
             process_start=process_mark(),
         )
         self.flush()
@@ -160,7 +159,7 @@ class Recorder:
         self._writer.put(make)
         return identity
 
-    def artifact(self, kind: str, path: "Path | os.PathLike[str]") -> None:
+    def artifact(self, kind: str, path: Path | os.PathLike[str]) -> None:
         """Record a file or folder inside the run folder; it is hashed in the background.
 
         Raises:
@@ -264,9 +263,3 @@ class Recorder:
         status = RunStatus.INTERRUPTED if stopped else RunStatus.FAILED
         trace = "".join(traceback.format_exception(error))
         self.finish(status, str(error).strip() or type(error).__name__, trace)
-
-
-def _own_pid() -> int:
-    import os
-
-    return os.getpid()
