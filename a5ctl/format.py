@@ -49,6 +49,11 @@ def p_value(p: float) -> str:
     return "<0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
 
 
+def tail(name: str) -> str:
+    """The last part of a path or hub id, which is what tells models and data apart."""
+    return name.rstrip("/").rsplit("/", 1)[-1]
+
+
 def sparkline(values: list[float], width: int) -> str:
     """Values as block characters, averaged down to at most `width` cells."""
     finite = [value for value in values if value == value and abs(value) != float("inf")]

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from a5ctl.console import is_interactive, plain
-from a5ctl.format import count, duration, interval, percent
+from a5ctl.format import count, duration, interval, percent, tail
 from core.config.schema import RunConfig, RunKind
 from core.evaluation import EvaluationResult, EvaluationSummary
 from core.responses.names import GraderName
@@ -149,8 +149,8 @@ def evaluation_figures(summary: EvaluationSummary, grader: str) -> Text:
 
 def _headline(run_id: str, config: RunConfig) -> Text:
     text = Text("a5ctl ", style="dim").append(run_id, style="bold cyan")
-    model = config.model.run or config.model.source
-    parts = [f"model {model}", f"data {config.data.source}", f"seed {config.seed}"]
+    model = config.model.run or tail(config.model.source)
+    parts = [f"model {model}", f"data {tail(config.data.source)}", f"seed {config.seed}"]
     if config.kind is not RunKind.EVAL:
         parts.append(f"lr {config.train.lr:g}")
     return text.append_text(plain("  " + "  ".join(parts), style="dim"))

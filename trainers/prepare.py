@@ -1,18 +1,19 @@
 """Everything about a run that can be wrong is found here, before anything is written."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from core.config.schema import RunConfig, RunKind
 from core.data.filters import keep_correct, keep_solved
-from core.data.load import DataSet, load_data, nested_subset
+from core.data.load import BUILTIN_DATA, DataSet, load_data, nested_subset
 from core.data.problem import Problem
 from core.engines.select import EngineChoice, choose_engine
 from core.errors import UserError
-from core.models import resolve_model
-from core.prompts.template import PromptTemplate, load_prompt
+from core.models import BUILTIN_MODEL, resolve_model
+from core.prompts.template import BUILTIN_PROMPTS, PromptTemplate, load_prompt
 from core.registry.store import Registry, RunRecord
 from core.responses.grade import GraderName
 from core.workspace import Workspace
@@ -60,6 +61,7 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
     Raises:
         UserError: model, data, prompt, size, filter, engine or device cannot be had.
     """
+    config = _anchored(config)
     template = load_prompt(config.prompt.template)
     parent = registry.find_run(config.model.run) if config.model.run is not None else None
     model_dir, base_model = _weights(config, parent, workspace)
@@ -82,6 +84,29 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
         device=choose_device(config.model.device),
         engine=choose_engine(config.evaluation.engine),
     )
+
+
+def _anchored(config: RunConfig) -> RunConfig:
+    """Local paths made absolute: a stored config must mean the same in every folder."""
+    other = config.data.evaluation_source
+    data = {
+        "source": _absolute(config.data.source, (BUILTIN_DATA,)),
+        "evaluation_source": None if other is None else _absolute(other, (BUILTIN_DATA,)),
+    }
+    source = _absolute(config.model.source, (BUILTIN_MODEL,))
+    template = _absolute(config.prompt.template, BUILTIN_PROMPTS)
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update=data),
+            "model": config.model.model_copy(update={"source": source}),
+            "prompt": config.prompt.model_copy(update={"template": template}),
+        }
+    )
+
+
+def _absolute(source: str, names: Collection[str]) -> str:
+    path = Path(source).expanduser()
+    return os.path.abspath(path) if source not in names and path.exists() else source
 
 
 def _weights(config: RunConfig, parent: RunRecord | None, workspace: Workspace) -> tuple[Path, str]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from a5ctl.console import plain
-from a5ctl.format import duration, interval, percent
+from a5ctl.format import duration, interval, percent, tail
 from a5ctl.tables.fit import FitColumn, FittedTable, fitted_table
 from core.registry.liveness import LOST, STALE, display_status
 from core.registry.records import Headline, RunRecord
@@ -64,8 +64,8 @@ def runs_table(lines: Sequence[RunLine], console: Console) -> FittedTable:
         column("size", [_number(run.size) for run in runs], 60, right=True),
         column("seed", [_number(run.seed) for run in runs], 65, right=True),
         column("step", [_number(line.step) for line in lines], 70, right=True),
-        column("model", [plain(_tail(run.model)) for run in runs], 55, elastic=12),
-        column("data", [plain(_tail(run.data)) for run in runs], 45, elastic=10),
+        column("model", [plain(tail(run.model)) for run in runs], 55, elastic=12),
+        column("data", [plain(tail(run.data)) for run in runs], 45, elastic=10),
         column("age", [plain(age(now - run.created)) for run in runs], 80, right=True),
         column("took", [plain(duration(run_seconds(run, now))) for run in runs], 50, right=True),
         column("group", [plain(run.group or "") for run in runs], 35, elastic=12),
@@ -151,8 +151,3 @@ def _interval(line: RunLine) -> Text:
 
 def _number(value: int | None) -> Text:
     return plain("-" if value is None else str(value))
-
-
-def _tail(name: str) -> str:
-    """The last part of a path or hub id, which is what tells models and data apart."""
-    return name.rstrip("/").rsplit("/", 1)[-1]

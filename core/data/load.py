@@ -9,6 +9,7 @@ from core.data.files import parse_record, read_problems
 from core.data.problem import Problem
 from core.errors import UserError
 
+BUILTIN_DATA = "builtin"
 HUB_NAMES = {"gsm8k": "openai/gsm8k"}
 _HOLDOUT_LIMIT = 512
 
@@ -49,7 +50,7 @@ def load_data(source: str, *, whole_file_is_test: bool = False) -> DataSet:
     Raises:
         UserError: there is nothing by that name, or a line cannot be used.
     """
-    if source == "builtin":
+    if source == BUILTIN_DATA:
         return _builtin()
     path = Path(source).expanduser()
     if path.is_dir():
@@ -85,7 +86,7 @@ def nested_subset(problems: Sequence[Problem], size: int | None, seed: int) -> l
 def _builtin() -> DataSet:
     from core.data.synthetic import Split, generate_split
 
-    return DataSet("builtin", {split.value: tuple(generate_split(split)) for split in Split})
+    return DataSet(BUILTIN_DATA, {split.value: tuple(generate_split(split)) for split in Split})
 
 
 def _folder(path: Path) -> DataSet:

@@ -69,6 +69,18 @@ def test_the_stored_config_makes_the_same_run_again(house: House) -> None:
     assert len(hashes) == 1
 
 
+def test_a_stored_config_means_the_same_in_every_folder(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(house.data.parent)
+    first = house.sft("--model", "model", "--data", "data")
+    monkeypatch.chdir(tmp_path)
+    config = house.home / "runs" / first / "config.toml"
+    again = house.json("run", "sft", "--config", str(config), "--quiet")[0]["run"]
+    store = registry_of(house)
+    assert store.find_run(again).data_hash == store.find_run(first).data_hash
+
+
 def test_a_budget_on_the_command_line_replaces_that_of_the_file(house: House) -> None:
     path = house.home / "runs" / house.sft("--steps", "2") / "config.toml"
     options = ("--config", str(path), "--epochs", "0.5", "--quiet")
