@@ -4,7 +4,7 @@ import logging
 import sqlite3
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def start(prepared: Prepared, house: House) -> RunOutcome:
         write_config(folder, prepared.config)
     except OSError as error:
         house.registry.set_status(run.uuid, "failed", exit_reason=f"run folder: {error}")
-        raise UserError(f"run folder {folder} cannot be written: {error.strerror}") from error
+        raise UserError(f"run folder {folder} cannot be written: {error}") from error
     return _carry_out(run, prepared, house, resuming=False)
 
 
@@ -129,6 +129,17 @@ def _check_unchanged(run: RunRecord, prepared: Prepared) -> None:
 
 
 def _carry_out(run: RunRecord, prepared: Prepared, house: House, *, resuming: bool) -> RunOutcome:
+    """Record the run to its end; a stop that comes before or after that settles it too."""
+    try:
+        return _record(run, prepared, house, resuming=resuming)
+    except KeyboardInterrupt as stop:
+        reason = str(stop) or "SIGINT"
+        house.registry.set_status(run.uuid, "interrupted", exit_reason=reason)
+        message = f"stopped by {reason}; go on with: a5ctl resume {run.id}"
+        return RunOutcome(run.id, "interrupted", getattr(stop, "exit_code", 130), message)
+
+
+def _record(run: RunRecord, prepared: Prepared, house: House, *, resuming: bool) -> RunOutcome:
     folder = house.workspace.run_folder(run.id)
     house.observer.started(run.id, prepared.config)
     with (
@@ -156,7 +167,10 @@ def _carry_out(run: RunRecord, prepared: Prepared, house: House, *, resuming: bo
             outcome = _settle(stage, error)
         if recorder.problem is not None:
             house.observer.event(Severity.WARNING, recorder.problem, None)
-        return outcome
+    if recorder.unsaved and outcome.status == "finished":
+        message = f"its results could not be stored: {recorder.problem}; {_afterwards(run)}"
+        return RunOutcome(run.id, "failed", 2, message)
+    return outcome
 
 
 def _report_parts(stage: Stage) -> None:
@@ -211,15 +225,33 @@ def _settle(stage: Stage, error: BaseException) -> RunOutcome:
     stage.recorder.finish("failed", reason, traceback=trace)
     if not isinstance(error, Exception):
         raise error
+    if isinstance(error, OSError):
+        reason = f"{reason}; {_afterwards(run)}"
     if foreseen:
         code = 2 if isinstance(error, UserError | OSError) else 1
         return RunOutcome(run.id, "failed", code, reason)
     return RunOutcome(run.id, "failed", 1, f"{type(error).__name__}: {reason} (see log.txt)")
 
 
+def _afterwards(run: RunRecord) -> str:
+    return f"free some space, then go on with: a5ctl resume {run.id}"
+
+
+class _Log(logging.FileHandler):
+    """A log that cannot be written is no reason to stop a run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's own name)
+        """Do without the record."""
+
+    def close(self) -> None:
+        """Close, whatever is left unwritten."""
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def _log_file(folder: Path) -> Iterator[None]:
-    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+    handler = _Log(folder / "log.txt", encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

@@ -56,7 +56,16 @@ class Stage:
 
 
 def write_config(folder: Path, config: RunConfig) -> None:
-    """Write `config.toml` into a run folder, whole or not at all."""
+    """Write `config.toml` into a run folder, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; names the file.
+    """
     partial = folder / ".config.toml.partial"
-    partial.write_text(to_toml(config), encoding="utf-8")
-    partial.replace(folder / "config.toml")
+    final = folder / "config.toml"
+    try:
+        partial.write_text(to_toml(config), encoding="utf-8")
+        partial.replace(final)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(f"{final} could not be written: {error.strerror}") from error

@@ -1,10 +1,35 @@
-"""Size and hash of what a run leaves on disk."""
+"""What a run leaves on disk: size and hash of its files, and room for its last words."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 _BLOCK = 8 * 2**20
+_RESERVE_BYTES = 256 * 1024
+
+
+class Reserve:
+    """Disk space held back while a run works, so that a full disk can still learn how it ended.
+
+    Args:
+        path: The file that holds the space.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def take(self) -> None:
+        """Hold the space, if there is any."""
+        try:
+            self._path.write_bytes(bytes(_RESERVE_BYTES))
+        except OSError:
+            self.release()
+
+    def release(self) -> None:
+        """Give the space back."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
 
 def describe(

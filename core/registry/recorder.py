@@ -32,7 +32,7 @@ from core.registry.entries import (
     new_uuid,
     parse_entry,
 )
-from core.registry.files import describe
+from core.registry.files import Reserve, describe
 from core.registry.journal import JOURNAL_NAME, merge_journal, read_lines
 from core.registry.lock import FileLock
 from core.registry.processes import host_name, process_mark
@@ -74,6 +74,7 @@ class Recorder:
         self._folder = folder
         self._writer = Writer(registry, run_uuid, folder, interval, heartbeat)
         self._lock = FileLock(folder / ".recorder.lock", timeout=0)
+        self._reserve = Reserve(folder / ".reserve")
         self._segment = 0
         self._finished = False
 
@@ -86,6 +87,7 @@ class Recorder:
         """
         run = self._registry.run_by_uuid(self._run_uuid)
         self._take_folder(run.id)
+        self._reserve.take()
         behind = self._merge()
         self._segment = self._newest_segment(unmerged=behind is not None)
         self._writer.problem = behind
@@ -112,6 +114,7 @@ class Recorder:
             if not self._finished:
                 self._finish_unasked(error)
         finally:
+            self._reserve.release()
             self._writer.stop(_STOP_TIMEOUT_S)
             self._lock.__exit__(None, None, None)
 
@@ -119,6 +122,11 @@ class Recorder:
     def problem(self) -> str | None:
         """What keeps the recorder from writing, as one sentence; None while all is well."""
         return self._writer.problem
+
+    @property
+    def unsaved(self) -> bool:
+        """Something recorded is neither in the journal nor in the registry."""
+        return self._writer.unsaved
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Record the metrics of one step.
@@ -185,6 +193,7 @@ class Recorder:
         if not RunStatus(status).settled:
             raise ValueError(f"a run cannot end as {status}")
         self._finished = True
+        self._reserve.release()
         self._put(RunEntry, columns=self._final_columns())
         self._put(
             StatusEntry,

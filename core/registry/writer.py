@@ -65,6 +65,11 @@ class Writer:
         self._stopping = False
         self._thread = threading.Thread(target=self._work, name="a5ctl-recorder", daemon=True)
 
+    @property
+    def unsaved(self) -> bool:
+        """Something is on no disk yet: neither in the journal nor in the database."""
+        return bool(self._unjournaled or self._queue) and not self._stored()
+
     def start(self, *, behind: bool) -> None:
         """Begin.
 
