@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 something failed, 2 bad input, 130 stopped by Ctrl-C.
 """
 
+import errno
 import functools
 import sys
 from collections.abc import Callable
@@ -22,11 +23,6 @@ app = typer.Typer(
 )
 
 
-def main() -> None:
-    """Entry point of the console script."""
-    app()
-
-
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a command: bad input ends with one sentence and 2, a stop with 128 + the signal."""
 
@@ -37,10 +33,26 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
         except UserError as error:
             _complain(str(error))
             raise typer.Exit(2) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read the output has left
+                raise
+            _complain(f"{error.strerror or error}{_place(error)}; {_remedy(error)}")
+            raise typer.Exit(2) from error
         except KeyboardInterrupt as stop:
+            _complain(f"stopped by {str(stop) or 'SIGINT'}; nothing was left running")
             raise typer.Exit(getattr(stop, "exit_code", 130)) from stop
 
     return wrapper
+
+
+def _place(error: OSError) -> str:
+    return "" if error.filename is None else f": {error.filename}"
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space there, or choose another folder with --home"
+    return "check that the place exists and can be written"
 
 
 def _complain(message: str) -> None:

@@ -13,15 +13,26 @@ from rich.text import Text
 _BEYOND_ASCII = re.compile("[\x7f-\U0010ffff]")
 
 
+class PatientConsole(Console):
+    """A console that nobody has to watch: a reader that leaves does not stop the work."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing from now on."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+
+
 def out() -> Console:
     """Console for results (standard output); NO_COLOR, pipes and COLUMNS are honoured by Rich."""
     _accept_any_text()
-    return Console(highlight=False, soft_wrap=False)
+    return PatientConsole(highlight=False, soft_wrap=False)
 
 
 def err() -> Console:
     """Console for messages and progress (standard error), so that piped results stay clean."""
-    return Console(stderr=True, highlight=False)
+    return PatientConsole(stderr=True, highlight=False)
 
 
 def printable(text: str) -> str:

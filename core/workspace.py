@@ -83,6 +83,12 @@ def new_run_id(kind: str, size: int | None) -> str:
 
 
 def _ensure_writable(root: Path) -> None:
+    runs = root / "runs"
+    if runs.exists() and not runs.is_dir():
+        raise UserError(
+            f"{runs} is a file where the run folders belong; move it away, or choose another "
+            "folder with --home"
+        )
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=root, prefix=".a5ctl-"):
