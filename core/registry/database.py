@@ -50,7 +50,7 @@ class Database:
     @property
     def label(self) -> str:
         """The database for messages, without a password."""
-        return str(self.path) if self.path else re.sub(r"://[^@/]*@", "://", self.url)
+        return str(self.path) if self.path else _masked(self.url)
 
     def exists(self) -> bool:
         """False for an SQLite file that is not there; a server is asked when it is used."""
@@ -179,7 +179,7 @@ def sqlite_path(url: str) -> Path | None:
         return None
     if not url.startswith("sqlite:///"):
         raise UserError(
-            f"registry {url!r} is not supported; give sqlite:///path/to/registry.db or a "
+            f"registry {_masked(url)!r} is not supported; give sqlite:///path/to/registry.db or a "
             "postgresql:// URL"
         )
     name = url.removeprefix("sqlite:///")
@@ -188,11 +188,31 @@ def sqlite_path(url: str) -> Path | None:
     return Path(name).absolute()
 
 
+def _server_engine(url: str) -> "Engine":
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return create_engine(url)
+    except ImportError as error:
+        raise UserError(
+            f"registry {_masked(url)} needs the package {error.name}; install it, or give an "
+            "SQLite file with --registry"
+        ) from error
+    except ArgumentError as error:
+        raise UserError(f"registry {_masked(url)} is not a usable URL: {error}") from error
+
+
+def _masked(url: str) -> str:
+    """A URL for messages, without its login."""
+    return re.sub(r"://[^@/]*@", "://", url)
+
+
 def _build_engine(url: str, path: Path | None, busy_timeout: float) -> "Engine":
     from sqlalchemy import URL, Connection, create_engine, event
 
     if path is None:
-        return create_engine(url)
+        return _server_engine(url)
     address = URL.create("sqlite", database=str(path))
     engine = create_engine(address, connect_args={"timeout": busy_timeout})
 

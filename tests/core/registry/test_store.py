@@ -181,3 +181,21 @@ def _count(registry: Registry, table: str) -> int:
     (found,) = connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()
     connection.close()
     return int(found)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql+psycopg2cffi://me:secret@host/runs", "needs the package psycopg2cffi"),
+        ("postgresql+nothing://me:secret@host/runs", "is not a usable URL"),
+        ("mysql://me:secret@host/runs", "is not supported"),
+        ("sqlite://", "is not supported"),
+        ("sqlite:///:memory:", "names no file"),
+    ],
+)
+def test_databases_that_cannot_be_used_are_refused_without_their_password(
+    url: str, said: str
+) -> None:
+    with pytest.raises(UserError, match=said) as refused:
+        open_registry(url)
+    assert "secret" not in str(refused.value)
