@@ -117,6 +117,7 @@ def test_a_matrix_is_a_group_and_goes_on_after_a_failed_run(
     assert runs[0].group
 
 
+@pytest.mark.slow
 def test_training_really_learns_and_evaluates_the_live_policy(house: House) -> None:
     run_id = house.sft(
         "--steps",
@@ -180,6 +181,7 @@ def test_a_run_can_start_from_another(house: House) -> None:
     assert child.data == "data"
 
 
+@pytest.mark.slow
 def test_filter_solved_by_trains_on_what_a_run_has_solved(house: House) -> None:
     solver = house.sft(
         "--steps", "80", "--lr", "1e-2", "--size", "4", "--max-tokens", "60", "--split", "train"
