@@ -45,7 +45,8 @@ def launch(
         if outcomes[-1].status == "interrupted":
             break
     if len(cells) > 1 and not as_json:
-        console.print(matrix_table(registry, [outcome.run_id for outcome in outcomes]))
+        run_ids = [outcome.run_id for outcome in outcomes]
+        console.print(matrix_table(registry, run_ids, console.width))
     if as_json:
         print_json([_as_json(outcome) for outcome in outcomes])
     _exit(outcomes)

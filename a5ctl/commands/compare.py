@@ -99,7 +99,10 @@ def _show(comparison: "Comparison") -> None:
 
 
 def _notes(comparison: "Comparison", hidden: tuple[str, ...]) -> list[str]:
-    notes = [f"accuracy: {comparison.grader} grader, last evaluation of each run"]
+    grader = f"{comparison.grader} grader"
+    if comparison.grader is None:
+        grader = "each run's own grader (--grader takes one for all)"
+    notes = [f"accuracy: {grader}, last evaluation of each run"]
     if any(len(cell.entries) > 1 for cell in comparison.cells):
         notes.append("rows with several seeds show mean ± standard error; --each lists every run")
     if comparison.baseline is not None:

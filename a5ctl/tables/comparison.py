@@ -97,13 +97,13 @@ class Comparison:
         warnings: Protocols that differ, runs without an evaluation, and the like.
         baseline: Id of the run that the others are tested against.
         paired: By run id.
-        grader: What accuracy means here.
+        grader: What accuracy means here; None where each run has its own headline grader.
     """
 
     varying: tuple[str, ...]
     cells: tuple[Cell, ...]
     warnings: tuple[str, ...]
-    grader: str
+    grader: str | None
     baseline: str | None = None
     paired: Mapping[str, Paired] = field(default_factory=dict)
 
@@ -146,7 +146,7 @@ def build_comparison(
         varying=_varying([cell.entries[0].settings for cell in cells]),
         cells=tuple(sorted(cells, key=lambda cell: -cell.mean)),
         warnings=tuple(warnings),
-        grader=grader or entries[0].evaluation.grader,
+        grader=grader or _common_grader(entries),
         baseline=baseline.id if baseline else None,
         paired=paired,
     )
@@ -229,6 +229,11 @@ def _differences(a: Entry, b: Entry, grader: str | None) -> ProtocolDifference:
         return found
     blocking = (name for name in found.blocking if name not in ("grader", "grader_version"))
     return ProtocolDifference(tuple(blocking), found.warning)
+
+
+def _common_grader(entries: Sequence[Entry]) -> str | None:
+    graders = {entry.evaluation.grader for entry in entries}
+    return graders.pop() if len(graders) == 1 else None
 
 
 def _protocol_warnings(entries: Sequence[Entry], grader: str | None) -> list[str]:

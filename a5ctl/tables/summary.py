@@ -15,8 +15,6 @@ from core.registry.records import EvaluationRecord, RunRecord
 from core.registry.store import Registry
 from core.statistics import compare_paired
 
-_MATRIX_WIDTH = 100
-
 
 def run_summary(registry: Registry, run: RunRecord) -> RenderableType:
     """The closing panel of one finished run."""
@@ -30,10 +28,14 @@ def run_summary(registry: Registry, run: RunRecord) -> RenderableType:
     return Panel(Group(*lines), title=title, title_align="left", border_style="green", expand=False)
 
 
-def matrix_table(
-    registry: Registry, run_ids: Sequence[str], width: int = _MATRIX_WIDTH
-) -> RenderableType:
-    """The comparison of a matrix of runs, with the command that shows it again."""
+def matrix_table(registry: Registry, run_ids: Sequence[str], width: int) -> RenderableType:
+    """The comparison of a matrix of runs, with the command that shows it again.
+
+    Args:
+        registry: Where the runs are.
+        run_ids: The cells of the matrix.
+        width: Columns of the terminal.
+    """
     runs = [registry.find_run(run_id) for run_id in run_ids]
     if not any(registry.evaluations([run.uuid]) for run in runs):
         return Text("no run of this matrix has an evaluation", style="yellow")

@@ -77,6 +77,8 @@ def test_a_chosen_grader_makes_headline_graders_comparable(tmp_path: Path) -> No
     house = House(tmp_path, tmp_path, tmp_path)
     refused = house.json("compare", "--baseline", "sft-2-aaaa")
     assert "grader" in refused["warnings"][0]
+    assert refused["grader"] is None
+    assert "each run's own grader" in house.run("compare").output
     tested = house.json("compare", "--baseline", "sft-2-aaaa", "--grader", "lenient")
     assert tested["warnings"] == []
     rows = [run for cell in tested["cells"] for run in cell["runs"]]

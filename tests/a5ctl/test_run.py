@@ -115,6 +115,7 @@ def test_a_matrix_is_a_group_and_goes_on_after_a_failed_run(
     ]
     assert len({r.group for r in runs}) == 1
     assert runs[0].group
+    assert max(map(len, result.stdout.splitlines())) <= 100
 
 
 @pytest.mark.slow
