@@ -33,6 +33,7 @@ class Entry:
     Attributes:
         settings: Dotted settings, labels left out; `kind` among them.
         accuracy: Under the chosen grader.
+        types: Responses of type 1, 2 and 3 under it.
         tokens_trained: Training tokens fed; None for an evaluation.
         seconds: From start to end; None while it runs.
     """
@@ -41,6 +42,7 @@ class Entry:
     evaluation: EvaluationRecord
     settings: Mapping[str, Any]
     accuracy: float
+    types: tuple[int, int, int]
     interval: tuple[float, float]
     tokens_trained: float | None
     seconds: float | None
@@ -162,23 +164,31 @@ def _entries(
 ) -> tuple[list[Entry], list[RunRecord]]:
     uuids = [run.uuid for run in runs]
     by_run: dict[str, list[EvaluationRecord]] = defaultdict(list)
-    for evaluation in registry.evaluations(uuids):
-        by_run[evaluation.run_uuid].append(evaluation)
+    for found in registry.evaluations(uuids):
+        by_run[found.run_uuid].append(found)
+    newest = {uuid: last_evaluation(own) for uuid, own in by_run.items()}
     summaries = registry.metric_summaries(uuids)
+    shown = [e.uuid for e in newest.values() if e is not None]
+    types = registry.type_counts(shown, grader) if grader else {}
     entries: list[Entry] = []
     missing: list[RunRecord] = []
     for run in runs:
-        newest = last_evaluation(by_run[run.uuid])
-        if newest is None:
+        evaluation = newest.get(run.uuid)
+        if evaluation is None:
             missing.append(run)
             continue
         tokens = summaries.get(run.uuid, {}).get("tokens_total")
-        entries.append(_entry(run, newest, grader, tokens.last if tokens else None))
+        counts = types.get(evaluation.uuid)
+        entries.append(_entry(run, evaluation, grader, counts, tokens.last if tokens else None))
     return entries, missing
 
 
 def _entry(
-    run: RunRecord, evaluation: EvaluationRecord, grader: str | None, tokens: float | None
+    run: RunRecord,
+    evaluation: EvaluationRecord,
+    grader: str | None,
+    types: tuple[int, int, int] | None,
+    tokens: float | None,
 ) -> Entry:
     accuracy = evaluation.accuracy_by_grader[grader] if grader else evaluation.accuracy
     own = grader is None or grader == evaluation.grader
@@ -188,6 +198,7 @@ def _entry(
         evaluation=evaluation,
         settings=_settings(run),
         accuracy=accuracy,
+        types=types or (evaluation.type1, evaluation.type2, evaluation.type3),
         interval=evaluation.interval
         if own
         else wilson_interval(round(accuracy * evaluation.n), evaluation.n),

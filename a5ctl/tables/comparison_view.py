@@ -79,10 +79,8 @@ def _entry_json(entry: Entry, comparison: Comparison) -> dict[str, Any]:
         "accuracy": entry.accuracy,
         "interval": entry.interval,
         "accuracy_by_grader": dict(evaluation.accuracy_by_grader),
-        **{
-            name: getattr(evaluation, name)
-            for name in ("n", "type1", "type2", "type3", "unclosed", "unparseable", "numeric")
-        },
+        **{name: getattr(evaluation, name) for name in ("n", "unclosed", "unparseable", "numeric")},
+        **dict(zip(("type1", "type2", "type3"), entry.types, strict=True)),
         "mean_length": evaluation.lengths["response"]["mean"],
         "tokens_trained": entry.tokens_trained,
         "seconds": entry.seconds,
@@ -181,7 +179,9 @@ def _grader_mean(cell: Cell, grader: str) -> str:
 
 
 def _types(cell: Cell) -> Text:
-    return Text("/".join(f"{100 * cell.average(name):.0f}" for name in ("type1", "type2", "type3")))
+    n = sum(entry.evaluation.n for entry in cell.entries)
+    totals = map(sum, zip(*(entry.types for entry in cell.entries), strict=True))
+    return Text("/".join(f"{100 * total / n:.0f}" for total in totals))
 
 
 def _unparseable(cell: Cell) -> str:

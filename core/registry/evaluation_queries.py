@@ -50,6 +50,22 @@ def right_by_problem(database: Database, evaluation_uuid: str, grader: str) -> d
     return {problem: bool(right) for problem, right in rows}
 
 
+def type_counts(
+    database: Database, evaluation_uuids: Sequence[str], grader: str
+) -> dict[str, tuple[int, int, int]]:
+    """Responses of type 1, 2 and 3 under any grader, by evaluation."""
+    sql = """SELECT e.uuid, SUM(CASE WHEN g.formatted AND g."right" THEN 1 ELSE 0 END),
+            SUM(CASE WHEN g.formatted AND NOT g."right" THEN 1 ELSE 0 END),
+            SUM(CASE WHEN g.formatted THEN 0 ELSE 1 END)
+        FROM evaluation e JOIN response x ON x.evaluation = e.key
+        JOIN grade g ON g.response = x.key AND g.grader = :grader
+        WHERE e.uuid IN (:values) AND g.version = (SELECT MAX(n.version) FROM grade n
+            WHERE n.response = g.response AND n.grader = g.grader)
+        GROUP BY e.uuid"""
+    rows = database.read_in(sql, list(evaluation_uuids), grader=grader)
+    return {uuid: (type1, type2, type3) for uuid, type1, type2, type3 in rows}
+
+
 def solved_questions(database: Database, run_uuid: str, grader: str) -> set[str]:
     """Questions that any response of the run's visible evaluations answers right."""
     sql = f"""SELECT p.question, x.key, g."right" FROM evaluation e

@@ -221,6 +221,12 @@ class Registry:
         """Problem id -> whether its first sample is right, without reading any text."""
         return evaluation_queries.right_by_problem(self.database, evaluation_uuid, grader)
 
+    def type_counts(
+        self, evaluation_uuids: Sequence[str], grader: str
+    ) -> dict[str, tuple[int, int, int]]:
+        """Responses of type 1, 2 and 3 under any grader, by evaluation uuid."""
+        return evaluation_queries.type_counts(self.database, evaluation_uuids, grader)
+
     def solved_questions(self, run_uuid: str, grader: str = "r1_zero") -> set[str]:
         """Questions that the run's evaluations hold a right response to."""
         return evaluation_queries.solved_questions(self.database, run_uuid, grader)

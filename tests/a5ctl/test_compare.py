@@ -7,7 +7,7 @@ import pytest
 from core.responses.names import GraderName
 from tests.a5ctl import handmade
 from tests.a5ctl.conftest import House
-from tests.a5ctl.handmade import evaluation, right, wrong
+from tests.a5ctl.handmade import bad_separator, evaluation, right, unclosed, wrong
 
 
 def ids(house: House, **wanted: object) -> list[str]:
@@ -84,6 +84,19 @@ def test_a_chosen_grader_makes_headline_graders_comparable(tmp_path: Path) -> No
     rows = [run for cell in tested["cells"] for run in cell["runs"]]
     (paired,) = [row["paired"] for row in rows if row["run"] == "sft-2-bbbb"]
     assert paired["comparison"]["difference"] == 0.5
+
+
+def test_types_are_those_of_the_chosen_grader(tmp_path: Path) -> None:
+    answers = [right(10), wrong(11), unclosed(12), bad_separator(13)]
+    handmade.record(tmp_path, "sft-4-aaaa", [evaluation(answers)])
+    house = House(tmp_path, tmp_path, tmp_path)
+
+    def types(*arguments: str) -> list[int]:
+        ((row,),) = [cell["runs"] for cell in house.json("compare", *arguments)["cells"]]
+        return [row["type1"], row["type2"], row["type3"]]
+
+    assert types() == types("--grader", "r1_zero") == [1, 1, 2]
+    assert types("--grader", "lenient") == [3, 1, 0]
 
 
 @pytest.mark.parametrize("width", [60, 80, 140, 220])
