@@ -68,11 +68,18 @@ class InferenceEngine(Protocol):
     """A text generator that can take over the weights of the policy being trained.
 
     At most one engine lives in a process at a time.
+
+    Attributes:
+        name: `vllm` or `hf`.
+        version: Of the package that generates.
+        dtype: Precision of the forward pass, for example `float32`.
+        max_model_len: Tokens of prompt and response together, at most.
     """
 
     name: str
     version: str
     dtype: str
+    max_model_len: int
 
     def generate(
         self,
