@@ -9,6 +9,7 @@ from core.data.problem import Problem
 from core.engines.base import InferenceEngine, Sampling
 from core.engines.select import EngineChoice, build_engine
 from core.engines.tokens import token_spans
+from core.errors import UserError
 from core.evaluation import EvaluationResult, evaluate
 from core.models import encode_prompt, load_tokenizer
 from core.prompts.template import PromptTemplate
@@ -94,10 +95,14 @@ def build_evaluator(
         live: Weights come from a policy, so the engine starts with dummies.
         recorder: Where results go.
         observer: Who watches.
+
+    Raises:
+        UserError: a prompt leaves no room for a response.
     """
     settings = config.evaluation
     tokenizer = load_tokenizer(model_dir)
-    longest = max(len(encode_prompt(tokenizer, template.prompt(p))) for p in problems)
+    lengths = {p.id: len(encode_prompt(tokenizer, template.prompt(p))) for p in problems}
+    longest = max(lengths.values())
     cap = settings.max_tokens or 0
     engine = build_engine(
         choice,
@@ -109,6 +114,14 @@ def build_evaluator(
         dummy_weights=live,
         gpu_memory_utilization=settings.gpu_memory_utilization,
     )
+    if longest >= engine.max_model_len:
+        engine.close()
+        first = next(name for name, length in lengths.items() if length == longest)
+        raise UserError(
+            f"the prompt of problem {first} has {longest:,} tokens, and the model reads at most "
+            f"{engine.max_model_len:,}, response included; leave such problems out of the "
+            f"{settings.split} split, or take a model with a longer context"
+        )
     grader = settings.grader or GraderName.R1_ZERO
     protocol = EvaluationProtocol(
         GenerationProtocol(

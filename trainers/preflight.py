@@ -65,6 +65,7 @@ class PreflightInput:
         examples: The same, tokenized.
         parameters: Number of the policy's parameters.
         max_context: Positions the model was built for; None when it does not say.
+        vocabulary: Rows of the embedding; None when not known.
     """
 
     config: RunConfig
@@ -74,6 +75,7 @@ class PreflightInput:
     tokenizer: Any
     parameters: int
     max_context: int | None
+    vocabulary: int | None = None
 
 
 def run_preflight(given: PreflightInput) -> PreflightReport:
@@ -145,6 +147,18 @@ def _eos(given: PreflightInput) -> Finding:
         Severity.INFO,
         f"EOS ends and is supervised in all {len(whole)} whole examples{shared}",
     )
+
+
+def _vocabulary(given: PreflightInput) -> Finding:
+    largest = max(max(example.token_ids) for example in given.examples)
+    if given.vocabulary is not None and largest >= given.vocabulary:
+        return Finding(
+            "vocabulary",
+            Severity.ERROR,
+            f"the tokenizer makes token {largest} ({given.tokenizer.decode([largest])}), and the "
+            f"model knows only {given.vocabulary}; take the tokenizer that belongs to the model",
+        )
+    return Finding("vocabulary", Severity.INFO, "the model knows every token of the examples")
 
 
 def _stop_string(given: PreflightInput) -> Finding:
@@ -261,6 +275,7 @@ def _round_trip(text: str, tokenizer: Any) -> str:
 CHECKS: tuple[Callable[[PreflightInput], Finding], ...] = (
     _supervised_tokens,
     _eos,
+    _vocabulary,
     _stop_string,
     _graded_targets,
     _truncation,

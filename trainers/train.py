@@ -106,6 +106,7 @@ def _preflight(stage: Stage, policy: Policy, examples: Sequence[Example]) -> Non
             tokenizer=policy.tokenizer,
             parameters=sum(p.numel() for p in policy.model.parameters()),
             max_context=getattr(policy.model.config, "max_position_embeddings", None),
+            vocabulary=policy.model.get_input_embeddings().weight.shape[0],
         )
     )
     if not stage.resuming:
