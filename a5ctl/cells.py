@@ -127,6 +127,7 @@ def build_cells(
     Raises:
         UserError: a setting, size or seed is not valid.
     """
+    kind = tree["kind"]
     if any(given.get(f"train.{name}") is not None for name in _BUDGETS):
         _forget_budget(tree)
     for key, value in given.items():
@@ -139,6 +140,8 @@ def build_cells(
     cells = list(itertools.product(size_axis, seed_axis))
     if len(cells) > 1 and "group" not in tree:
         tree["group"] = _group_name()
+    if tree["kind"] != kind:
+        raise UserError(f"--set kind={tree['kind']} changes the command; use a5ctl run eval or sft")
     configs = []
     for size, seed in cells:
         cell = copy.deepcopy(tree)

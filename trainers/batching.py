@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from core.config.schema import TrainSettings
+from trainers.defaults import required
 from trainers.tokenization import Example
 
 
@@ -56,7 +57,7 @@ def plan_batches(
     elif settings.tokens is not None:
         total = _steps_for_tokens(endless, examples, settings.tokens)
     else:
-        total = max(1, round((settings.epochs or 1.0) * endless.steps_per_epoch))
+        total = max(1, round(required(settings.epochs, "train.epochs") * endless.steps_per_epoch))
     return BatchPlan(endless.count, endless.batch_size, total, seed)
 
 

@@ -1,9 +1,13 @@
-"""Settings that depend on the model, the data or the prompt, filled in before a run starts."""
+"""Settings that depend on model, data, prompt or machine, filled in before a run starts."""
+
+from typing import TypeVar
 
 from core.config.schema import RunConfig, RunKind
 from core.models import BUILTIN_MODEL
 from core.prompts.template import PromptTemplate
 from core.responses.grade import GraderName
+
+Value = TypeVar("Value")
 
 _BUILTIN_LR = 1e-3
 _BUILTIN_BATCH = 16
@@ -47,6 +51,41 @@ def resolve_defaults(
         }
     )
     return config.model_copy(update={"evaluation": evaluation, "train": train})
+
+
+def resolve_machine(config: RunConfig, device: str, engine: str) -> RunConfig:
+    """Fill in what the machine decided, so that a resumed run does not decide again.
+
+    Args:
+        config: What the person asked for.
+        device: `cpu` or `cuda`.
+        engine: `vllm` or `hf`.
+    """
+    model = {"device": device, "dtype": _precision(config.model.dtype, device)}
+    evaluation = {"engine": engine, "dtype": _precision(config.evaluation.dtype, device)}
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update=model),
+            "evaluation": config.evaluation.model_copy(update=evaluation),
+        }
+    )
+
+
+def required(value: Value | None, setting: str) -> Value:
+    """A setting that `resolve_defaults` has filled in.
+
+    Raises:
+        ValueError: it is still open, which is a defect and must never train at a made-up value.
+    """
+    if value is None:
+        raise ValueError(f"{setting} was not resolved before it was used")
+    return value
+
+
+def _precision(wanted: str, device: str) -> str:
+    if wanted != "auto":
+        return wanted
+    return "bfloat16" if device == "cuda" else "float32"
 
 
 def _epochs(builtin: bool, count: int) -> float:

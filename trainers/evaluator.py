@@ -1,13 +1,12 @@
 """Evaluation inside a run: one engine, started once, fed with the live weights each time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from core.config.schema import RunConfig
 from core.data.problem import Problem
 from core.engines.base import InferenceEngine, Sampling
-from core.engines.select import EngineChoice, build_engine
+from core.engines.select import build_engine
 from core.engines.tokens import token_spans
 from core.errors import UserError
 from core.evaluation import EvaluationResult, evaluate
@@ -16,9 +15,11 @@ from core.prompts.template import PromptTemplate
 from core.protocol import EvaluationProtocol, GenerationProtocol, GradingProtocol
 from core.provenance import data_hash
 from core.registry.recorder import Recorder
-from core.responses.grade import GRADER_VERSIONS, GraderName
+from core.responses.grade import GRADER_VERSIONS
+from trainers.defaults import required
 from trainers.observer import Observer
 from trainers.policy import Policy
+from trainers.stage import Stage
 
 _GENERATION_ROOM = 16
 
@@ -69,83 +70,46 @@ class Evaluator:
         self.engine.close()
 
 
-def build_evaluator(
-    config: RunConfig,
-    choice: EngineChoice,
-    model_dir: Path,
-    problems: Sequence[Problem],
-    template: PromptTemplate,
-    *,
-    data_name: str,
-    device: str,
-    live: bool,
-    recorder: Recorder,
-    observer: Observer,
-) -> Evaluator:
+def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:
     """Start the engine and fix the protocol.
 
     Args:
-        config: The resolved config.
-        choice: Which engine, as decided before the run was created.
-        model_dir: Architecture, tokenizer and, unless `live`, the weights.
-        problems: What will be asked.
-        template: Renders the prompts.
-        data_name: For the protocol.
-        device: `cpu` or `cuda`.
-        live: Weights come from a policy, so the engine starts with dummies.
-        recorder: Where results go.
-        observer: Who watches.
+        stage: The run: its config, problems, template, and whom it reports to.
+        live: Weights will come from a policy, so the engine starts without any.
 
     Raises:
         UserError: a prompt leaves no room for a response.
     """
-    settings = config.evaluation
-    tokenizer = load_tokenizer(model_dir)
-    lengths = {p.id: len(encode_prompt(tokenizer, template.prompt(p))) for p in problems}
-    longest = max(lengths.values())
-    cap = settings.max_tokens or 0
+    config, prepared = stage.config, stage.prepared
+    stage.observer.phase(f"starting the engine {prepared.engine.name}")
+    tokenizer = load_tokenizer(prepared.model_dir)
+    prompts = {p.id: prepared.template.prompt(p) for p in prepared.evaluation}
+    lengths = {name: len(encode_prompt(tokenizer, text)) for name, text in prompts.items()}
+    sampling = sampling_of(config)
     engine = build_engine(
-        choice,
-        model_dir,
-        dtype=evaluation_dtype(config, device),
-        device=device,
+        prepared.engine,
+        prepared.model_dir,
+        dtype=config.evaluation.dtype,
+        device=prepared.device,
         seed=config.sampling_seed,
-        max_model_len=longest + cap + _GENERATION_ROOM,
+        max_model_len=max(lengths.values()) + sampling.max_tokens + _GENERATION_ROOM,
         dummy_weights=live,
-        gpu_memory_utilization=settings.gpu_memory_utilization,
+        gpu_memory_utilization=config.evaluation.gpu_memory_utilization,
     )
-    if longest >= engine.max_model_len:
+    try:
+        _check_room(lengths, engine.max_model_len, config.evaluation.split)
+    except UserError:
         engine.close()
-        first = next(name for name, length in lengths.items() if length == longest)
-        raise UserError(
-            f"the prompt of problem {first} has {longest:,} tokens, and the model reads at most "
-            f"{engine.max_model_len:,}, response included; leave such problems out of the "
-            f"{settings.split} split, or take a model with a longer context"
-        )
-    grader = settings.grader or GraderName.R1_ZERO
-    protocol = EvaluationProtocol(
-        GenerationProtocol(
-            prompt_name=template.name,
-            prompt_text=template.text,
-            data_name=data_name,
-            split=settings.split,
-            data_hash=data_hash(problems),
-            sampling=sampling_of(config),
-            engine=engine.name,
-            engine_version=engine.version,
-            dtype=engine.dtype,
-        ),
-        GradingProtocol(grader.value, GRADER_VERSIONS[grader]),
-    )
+        raise
     return Evaluator(
         engine,
-        problems,
-        protocol,
-        template,
+        prepared.evaluation,
+        _protocol(stage, engine, sampling),
+        prepared.template,
         tokenizer,
-        settings.grader_time_limit,
-        recorder,
-        observer,
+        config.evaluation.grader_time_limit,
+        stage.recorder,
+        stage.observer,
     )
 
 
@@ -155,16 +119,38 @@ def sampling_of(config: RunConfig) -> Sampling:
     return Sampling(
         temperature=settings.temperature,
         top_p=settings.top_p,
-        max_tokens=settings.max_tokens or 0,
+        max_tokens=required(settings.max_tokens, "evaluation.max_tokens"),
         min_tokens=settings.min_tokens,
-        stop=settings.stop or (),
+        stop=required(settings.stop, "evaluation.stop"),
         n=settings.n,
         seed=config.sampling_seed,
     )
 
 
-def evaluation_dtype(config: RunConfig, device: str) -> str:
-    """Precision of generation: what was asked for, else float32 on CPU and bfloat16 on CUDA."""
-    if config.evaluation.dtype != "auto":
-        return config.evaluation.dtype
-    return "bfloat16" if device == "cuda" else "float32"
+def _protocol(stage: Stage, engine: InferenceEngine, sampling: Sampling) -> EvaluationProtocol:
+    prepared, settings = stage.prepared, stage.config.evaluation
+    grader = required(settings.grader, "evaluation.grader")
+    return EvaluationProtocol(
+        GenerationProtocol(
+            prompt_name=prepared.template.name,
+            prompt_text=prepared.template.text,
+            data_name=prepared.evaluation_data,
+            split=settings.split,
+            data_hash=data_hash(prepared.evaluation),
+            sampling=sampling,
+            engine=engine.name,
+            engine_version=engine.version,
+            dtype=engine.dtype,
+        ),
+        GradingProtocol(grader.value, GRADER_VERSIONS[grader]),
+    )
+
+
+def _check_room(lengths: Mapping[str, int], positions: int, split: str) -> None:
+    first = max(lengths, key=lambda name: lengths[name])
+    if lengths[first] >= positions:
+        raise UserError(
+            f"the prompt of problem {first} has {lengths[first]:,} tokens, and the model reads at "
+            f"most {positions:,}, response included; leave such problems out of the {split} "
+            "split, or take a model with a longer context"
+        )

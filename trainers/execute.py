@@ -189,22 +189,9 @@ def _report_parts(stage: Stage) -> None:
 
 
 def _evaluate_only(stage: Stage) -> None:
-    prepared = stage.prepared
-    stage.observer.phase(f"starting the engine {prepared.engine.name}")
-    evaluator = build_evaluator(
-        stage.config,
-        prepared.engine,
-        prepared.model_dir,
-        prepared.evaluation,
-        prepared.template,
-        data_name=prepared.evaluation_data,
-        device=prepared.device,
-        live=False,
-        recorder=stage.recorder,
-        observer=stage.observer,
-    )
+    evaluator = build_evaluator(stage, live=False)
     try:
-        evaluator.evaluate(max(0, checkpoint_step(prepared.model_dir)))
+        evaluator.evaluate(max(0, checkpoint_step(stage.prepared.model_dir)))
     finally:
         evaluator.close()
 

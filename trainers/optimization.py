@@ -102,7 +102,7 @@ def build_optimizer(
     ]
     adamw = torch.optim.AdamW(
         [group for group in groups if group["params"]],
-        lr=settings.lr or 0.0,
+        lr=0.0,  # set before every update
         betas=(settings.beta1, settings.beta2),
         eps=settings.epsilon,
         fused=True,

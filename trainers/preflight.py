@@ -8,7 +8,7 @@ from core.config.schema import RunConfig
 from core.data.filters import targets_graded_right
 from core.data.problem import Problem
 from core.prompts.template import PromptTemplate
-from core.responses.grade import GraderName
+from trainers.defaults import required
 from trainers.observer import Severity
 from trainers.tokenization import IGNORED, Example, collate, padding_id
 
@@ -185,7 +185,7 @@ def _stop_string(given: PreflightInput) -> Finding:
 
 
 def _graded_targets(given: PreflightInput) -> Finding:
-    grader = given.config.evaluation.grader or GraderName.R1_ZERO
+    grader = required(given.config.evaluation.grader, "evaluation.grader")
     right = targets_graded_right(given.problems, given.template, grader)
     share = sum(right) / len(right)
     if share == 1.0:
@@ -219,7 +219,7 @@ def _truncation(given: PreflightInput) -> Finding:
 
 
 def _generation_cap(given: PreflightInput) -> Finding:
-    cap = given.config.evaluation.max_tokens or 0
+    cap = required(given.config.evaluation.max_tokens, "evaluation.max_tokens")
     lengths = [e.full_length - e.prompt_length for e in given.examples]
     over = sum(length > cap for length in lengths)
     prompt = max(e.prompt_length for e in given.examples)

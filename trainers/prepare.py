@@ -15,10 +15,9 @@ from core.errors import UserError
 from core.models import BUILTIN_MODEL, resolve_model
 from core.prompts.template import BUILTIN_PROMPTS, PromptTemplate, load_prompt
 from core.registry.store import Registry, RunRecord
-from core.responses.grade import GraderName
 from core.workspace import Workspace
 from trainers.checkpoint import find_checkpoint
-from trainers.defaults import resolve_defaults
+from trainers.defaults import required, resolve_defaults, resolve_machine
 from trainers.policy import choose_device
 
 
@@ -61,14 +60,17 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
     Raises:
         UserError: model, data, prompt, size, filter, engine or device cannot be had.
     """
-    config = _anchored(config)
+    config = _named(_anchored(config), registry)
     template = load_prompt(config.prompt.template)
     parent = registry.find_run(config.model.run) if config.model.run is not None else None
     model_dir, base_model = _weights(config, parent, workspace)
     only_evaluates = config.kind is RunKind.EVAL
     data = _load(config.data.source, only_evaluates)
     selected = [] if only_evaluates else _select(config, data)
-    resolved = resolve_defaults(config, template, base_model, len(selected))
+    device, engine = choose_device(config.model.device), choose_engine(config.evaluation.engine)
+    resolved = resolve_machine(
+        resolve_defaults(config, template, base_model, len(selected)), device, engine.name
+    )
     evaluation_data = _load(config.data.evaluation_source or config.data.source, only_evaluates)
     return Prepared(
         config=resolved,
@@ -81,8 +83,8 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
         model_dir=model_dir,
         base_model=base_model,
         parent=parent,
-        device=choose_device(config.model.device),
-        engine=choose_engine(config.evaluation.engine),
+        device=device,
+        engine=engine,
     )
 
 
@@ -100,6 +102,19 @@ def _anchored(config: RunConfig) -> RunConfig:
             "data": config.data.model_copy(update=data),
             "model": config.model.model_copy(update={"source": source}),
             "prompt": config.prompt.model_copy(update={"template": template}),
+        }
+    )
+
+
+def _named(config: RunConfig, registry: Registry) -> RunConfig:
+    """Runs by their ids: a prefix or a name may mean another run tomorrow."""
+    parent, solver = config.model.run, config.data.solved_by
+    model = {"run": None if parent is None else registry.find_run(parent).id}
+    data = {"solved_by": None if solver is None else registry.find_run(solver).id}
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update=model),
+            "data": config.data.model_copy(update=data),
         }
     )
 
@@ -140,7 +155,8 @@ def _filter(
     if config.kind is RunKind.EVAL or config.data.filter == "none":
         return problems
     if config.data.filter == "correct":
-        return keep_correct(problems, template, config.evaluation.grader or GraderName.R1_ZERO)
+        grader = required(config.evaluation.grader, "evaluation.grader")
+        return keep_correct(problems, template, grader)
     run = registry.find_run(config.data.solved_by or "")
     return keep_solved(problems, registry.solved_questions(run.uuid), run.id)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from core.config.schema import RunConfig
 from core.errors import UserError
 from trainers.batching import plan_batches, split_microbatches
 from trainers.checkpoint import TrainerState, newest_whole, restore
-from trainers.evaluator import Evaluator, build_evaluator
+from trainers.defaults import required
+from trainers.evaluator import build_evaluator
 from trainers.loop import Loop
 from trainers.memory import microbatch_token_budget
 from trainers.observer import Severity
@@ -33,14 +33,13 @@ def train(stage: Stage) -> None:
     seed_everything(stage.config.seed)
     checkpoint = _newest_checkpoint(stage) if stage.resuming else None
     stage.observer.phase("loading the model")
-    dtype = training_dtype(stage.config, stage.prepared.device)
+    model = stage.config.model
     policy = load_policy(
-        checkpoint or stage.prepared.model_dir, device=stage.prepared.device, dtype=dtype
+        checkpoint or stage.prepared.model_dir, device=model.device, dtype=model.dtype
     )
     examples = encode_all(stage, policy)
     _preflight(stage, policy, examples)
-    stage.observer.phase(f"starting the engine {stage.prepared.engine.name}")
-    evaluator = _evaluator(stage)
+    evaluator = build_evaluator(stage, live=True)
     try:
         method = _sft(stage, policy, examples)
         state = TrainerState()
@@ -62,13 +61,6 @@ def train(stage: Stage) -> None:
         ).run(state)
     finally:
         evaluator.close()
-
-
-def training_dtype(config: RunConfig, device: str) -> str:
-    """Precision of the forward pass: what was asked for, else by device."""
-    if config.model.dtype != "auto":
-        return config.model.dtype
-    return "bfloat16" if device == "cuda" else "float32"
 
 
 def encode_all(stage: Stage, policy: Policy) -> list[Example]:
@@ -117,22 +109,6 @@ def _preflight(stage: Stage, policy: Policy, examples: Sequence[Example]) -> Non
         raise UserError(f"preflight stopped the run: {report.fatal[0].message}")
 
 
-def _evaluator(stage: Stage) -> Evaluator:
-    prepared = stage.prepared
-    return build_evaluator(
-        stage.config,
-        prepared.engine,
-        prepared.model_dir,
-        prepared.evaluation,
-        prepared.template,
-        data_name=prepared.evaluation_data,
-        device=prepared.device,
-        live=True,
-        recorder=stage.recorder,
-        observer=stage.observer,
-    )
-
-
 def _evaluated_steps(stage: Stage) -> frozenset[int]:
     if not stage.resuming:
         return frozenset()
@@ -141,7 +117,9 @@ def _evaluated_steps(stage: Stage) -> frozenset[int]:
 
 def _sft(stage: Stage, policy: Policy, examples: Sequence[Example]) -> SFT:
     settings = stage.config.train
-    plan = plan_batches(examples, settings, settings.batch_size or 1, stage.config.seed)
+    plan = plan_batches(
+        examples, settings, required(settings.batch_size, "train.batch_size"), stage.config.seed
+    )
     longest = max(len(example.token_ids) for example in examples)
     budget = settings.microbatch_tokens or microbatch_token_budget(
         policy.model.config, policy.device.type, longest
@@ -159,7 +137,7 @@ def _sft(stage: Stage, policy: Policy, examples: Sequence[Example]) -> SFT:
         policy=policy,
         optimizer=build_optimizer(policy.model.named_parameters(), settings),
         learning_rate=LearningRate(
-            settings.lr or 0.0,
+            required(settings.lr, "train.lr"),
             settings.schedule,
             settings.warmup,
             settings.min_lr_ratio,

@@ -7,7 +7,8 @@ from trainers.evaluator import sampling_of
 
 
 def seed(evaluation: dict[str, object]) -> int:
-    return sampling_of(build_config({"seed": 3, "evaluation": evaluation})).seed
+    resolved = {"max_tokens": 8, "stop": [], **evaluation}
+    return sampling_of(build_config({"seed": 3, "evaluation": resolved})).seed
 
 
 def test_sampling_follows_the_seed_of_the_run_unless_it_has_its_own() -> None:

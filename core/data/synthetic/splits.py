@@ -10,8 +10,8 @@ from random import Random
 from core.data.problem import Problem
 from core.data.synthetic.chains import ChainGrammar, build_chain
 from core.data.synthetic.forms import Form, build_form
+from core.data.synthetic.held_out_forms import TEST_FORMS
 from core.data.synthetic.story import Draft, Step
-from core.data.synthetic.test_forms import TEST_FORMS
 from core.data.synthetic.train_forms import TRAIN_FORMS
 from core.data.synthetic.vocabulary import TEST_WORLD, TRAIN_WORLD
 from core.data.synthetic.wordings import TEST_WORDINGS, TRAIN_WORDINGS
