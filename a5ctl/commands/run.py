@@ -28,7 +28,7 @@ Data = Annotated[
     str | None,
     typer.Option(
         envvar="A5CTL_DATA",
-        help="builtin, gsm8k, a folder with train.jsonl and test.jsonl, or a .jsonl file.",
+        help="builtin, a folder with train.jsonl and test.jsonl, a .jsonl file, or gsm8k ([hub]).",
         rich_help_panel=_COMMON,
     ),
 ]
