@@ -28,7 +28,7 @@ Data = Annotated[
     str | None,
     typer.Option(
         envvar="A5CTL_DATA",
-        help="builtin, a folder with train.jsonl and test.jsonl, a .jsonl file, or gsm8k ([hub]).",
+        help="builtin, a folder of train.jsonl and test.jsonl, a .jsonl file, gsm8k (hub extra).",
         rich_help_panel=_COMMON,
     ),
 ]
