@@ -4,6 +4,7 @@ Importing SQLAlchemy takes longer than most listings; reading through the standa
 `a5ctl ls` fast. Queries are plain SQL with `:name` parameters, which both doors understand.
 """
 
+import os
 import re
 import sqlite3
 import threading
@@ -126,7 +127,7 @@ class Database:
     def _reader(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            address = f"file:{quote(str(self.path))}?mode=rw"
+            address = f"file:{quote(str(self.path))}?{_access(self.path)}"
             connection = sqlite3.connect(
                 address, uri=True, timeout=self._busy_timeout, check_same_thread=False
             )
@@ -167,6 +168,13 @@ class Database:
             self._engine.dispose()
             self._engine = None
         self._opened_file = identity
+
+
+def _access(path: Path | None) -> str:
+    """In a folder that cannot be written no log can be opened; without one, none is needed."""
+    if path is None or os.access(path.parent, os.W_OK) or Path(f"{path}-wal").exists():
+        return "mode=rw"
+    return "mode=ro&immutable=1"
 
 
 def sqlite_path(url: str) -> Path | None:
