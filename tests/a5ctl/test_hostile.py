@@ -130,9 +130,11 @@ def test_a_stop_during_start_up_is_one_sentence(house: House, seconds: float) ->
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
-    if process.returncode == -signal.SIGINT and "a5ctl" not in output:
+    if process.returncode == -signal.SIGINT and not output:
         pytest.skip("Python itself had not started yet")
-    assert process.returncode == 130, output
+    # where a stop hits code that an import executes from a string, CPython ends by the signal
+    # itself, whatever code was asked for; shells report 130 for both
+    assert process.returncode in (130, -signal.SIGINT), output
     assert "Traceback" not in output
     assert "stopped by SIGINT" in output
     if (house.home / "registry.db").exists():
