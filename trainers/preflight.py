@@ -243,7 +243,7 @@ def _generation_cap(given: PreflightInput) -> Finding:
 def _prompts_agree(given: PreflightInput) -> Finding:
     own = [p for p in given.problems if p.prompt is not None]
     if not own:
-        return Finding("prompt", Severity.INFO, f"prompts are rendered by {given.template.name}")
+        return Finding("prompt", Severity.INFO, _rendering(given))
     tail = given.template.text.rpartition("}")[2]
     differing = [p for p in own if not (p.prompt or "").endswith(tail)]
     if differing and tail:
@@ -254,6 +254,18 @@ def _prompts_agree(given: PreflightInput) -> Finding:
             f"(first: {differing[0].id}); evaluation on other data would ask in another form",
         )
     return Finding("prompt", Severity.INFO, "the data brings its own prompts")
+
+
+def _rendering(given: PreflightInput) -> str:
+    text = f"prompts are rendered by {given.template.name}"
+    if given.config.prompt.chat:
+        return f"{text} inside the model's chat template"
+    if getattr(given.tokenizer, "chat_template", None):
+        return (
+            f"{text}; the model's chat template is not used (--set prompt.chat=true uses it, which "
+            "models trained on conversations need)"
+        )
+    return text
 
 
 def _memory(given: PreflightInput) -> Finding:

@@ -12,7 +12,8 @@ from core.data.load import BUILTIN_DATA, DataSet, load_data, nested_subset
 from core.data.problem import Problem
 from core.engines.select import EngineChoice, choose_engine
 from core.errors import UserError
-from core.models import BUILTIN_MODEL, resolve_model
+from core.models import BUILTIN_MODEL, load_tokenizer, resolve_model
+from core.prompts.chat import in_chat_template
 from core.prompts.template import BUILTIN_PROMPTS, PromptTemplate, load_prompt
 from core.registry.store import Registry, RunRecord
 from core.workspace import Workspace
@@ -64,6 +65,8 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
     template = load_prompt(config.prompt.template)
     parent = registry.find_run(config.model.run) if config.model.run is not None else None
     model_dir, base_model = _weights(config, parent, workspace)
+    if config.prompt.chat:
+        template = in_chat_template(template, load_tokenizer(model_dir))
     only_evaluates = config.kind is RunKind.EVAL
     data = _load(config.data.source, only_evaluates)
     selected = [] if only_evaluates else _select(config, data)

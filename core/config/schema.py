@@ -51,7 +51,7 @@ class Normalization(StrEnum):
 class ModelSettings(Section):
     """Which weights a run starts from, and in which precision it works."""
 
-    source: str = "builtin"
+    source: str = Field("builtin", min_length=1)
     """`builtin`, a folder with safetensors and a tokenizer, or a hub id: Qwen/Qwen2.5-Math-1.5B."""
     run: str | None = None
     """Start from a checkpoint of this run instead (id of the run)."""
@@ -66,7 +66,7 @@ class ModelSettings(Section):
 class DataSettings(Section):
     """Which problems a run sees."""
 
-    source: str = "builtin"
+    source: str = Field("builtin", min_length=1)
     """`builtin`, `gsm8k`, a hub id, a folder with train.jsonl and test.jsonl, or a .jsonl file."""
     evaluation_source: str | None = None
     """Other data to evaluate on; the data's own test split when not given."""
@@ -89,8 +89,10 @@ class DataSettings(Section):
 class PromptSettings(Section):
     """How a question becomes a prompt."""
 
-    template: str = "think_answer"
+    template: str = Field("think_answer", min_length=1)
     """`think_answer`, `question_only`, `instruction`, or the path of a template file."""
+    chat: bool = False
+    """Put the prompt into the tokenizer's chat template, for models trained on conversations."""
 
 
 class TrainSettings(Section):
@@ -193,9 +195,9 @@ class RunConfig(Section):
 
     kind: RunKind = RunKind.SFT
     """`sft` trains and evaluates; `eval` only evaluates."""
-    name: str | None = Field(None, max_length=120)
+    name: str | None = Field(None, min_length=1, max_length=120)
     """A name for people; ids are made by the registry."""
-    group: str | None = Field(None, max_length=120)
+    group: str | None = Field(None, min_length=1, max_length=120)
     """Runs that belong together, such as the cells of a matrix."""
     tags: tuple[str, ...] = ()
     """Free labels."""

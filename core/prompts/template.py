@@ -28,12 +28,11 @@ class PromptTemplate:
 
     def render(self, question: str) -> str:
         """The prompt for one question; braces in the question are left alone."""
-        head = self.text.split(_RESPONSE_FIELD, 1)[0]
         for field in _QUESTION_FIELDS:
-            before, found, after = head.partition(field)
+            before, found, after = self.head.partition(field)
             if found:
                 return before + question + after
-        return head
+        return self.head
 
     def prompt(self, problem: Problem) -> str:
         """The prompt for one problem; data that brings its own prompts keeps them."""
@@ -64,6 +63,11 @@ class PromptTemplate:
         return self.render(question) + response + tail
 
     @property
+    def head(self) -> str:
+        """The template up to where the response begins, its question field included."""
+        return self.text.split(_RESPONSE_FIELD, 1)[0]
+
+    @property
     def opens_think(self) -> bool:
         """The prompt ends inside an open think block, so that responses continue it."""
         return self.text.rstrip().endswith("<think>")
@@ -77,8 +81,7 @@ class PromptTemplate:
 
     @property
     def _joint(self) -> str:
-        head = self.text.split(_RESPONSE_FIELD, 1)[0]
-        return "" if head.endswith(("\n", " ")) else "\n"
+        return "" if self.head.endswith(("\n", " ")) else "\n"
 
 
 def load_prompt(spec: str) -> PromptTemplate:

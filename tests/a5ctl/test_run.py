@@ -1,6 +1,7 @@
 """`a5ctl run` as a person uses it: what is printed, what is recorded, what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -273,3 +274,21 @@ def test_a_fatal_preflight_marks_the_run_failed(house: House) -> None:
 def test_a_step_without_a_run_is_refused(house: House) -> None:
     assert house.run("run", "eval", "--step", "3").exit_code == 2
     assert house.run("run", "eval", "--run", "x", "--model", "y").exit_code == 2
+
+
+def test_a_chat_template_wraps_training_and_evaluation_alike(house: House, tmp_path: Path) -> None:
+    model = tmp_path / "chat"
+    shutil.copytree(house.model, model)
+    config = json.loads((model / "tokenizer_config.json").read_text())
+    config["chat_template"] = "[user]{{ messages[0]['content'] }}[end][model]"
+    (model / "tokenizer_config.json").write_text(json.dumps(config))
+    options = (*house.small, "--model", str(model), "--set", "prompt.chat=true")
+    result = house.run("run", "sft", *options)
+    assert result.exit_code == 0, result.output
+    assert "inside the model's chat template" in " ".join(result.output.split())
+    (run,) = registry_of(house).runs()
+    evaluation = registry_of(house).evaluations([run.uuid])[0]
+    assert evaluation.protocol["prompt_text"].endswith("[end][model]<think>")
+    without = house.run("run", "sft", *house.small, "--set", "prompt.chat=true")
+    assert without.exit_code == 2
+    assert "no chat template" in " ".join(without.output.split())
