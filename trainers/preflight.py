@@ -97,15 +97,16 @@ def decode_example(example: Example, tokenizer: Any) -> DecodedExample:
 
 
 def _supervised_tokens(given: PreflightInput) -> Finding:
-    empty = [e for e in given.examples if e.supervised_count == 0]
+    eos = given.tokenizer.eos_token_id
+    empty = [e for e in given.examples if not _learns_text(e, eos)]
     counts = sum(e.supervised_count for e in given.examples)
     fed = sum(len(e.token_ids) for e in given.examples)
     if empty:
         return Finding(
             "supervision",
             Severity.ERROR,
-            f"{len(empty)} of {len(given.examples)} examples have no supervised token (first: "
-            f"{empty[0].problem_id}); supervise {given.config.train.supervise} finds nothing to "
+            f"{len(empty)} of {len(given.examples)} examples have no supervised token besides EOS "
+            f"(first: {empty[0].problem_id}); supervise {given.config.train.supervise} finds nothing to "
             f"learn there: raise --max-length, or choose --supervise response",
         )
     return Finding(
@@ -114,6 +115,12 @@ def _supervised_tokens(given: PreflightInput) -> Finding:
         f"{counts:,} of {fed:,} tokens are supervised ({counts / fed:.1%}), at least "
         f"{min(e.supervised_count for e in given.examples)} in every example",
     )
+
+
+def _learns_text(example: Example, eos: int | None) -> bool:
+    """Something of the response is supervised: an EOS alone teaches to stop, not to answer."""
+    targets = zip(example.token_ids[1:], example.supervised[1:], strict=True)
+    return any(marked and token != eos for token, marked in targets)
 
 
 def _eos(given: PreflightInput) -> Finding:
@@ -165,11 +172,14 @@ def _stop_string(given: PreflightInput) -> Finding:
     stops = given.config.evaluation.stop
     if not stops:
         return Finding("stop", Severity.INFO, "no stop string; responses end with EOS or the cap")
-    targets = [given.template.target(problem) or "" for problem in given.problems]
+    targets = [
+        _round_trip(given.template.target(problem) or "", given.tokenizer)
+        for problem in given.problems
+    ]
     unreachable = [
         problem.id
         for problem, target in zip(given.problems, targets, strict=True)
-        if not any(stop in _round_trip(target, given.tokenizer) for stop in stops)
+        if not any(stop in target for stop in stops)
     ]
     if unreachable:
         return Finding(

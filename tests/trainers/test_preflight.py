@@ -52,6 +52,13 @@ def test_examples_without_supervision_are_fatal(policy: Policy) -> None:
     assert "p0" in found["supervision"].message
 
 
+def test_a_target_without_the_supervised_tag_is_fatal(policy: Policy) -> None:
+    untagged = Problem("p2", "Q", "4", prompt="Q <think>", target=" so it is 4")
+    found = findings(policy, [*PROBLEMS, untagged], train={"supervise": "answer"})["supervision"]
+    assert found.severity is Severity.ERROR
+    assert "1 of 3 examples have no supervised token besides EOS (first: p2)" in found.message
+
+
 def test_truncation_is_counted(policy: Policy) -> None:
     length = findings(policy, PROBLEMS, train={"max_length": 120})["length"]
     assert length.severity is Severity.WARNING
