@@ -39,17 +39,11 @@ def preserved_rng() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def preserved_threads(threads: int | None = None) -> Iterator[None]:
-    """Put `torch.set_num_threads` (the function and its value) back on exit.
-
-    Args:
-        threads: Thread count inside the block; unchanged when None.
-    """
+def preserved_threads() -> Iterator[None]:
+    """Put `torch.set_num_threads` (the function and its value) back on exit."""
     import torch
 
     setter, before = torch.set_num_threads, torch.get_num_threads()
-    if threads is not None:
-        setter(threads)
     try:
         yield
     finally:

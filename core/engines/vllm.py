@@ -60,10 +60,7 @@ class VllmEngine:
         seed: int = 0,
         max_model_len: int,
         dummy_weights: bool = False,
-        kv_cache_bytes: int | None = None,
         gpu_memory_utilization: float = 0.3,
-        sleep_mode: bool = False,
-        threads: int | None = None,
     ):
         """Start an engine; at most one at a time in a process.
 
@@ -74,10 +71,7 @@ class VllmEngine:
             seed: Seed of vLLM itself; sampling takes its own.
             max_model_len: Prompt and response together, in tokens; cut to the model's limit.
             dummy_weights: Do not read weights, they will come by `load_weights`.
-            kv_cache_bytes: Cache size; on CPU computed when None, on CUDA taken from the share.
             gpu_memory_utilization: Share of GPU memory for weights and cache.
-            sleep_mode: Allow `sleep` and `wake` (CUDA only).
-            threads: CPU threads while the engine works; those of the process when None.
 
         Raises:
             EngineError: vLLM cannot start.
@@ -85,7 +79,6 @@ class VllmEngine:
         self.version = vllm_version() or "unknown"
         self.dtype = dtype
         self._model_dir = model_dir
-        self._threads = threads
         self._log = LogBuffer()
         self._environment = dict(ENVIRONMENT)
         self._contract: WeightContract | None = None
@@ -102,9 +95,7 @@ class VllmEngine:
                 device=device,
                 seed=seed,
                 max_model_len=max_model_len,
-                kv_cache_bytes=kv_cache_bytes,
                 gpu_memory_utilization=gpu_memory_utilization,
-                enable_sleep_mode=sleep_mode and device != "cpu",
             )
 
     def generate(
@@ -153,22 +144,6 @@ class VllmEngine:
             self._check_canary(contract, named)
         self._has_weights = True
 
-    def sleep(self) -> None:
-        """Give GPU memory to the trainer: weights and cache are dropped (sleep mode only)."""
-        self._check_usable()
-        with self._working("sleep"):
-            self._llm.sleep(level=2)
-        self._has_weights = False
-
-    def wake(self, weights: Iterable[tuple[str, "torch.Tensor"]]) -> None:
-        """Take memory back and load weights; the order keeps the peak low."""
-        self._check_usable()
-        with self._working("wake up"):
-            self._llm.wake_up(tags=["weights"])
-        self.load_weights(weights)
-        with self._working("wake up"):
-            self._llm.wake_up(tags=["kv_cache"])
-
     def close(self) -> None:
         """Shut vLLM down and return its memory."""
         llm, self._llm, self._contract = self._llm, None, None
@@ -185,9 +160,7 @@ class VllmEngine:
         device: str,
         seed: int,
         max_model_len: int,
-        kv_cache_bytes: int | None,
         gpu_memory_utilization: float,
-        enable_sleep_mode: bool,
     ) -> None:
         prepare_imports()
         from transformers import AutoConfig
@@ -197,13 +170,9 @@ class VllmEngine:
         ).get_text_config()
         self.max_model_len = min(max_model_len, config.max_position_embeddings)
         on_cpu = device == "cpu"
-        if on_cpu and kv_cache_bytes is None:
-            kv_cache_bytes = cache_bytes(config, self.dtype, self.max_model_len)
         options: dict[str, Any] = {"gpu_memory_utilization": gpu_memory_utilization}
-        if kv_cache_bytes is not None:
-            options["kv_cache_memory_bytes"] = kv_cache_bytes
-        if enable_sleep_mode:
-            options["enable_sleep_mode"] = True
+        if on_cpu:
+            options["kv_cache_memory_bytes"] = cache_bytes(config, self.dtype, self.max_model_len)
         from vllm import LLM
 
         register_architectures(self._model_dir)
@@ -289,7 +258,7 @@ class VllmEngine:
         with (
             environment(self._environment) as changed,
             quiet_logging(self._log),
-            preserved_threads(self._threads),
+            preserved_threads(),
         ):
             yield
         self._environment.update(changed)
