@@ -106,8 +106,8 @@ def _supervised_tokens(given: PreflightInput) -> Finding:
             "supervision",
             Severity.ERROR,
             f"{len(empty)} of {len(given.examples)} examples have no supervised token besides EOS "
-            f"(first: {empty[0].problem_id}); supervise {given.config.train.supervise} finds nothing to "
-            f"learn there: raise --max-length, or choose --supervise response",
+            f"(first: {empty[0].problem_id}); supervise {given.config.train.supervise} finds "
+            "nothing to learn there: raise --max-length, or choose --supervise response",
         )
     return Finding(
         "supervision",
