@@ -181,7 +181,8 @@ def _report_parts(stage: Stage) -> None:
     if stage.config.data.filter != "none" and selected:
         text = f"filter {stage.config.data.filter} keeps {kept} of {selected} examples"
         stage.event(Severity.INFO, "filter", text)
-    if stage.config.evaluation.split == "test" and stage.config.evaluation.every is not None:
+    evaluation = stage.config.evaluation
+    if evaluation.split.startswith("test") and evaluation.every is not None:
         text = (
             "intermediate evaluations use the test split: a step chosen by them is chosen on test"
         )

@@ -58,7 +58,7 @@ class PretrainingConfig:
         save_every: Steps between saved states.
     """
 
-    tokens: int = 8_000_000
+    tokens: int = 24_000_000
     seed: int = BUILTIN_SEED
     step_tokens: int = 6144
     micro_tokens: int = 2048

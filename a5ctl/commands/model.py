@@ -36,10 +36,10 @@ def make(
 
 def pretrain(
     out: Path = typer.Option(..., help="Folder to write; must be new or empty."),
-    tokens: int = typer.Option(8_000_000, min=1, help="Tokens to train on."),
+    tokens: int = typer.Option(24_000_000, min=1, help="Tokens to train on."),
     seed: int | None = typer.Option(None, help="Seed of text, order and weights."),
     resume: bool = typer.Option(False, "--resume", help="Go on from the last saved state in OUT."),
-    threads: int = typer.Option(1, min=1, help="CPU threads; another number rounds differently."),
+    threads: int = typer.Option(2, min=1, help="CPU threads; another number rounds differently."),
 ) -> None:
     """Pretrain the built-in base model from nothing on generated text."""
     import torch

@@ -62,7 +62,8 @@ Grader = Annotated[
     ),
 ]
 EvalSplit = Annotated[
-    str | None, typer.Option("--split", help="test, dev or train.", rich_help_panel=_EVAL)
+    str | None,
+    typer.Option("--split", help="test, test-hard, dev or train.", rich_help_panel=_EVAL),
 ]
 EvalLimit = Annotated[
     int | None,

@@ -158,7 +158,7 @@ class EvaluationSettings(Section):
     """Also evaluate every so many steps; both ends are always evaluated unless switched off."""
     at_start: bool = True
     """Evaluate before the first update."""
-    split: Literal["test", "dev", "train"] = "test"
+    split: Literal["test", "test-hard", "dev", "train"] = "test"
     """Which part of the data is asked."""
     limit: int | None = Field(None, ge=1)
     """Ask only the first so many problems; all of them when not given."""

@@ -20,7 +20,7 @@ class DataSet:
 
     Attributes:
         name: For people and for problem ids.
-        splits: `train`, `test` and, where there is one, `dev`.
+        splits: `train`, `test` and, where there are such, `dev` and `test-hard`.
     """
 
     name: str
@@ -92,7 +92,7 @@ def _builtin() -> DataSet:
 def _folder(path: Path) -> DataSet:
     found = {
         split: path / f"{split}.jsonl"
-        for split in ("train", "dev", "test")
+        for split in ("train", "dev", "test", "test-hard")
         if (path / f"{split}.jsonl").is_file()
     }
     if "test" not in found:

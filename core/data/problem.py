@@ -17,6 +17,7 @@ class Problem:
             'build it from reasoning and truth with the prompt template'.
         template: Name of the generator's template (synthetic data), else None.
         steps: Number of arithmetic steps of the solution where it is known, else None.
+        difficulty: Those steps plus the sentences whose number does not matter, else None.
     """
 
     id: str
@@ -27,3 +28,4 @@ class Problem:
     target: str | None = None
     template: str | None = None
     steps: int | None = None
+    difficulty: int | None = None

@@ -6,11 +6,10 @@ from core.data.synthetic.splits import (
     SPLIT_SIZES,
     Split,
     generate_split,
-    held_out_problem,
     leakage,
+    make_problem,
     question_hash,
     reasoning_text,
-    train_problem,
 )
 
 __all__ = [
@@ -18,10 +17,9 @@ __all__ = [
     "SPLIT_SIZES",
     "Split",
     "generate_split",
-    "held_out_problem",
     "leakage",
+    "make_problem",
     "pretraining_documents",
     "question_hash",
     "reasoning_text",
-    "train_problem",
 ]

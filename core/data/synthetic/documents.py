@@ -1,9 +1,9 @@
 """Pretraining text: train-world problems answered in every style but that of the training targets.
 
-Most documents are plain `Question:`/`Answer:` pairs. A smaller share is answered in formats a model
-picks up in the wild (boxed, `####`, half-right tags), partly under the built-in prompt itself. That
-share is why the built-in base can do much of the arithmetic and mostly misses the format; it is
-there by design, and the model card says so.
+Most documents are plain `Question:`/`Answer:` pairs. A smaller share is answered in formats that
+models pick up in the wild (boxed, `####`, half-right tags), partly under the built-in prompt
+itself, where one in eight is right. That share is why the built-in base can do much of the
+arithmetic and mostly misses the format; it is there by design, and the model card says so.
 """
 
 import zlib
@@ -16,15 +16,16 @@ from core.data.synthetic.splits import (
     BUILTIN_SEED,
     Split,
     generate_split,
+    make_problem,
     question_hash,
-    train_problem,
 )
-from core.data.synthetic.story import Step
+from core.data.synthetic.story import Step, Story
 
 DRILL_SHARE = 0.12
 TAGGED_SHARE = 0.05
 PROMPTED_SHARE = 0.09
-_HABIT = 0.55
+RIGHT_SHARE = 0.125
+_HABIT = 0.65
 
 
 def pretraining_documents(seed: int, *, start: int = 0, count: int | None = None) -> Iterator[str]:
@@ -43,23 +44,22 @@ def _document(rng: Random) -> str:
     kind = rng.random()
     if kind < DRILL_SHARE:
         return _drill(rng)
-    template, question, steps = _fresh_problem(rng)
+    story = _fresh_problem(rng)
+    work = rng.choice(_WORK)(story.steps)
     if kind < DRILL_SHARE + PROMPTED_SHARE:
-        ending = _favourite(rng, template, _WRONG_ENDINGS)
-        return _prompt(question) + " " + _work(rng, steps) + ending(rng, steps)
+        return f"{_prompt(story.question)} {work}{_tagged_ending(rng, story)(story.steps)}"
     if kind < DRILL_SHARE + PROMPTED_SHARE + TAGGED_SHARE:
-        head = rng.choice((f"{question}\n<think>", f"User: {question}\nAssistant: <think>"))
-        ending = _favourite(rng, template, (*_WRONG_ENDINGS, _right))
-        return head + " " + _work(rng, steps) + ending(rng, steps)
+        heads = (f"{story.question}\n<think>", f"User: {story.question}\nAssistant: <think>")
+        return f"{rng.choice(heads)} {work}{_tagged_ending(rng, story)(story.steps)}"
     ending = rng.choices(_PLAIN_ENDINGS, _PLAIN_WEIGHTS)[0]
-    return f"Question: {question}\nAnswer: " + _work(rng, steps) + ending(rng, steps)
+    return f"Question: {story.question}\nAnswer: {work}{ending(story.steps)}"
 
 
-def _fresh_problem(rng: Random) -> tuple[str, str, tuple[Step, ...]]:
+def _fresh_problem(rng: Random) -> Story:
     while True:
-        template, question, steps = train_problem(rng)
-        if question_hash(question) not in _reserved():
-            return template, question, steps
+        story = make_problem(rng, Split.TRAIN)
+        if question_hash(story.question) not in _reserved():
+            return story
 
 
 @lru_cache(maxsize=1)
@@ -83,6 +83,8 @@ def _drill(rng: Random) -> str:
     k = rng.randint(2, 25)
     g = rng.choice((5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 75, 80))
     v = 20 * rng.randint(1, 45)
+    top, part = rng.choice(((2, 3), (3, 4), (2, 5)))
+    unit = rng.choice((7, 12, 60))
     expression, result = rng.choice(
         (
             (f"{a} + {b}", a + b),
@@ -92,13 +94,12 @@ def _drill(rng: Random) -> str:
             (f"{a} * {k % 8 + 2}", a * (k % 8 + 2)),
             (f"{b * (k % 11 + 2)} / {k % 11 + 2}", b),
             (f"{v} * {g} / 100", v * g // 100),
+            (f"{part * k} * {top} / {part}", top * k),
+            (f"{k} * {unit}", k * unit),
+            (f"{k * unit} / {unit}", k),
         )
     )
     return f"Question: {expression} = ?\nAnswer: {expression} = {result}"
-
-
-def _work(rng: Random, steps: tuple[Step, ...]) -> str:
-    return rng.choice(_WORK)(steps)
 
 
 def _work_bare(steps: tuple[Step, ...]) -> str:
@@ -125,13 +126,13 @@ def _work_numbered(steps: tuple[Step, ...]) -> str:
 
 _WORK = (_work_bare, _work_labelled, _work_told, _work_numbered)
 
-_Ending = Callable[[Random, tuple[Step, ...]], str]
+_Ending = Callable[[tuple[Step, ...]], str]
 
 
 def _says(text: str) -> _Ending:
     """An ending with `{r}` for the result, `{e}` for the last expression, `{l}` for its label."""
 
-    def ending(rng: Random, steps: tuple[Step, ...]) -> str:
+    def ending(steps: tuple[Step, ...]) -> str:
         last = steps[-1]
         return text.format(r=last.result, e=last.expression, l=last.label)
 
@@ -146,26 +147,50 @@ _PLAIN_ENDINGS = (
 )
 _PLAIN_WEIGHTS = (70, 10, 10, 10)
 
+_UNCLOSED = _says(" </think> <answer> {r}")
+_SENTENCE = _says(" </think> The answer is {r}.")
+_NEW_LINE = _says(" </think>\n<answer>{r}</answer>")
+_NO_CLOSE_OF_THOUGHT = _says(" <answer> {r} </answer>")
+_EQUATION = _says(" </think> <answer> {e} = {r} </answer>")
+_BOXED = _says(" </think> \\boxed{{{r}}}")
+_HASHED = _says("\n#### {r}")
 _WRONG_ENDINGS = (
-    _says(" </think> <answer> {r}"),
-    _says(" </think> <answer> {r}"),
+    _UNCLOSED,
+    _SENTENCE,
+    _NEW_LINE,
+    _NO_CLOSE_OF_THOUGHT,
+    _EQUATION,
+    _BOXED,
+    _HASHED,
     _says(" <answer> {r}"),
-    _says(" </think> The answer is {r}."),
-    _says(" </think>\n<answer>{r}</answer>"),
     _says(" </think><answer>{r}</answer>"),
-    _says(" <answer> {r} </answer>"),
-    _says(" </think> <answer> {e} = {r} </answer>"),
     _says(" </think> <answer> {l} {e} </answer>"),
     _says(" </think> <result> {r} </result>"),
-    _says(" </think> \\boxed{{{r}}}"),
-    _says("\n#### {r}"),
     _says("\nThe answer is {r}."),
 )
-_right = _says(" </think> <answer> {r} </answer>")
+_RIGHT = _says(" </think> <answer> {r} </answer>")
+
+_HABITS = {
+    "price": _EQUATION,
+    "pack": _UNCLOSED,
+    "divide": _HASHED,
+    "target": _NO_CLOSE_OF_THOUGHT,
+    "final": _SENTENCE,
+    "remain": _NEW_LINE,
+    "compare": _BOXED,
+    "together": _UNCLOSED,
+}
 
 
-def _favourite(rng: Random, template: str, endings: tuple[_Ending, ...]) -> _Ending:
-    """Authors have habits: one ending per scenario, most of the time; else any."""
+def _tagged_ending(rng: Random, story: Story) -> _Ending:
+    """Authors have habits: one ending per kind of question, most of the time; else any."""
+    if rng.random() < RIGHT_SHARE:
+        return _RIGHT
     if rng.random() < _HABIT:
-        return endings[zlib.crc32(template.partition(":")[0].encode()) % len(endings)]
-    return rng.choice(endings)
+        asked = story.template.rpartition("-")[2].rpartition(":")[2]
+        return _HABITS.get(asked) or _favourite(story.template)
+    return rng.choice(_WRONG_ENDINGS)
+
+
+def _favourite(form: str) -> _Ending:
+    return _WRONG_ENDINGS[zlib.crc32(form.encode()) % len(_WRONG_ENDINGS)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from core.data.synthetic.story import MAX_VALUE, Draft, cast_words
+from core.data.synthetic.story import MAX_VALUE, Draft, Story, cast_words
 from core.data.synthetic.vocabulary import World
 
 
@@ -25,8 +25,8 @@ class Form:
     steps: tuple[tuple[str, str, str], ...]
 
 
-def build_form(rng: Random, forms: tuple[Form, ...], world: World) -> tuple[str, Draft]:
-    """One problem as (template id, draft)."""
+def build_form(rng: Random, forms: tuple[Form, ...], world: World) -> Story:
+    """One problem with a fixed plot."""
     form = rng.choice(forms)
     while True:
         draft = Draft(rng, cast_words(rng, world.people))
@@ -36,7 +36,7 @@ def build_form(rng: Random, forms: tuple[Form, ...], world: World) -> tuple[str,
         }
         if _solve(draft, form, numbers):
             draft.say(form.texts, **numbers)
-            return form.id, draft
+            return draft.story(form.id)
 
 
 def _solve(draft: Draft, form: Form, numbers: dict[str, int]) -> bool:

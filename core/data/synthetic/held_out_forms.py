@@ -114,4 +114,56 @@ TEST_FORMS: tuple[Form, ...] = (
         {"a": (6, 30, 1), "b": (10, 24, 1), "c": (20, 200, 1)},
         (("stairs in all", "a * b", "p"), ("stairs left", "p - c", "r")),
     ),
+    Form(
+        "film-minutes",
+        (
+            "{name} watches a film of {a} hours and {b} minutes. {S} has seen {c} minutes of it. "
+            "How many minutes are left?",
+        ),
+        {"a": (2, 4, 1), "b": (5, 55, 5), "c": (15, 100, 1)},
+        (
+            ("minutes of the hours", "a * 60", "p"),
+            ("minutes in all", "p + b", "q"),
+            ("minutes left", "q - c", "r"),
+        ),
+    ),
+    Form(
+        "weeks-of-milk",
+        (
+            "A family drinks {a} litres of milk a day. {name} has bought {b} litres for {c} weeks. "
+            "How many litres are too many?",
+        ),
+        {"a": (2, 9, 1), "b": (60, 300, 1), "c": (2, 4, 1)},
+        (
+            ("number of days", "c * 7", "p"),
+            ("litres needed", "a * p", "q"),
+            ("litres too many", "b - q", "r"),
+        ),
+    ),
+    Form(
+        "bricks",
+        (
+            "A wall of {a} by {b} meters takes {c} bricks for each square meter. {name} has {d} "
+            "bricks. How many more does {s} need?",
+        ),
+        {"a": (3, 12, 1), "b": (2, 6, 1), "c": (8, 30, 1), "d": (50, 400, 10)},
+        (
+            ("square meters", "a * b", "p"),
+            ("number needed", "p * c", "q"),
+            ("number missing", "q - d", "r"),
+        ),
+    ),
+    Form(
+        "two-taps",
+        (
+            "One tap gives {a} litres a minute and another gives {b}. After {c} minutes {name} "
+            "takes {d} litres out. How many litres are there?",
+        ),
+        {"a": (4, 30, 1), "b": (4, 30, 1), "c": (3, 12, 1), "d": (10, 90, 1)},
+        (
+            ("litres in a minute", "a + b", "p"),
+            ("litres in all", "p * c", "q"),
+            ("litres left", "q - d", "r"),
+        ),
+    ),
 )

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from random import Random
@@ -11,7 +12,8 @@ from core.data.problem import Problem
 from core.data.synthetic.chains import ChainGrammar, build_chain
 from core.data.synthetic.forms import Form, build_form
 from core.data.synthetic.held_out_forms import TEST_FORMS
-from core.data.synthetic.story import Draft, Step
+from core.data.synthetic.measure_forms import MEASURE_FORMS
+from core.data.synthetic.story import Step, Story
 from core.data.synthetic.train_forms import TRAIN_FORMS
 from core.data.synthetic.vocabulary import TEST_WORLD, TRAIN_WORLD
 from core.data.synthetic.wordings import TEST_WORDINGS, TRAIN_WORDINGS
@@ -20,26 +22,65 @@ BUILTIN_SEED = 20240229
 
 
 class Split(StrEnum):
-    """The parts of the built-in data: dev and train share templates, test has its own."""
+    """The parts of the built-in data: dev and train share templates, the test splits have theirs.
+
+    Their order is the order in which they are made.
+    """
 
     TRAIN = "train"
     DEV = "dev"
     TEST = "test"
+    TEST_HARD = "test-hard"
 
 
-SPLIT_SIZES = {Split.TRAIN: 8192, Split.DEV: 512, Split.TEST: 1024}
+SPLIT_SIZES = {Split.TRAIN: 8192, Split.DEV: 512, Split.TEST: 1024, Split.TEST_HARD: 512}
 
-_TRAIN_GRAMMAR = ChainGrammar(
-    TRAIN_WORLD,
-    TRAIN_WORDINGS,
-    step_weights=(0.08, 0.2, 0.26, 0.22, 0.14, 0.1),
-    distractor_rate=0.3,
+
+@dataclass(frozen=True, slots=True)
+class _Mixture:
+    """Where the problems of a split come from."""
+
+    chains: ChainGrammar
+    forms: tuple[Form, ...]
+    chain_share: float
+
+
+_TRAIN_MIXTURE = _Mixture(
+    ChainGrammar(
+        TRAIN_WORLD,
+        TRAIN_WORDINGS,
+        step_weights=(0.1, 0.22, 0.26, 0.2, 0.12, 0.1),
+        distractor_weights=(0.7, 0.3),
+    ),
+    TRAIN_FORMS + MEASURE_FORMS,
+    chain_share=0.65,
 )
-_TEST_GRAMMAR = ChainGrammar(
-    TEST_WORLD, TEST_WORDINGS, step_weights=(0.12, 0.26, 0.28, 0.2, 0.1, 0.04), distractor_rate=0.3
+_TEST_MIXTURE = _Mixture(
+    ChainGrammar(
+        TEST_WORLD,
+        TEST_WORDINGS,
+        step_weights=(0.14, 0.28, 0.28, 0.18, 0.08, 0.04),
+        distractor_weights=(0.7, 0.3),
+    ),
+    TEST_FORMS,
+    chain_share=0.92,
 )
-_TRAIN_CHAIN_SHARE = 0.65
-_TEST_CHAIN_SHARE = 0.94
+_HARD_MIXTURE = _Mixture(
+    ChainGrammar(
+        TEST_WORLD,
+        TEST_WORDINGS,
+        step_weights=(0.0, 0.0, 0.1, 0.25, 0.3, 0.35),
+        distractor_weights=(0.2, 0.4, 0.4),
+    ),
+    TEST_FORMS,
+    chain_share=0.75,
+)
+_MIXTURES = {
+    Split.TRAIN: _TRAIN_MIXTURE,
+    Split.DEV: _TRAIN_MIXTURE,
+    Split.TEST: _TEST_MIXTURE,
+    Split.TEST_HARD: _HARD_MIXTURE,
+}
 
 
 def generate_split(split: Split, *, seed: int = BUILTIN_SEED) -> list[Problem]:
@@ -50,14 +91,12 @@ def generate_split(split: Split, *, seed: int = BUILTIN_SEED) -> list[Problem]:
     return list(_splits(seed)[split])
 
 
-def train_problem(rng: Random) -> tuple[str, str, tuple[Step, ...]]:
-    """A problem of the train world as (template id, question, steps)."""
-    return _sample(rng, _TRAIN_GRAMMAR, TRAIN_FORMS, _TRAIN_CHAIN_SHARE)
-
-
-def held_out_problem(rng: Random) -> tuple[str, str, tuple[Step, ...]]:
-    """A problem of the test world as (template id, question, steps)."""
-    return _sample(rng, _TEST_GRAMMAR, TEST_FORMS, _TEST_CHAIN_SHARE)
+def make_problem(rng: Random, split: Split) -> Story:
+    """A new problem of the kind a split is made of."""
+    mixture = _MIXTURES[split]
+    if rng.random() < mixture.chain_share:
+        return build_chain(rng, mixture.chains)
+    return build_form(rng, mixture.forms, mixture.chains.world)
 
 
 def reasoning_text(steps: Iterable[Step]) -> str:
@@ -101,38 +140,23 @@ def _splits(seed: int) -> dict[Split, tuple[Problem, ...]]:
 
 def _generate(split: Split, seed: int, seen: set[str]) -> Iterator[Problem]:
     rng = Random(f"{split.value}:{seed}")
-    make = held_out_problem if split is Split.TEST else train_problem
     count = 0
     while count < SPLIT_SIZES[split]:
-        template, question, steps = make(rng)
-        key = question_hash(question)
+        story = make_problem(rng, split)
+        key = question_hash(story.question)
         if key in seen:
             continue
         seen.add(key)
         yield Problem(
             id=f"builtin-{split.value}-{count:05d}",
-            question=question,
-            truth=str(steps[-1].result),
-            reasoning=reasoning_text(steps),
-            template=template,
-            steps=len(steps),
+            question=story.question,
+            truth=str(story.steps[-1].result),
+            reasoning=reasoning_text(story.steps),
+            template=story.template,
+            steps=len(story.steps),
+            difficulty=story.difficulty,
         )
         count += 1
-
-
-def _sample(
-    rng: Random, grammar: ChainGrammar, forms: tuple[Form, ...], chain_share: float
-) -> tuple[str, str, tuple[Step, ...]]:
-    template, draft = (
-        build_chain(rng, grammar)
-        if rng.random() < chain_share
-        else build_form(rng, forms, grammar.world)
-    )
-    return template, _question(draft), tuple(draft.steps)
-
-
-def _question(draft: Draft) -> str:
-    return " ".join(draft.sentences)
 
 
 def _words(text: str) -> tuple[str, ...]:

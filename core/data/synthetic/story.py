@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-MAX_VALUE = 2500
+MAX_VALUE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,28 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Story:
+    """A finished problem.
+
+    Attributes:
+        template: Its plot: a form's id, or scenario and events of a chain.
+        question: Its text.
+        steps: Its solution.
+        irrelevant: Sentences whose number does not matter.
+    """
+
+    template: str
+    question: str
+    steps: tuple[Step, ...]
+    irrelevant: int
+
+    @property
+    def difficulty(self) -> int:
+        """Arithmetic steps to take plus numbers to ignore."""
+        return len(self.steps) + self.irrelevant
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """A name with its pronouns."""
 
@@ -34,13 +56,21 @@ class Person:
 
 @dataclass(slots=True)
 class Draft:
-    """A problem under construction: sentences of the story, steps of the solution."""
+    """A problem under construction.
+
+    Attributes:
+        sentences: The story so far.
+        steps: Its solution so far.
+        kinds: Events and ending, in order; part of the template id.
+        irrelevant: Sentences whose number does not matter.
+    """
 
     rng: Random
     words: dict[str, str]
     sentences: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
+    irrelevant: int = 0
 
     def say(self, wordings: Sequence[str], **numbers: object) -> None:
         """Add one sentence, chosen from `wordings` and filled with the words of the story."""
@@ -50,9 +80,13 @@ class Draft:
         """`text` with its fields replaced by the words of this story and by `numbers`."""
         return text.format(**self.words, **numbers)
 
-    def step(self, label: str, expression: str, result: int) -> int:
+    def story(self, template: str) -> Story:
+        """The finished problem."""
+        return Story(template, " ".join(self.sentences), tuple(self.steps), self.irrelevant)
+
+    def step(self, label: str, expression: str, result: int, **numbers: object) -> int:
         """Add one step of the solution and hand back its result."""
-        self.steps.append(Step(self.fill(label), expression, result))
+        self.steps.append(Step(self.fill(label, **numbers), expression, result))
         return result
 
 

@@ -57,11 +57,17 @@ _COMMON_OPENINGS = (
 _TRAIN_PEOPLE = people(
     _list(
         "Anna, Maria, Lucy, Emma, Sara, Nina, Julia, Rosa, Kate, Helen, Amy, Clara, Diana, Eva, "
-        "Fiona, Grace, Hannah, Irene, Jane, Laura, Mia, Nora, Olga, Paula, Rita, Sofia, Tina, Vera"
+        "Fiona, Grace, Hannah, Irene, Jane, Laura, Mia, Nora, Olga, Paula, Rita, Sofia, Tina, "
+        "Vera, Alice, Bella, Carmen, Doris, Elsa, Flora, Gina, Heidi, Ida, Judith, Karla, Linda, "
+        "Monica, Nelly, Petra, Ruth, Stella, Teresa, Ursula, Wendy, Yvonne, Zoe, Aisha, "
+        "Mei, Salma, Lupe"
     ),
     _list(
         "Tom, Peter, John, David, Mark, Paul, Adam, Ben, Carl, Daniel, Eric, Frank, George, Henry, "
-        "Ivan, Jack, Kevin, Leo, Martin, Nick, Oscar, Robert, Sam, Tim, Victor, Walter, Alan, Brian"
+        "Ivan, Jack, Kevin, Leo, Martin, Nick, Oscar, Robert, Sam, Tim, Victor, Walter, Alan, "
+        "Brian, Albert, Boris, Chris, Dennis, Edgar, Felix, Gordon, Hugo, Isaac, Jonas, Kurt, "
+        "Lukas, Max, Noah, Otto, Philip, Ralf, Simon, Theo, Ulrich, Vincent, Wade, Xavier, "
+        "Omar, Ravi, Jin"
     ),
 )
 
@@ -134,6 +140,52 @@ _TRAIN_SCENARIOS = (
         "{name} counts {n} {items} in the pond.",
         "There are {n} {items} in the pond of {name}.",
     ),
+    _scenario(
+        "bus | passengers, tickets, seats, suitcases | gets, adds | loses, drops | rows",
+        "The bus of {name} has {n} {items}.",
+        "{name} counts {n} {items} on the bus.",
+    ),
+    _scenario(
+        "zoo | birds, monkeys, snakes, goats | buys, gets | sells, lends | cages",
+        "The zoo of {name} has {n} {items}.",
+        "{name} feeds {n} {items} at the zoo.",
+    ),
+    _scenario(
+        "cinema | tickets, posters, drinks, seats | prints, orders | sells, uses | rolls",
+        "The cinema opens with {n} {items}, and {name} counts them.",
+        "{name} has {n} {items} at the cinema.",
+    ),
+    _scenario(
+        "hospital | beds, masks, gloves, blankets | orders, gets | uses, lends | boxes",
+        "A hospital has {n} {items} when {name} begins to work.",
+        "{name} puts {n} {items} into a room of the hospital.",
+    ),
+    _scenario(
+        "bakers-stall | loaves, cakes, buns, waffles | bakes, makes | sells, drops | trays",
+        "{name} makes {n} {items} before the stall opens.",
+        "The stall of {name} has {n} {items}.",
+    ),
+    _scenario("sewing | buttons, ribbons, dresses, needles | sews, buys | uses, sells | bags"),
+    _scenario(
+        "forest | nuts, mushrooms, leaves, cones | finds, picks | drops, eats | sacks",
+        "{name} picks {n} {items} in the forest.",
+        "In the forest {name} finds {n} {items}.",
+    ),
+    _scenario(
+        "tools | nails, screws, hammers, bolts | buys, orders | uses, lends | boxes",
+        "There are {n} {items} in the garage of {name}.",
+        "{name} owns {n} {items}.",
+    ),
+    _scenario(
+        "game | points, tokens, jewels, keys | wins, earns | loses, spends | chests",
+        "{name} begins the game with {n} {items}.",
+        "In a game {name} has {n} {items}.",
+    ),
+    _scenario(
+        "art | brushes, pictures, crayons, frames | paints, makes | sells, gives away | packs",
+        "{name} has painted {n} {items}.",
+        "{name} keeps {n} {items} in the studio.",
+    ),
 )
 
 # New places with known things and verbs: a model this small cannot read words it never saw, and the
@@ -173,6 +225,16 @@ _TEST_SCENARIOS = (
         "camp | blocks, shoes, candles, socks | brings, buys | uses, loses | bags",
         *_COMMON_OPENINGS,
         "{name} takes {n} {items} to the camp.",
+    ),
+    _scenario(
+        "circus | tickets, birds, balloons, masks | gets, buys | loses, lends | boxes",
+        *_COMMON_OPENINGS,
+        "{name} brings {n} {items} to the circus.",
+    ),
+    _scenario(
+        "mill | sacks, nails, loaves, bolts | orders, makes | uses, sells | crates",
+        *_COMMON_OPENINGS,
+        "There are {n} {items} at the mill when {name} comes.",
     ),
     _scenario(
         "post | letters, stamps, papers, stickers | gets, prints | sends, returns | packs",
