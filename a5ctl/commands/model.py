@@ -52,8 +52,11 @@ def pretrain(
 
     torch.set_num_threads(threads)
     config = PretrainingConfig(tokens=tokens, seed=BUILTIN_SEED if seed is None else seed)
-    with Progress(*_columns(), console=err()) as progress:
-        loss = run_pretraining(out, config, resume=resume, on_step=_shower(progress, tokens))
+    if err().is_terminal:
+        with Progress(*_columns(), console=err()) as progress:
+            loss = run_pretraining(out, config, resume=resume, on_step=_shower(progress, tokens))
+    else:
+        loss = run_pretraining(out, config, resume=resume, on_step=_print_now_and_then)
     _report_folder(out, f"loss {loss:.4f} nats per token on unseen documents")
 
 
@@ -96,6 +99,18 @@ def _shower(progress: "Progress", tokens: int) -> "Callable[[PretrainingProgress
         )
 
     return show
+
+
+def _print_now_and_then(state: "PretrainingProgress") -> None:
+    """For logs: a line at the start and one per hundred steps."""
+    from a5ctl.console import err, plain
+
+    if state.step == 1 or state.step % 100 == 0:
+        line = (
+            f"step {state.step:,}  {state.tokens:,} tokens  loss {state.loss:.4f}  "
+            f"{state.tokens_per_second:,.0f} tok/s"
+        )
+        err().print(plain(line), soft_wrap=True)
 
 
 def _report_folder(out: Path, remark: str) -> None:

@@ -63,4 +63,5 @@ def test_pretrain_writes_a_model_that_loads(tmp_path: Path) -> None:
     result = runner.invoke(app, ["model", "pretrain", "--tokens", "7000", "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert "nats per token" in " ".join(result.output.split())
+    assert "step 1 " in result.output
     assert resolve_model(str(out)).path == out.resolve()
