@@ -1,5 +1,6 @@
 """Settings that depend on model, data, prompt or machine, filled in before a run starts."""
 
+from dataclasses import dataclass
 from typing import TypeVar
 
 from core.config.schema import RunConfig, RunKind
@@ -9,12 +10,31 @@ from core.responses.grade import GraderName
 
 Value = TypeVar("Value")
 
-_BUILTIN_LR = 1e-3
-_BUILTIN_BATCH = 16
 _BUILTIN_MAX_TOKENS = 256
-_LR = 2e-5
-_BATCH = 32
 _MAX_TOKENS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """Settings of supervised fine-tuning that depend on the number of examples."""
+
+    lr: float
+    epochs: float
+    batch_size: int
+
+
+_SMALL = _Recipe(2e-5, 3, 32)
+_LARGE = _Recipe(2e-5, 1, 32)
+# largest number of examples -> settings measured on the dev split (docs/builtin-model.md has the
+# sweep); one rate for all sizes, so that a curve over sizes is not a curve over rates
+_BUILTIN_RECIPES = (
+    (128, _Recipe(6e-4, 6, 16)),
+    (256, _Recipe(6e-4, 6, 16)),
+    (512, _Recipe(6e-4, 4, 16)),
+    (1024, _Recipe(6e-4, 3, 16)),
+    (2048, _Recipe(6e-4, 2, 16)),
+    (10**9, _Recipe(6e-4, 1, 16)),
+)
 
 
 def resolve_defaults(
@@ -41,13 +61,13 @@ def resolve_defaults(
     )
     if config.kind is RunKind.EVAL:
         return config.model_copy(update={"evaluation": evaluation})
-    train = config.train
+    train, recipe = config.train, _recipe(builtin, train_count)
     no_budget = train.epochs is None and train.steps is None and train.tokens is None
     train = train.model_copy(
         update={
-            "lr": train.lr or (_BUILTIN_LR if builtin else _LR),
-            "batch_size": train.batch_size or (_BUILTIN_BATCH if builtin else _BATCH),
-            "epochs": _epochs(builtin, train_count) if no_budget else train.epochs,
+            "lr": train.lr or recipe.lr,
+            "batch_size": train.batch_size or recipe.batch_size,
+            "epochs": recipe.epochs if no_budget else train.epochs,
         }
     )
     return config.model_copy(update={"evaluation": evaluation, "train": train})
@@ -88,15 +108,10 @@ def _precision(wanted: str, device: str) -> str:
     return "bfloat16" if device == "cuda" else "float32"
 
 
-def _epochs(builtin: bool, count: int) -> float:
+def _recipe(builtin: bool, count: int) -> _Recipe:
     if not builtin:
-        return 3.0 if count <= 256 else 1.0
-    return next(epochs for largest, epochs in _BUILTIN_EPOCHS if count <= largest)
-
-
-# smaller sets need more passes to learn the format; 256 x 6 was measured on the dev split at this
-# learning rate (41.0% against 34.0% with 3 epochs), the other sizes follow the same token budget
-_BUILTIN_EPOCHS = ((128, 8.0), (256, 6.0), (512, 4.0), (1024, 3.0), (10**9, 1.0))
+        return _SMALL if count <= 256 else _LARGE
+    return next(recipe for largest, recipe in _BUILTIN_RECIPES if count <= largest)
 
 
 def _grader(template: PromptTemplate) -> GraderName:
