@@ -1,5 +1,4 @@
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from core.responses.grade import (
     grade_responses,
 )
 from core.responses.names import GRADER_VERSIONS, FailureClass, FailureFlag
+from core.responses.symbolic import Comparison, compare_symbolically
 
 GSM8K = Path(__file__).parents[4] / "shared" / "data" / "gsm8k" / "test.jsonl"
 PROMPT = Placeholders(
@@ -33,6 +33,19 @@ def grade(
 
 def right(graded: GradedText) -> set[GraderName]:
     return {name for name, verdict in graded.verdicts.items() if verdict.right}
+
+
+@pytest.fixture
+def asked_of_the_worker(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Every comparison that is sent to the worker process, and is answered by it."""
+    asked: list[tuple[str, str]] = []
+
+    def compare(given: str, truth: str, time_limit_s: float) -> Comparison:
+        asked.append((given, truth))
+        return compare_symbolically(given, truth, time_limit_s)
+
+    monkeypatch.setattr("core.responses.grade.compare_symbolically", compare)
+    return asked
 
 
 TAGGED = {R1, STRICT, LENIENT, DIAGNOSTIC}
@@ -137,16 +150,22 @@ def test_unparseable_is_asked_only_of_numeric_truths():
 
 
 def test_expressions_are_compared_symbolically():
-    assert R1 in right(grade(" a </think> <answer> 1+x </answer>", truth="x+1"))
+    item = GradingItem(" a </think> <answer> 1+x </answer>", "x+1", FinishReason.STOP_STRING)
+    assert R1 in right(grade_responses([item], time_limit_s=60)[0])
 
 
 def test_time_out_counts_as_wrong():
     item = GradingItem(" a </think> <answer> 9**9**9**9 </answer>", "7.5", FinishReason.STOP_STRING)
-    started = time.monotonic()
-    graded = grade_responses([item] * 3, time_limit_s=0.5)[2]
+    (graded,) = grade_responses([item], time_limit_s=0.5)
     assert graded.verdicts[R1].timed_out
     assert graded.failures[R1] is graded.failures[STRICT] is FailureClass.GRADER_TIMEOUT
-    assert time.monotonic() - started < 20  # three equal answers are compared once
+
+
+def test_equal_answers_are_compared_once(asked_of_the_worker: list[tuple[str, str]]):
+    texts = [f" thought {n} </think> <answer>1+x</answer>" for n in range(3)]
+    items = [GradingItem(text, "x+1", FinishReason.STOP_STRING) for text in texts]
+    assert all(one.verdicts[R1].right for one in grade_responses(items, time_limit_s=60))
+    assert asked_of_the_worker == [("1+x", "x+1")]
 
 
 @pytest.mark.parametrize("truth", ["7", "7.5", "x+1", "\\frac{3}{4}"])
@@ -165,7 +184,9 @@ def test_every_grader_has_a_version():
     assert set(GRADER_VERSIONS) == set(GraderName)
 
 
-def test_the_test_set_of_gsm8k_grades_in_a_second():
+def test_the_worked_solutions_of_gsm8k_are_right_without_the_worker(
+    asked_of_the_worker: list[tuple[str, str]],
+):
     if not GSM8K.is_file():
         pytest.skip("needs ../shared/data/gsm8k")
     items = []
@@ -173,11 +194,10 @@ def test_the_test_set_of_gsm8k_grades_in_a_second():
         reasoning, _, truth = json.loads(line)["answer"].partition("#### ")
         text = f" {reasoning}</think> <answer> {truth} </answer>"
         items.append(GradingItem(text, truth, FinishReason.STOP_STRING))
-    started = time.process_time()
     graded = grade_responses(items)
-    assert time.process_time() - started < 1.0
     assert all(right(one) >= TAGGED for one in graded)
     assert len(graded) == 1319
+    assert asked_of_the_worker == []
 
 
 TAGS = [

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -10,6 +11,8 @@ import pytest
 from core.responses.symbolic import Comparison, SymbolicComparer, SymbolicWorker
 
 ROOT = Path(__file__).parents[3]
+AMPLE_S = 60.0
+"""Limit of a comparison that ends by itself at once, on the busiest machine too."""
 
 
 @pytest.fixture(scope="module")
@@ -20,20 +23,25 @@ def comparer():
 
 
 def test_equal_and_different_expressions(comparer: SymbolicComparer):
-    assert comparer.compare("\\sqrt{12}", "2\\sqrt{3}", 10) is Comparison.EQUAL
-    assert comparer.compare("\\sqrt{12}", "3\\sqrt{2}", 10) is Comparison.DIFFERENT
+    assert comparer.compare("\\sqrt{12}", "2\\sqrt{3}", AMPLE_S) is Comparison.EQUAL
+    assert comparer.compare("\\sqrt{12}", "3\\sqrt{2}", AMPLE_S) is Comparison.DIFFERENT
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bomb", ["9**9**9**9", "99999999!"])
-def test_a_bomb_costs_the_limit_and_the_next_comparison_works(
+def test_a_bomb_costs_the_worker_its_life_and_the_next_comparison_works(
     comparer: SymbolicComparer, bomb: str
 ):
-    assert comparer.compare("x+1", "1+x", 10) is Comparison.EQUAL  # the worker is up
-    started = time.monotonic()
+    assert comparer.compare("x+1", "1+x", AMPLE_S) is Comparison.EQUAL  # the worker is up
+    bombed = comparer._worker
+    assert bombed is not None
     assert comparer.compare(bomb, "7.5", 0.5) is Comparison.TIMED_OUT
-    assert time.monotonic() - started < 2
-    assert comparer.compare("x+1", "1+x", 10) is Comparison.EQUAL
+    assert not bombed.alive
+    if sys.platform != "win32":
+        # Ended by this process at the limit, not later by the system for its use of the processor.
+        assert bombed._process.returncode == -signal.SIGKILL
+    assert comparer.compare("x+1", "1+x", AMPLE_S) is Comparison.EQUAL
+    assert comparer._worker is not bombed
 
 
 @pytest.mark.parametrize(
@@ -42,13 +50,13 @@ def test_a_bomb_costs_the_limit_and_the_next_comparison_works(
     ids=lambda text: ascii(text[:8]),
 )
 def test_hostile_text_is_different_not_an_error(comparer: SymbolicComparer, hostile: str):
-    assert comparer.compare(hostile, "7.5", 5) is Comparison.DIFFERENT
+    assert comparer.compare(hostile, "7.5", AMPLE_S) is Comparison.DIFFERENT
 
 
 def test_threads_share_one_worker(comparer: SymbolicComparer):
     outcomes: list[Comparison] = []
     threads = [
-        threading.Thread(target=lambda: outcomes.append(comparer.compare("x+1", "1+x", 10)))
+        threading.Thread(target=lambda: outcomes.append(comparer.compare("x+1", "1+x", AMPLE_S)))
         for _ in range(4)
     ]
     for thread in threads:
@@ -59,16 +67,16 @@ def test_threads_share_one_worker(comparer: SymbolicComparer):
 
 
 def test_a_worker_that_died_is_replaced(comparer: SymbolicComparer):
-    comparer.compare("x+1", "1+x", 10)
+    comparer.compare("x+1", "1+x", AMPLE_S)
     assert comparer._worker is not None
     comparer._worker.kill()
-    assert comparer.compare("x+1", "1+x", 10) is Comparison.EQUAL
+    assert comparer.compare("x+1", "1+x", AMPLE_S) is Comparison.EQUAL
 
 
 def test_text_is_never_run_as_code(tmp_path: Path, comparer: SymbolicComparer):
     target = tmp_path / "written"
     attempt = f"__import__('os').system('touch {target}')"
-    assert comparer.compare(attempt, "7.5", 10) is Comparison.DIFFERENT
+    assert comparer.compare(attempt, "7.5", AMPLE_S) is Comparison.DIFFERENT
     assert not target.exists()
 
 
@@ -76,7 +84,7 @@ def test_text_is_never_run_as_code(tmp_path: Path, comparer: SymbolicComparer):
 def test_worker_ends_with_its_parent(tmp_path: Path):
     script = (
         "from core.responses.symbolic import _shared, compare_symbolically\n"
-        "assert compare_symbolically('x+1', '1+x', 10) == 'equal'\n"
+        "assert compare_symbolically('x+1', '1+x', 60) == 'equal'\n"
         "print(_shared._worker._process.pid)\n"
     )
     (tmp_path / "sympy.py").write_text("raise SystemExit('the folder of the user was imported')")
@@ -86,7 +94,7 @@ def test_worker_ends_with_its_parent(tmp_path: Path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=True,
     )
     assert _gone(int(done.stdout))
@@ -101,7 +109,7 @@ def test_worker_ends_when_its_parent_is_killed():
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     killed = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert _gone(int(killed.stdout))
 
@@ -109,12 +117,12 @@ def test_worker_ends_when_its_parent_is_killed():
 def test_an_interrupted_comparison_leaves_no_reply_behind(
     comparer: SymbolicComparer, monkeypatch: pytest.MonkeyPatch
 ):
-    comparer.compare("x+1", "1+x", 10)
+    comparer.compare("x+1", "1+x", AMPLE_S)
     with monkeypatch.context() as patched:
         patched.setattr(SymbolicWorker, "_receive", _interrupt)
         with pytest.raises(KeyboardInterrupt):
-            comparer.compare("x+1", "1+x", 10)
-    assert comparer.compare("x+1", "x+2", 10) is Comparison.DIFFERENT
+            comparer.compare("x+1", "1+x", AMPLE_S)
+    assert comparer.compare("x+1", "x+2", AMPLE_S) is Comparison.DIFFERENT
 
 
 def test_killing_twice_is_harmless():
@@ -129,7 +137,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _gone(pid: int) -> bool:
-    for _ in range(100):
+    for _ in range(1200):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
