@@ -2,19 +2,26 @@
 
 import math
 import sqlite3
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.errors import UserError
 from core.registry import processes
-from core.registry.journal import JOURNAL_NAME, merge_journal
+from core.registry.entries import MetricsEntry
+from core.registry.journal import JOURNAL_NAME, Journal, merge_journal
 from core.registry.liveness import display_status
 from core.registry.recorder import Recorder
 from core.registry.store import Registry, RunStatus, open_registry
 from core.workspace import Workspace
 from tests.core.registry.conftest import answer, evaluation_result, new_run
+
+WAIT_S = 120.0
+"""How long what happens at once may take on the busiest machine."""
 
 
 @pytest.fixture
@@ -251,19 +258,42 @@ def test_a_run_on_another_machine_is_never_lost(registry: Registry, run: str) ->
     assert display_status(far, now=far.created + 1e6) == "stale"
 
 
-def test_recording_a_step_costs_the_training_thread_almost_nothing(
-    registry: Registry, run: str, folder: Path
+def test_the_training_thread_neither_builds_entries_nor_waits_for_the_disk(
+    registry: Registry, run: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = {f"metric_{n}": 0.5 * n for n in range(12)}
-    with Recorder(registry, run, folder) as recorder:
-        spent = []
-        for step in range(2000):
-            started = time.perf_counter()
-            recorder.metrics(step, values)
-            spent.append(time.perf_counter() - started)
-    assert sorted(spent)[len(spent) // 2] < 50e-6
+    built: list[int] = []
+    writing, disk_ready = threading.Event(), threading.Event()
+    append = Journal.append
+
+    def build(**fields: Any) -> MetricsEntry:
+        built.append(fields["step"])
+        return MetricsEntry(**fields)
+
+    def append_when_ready(journal: Journal, lines: Sequence[bytes]) -> None:
+        writing.set()
+        disk_ready.wait(300)
+        append(journal, lines)
+
+    def train() -> None:
+        for step in range(2, 101):
+            recorder.metrics(step, {"loss": 1.0})
+
+    with Recorder(registry, run, folder, interval=0.01) as recorder:
+        monkeypatch.setattr("core.registry.recorder.MetricsEntry", build)
+        monkeypatch.setattr(Journal, "append", append_when_ready)
+        recorder.metrics(1, {"loss": 1.0})
+        assert writing.wait(WAIT_S)
+        training = threading.Thread(target=train, daemon=True)
+        training.start()
+        training.join(WAIT_S)
+        steps_built = list(built)
+        disk_ready.set()
+        assert not training.is_alive(), "training waited for the disk"
+        assert steps_built == [1], "training built entries itself"
+    assert [p.step for p in registry.metrics(run)["loss"]] == list(range(1, 101))
 
 
+@pytest.mark.timeout(300)
 def test_a_locked_database_costs_nothing_but_patience(
     workspace: Workspace, run: str, folder: Path
 ) -> None:
@@ -274,10 +304,9 @@ def test_a_locked_database_costs_nothing_but_patience(
         recorder.metrics(1, {"loss": 1.0})
         _wait_until(lambda: recorder.problem is not None)
         assert "locked by another program" in (recorder.problem or "")
-        started = time.perf_counter()
         recorder.metrics(2, {"loss": 2.0})
-        assert recorder.flush() is False, "the journal has it, the database not yet"
-        assert time.perf_counter() - started < 5
+        # Waiting this long for a database known to be locked would run into the test's limit.
+        assert recorder.flush(timeout=3600) is False, "the journal has it, the database not yet"
         assert b'"loss":2.0' in (folder / JOURNAL_NAME).read_bytes()
         blocker.execute("COMMIT")
         blocker.close()
@@ -318,7 +347,7 @@ def test_a_journal_that_cannot_be_written_is_made_up_for_later(
         with monkeypatch.context() as patch:
             patch.setattr("core.registry.journal.Journal.append", refuse)
             recorder.metrics(1, {"loss": 1.0})
-            assert recorder.flush() is True, "the database still takes it"
+            assert recorder.flush(WAIT_S) is True, "the database still takes it"
             assert "No space left" in (recorder.problem or "")
         recorder.metrics(2, {"loss": 2.0})
         recorder.flush()
@@ -337,7 +366,7 @@ def test_an_entry_the_tables_refuse_does_not_hold_up_the_others(
         recorder.metrics(1, {"loss": 1.0})
         recorder.metrics(2**70, {"loss": 2.0})
         recorder.metrics(3, {"loss": 3.0})
-        assert recorder.flush()
+        assert recorder.flush(WAIT_S)
         assert "refused" in (recorder.problem or "")
     assert [p.step for p in registry.metrics(run)["loss"]] == [1, 3]
     assert "entry_refused" in [event.kind for event in registry.events(run)]
@@ -350,10 +379,9 @@ def test_nothing_the_writer_does_can_raise_in_training(
         with monkeypatch.context() as patch:
             patch.setattr("core.registry.writer.store_entries", lambda *a, **k: 1 / 0)
             recorder.metrics(1, {"loss": 1.0})
-            recorder.flush(timeout=0.2)
-            assert "ZeroDivisionError" in (recorder.problem or "")
+            _wait_until(lambda: "ZeroDivisionError" in (recorder.problem or ""))
         recorder.metrics(2, {"loss": 2.0})
-        assert recorder.flush()
+        assert recorder.flush(WAIT_S)
     assert [p.step for p in registry.metrics(run)["loss"]] == [1, 2]
 
 
@@ -370,7 +398,7 @@ def test_a_deleted_run_does_not_stop_its_process(
     assert len(registry.metrics(run)["loss"]) == 1
 
 
-def _wait_until(condition: object, seconds: float = 20.0) -> None:
+def _wait_until(condition: object, seconds: float = WAIT_S) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "waited too long"
