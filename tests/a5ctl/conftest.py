@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,16 @@ class House:
         (outcome,) = self.json("run", "sft", *self.small, "--quiet", *arguments)
         return outcome["run"]
 
-    def process(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """Start the program as a process of its own."""
+    def process(
+        self, *arguments: str, entry: Sequence[str] = ("-m", "a5ctl"), **options: Any
+    ) -> subprocess.Popen[str]:
+        """Start the program as a process of its own.
+
+        Args:
+            arguments: Its command line.
+            entry: How Python is told to start it.
+            options: Further ones of `Popen`.
+        """
         environment = {
             **os.environ,
             "A5CTL_HOME": str(self.home),
@@ -60,7 +69,7 @@ class House:
             "COLUMNS": "100",
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "a5ctl", *map(str, arguments)],
+            [sys.executable, *entry, *map(str, arguments)],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

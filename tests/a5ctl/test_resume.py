@@ -36,7 +36,7 @@ def evaluations(registry: Registry, name: str) -> list[tuple[int, list[str]]]:
     return sorted((e.step, [r.text for r in registry.responses(e.uuid)]) for e in found)
 
 
-def wait_for(condition, process: subprocess.Popen, seconds: float = 120) -> None:
+def wait_for(condition, process: subprocess.Popen, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.stdout.read()
@@ -119,7 +119,7 @@ def test_a_stopped_run_saves_itself_and_says_how_to_go_on(
     process = house.process("run", "sft", *house.small, *LONGER, "--name", "stopped")
     wait_for(lambda: checkpoint_exists(house, "stopped", 24), process)
     process.send_signal(signum)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == code, output
     assert "go on with: a5ctl resume" in output
     assert "Traceback" not in output
@@ -196,7 +196,7 @@ def test_resume_is_exact_with_vllm(house: House) -> None:
     output, _ = straight.communicate(timeout=300)
     assert straight.returncode == 0, output
     process = house.process("run", "sft", *vllm, "--name", "killed")
-    wait_for(lambda: checkpoint_exists(house, "killed", 26), process, 300)
+    wait_for(lambda: checkpoint_exists(house, "killed", 26), process)
     process.kill()
     process.wait()
     resumed = house.process("resume", "killed", "--json")
