@@ -8,18 +8,16 @@ evaluations of 32 responses), then times commands in rounds (A B C, A B C, ...) 
 """
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.timing import python, rounds, write  # noqa: E402
 from core.registry.recorder import Recorder  # noqa: E402
 from core.registry.records import NewRun  # noqa: E402
 from core.registry.store import open_registry  # noqa: E402
@@ -56,15 +54,8 @@ def fill(home: Path, runs: int) -> None:
 
 def seconds(arguments: list[str], home: Path) -> float:
     """Wall time of one process."""
-    environment = {**os.environ, "A5CTL_HOME": str(home), "PYTHONPATH": str(ROOT)}
     started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, *arguments],
-        env=environment,
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stdin=subprocess.DEVNULL,
-    )
+    python(arguments, A5CTL_HOME=str(home))
     return time.perf_counter() - started
 
 
@@ -74,21 +65,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--repeat", type=int, default=7)
     given = parser.parse_args()
-    timings: dict[str, list[float]] = {name: [] for name in COMMANDS}
     with tempfile.TemporaryDirectory() as folder:
         fill(Path(folder), given.runs)
-        for _ in range(given.repeat + 1):
-            for name, arguments in COMMANDS.items():
-                timings[name].append(seconds(arguments, Path(folder)))
-    figures = {
-        name: {"median": statistics.median(values[1:]), "min": min(values[1:])}
-        for name, values in timings.items()
-    }
+        commands = {name: partial(seconds, args, Path(folder)) for name, args in COMMANDS.items()}
+        figures = rounds(commands, given.repeat)
     for name, figure in figures.items():
         print(f"{name:16} median {figure['median']:.3f} s   min {figure['min']:.3f} s")
-    result = {"runs": given.runs, "steps": STEPS, "repeat": given.repeat, "seconds": figures}
-    path = ROOT / "benchmarks" / "results" / "cli_latency.json"
-    path.write_text(json.dumps(result, indent=2) + "\n")
+    settings = {"runs": given.runs, "steps": STEPS, "repeat": given.repeat}
+    write("cli_latency", {**settings, "seconds": figures})
 
 
 if __name__ == "__main__":
