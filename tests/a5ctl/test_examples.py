@@ -1,0 +1,67 @@
+"""Every example runs to its end with a small model and small data."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.a5ctl.conftest import ROOT, House
+
+EXAMPLES = ROOT / "examples"
+SMALL_EVALUATION = ("--eval-limit", "4", "--max-tokens", "8", "--engine", "hf")
+SMALL_TRAINING = ("--size", "4,8", "--seed", "0", "--threads", "1")
+OPTIONS = {
+    "base_failures.sh": (),
+    "size_curve.sh": SMALL_TRAINING,
+    "epochs_by_size.sh": SMALL_TRAINING,
+    "answer_only.sh": ("--size", "8", "--epochs", "1"),
+    "full_data_cliff.sh": ("--size", "8", "--threads", "1"),
+    "short_cap.sh": ("--size", "8", "--epochs", "1"),
+}
+
+
+def test_every_example_is_tried_here() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.sh")} == set(OPTIONS)
+
+
+def test_every_example_has_its_outcome_on_record() -> None:
+    recorded = {path.stem for path in (EXAMPLES / "outcomes").glob("*.txt")}
+    assert recorded == {Path(name).stem for name in OPTIONS}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("sh") is None, reason="the examples are shell scripts")
+@pytest.mark.parametrize("script", sorted(OPTIONS))
+def test_example_runs_to_its_end(script: str, house: House, tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "A5CTL_HOME": str(tmp_path),
+        "A5CTL_MODEL": str(house.model),
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "PATH": f"{_program(tmp_path)}{os.pathsep}{os.environ['PATH']}",
+    }
+    done = subprocess.run(
+        ["sh", str(EXAMPLES / script), *SMALL_EVALUATION, *OPTIONS[script]],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "accuracy" in done.stdout
+
+
+def _program(folder: Path) -> Path:
+    """A folder with `a5ctl` and `python` as this test run has them, whatever is installed."""
+    tools = folder / "tools"
+    tools.mkdir()
+    for name, command in (("a5ctl", f'"{sys.executable}" -m a5ctl'), ("python", sys.executable)):
+        (tools / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        (tools / name).chmod(0o755)
+    return tools
