@@ -10,7 +10,7 @@ from core.prompts.template import PromptTemplate
 from core.protocol import EvaluationProtocol
 from core.responses.failures import FailureClass, FailureFlag
 from core.responses.grade import GraderName, GradingItem, Verdict, grade_responses
-from core.statistics import LengthSummary, length_summary, wilson_interval
+from core.statistics import LengthSummary, clustered_rate, length_summary
 
 TokenSpans = Callable[[Completion, Sequence[int]], list[int]]
 """Maps character offsets of a completion's text to token positions (see `core.engines.tokens`)."""
@@ -179,7 +179,7 @@ def summarize(responses: Iterable[GradedResponse], grader: GraderName) -> Evalua
         numeric=sum(row.unparseable is not None for row in rows),
         truncated=sum(row.finish is FinishReason.LENGTH for row in rows),
         accuracy=type1 / n if n else 0.0,
-        interval=wilson_interval(type1, n),
+        interval=_interval(rows, grader),
         accuracy_by_grader={
             name: sum(row.verdicts[name].right for row in rows) / n if n else 0.0
             for name in GraderName
@@ -192,6 +192,14 @@ def summarize(responses: Iterable[GradedResponse], grader: GraderName) -> Evalua
             [row.answer_position for row in rows if row.answer_position is not None]
         ),
     )
+
+
+def _interval(rows: Sequence[GradedResponse], grader: GraderName) -> tuple[float, float]:
+    """95% interval of the accuracy; samples of one problem are not independent."""
+    by_problem: dict[str, list[bool]] = {}
+    for row in rows:
+        by_problem.setdefault(row.problem_id, []).append(row.verdicts[grader].right)
+    return clustered_rate([(sum(right), len(right)) for right in by_problem.values()]).interval
 
 
 def _grade(
