@@ -63,7 +63,8 @@ class EvaluationSummary:
         numeric: Responses with a numeric truth: the denominator of `unparseable`.
         truncated: Responses stopped by the token cap.
         accuracy: `type1 / n`.
-        interval: 95% Wilson interval of the accuracy.
+        interval: 95% interval of the accuracy: Wilson, clustered by problem where a problem has
+            several samples.
         accuracy_by_grader: Share right under each grader.
         lengths: Whole responses, in tokens.
         think_lengths: Think part, in tokens, over responses that close it.
@@ -198,7 +199,9 @@ def _interval(rows: Sequence[GradedResponse], grader: GraderName) -> tuple[float
     """95% interval of the accuracy; samples of one problem are not independent."""
     by_problem: dict[str, list[bool]] = {}
     for row in rows:
-        by_problem.setdefault(row.problem_id, []).append(row.verdicts[grader].right)
+        by_problem.setdefault(row.problem_id, []).append(
+            row.verdicts[grader].right and row.verdicts[grader].formatted
+        )
     return clustered_rate([(sum(right), len(right)) for right in by_problem.values()]).interval
 
 

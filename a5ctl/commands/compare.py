@@ -105,6 +105,7 @@ def _notes(comparison: "Comparison", hidden: tuple[str, ...]) -> list[str]:
     notes = [f"accuracy: {grader}, last evaluation of each run"]
     if any(len(cell.entries) > 1 for cell in comparison.cells):
         notes.append("rows with several seeds show mean ± standard error; --each lists every run")
+    notes += _sample_notes(comparison)
     if comparison.baseline is not None:
         notes += _test_notes(comparison)
     if hidden:
@@ -112,17 +113,48 @@ def _notes(comparison: "Comparison", hidden: tuple[str, ...]) -> list[str]:
     return notes
 
 
+def _sample_notes(comparison: "Comparison") -> list[str]:
+    from a5ctl.format import percent
+
+    notes = []
+    for entry in (entry for cell in comparison.cells for entry in cell.entries):
+        if entry.sampled is not None:
+            chances = [f"pass@{k} {percent(p)}" for k, p in entry.sampled.pass_at_k.items()]
+            notes.append(
+                f"{entry.run.id}: {entry.sampled.samples} samples per problem, "
+                f"{', '.join(chances)}, majority vote {percent(entry.sampled.majority)}"
+            )
+    return notes
+
+
+def _method(comparison: "Comparison") -> str:
+    found = {p.comparison.method.value for p in comparison.paired.values() if p.comparison}
+    return " or ".join(sorted(found)) or "exact McNemar"
+
+
+def _detectable(comparison: "Comparison") -> list[str]:
+    """One line for the table: the largest figure holds for every row."""
+    tests = [(p.detectable, p.comparison) for p in comparison.paired.values()]
+    known = [(share, test.n) for share, test in tests if share is not None and test is not None]
+    if not known:
+        return []
+    share, n = max(known)
+    return [
+        f"with {n:,} problems and this discordance, differences under {100 * share:.1f} points "
+        "cannot be told from noise (80% power)"
+    ]
+
+
 def _test_notes(comparison: "Comparison") -> list[str]:
+    from a5ctl.tables.comparison_view import setting_line
+
     notes = [
         f"diff: points against {comparison.baseline} on the same problems; +/-: problems gained "
-        "and lost; p: exact McNemar, Holm-corrected; one seed speaks of these checkpoints only"
+        f"and lost; p: {_method(comparison)}, Holm-corrected; one seed speaks of these "
+        "checkpoints only"
     ]
-    detectable = [p.detectable for p in comparison.paired.values() if p.detectable]
-    if detectable:
-        notes.append(
-            f"differences under {100 * max(detectable):.1f} points cannot be told from noise here "
-            "(80% power)"
-        )
+    notes += _detectable(comparison)
+    notes += [setting_line(test) for test in comparison.settings]
     notes += [
         f"{name} is not tested: {test.refused}"
         for name, test in comparison.paired.items()

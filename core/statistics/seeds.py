@@ -115,7 +115,8 @@ def crossed(gaps: "NDArray[Any]", margin: float = 0.0) -> Crossed:
     value is the mean of both t quantiles, S - 1 and P - 1 degrees of freedom, weighted by the
     share of v1 and the rest, as Cochran and Cox (1950) do for two unequal variances. By simulation
     it rejects 5% at most (within Monte Carlo error; 3 seeds, any mixture of the three effects),
-    and less where the rest dominates. The p-value is the level at which the critical value meets the statistic.
+    and less where the rest dominates. The p-value is the level at which the critical value meets
+    the statistic.
 
     Half a pair of each kind is added to the problems, as in the interval of one pair of runs, so
     that a table without a single difference does not count as certainty.
