@@ -1,5 +1,6 @@
 """`a5ctl compare`: which run is best, by how much, and is the difference real?"""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,6 +32,13 @@ def compare(
     force: Annotated[
         bool, typer.Option("--force", help="Test even where the protocols differ.")
     ] = False,
+    criteria: Annotated[
+        Path | None,
+        typer.Option(
+            help="Judge the runs by a plan (TOML, see docs/criteria.md); before they start, "
+            "this notes the plan and its time."
+        ),
+    ] = None,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
@@ -42,12 +50,18 @@ def compare(
         a5ctl compare
 
         a5ctl compare --group matrix-k3f9 --baseline eval-1024-m2x7
+
+        a5ctl compare --criteria plan.toml
     """
     from a5ctl.console import print_json
     from a5ctl.options import open_workspace_and_registry, parse_grader
     from a5ctl.tables.comparison import build_comparison
     from a5ctl.tables.comparison_view import comparison_json
 
+    if criteria is not None:
+        chosen_otherwise = [runs, group, kind, baseline, grader, each]
+        _refuse_choices(any(value not in (None, [], False) for value in chosen_otherwise))
+        return _judge(criteria, home, registry, force=force, json_=json_)
     chosen_grader = parse_grader(grader)
     _, store = open_workspace_and_registry(home, registry)
     reference = store.find_run(baseline) if baseline is not None else None
@@ -66,6 +80,38 @@ def compare(
         print_json(comparison_json(comparison))
     else:
         _show(comparison)
+    return None
+
+
+def _refuse_choices(given: bool) -> None:
+    from core.errors import UserError
+
+    if given:
+        raise UserError(
+            "--criteria takes runs, baseline and grader from the plan; leave out RUNS, --group, "
+            "--kind, --baseline, --grader and --each"
+        )
+
+
+def _judge(
+    path: Path, home: Path | None, registry: str | None, *, force: bool, json_: bool
+) -> None:
+    from a5ctl.console import out, plain, print_json
+    from a5ctl.options import open_workspace_and_registry
+    from a5ctl.tables.criteria import check_plan
+    from a5ctl.tables.criteria_view import plan_json, plan_lines
+    from core.criteria.plan import load_plan
+
+    loaded = load_plan(path)
+    _, store = open_workspace_and_registry(home, registry, create=True)
+    versions = store.note_plan(loaded.plan.name, loaded.hash, loaded.text)
+    report = check_plan(store, loaded, versions, force=force)
+    if json_:
+        print_json(plan_json(report))
+        return
+    console = out()
+    for line, style in plan_lines(report):
+        console.print(plain(line, style=style))
 
 
 def _chosen(
@@ -136,9 +182,9 @@ def _detectable(comparison: "Comparison") -> list[str]:
     """One line for the table: the largest figure holds for every row."""
     tests = [(p.detectable, p.comparison) for p in comparison.paired.values()]
     known = [(share, test.n) for share, test in tests if share is not None and test is not None]
-    if not known:
+    share, n = max(known, default=(0.0, 0))
+    if share == 0:
         return []
-    share, n = max(known)
     return [
         f"with {n:,} problems and this discordance, differences under {100 * share:.1f} points "
         "cannot be told from noise (80% power)"
