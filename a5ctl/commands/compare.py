@@ -152,6 +152,7 @@ def _notes(comparison: "Comparison", hidden: tuple[str, ...]) -> list[str]:
     if any(len(cell.entries) > 1 for cell in comparison.cells):
         notes.append("rows with several seeds show mean ± standard error; --each lists every run")
     notes += _sample_notes(comparison)
+    notes += _detectable(comparison)
     if comparison.baseline is not None:
         notes += _test_notes(comparison)
     if hidden:
@@ -179,15 +180,13 @@ def _method(comparison: "Comparison") -> str:
 
 
 def _detectable(comparison: "Comparison") -> list[str]:
-    """One line for the table: the largest figure holds for every row."""
-    tests = [(p.detectable, p.comparison) for p in comparison.paired.values()]
-    known = [(share, test.n) for share, test in tests if share is not None and test is not None]
-    share, n = max(known, default=(0.0, 0))
-    if share == 0:
+    found = comparison.detectable
+    if found is None or found.difference == 0:
         return []
+    which = "this discordance" if comparison.paired else "the discordance of the best two runs"
     return [
-        f"with {n:,} problems and this discordance, differences under {100 * share:.1f} points "
-        "cannot be told from noise (80% power)"
+        f"with {found.problems:,} problems and {which}, differences under "
+        f"{100 * found.difference:.1f} points cannot be told from noise (80% power)"
     ]
 
 
@@ -199,7 +198,6 @@ def _test_notes(comparison: "Comparison") -> list[str]:
         f"and lost; p: {_method(comparison)}, Holm-corrected; one seed speaks of these "
         "checkpoints only"
     ]
-    notes += _detectable(comparison)
     notes += [setting_line(test) for test in comparison.settings]
     notes += [
         f"{name} is not tested: {test.refused}"

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from a5ctl.tables.entries import Entry, collect_entries, protocol_differences
-from a5ctl.tables.pairs import Paired, SettingTest, paired_tests, setting_tests
+from a5ctl.tables.pairs import (
+    Detectable,
+    Paired,
+    SettingTest,
+    detectable_between,
+    detectable_of,
+    paired_tests,
+    setting_tests,
+)
 from core.errors import UserError
 from core.registry.records import RunRecord
 from core.registry.store import Registry
@@ -50,6 +58,8 @@ class Comparison:
         warnings: Protocols that differ, runs without an evaluation, and the like.
         baseline: Id of the run that the others are tested against.
         paired: By run id.
+        detectable: The accuracy difference that this table can tell from noise; None where
+            nothing was asked twice.
         settings: Other settings against the baseline's over seeds, where there are several.
         grader: What accuracy means here; None where each run has its own headline grader.
     """
@@ -61,6 +71,7 @@ class Comparison:
     baseline: str | None = None
     paired: Mapping[str, Paired] = field(default_factory=dict)
     settings: tuple[SettingTest, ...] = ()
+    detectable: Detectable | None = None
 
 
 def build_comparison(
@@ -99,6 +110,11 @@ def build_comparison(
             raise UserError(f"baseline {baseline.id} has no evaluation to test against")
         paired = paired_tests(registry, reference, entries, grader, force)
         settings = setting_tests(registry, reference, entries, grader, force)
+    if paired:
+        detectable = detectable_of(paired)
+    else:
+        best = sorted(entries, key=lambda entry: -entry.accuracy)[:2]
+        detectable = detectable_between(registry, best, grader)
     return Comparison(
         varying=_varying([cell.entries[0].settings for cell in cells]),
         cells=tuple(sorted(cells, key=lambda cell: -cell.mean)),
@@ -107,6 +123,7 @@ def build_comparison(
         baseline=baseline.id if baseline else None,
         paired=paired,
         settings=settings,
+        detectable=detectable,
     )
 
 

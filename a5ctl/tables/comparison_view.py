@@ -57,6 +57,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "baseline": comparison.baseline,
         "varying": comparison.varying,
         "warnings": comparison.warnings,
+        "detectable": None if comparison.detectable is None else asdict(comparison.detectable),
         "settings": [asdict(test) for test in comparison.settings],
         "cells": [
             {

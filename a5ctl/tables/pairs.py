@@ -51,6 +51,14 @@ class SettingTest:
     adjusted: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Detectable:
+    """The smallest difference, as a share, that so many problems find with 80% power."""
+
+    difference: float
+    problems: int
+
+
 def paired_tests(
     registry: Registry,
     reference: Entry,
@@ -89,6 +97,26 @@ def setting_tests(
         replace(test, adjusted=next(adjusted)) if test.comparison is not None else test
         for test in tests
     )
+
+
+def detectable_of(paired: Mapping[str, Paired]) -> Detectable | None:
+    """One figure for the table: the largest holds for every row."""
+    known = [
+        Detectable(test.detectable, test.comparison.n)
+        for test in paired.values()
+        if test.detectable is not None and test.comparison is not None
+    ]
+    return max(known, key=lambda found: found.difference, default=None)
+
+
+def detectable_between(
+    registry: Registry, entries: Sequence[Entry], grader: str | None
+) -> Detectable | None:
+    """The figure for two entries; None unless both answered the same under one protocol."""
+    if len(entries) < 2:
+        return None
+    test = _paired(registry, entries[0], entries[1], grader, force=False)
+    return detectable_of({entries[1].run.id: test})
 
 
 def shares(
