@@ -10,7 +10,7 @@ from core.prompts.template import PromptTemplate
 from core.protocol import EvaluationProtocol
 from core.responses.failures import FailureClass, FailureFlag
 from core.responses.grade import GraderName, GradingItem, Verdict, grade_responses
-from core.statistics import LengthSummary, length_summary, wilson_interval
+from core.statistics import LengthSummary, clustered_rate, length_summary
 
 TokenSpans = Callable[[Completion, Sequence[int]], list[int]]
 """Maps character offsets of a completion's text to token positions (see `core.engines.tokens`)."""
@@ -63,7 +63,8 @@ class EvaluationSummary:
         numeric: Responses with a numeric truth: the denominator of `unparseable`.
         truncated: Responses stopped by the token cap.
         accuracy: `type1 / n`.
-        interval: 95% Wilson interval of the accuracy.
+        interval: 95% interval of the accuracy: Wilson, clustered by problem where a problem has
+            several samples.
         accuracy_by_grader: Share right under each grader.
         lengths: Whole responses, in tokens.
         think_lengths: Think part, in tokens, over responses that close it.
@@ -179,7 +180,7 @@ def summarize(responses: Iterable[GradedResponse], grader: GraderName) -> Evalua
         numeric=sum(row.unparseable is not None for row in rows),
         truncated=sum(row.finish is FinishReason.LENGTH for row in rows),
         accuracy=type1 / n if n else 0.0,
-        interval=wilson_interval(type1, n),
+        interval=_interval(rows, grader),
         accuracy_by_grader={
             name: sum(row.verdicts[name].right for row in rows) / n if n else 0.0
             for name in GraderName
@@ -192,6 +193,16 @@ def summarize(responses: Iterable[GradedResponse], grader: GraderName) -> Evalua
             [row.answer_position for row in rows if row.answer_position is not None]
         ),
     )
+
+
+def _interval(rows: Sequence[GradedResponse], grader: GraderName) -> tuple[float, float]:
+    """95% interval of the accuracy; samples of one problem are not independent."""
+    by_problem: dict[str, list[bool]] = {}
+    for row in rows:
+        by_problem.setdefault(row.problem_id, []).append(
+            row.verdicts[grader].right and row.verdicts[grader].formatted
+        )
+    return clustered_rate([(sum(right), len(right)) for right in by_problem.values()]).interval
 
 
 def _grade(

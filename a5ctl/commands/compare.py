@@ -1,5 +1,6 @@
 """`a5ctl compare`: which run is best, by how much, and is the difference real?"""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,6 +32,13 @@ def compare(
     force: Annotated[
         bool, typer.Option("--force", help="Test even where the protocols differ.")
     ] = False,
+    criteria: Annotated[
+        Path | None,
+        typer.Option(
+            help="Judge the runs by a plan (TOML, see docs/criteria.md); before they start, "
+            "this notes the plan and its time."
+        ),
+    ] = None,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
@@ -42,12 +50,18 @@ def compare(
         a5ctl compare
 
         a5ctl compare --group matrix-k3f9 --baseline eval-1024-m2x7
+
+        a5ctl compare --criteria plan.toml
     """
     from a5ctl.console import print_json
     from a5ctl.options import open_workspace_and_registry, parse_grader
     from a5ctl.tables.comparison import build_comparison
     from a5ctl.tables.comparison_view import comparison_json
 
+    if criteria is not None:
+        chosen_otherwise = [runs, group, kind, baseline, grader, each]
+        _refuse_choices(any(value not in (None, [], False) for value in chosen_otherwise))
+        return _judge(criteria, home, registry, force=force, json_=json_)
     chosen_grader = parse_grader(grader)
     _, store = open_workspace_and_registry(home, registry)
     reference = store.find_run(baseline) if baseline is not None else None
@@ -66,6 +80,38 @@ def compare(
         print_json(comparison_json(comparison))
     else:
         _show(comparison)
+    return None
+
+
+def _refuse_choices(given: bool) -> None:
+    from core.errors import UserError
+
+    if given:
+        raise UserError(
+            "--criteria takes runs, baseline and grader from the plan; leave out RUNS, --group, "
+            "--kind, --baseline, --grader and --each"
+        )
+
+
+def _judge(
+    path: Path, home: Path | None, registry: str | None, *, force: bool, json_: bool
+) -> None:
+    from a5ctl.console import out, plain, print_json
+    from a5ctl.options import open_workspace_and_registry
+    from a5ctl.tables.criteria import check_plan
+    from a5ctl.tables.criteria_view import plan_json, plan_lines
+    from core.criteria.plan import load_plan
+
+    loaded = load_plan(path)
+    _, store = open_workspace_and_registry(home, registry, create=True)
+    versions = store.note_plan(loaded.plan.name, loaded.hash, loaded.text)
+    report = check_plan(store, loaded, versions, force=force)
+    if json_:
+        print_json(plan_json(report))
+        return
+    console = out()
+    for line, style in plan_lines(report):
+        console.print(plain(line, style=style))
 
 
 def _chosen(
@@ -105,6 +151,8 @@ def _notes(comparison: "Comparison", hidden: tuple[str, ...]) -> list[str]:
     notes = [f"accuracy: {grader}, last evaluation of each run"]
     if any(len(cell.entries) > 1 for cell in comparison.cells):
         notes.append("rows with several seeds show mean ± standard error; --each lists every run")
+    notes += _sample_notes(comparison)
+    notes += _detectable(comparison)
     if comparison.baseline is not None:
         notes += _test_notes(comparison)
     if hidden:
@@ -112,17 +160,45 @@ def _notes(comparison: "Comparison", hidden: tuple[str, ...]) -> list[str]:
     return notes
 
 
+def _sample_notes(comparison: "Comparison") -> list[str]:
+    from a5ctl.format import percent
+
+    notes = []
+    for entry in (entry for cell in comparison.cells for entry in cell.entries):
+        if entry.sampled is not None:
+            chances = [f"pass@{k} {percent(p)}" for k, p in entry.sampled.pass_at_k.items()]
+            notes.append(
+                f"{entry.run.id}: {entry.sampled.samples} samples per problem, "
+                f"{', '.join(chances)}, majority vote {percent(entry.sampled.majority)}"
+            )
+    return notes
+
+
+def _method(comparison: "Comparison") -> str:
+    found = {p.comparison.method.value for p in comparison.paired.values() if p.comparison}
+    return " or ".join(sorted(found)) or "exact McNemar"
+
+
+def _detectable(comparison: "Comparison") -> list[str]:
+    found = comparison.detectable
+    if found is None or found.difference == 0:
+        return []
+    which = "this discordance" if comparison.paired else "the discordance of the best two runs"
+    return [
+        f"with {found.problems:,} problems and {which}, differences under "
+        f"{100 * found.difference:.1f} points cannot be told from noise (80% power)"
+    ]
+
+
 def _test_notes(comparison: "Comparison") -> list[str]:
+    from a5ctl.tables.comparison_view import setting_line
+
     notes = [
         f"diff: points against {comparison.baseline} on the same problems; +/-: problems gained "
-        "and lost; p: exact McNemar, Holm-corrected; one seed speaks of these checkpoints only"
+        f"and lost; p: {_method(comparison)}, Holm-corrected; one seed speaks of these "
+        "checkpoints only"
     ]
-    detectable = [p.detectable for p in comparison.paired.values() if p.detectable]
-    if detectable:
-        notes.append(
-            f"differences under {100 * max(detectable):.1f} points cannot be told from noise here "
-            "(80% power)"
-        )
+    notes += [setting_line(test) for test in comparison.settings]
     notes += [
         f"{name} is not tested: {test.refused}"
         for name, test in comparison.paired.items()

@@ -5,47 +5,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.config.load import flatten
+from a5ctl.tables.entries import Entry, collect_entries, protocol_differences
+from a5ctl.tables.pairs import (
+    Detectable,
+    Paired,
+    SettingTest,
+    detectable_between,
+    detectable_of,
+    paired_tests,
+    setting_tests,
+)
 from core.errors import UserError
-from core.protocol import ProtocolDifference, compare_protocols
-from core.registry.records import EvaluationRecord, RunRecord
+from core.registry.records import RunRecord
 from core.registry.store import Registry
-from core.statistics import (
-    PairedComparison,
-    compare_paired,
-    holm,
-    mean_and_standard_error,
-    minimum_detectable_difference,
-    wilson_interval,
-)
+from core.statistics import mean_and_standard_error
 
-# labels, and choices of the machine that cannot change what is measured
-_NOT_SETTINGS = frozenset(
-    {"kind", "name", "group", "note", "tags", "seed", "train.threads", "train.microbatch_tokens"}
-)
 _FIRST_SETTINGS = ("data.size", "train.lr", "train.epochs", "train.supervise")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One run with the evaluation it is compared by.
-
-    Attributes:
-        settings: Dotted settings, labels left out; `kind` among them.
-        accuracy: Under the chosen grader.
-        types: Responses of type 1, 2 and 3 under it.
-        tokens_trained: Training tokens fed; None for an evaluation.
-        seconds: From start to end; None while it runs.
-    """
-
-    run: RunRecord
-    evaluation: EvaluationRecord
-    settings: Mapping[str, Any]
-    accuracy: float
-    types: tuple[int, int, int]
-    interval: tuple[float, float]
-    tokens_trained: float | None
-    seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +49,6 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Paired:
-    """One run against the baseline on the same problems.
-
-    Attributes:
-        comparison: None when no test may be made.
-        refused: Why not.
-        adjusted: Holm-corrected p over the whole table.
-    """
-
-    comparison: PairedComparison | None
-    refused: str = ""
-    adjusted: float | None = None
-    detectable: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Comparison:
     """Everything the table shows.
 
@@ -99,6 +58,9 @@ class Comparison:
         warnings: Protocols that differ, runs without an evaluation, and the like.
         baseline: Id of the run that the others are tested against.
         paired: By run id.
+        detectable: The accuracy difference that this table can tell from noise; None where
+            nothing was asked twice.
+        settings: Other settings against the baseline's over seeds, where there are several.
         grader: What accuracy means here; None where each run has its own headline grader.
     """
 
@@ -108,6 +70,8 @@ class Comparison:
     grader: str | None
     baseline: str | None = None
     paired: Mapping[str, Paired] = field(default_factory=dict)
+    settings: tuple[SettingTest, ...] = ()
+    detectable: Detectable | None = None
 
 
 def build_comparison(
@@ -132,18 +96,25 @@ def build_comparison(
     Raises:
         UserError: none of the runs has an evaluation, or the baseline has none.
     """
-    entries, missing = _entries(registry, runs, grader)
+    entries, missing = collect_entries(registry, runs, grader)
     warnings = [f"{run.id} has no evaluation yet and is left out" for run in missing]
     if not entries:
         raise UserError("none of these runs has an evaluation yet; a5ctl ls shows where they stand")
     warnings += _protocol_warnings(entries, grader)
     cells = _cells(entries, merge_seeds)
     paired: Mapping[str, Paired] = {}
+    settings: tuple[SettingTest, ...] = ()
     if baseline is not None:
         reference = next((e for e in entries if e.run.uuid == baseline.uuid), None)
         if reference is None:
             raise UserError(f"baseline {baseline.id} has no evaluation to test against")
-        paired = _test_all(registry, reference, entries, grader, force)
+        paired = paired_tests(registry, reference, entries, grader, force)
+        settings = setting_tests(registry, reference, entries, grader, force)
+    if paired:
+        detectable = detectable_of(paired)
+    else:
+        best = sorted(entries, key=lambda entry: -entry.accuracy)[:2]
+        detectable = detectable_between(registry, best, grader)
     return Comparison(
         varying=_varying([cell.entries[0].settings for cell in cells]),
         cells=tuple(sorted(cells, key=lambda cell: -cell.mean)),
@@ -151,73 +122,15 @@ def build_comparison(
         grader=grader or _common_grader(entries),
         baseline=baseline.id if baseline else None,
         paired=paired,
+        settings=settings,
+        detectable=detectable,
     )
-
-
-def last_evaluation(evaluations: Sequence[EvaluationRecord]) -> EvaluationRecord | None:
-    """The evaluation that stands for a run: the newest of its last step."""
-    return max(evaluations, key=lambda e: (e.step, e.time), default=None)
-
-
-def _entries(
-    registry: Registry, runs: Sequence[RunRecord], grader: str | None
-) -> tuple[list[Entry], list[RunRecord]]:
-    uuids = [run.uuid for run in runs]
-    by_run: dict[str, list[EvaluationRecord]] = defaultdict(list)
-    for found in registry.evaluations(uuids):
-        by_run[found.run_uuid].append(found)
-    newest = {uuid: last_evaluation(own) for uuid, own in by_run.items()}
-    summaries = registry.metric_summaries(uuids)
-    shown = [e.uuid for e in newest.values() if e is not None]
-    types = registry.type_counts(shown, grader) if grader else {}
-    entries: list[Entry] = []
-    missing: list[RunRecord] = []
-    for run in runs:
-        evaluation = newest.get(run.uuid)
-        if evaluation is None:
-            missing.append(run)
-            continue
-        tokens = summaries.get(run.uuid, {}).get("tokens_total")
-        counts = types.get(evaluation.uuid)
-        entries.append(_entry(run, evaluation, grader, counts, tokens.last if tokens else None))
-    return entries, missing
-
-
-def _entry(
-    run: RunRecord,
-    evaluation: EvaluationRecord,
-    grader: str | None,
-    types: tuple[int, int, int] | None,
-    tokens: float | None,
-) -> Entry:
-    accuracy = evaluation.accuracy_by_grader[grader] if grader else evaluation.accuracy
-    own = grader is None or grader == evaluation.grader
-    ended = run.ended if run.ended is not None else run.heartbeat
-    return Entry(
-        run=run,
-        evaluation=evaluation,
-        settings=_settings(run),
-        accuracy=accuracy,
-        types=types or (evaluation.type1, evaluation.type2, evaluation.type3),
-        interval=evaluation.interval
-        if own
-        else wilson_interval(round(accuracy * evaluation.n), evaluation.n),
-        tokens_trained=tokens,
-        seconds=ended - run.started if ended is not None and run.started is not None else None,
-    )
-
-
-def _settings(run: RunRecord) -> dict[str, Any]:
-    flat = {k: v for k, v in flatten(run.config).items() if k not in _NOT_SETTINGS}
-    if run.kind != "eval":
-        flat.setdefault("data.size", "full")
-    return {"kind": run.kind, **flat}
 
 
 def _cells(entries: Sequence[Entry], merge_seeds: bool) -> list[Cell]:
     groups: dict[Any, list[Entry]] = defaultdict(list)
     for entry in entries:
-        key = repr(sorted(entry.settings.items())) if merge_seeds else entry.run.uuid
+        key = entry.setting if merge_seeds else entry.run.uuid
         groups[(key, entry.evaluation.step)].append(entry)
     cells = []
     for group in groups.values():
@@ -233,15 +146,6 @@ def _varying(settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return (*first, *sorted(varying.difference(first)))
 
 
-def _differences(a: Entry, b: Entry, grader: str | None) -> ProtocolDifference:
-    """How two protocols differ; headline graders do not matter where one was chosen for both."""
-    found = compare_protocols(a.evaluation.protocol, b.evaluation.protocol)
-    if grader is None:
-        return found
-    blocking = (name for name in found.blocking if name not in ("grader", "grader_version"))
-    return ProtocolDifference(tuple(blocking), found.warning)
-
-
 def _common_grader(entries: Sequence[Entry]) -> str | None:
     graders = {entry.evaluation.grader for entry in entries}
     return graders.pop() if len(graders) == 1 else None
@@ -251,7 +155,7 @@ def _protocol_warnings(entries: Sequence[Entry], grader: str | None) -> list[str
     reference = entries[0]
     by_fields: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = defaultdict(list)
     for entry in entries[1:]:
-        found = _differences(reference, entry, grader)
+        found = protocol_differences(reference.evaluation, entry.evaluation, grader)
         if found.blocking or found.warning:
             by_fields[(found.blocking, found.warning)].append(entry.run.id)
     return [
@@ -264,39 +168,3 @@ def _protocol_warnings(entries: Sequence[Entry], grader: str | None) -> list[str
 
 def _some(ids: Sequence[str]) -> str:
     return ", ".join(ids) if len(ids) <= 3 else f"{ids[0]} and {len(ids) - 1} more"
-
-
-def _test_all(
-    registry: Registry,
-    reference: Entry,
-    entries: Sequence[Entry],
-    grader: str | None,
-    force: bool,
-) -> dict[str, Paired]:
-    others = [entry for entry in entries if entry.run.uuid != reference.run.uuid]
-    tests = {e.run.id: _test(registry, reference, e, grader, force) for e in others}
-    tested = [name for name, test in tests.items() if test.comparison is not None]
-    adjusted = holm([test.comparison.p for test in tests.values() if test.comparison is not None])
-    for name, p in zip(tested, adjusted, strict=True):
-        found = tests[name]
-        tests[name] = Paired(found.comparison, "", p, found.detectable)
-    return tests
-
-
-def _test(
-    registry: Registry, reference: Entry, entry: Entry, grader: str | None, force: bool
-) -> Paired:
-    blocking = _differences(reference, entry, grader).blocking
-    if blocking and not force:
-        return Paired(None, f"{', '.join(blocking)} differ; --force tests anyway")
-    if entry.evaluation.protocol.get("n") != 1 and not force:
-        return Paired(None, "several samples per problem are not paired one by one")
-    name = grader or reference.evaluation.grader
-    a = registry.right_by_problem(reference.evaluation.uuid, name)
-    b = registry.right_by_problem(entry.evaluation.uuid, name)
-    shared = a.keys() & b.keys()
-    if not shared:
-        return Paired(None, "no problem was asked in both")
-    result = compare_paired({key: a[key] for key in shared}, {key: b[key] for key in shared})
-    discordant = result.only_a + result.only_b
-    return Paired(result, detectable=minimum_detectable_difference(discordant, result.n))

@@ -11,7 +11,9 @@ from rich.text import Text
 
 from a5ctl.console import plain
 from a5ctl.format import compact, count, duration, interval, p_value, percent, points
-from a5ctl.tables.comparison import Cell, Comparison, Entry
+from a5ctl.tables.comparison import Cell, Comparison
+from a5ctl.tables.entries import Entry
+from a5ctl.tables.pairs import SettingTest
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "baseline": comparison.baseline,
         "varying": comparison.varying,
         "warnings": comparison.warnings,
+        "detectable": None if comparison.detectable is None else asdict(comparison.detectable),
+        "settings": [asdict(test) for test in comparison.settings],
         "cells": [
             {
                 "settings": {key: cell.entries[0].settings.get(key) for key in comparison.varying},
@@ -66,6 +70,19 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
             for cell in comparison.cells
         ],
     }
+
+
+def setting_line(test: SettingTest) -> str:
+    """What several seeds say about a setting, in one sentence."""
+    name, found = f"the setting of {', '.join(test.runs)}", test.comparison
+    if found is None or test.adjusted is None:
+        return f"{name} is not tested: {test.refused}"
+    return (
+        f"{name}: {points(found.difference)} points {interval(found.interval)}, "
+        f"p {p_value(test.adjusted)} (Holm) over {len(found.seeds)} paired seeds and "
+        f"{found.problems:,} problems, both random; differences under "
+        f"{100 * found.detectable:.1f} points cannot be told from noise"
+    )
 
 
 def _entry_json(entry: Entry, comparison: Comparison) -> dict[str, Any]:
@@ -85,6 +102,7 @@ def _entry_json(entry: Entry, comparison: Comparison) -> dict[str, Any]:
         "tokens_trained": entry.tokens_trained,
         "seconds": entry.seconds,
         "protocol": {"generation": evaluation.generation, "grading": evaluation.grading},
+        "sampled": None if entry.sampled is None else asdict(entry.sampled),
         "paired": None if paired is None else asdict(paired),
     }
 

@@ -267,6 +267,39 @@ class ArtifactRecord:
     time: float
 
 
+class Outcome(StrEnum):
+    """What a rate counts."""
+
+    ACCURACY = "accuracy"
+    """Right under a grader."""
+    FORMATTED = "formatted"
+    """Formatted under a grader, right or wrong."""
+    UNCLOSED = "unclosed"
+    """The last `<answer>` is never closed."""
+    UNPARSEABLE = "unparseable"
+    """Closed without exactly one number, of the responses whose truth is a number."""
+    TRUNCATED = "truncated"
+    """Stopped by the token cap."""
+    LAST_NUMBER = "last_number"
+    """The last number of the response is the truth, whatever the format."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRecord:
+    """One version of a plan.
+
+    Attributes:
+        hash: 16 hex digits over its content; comments and layout do not count.
+        first_seen: Seconds since the epoch, by the clock of the machine that stored it.
+        text: The file as it was.
+    """
+
+    name: str
+    hash: str
+    first_seen: float
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Deletion:
     """What goes with a run: rows by table, and its folder relative to the workspace."""

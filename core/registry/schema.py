@@ -268,6 +268,19 @@ class Artifact(SQLModel, table=True):
     sha256: str
 
 
+class Plan(SQLModel, table=True):
+    """Criteria written down before the runs they judge; every version that was ever seen."""
+
+    __tablename__ = "plan"
+    __table_args__ = (Index("plan_identity", "name", "hash", unique=True),)
+
+    key: int | None = Field(default=None, primary_key=True)
+    name: str
+    hash: str
+    first_seen: float = Field(sa_column=_double())
+    text: str = Field(sa_column=_text())
+
+
 def table(model: type[SQLModel]) -> Table:
     """The table behind a class, for statements that write many rows at once."""
     return SQLModel.metadata.tables[str(model.__tablename__)]

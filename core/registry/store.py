@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
-from core.registry import evaluation_queries, metric_queries, run_queries
+from core.registry import evaluation_queries, metric_queries, outcome_queries, run_queries
 from core.registry.codec import clean
 from core.registry.database import BUSY_TIMEOUT_S, Database
 from core.registry.journal import journal_size, merge_journal
@@ -21,6 +21,8 @@ from core.registry.records import (
     MetricPoint,
     MetricSummary,
     NewRun,
+    Outcome,
+    PlanRecord,
     RunRecord,
     RunStatus,
     StoredResponse,
@@ -40,6 +42,8 @@ __all__ = [
     "MetricPoint",
     "MetricSummary",
     "NewRun",
+    "Outcome",
+    "PlanRecord",
     "Registry",
     "RunRecord",
     "RunStatus",
@@ -226,6 +230,31 @@ class Registry:
     ) -> dict[str, tuple[int, int, int]]:
         """Responses of type 1, 2 and 3 under any grader, by evaluation uuid."""
         return evaluation_queries.type_counts(self.database, evaluation_uuids, grader)
+
+    def counts_by_problem(
+        self, evaluation_uuid: str, outcome: Outcome, grader: str
+    ) -> dict[str, tuple[int, int]]:
+        """Problem id -> (samples with the outcome, samples); `grader` where the outcome needs one.
+
+        Problems to which the outcome does not apply are left out.
+        """
+        return outcome_queries.counts_by_problem(self.database, evaluation_uuid, outcome, grader)
+
+    def sampled_answers(
+        self, evaluation_uuid: str, grader: str
+    ) -> dict[str, list[tuple[bool, str | None]]]:
+        """Problem id -> (right, extracted answer) of every sample, in the order sampled."""
+        return outcome_queries.sampled_answers(self.database, evaluation_uuid, grader)
+
+    def note_plan(self, name: str, digest: str, text: str) -> list[PlanRecord]:
+        """Store a plan unless it is stored already; returns all versions, oldest first.
+
+        Raises:
+            UserError: the registry cannot be written.
+        """
+        from core.registry.plans import note_plan
+
+        return note_plan(self.database, name, digest, text)
 
     def solved_questions(self, run_uuid: str, grader: str = "r1_zero") -> set[str]:
         """Questions that the run's evaluations hold a right response to."""

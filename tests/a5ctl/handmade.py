@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from core.data.problem import Problem
 from core.engines.base import FinishReason, Sampling
 from core.evaluation import EvaluationResult, GradedResponse, summarize
 from core.protocol import EvaluationProtocol, GenerationProtocol, GradingProtocol
 from core.registry.recorder import Recorder
-from core.registry.records import NewRun, RunRecord
+from core.registry.records import NewRun, RunRecord, RunStatus
 from core.registry.store import Registry, open_registry
 from core.responses.grade import GradingItem, grade_responses
 from core.responses.names import GRADER_VERSIONS, GraderName
@@ -115,14 +116,33 @@ def open_home(home: Path) -> Registry:
 
 
 def record(
-    home: Path, run_id: str, evaluations: Sequence[EvaluationResult], *, kind: str = "sft"
+    home: Path,
+    run_id: str,
+    evaluations: Sequence[EvaluationResult],
+    *,
+    kind: str = "sft",
+    seed: int | None = None,
+    group: str | None = None,
+    size: int | None = 256,
+    lr: float | None = None,
+    status: RunStatus = RunStatus.FINISHED,
 ) -> RunRecord:
-    """A finished run with these evaluations in the registry of `home`."""
-    config = {"kind": kind, "model": {"source": "builtin"}, "data": {"source": "builtin"}}
-    if kind == "sft":
-        config["data"]["size"] = 256
+    """A run with these evaluations in the registry of `home`."""
+    config: dict[str, Any] = {"kind": kind, "model": {"source": "builtin"}}
+    config["data"] = {"source": "builtin"}
+    if kind == "sft" and size is not None:
+        config["data"]["size"] = size
+    if lr is not None:
+        config["train"] = {"lr": lr}
     new = NewRun(
-        kind=kind, config=config, config_hash="c0", model="builtin", data="handmade", id=run_id
+        kind=kind,
+        config=config,
+        config_hash="c0",
+        model="builtin",
+        data="handmade",
+        id=run_id,
+        seed=seed,
+        group=group,
     )
     registry = open_home(home)
     run = registry.create_run(new)
@@ -130,6 +150,8 @@ def record(
     with Recorder(registry, run.uuid, folder) as recorder:
         for result in evaluations:
             recorder.evaluation(result)
+    if status is not RunStatus.FINISHED:
+        registry.set_status(run.uuid, status)
     registry.close()
     return run
 

@@ -135,3 +135,69 @@ def test_an_empty_registry_says_what_to_do(house: House) -> None:
     result = house.run("compare")
     assert result.exit_code == 2
     assert "a5ctl run sft --size 256" in " ".join(result.output.split())
+
+
+def test_a_baseline_of_three_seeds_is_tested_as_a_setting(tmp_path: Path) -> None:
+    for name, lr, solved in (("aaaa", 1e-4, 10), ("bbbb", 1e-3, 30)):
+        for seed in range(3):
+            answers = [right(10 + i) if i < solved + seed else wrong(10 + i) for i in range(60)]
+            run_id = f"sft-60-{name}{seed}"
+            handmade.record(tmp_path, run_id, [evaluation(answers)], seed=seed, lr=lr)
+    house = House(tmp_path, tmp_path, tmp_path)
+    result = house.json("compare", "--baseline", "sft-60-aaaa0")
+    (tested,) = result["settings"]
+    assert tested["runs"] == ["sft-60-bbbb0", "sft-60-bbbb1", "sft-60-bbbb2"]
+    assert tested["comparison"]["difference"] == pytest.approx(1 / 3)
+    assert tested["comparison"]["p"] == tested["adjusted"] < 0.001
+    text = " ".join(house.run("compare", "--baseline", "sft-60-aaaa0").output.split())
+    assert "over 3 paired seeds and 60 problems, both random" in text
+    assert "with 60 problems and this discordance, differences under" in text
+
+
+def test_the_smallest_difference_that_can_be_told_stands_under_every_table(tmp_path: Path) -> None:
+    for name, solved in (("aaaa", 40), ("bbbb", 50), ("cccc", 10)):
+        answers = [right(10 + i) if i < solved else wrong(10 + i) for i in range(100)]
+        handmade.record(tmp_path, f"sft-100-{name}", [evaluation(answers)])
+    house = House(tmp_path, tmp_path, tmp_path)
+    # the best two differ in 10 of 100 problems: 2.8 * sqrt(0.1 / 100)
+    expected = {"difference": pytest.approx(2.8 * 0.1 / 10**0.5), "problems": 100}
+    assert house.json("compare")["detectable"] == expected
+    text = " ".join(house.run("compare").output.split())
+    assert "with 100 problems and the discordance of the best two runs" in text
+    assert "differences under 8.9 points cannot be told from noise" in text
+    against = house.json("compare", "--baseline", "sft-100-cccc")["detectable"]
+    assert against["difference"] == pytest.approx(2.8 * (0.4 / 100) ** 0.5)
+
+
+def test_two_seeds_are_no_test_of_a_setting(tmp_path: Path) -> None:
+    for name, lr in (("aaaa", 1e-4), ("bbbb", 1e-3)):
+        for seed in range(2):
+            result = evaluation([right(10), wrong(11)])
+            handmade.record(tmp_path, f"sft-2-{name}{seed}", [result], seed=seed, lr=lr)
+    house = House(tmp_path, tmp_path, tmp_path)
+    (tested,) = house.json("compare", "--baseline", "sft-2-aaaa0")["settings"]
+    assert tested["comparison"] is None
+    assert "3 are needed" in tested["refused"]
+
+
+def test_several_samples_count_by_problem_and_give_pass_at_k_and_votes(tmp_path: Path) -> None:
+    four = handmade.protocol(n=4)
+    first = [right(10), right(10), wrong(10), wrong(10), *[wrong(11)] * 4]
+    second = [right(10), right(10), right(10), wrong(10), *[right(11)] * 4]
+    for run_id, answers in (("sft-2-aaaa", first), ("sft-2-bbbb", second)):
+        handmade.record(tmp_path, run_id, [evaluation(answers, samples=4, protocol=four)])
+    house = House(tmp_path, tmp_path, tmp_path)
+    result = house.json("compare", "--baseline", "sft-2-aaaa")
+    rows = {run["run"]: run for cell in result["cells"] for run in cell["runs"]}
+    assert rows["sft-2-aaaa"]["sampled"] == {
+        "samples": 4,
+        "pass_at_k": {"1": 0.25, "2": pytest.approx(5 / 12), "4": 0.5},
+        "majority": 0.5,
+    }
+    low, high = rows["sft-2-aaaa"]["interval"]
+    assert high - low > 0.6  # two problems say little, however often they are asked
+    paired = rows["sft-2-bbbb"]["paired"]["comparison"]
+    assert paired["method"] == "problem-level z"
+    assert (paired["n"], paired["only_b"]) == (2, 2)
+    assert paired["difference"] == pytest.approx(5 / 8)
+    assert "pass@4 50.0%, majority vote 50.0%" in " ".join(house.run("compare").output.split())

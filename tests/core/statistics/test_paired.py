@@ -1,3 +1,5 @@
+"""Two sets of verdicts on the same problems."""
+
 import itertools
 import math
 
@@ -7,43 +9,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from core.statistics import (
+    PairedMethod,
+    bootstrap_interval,
     compare_paired,
-    holm,
-    length_summary,
+    compare_paired_shares,
     mcnemar_exact,
-    mean_and_standard_error,
     minimum_detectable_difference,
-    wilson_interval,
 )
-
-
-@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_interval_equals_scipy(counts: tuple[int, int]):
-    successes, n = counts
-    expected = stats.binomtest(successes, n).proportion_ci(0.95, method="wilson")
-    assert wilson_interval(successes, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-def test_wilson_interval_by_hand():
-    # 1 of 10 at z = 1.959964: center (0.1 + 0.192073) / 1.384146, half width 0.193134
-    assert wilson_interval(1, 10) == pytest.approx((0.017876, 0.404150), abs=1e-5)
-
-
-def test_wilson_interval_at_the_edges():
-    assert wilson_interval(0, 10)[0] == 0.0
-    assert wilson_interval(10, 10)[1] == 1.0
-    assert wilson_interval(0, 0) == (0.0, 1.0)
-
-
-def test_wilson_interval_grows_with_confidence():
-    narrow, wide = wilson_interval(30, 100, 0.8), wilson_interval(30, 100, 0.99)
-    assert wide[0] < narrow[0] < 0.3 < narrow[1] < wide[1]
-
-
-@pytest.mark.parametrize(("successes", "n", "confidence"), [(3, 2, 0.95), (-1, 2, 0.95), (1, 2, 1)])
-def test_wilson_interval_refuses_nonsense(successes: int, n: int, confidence: float):
-    with pytest.raises(ValueError, match="no interval"):
-        wilson_interval(successes, n, confidence)
 
 
 @pytest.mark.parametrize(("a", "b"), list(itertools.product(range(6), repeat=2)))
@@ -117,26 +89,6 @@ def test_paired_comparison_is_antisymmetric(pairs: dict[str, tuple[bool, bool]])
     assert back.interval == pytest.approx((-high, -low))
 
 
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
-    assert holm([]) == []
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_lies_between_raw_and_bonferroni_and_keeps_order(p_values: list[float]):
-    adjusted = holm(p_values)
-    for raw, corrected in zip(p_values, adjusted, strict=True):
-        assert raw <= corrected <= min(1.0, len(p_values) * raw)
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    assert [adjusted[i] for i in order] == sorted(adjusted)
-
-
-def test_holm_refuses_what_is_no_p_value():
-    with pytest.raises(ValueError, match="p-values"):
-        holm([0.5, 1.5])
-
-
 def test_minimum_detectable_difference_by_hand():
     assert minimum_detectable_difference(100, 400) == pytest.approx(2.8 * math.sqrt(0.25 / 400))
 
@@ -159,29 +111,72 @@ def test_minimum_detectable_difference_refuses_nonsense(discordant: int, n: int)
         minimum_detectable_difference(discordant, n)
 
 
-def test_mean_and_standard_error():
-    mean, error = mean_and_standard_error([0.6, 0.7, 0.8])
-    assert mean == pytest.approx(0.7)
-    assert error == pytest.approx(stats.sem([0.6, 0.7, 0.8]))
-    assert mean_and_standard_error([0.6]) == (0.6, None)
-    with pytest.raises(ValueError, match="no values"):
-        mean_and_standard_error([])
+def test_mcnemar_rejects_a_true_hypothesis_in_at_most_5_percent():
+    # exact: d discordant pairs, the gains of B binomial with 1/2
+    for discordant in range(1, 301):
+        gains = range(discordant + 1)
+        rejected = [mcnemar_exact(discordant - b, b) <= 0.05 for b in gains]
+        assert stats.binom.pmf(gains, discordant, 0.5)[rejected].sum() <= 0.05
 
 
-@given(st.lists(st.integers(0, 2000), min_size=1, max_size=80))
-def test_length_summary_equals_numpy(values: list[int]):
-    import numpy as np
-
-    summary = length_summary(values)
-    assert summary.mean == pytest.approx(np.mean(values))
-    percentiles = np.percentile(values, [50, 90, 99])
-    assert (summary.p50, summary.p90, summary.p99) == pytest.approx(tuple(percentiles))
-    counts, _ = np.histogram(values, bins=summary.bin_edges)
-    assert list(summary.counts) == list(counts)
-    assert sum(summary.counts) == summary.n == len(values)
-    assert len(summary.counts) <= 20
+def test_mcnemar_equals_statsmodels():
+    tables = pytest.importorskip("statsmodels.stats.contingency_tables")
+    for a, b in [(0, 1), (3, 9), (40, 71)]:
+        expected = tables.mcnemar([[50, a], [b, 60]], exact=True).pvalue
+        assert mcnemar_exact(a, b) == pytest.approx(expected)
 
 
-def test_length_summary_of_nothing():
-    summary = length_summary([])
-    assert (summary.n, summary.mean, summary.counts) == (0, 0.0, ())
+def shares(*values: float) -> dict[str, float]:
+    return {f"p{i}": value for i, value in enumerate(values)}
+
+
+def test_several_samples_count_as_one_problem_each():
+    twice = compare_paired_shares(shares(0.5, 0.0, 1.0), shares(1.0, 0.5, 0.5))
+    assert (twice.n, twice.only_a, twice.only_b) == (3, 1, 2)
+    assert twice.method is PairedMethod.CLUSTERED
+    # gaps 0.5, 0.5, -0.5: center 0.1, mean square (0.75 + 1) / 5, over 5
+    error = math.sqrt((0.35 - 0.01) / 5)
+    assert twice.p == pytest.approx(2 * stats.norm.sf(0.1 / error))
+    assert twice.interval == pytest.approx((0.1 - 1.959964 * error, 0.1 + 1.959964 * error))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_the_test_at_a_bound_of_the_interval_has_a_p_of_5_percent(pairs: list[tuple[bool, bool]]):
+    a, b = (shares(*(float(pair[side]) for pair in pairs)) for side in (0, 1))
+    low, high = compare_paired_shares(a, b).interval
+    for bound in (low, high):
+        if -1 < bound < 1 and bound != 0:
+            assert compare_paired_shares(a, b, bound).p == pytest.approx(0.05)
+
+
+def test_no_difference_among_few_problems_is_no_proof_of_a_small_one():
+    ten, thousand = (dict.fromkeys(map(str, range(n)), 1.0) for n in (10, 1000))
+    assert compare_paired_shares(ten, ten, -0.025).p > 0.5
+    assert compare_paired_shares(thousand, thousand, -0.025).p < 0.001
+
+
+def test_bootstrap_interval_equals_the_quantiles_of_every_resample():
+    a, b = shares(0, 0, 1, 1), shares(1, 0, 0.5, 1)
+    gaps = [1, 0, -0.5, 0]
+    means = sorted(sum(drawn) / 4 for drawn in itertools.product(gaps, repeat=4))
+    low, high = bootstrap_interval(a, b, confidence=0.8, resamples=200_000)
+    assert low == means[round(0.1 * len(means))]
+    assert high == means[round(0.9 * len(means))]
+
+
+def test_bootstrap_interval_agrees_with_the_normal_one_where_problems_are_many():
+    a = {str(i): i % 7 < 3 for i in range(1319)}
+    b = {str(i): i % 11 < 6 for i in range(1319)}
+    low, high = bootstrap_interval(a, b)
+    assert (low, high) == bootstrap_interval(a, b)
+    assert (low, high) != bootstrap_interval(a, b, seed=1)
+    assert (low, high) == pytest.approx(compare_paired(a, b).interval, abs=0.003)
+
+
+@pytest.mark.parametrize(
+    ("b", "options"),
+    [({}, {}), ({"p0": 1.0}, {"confidence": 1.0}), ({"p0": 1.0}, {"resamples": 0})],
+)
+def test_bootstrap_refuses_nonsense(b: dict[str, float], options: dict[str, float]):
+    with pytest.raises(ValueError, match="no bootstrap"):
+        bootstrap_interval(shares(1.0), b, **options)

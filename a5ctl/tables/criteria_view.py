@@ -1,0 +1,131 @@
+"""A judged plan as lines for the terminal, and as plain data."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from a5ctl.format import interval, p_value, points
+from a5ctl.tables.verdicts import Finding, Judged, PlanReport, Timing, Verdict
+from core.criteria.plan import Criterion
+
+_STYLES = {Verdict.MET: "green", Verdict.NOT_MET: "red", Verdict.CANNOT_TELL: "yellow"}
+_CLAIMS = {
+    "higher": "more than {} points above",
+    "lower": "more than {} points below",
+    "not_lower": "at most {} points below",
+    "not_higher": "at most {} points above",
+}
+_SHOWN_RUNS = 5
+
+
+def plan_lines(report: PlanReport) -> Iterator[tuple[str, str]]:
+    """Lines with their styles: when the plan was written, then every criterion."""
+    yield f"plan {report.plan.name} ({report.hash})", "bold"
+    yield from _timing_lines(report.timing)
+    for warning in report.warnings:
+        yield f"! {warning}", "yellow"
+    for judged in report.judged:
+        yield "", ""
+        yield from _criterion_lines(judged)
+    verdicts = [judged.verdict for judged in report.judged]
+    yield "", ""
+    yield ", ".join(f"{verdicts.count(kind)} {kind}" for kind in Verdict), "bold"
+
+
+def plan_json(report: PlanReport) -> dict[str, Any]:
+    """The report as plain data; differences and intervals are shares, margins are points."""
+    timing = report.timing
+    return {
+        "plan": report.plan.name,
+        "hash": report.hash,
+        "first_seen": timing.first_seen,
+        "judged_runs": timing.judged,
+        "started_before_plan": timing.earlier,
+        "previous_version": None
+        if timing.previous is None
+        else {"hash": timing.previous.hash, "first_seen": timing.previous.first_seen},
+        "changes": timing.changes,
+        "warnings": report.warnings,
+        "criteria": [
+            {
+                **judged.criterion.model_dump(mode="json"),
+                "verdict": judged.verdict,
+                "findings": [asdict(finding) for finding in judged.findings],
+            }
+            for judged in report.judged
+        ],
+    }
+
+
+def _timing_lines(timing: Timing) -> Iterator[tuple[str, str]]:
+    seen = f"first seen {_time(timing.first_seen)}"
+    total = len(timing.judged)
+    if not total:
+        yield f"{seen}, before any run it judges", "dim"
+    elif not timing.earlier:
+        yield f"{seen}, before the first of the {total} runs it judges", "dim"
+    else:
+        shown = ", ".join(timing.earlier[:_SHOWN_RUNS])
+        more = len(timing.earlier) - _SHOWN_RUNS
+        names = f"{shown} and {more} more" if more > 0 else shown
+        late = f"{len(timing.earlier)} of the {total} runs it judges had started ({names})"
+        yield f"! {seen}, when {late}: this is no plan made beforehand", "yellow"
+    if timing.previous is not None:
+        what = ", ".join(timing.changes) or "the order of its parts"
+        style = "yellow" if timing.earlier else "dim"
+        mark = "! " if timing.earlier else ""
+        yield (
+            f"{mark}it replaced a version first seen {_time(timing.previous.first_seen)}: "
+            + (f"{what}"),
+            style,
+        )
+
+
+def _criterion_lines(judged: Judged) -> Iterator[tuple[str, str]]:
+    yield f"{judged.verdict}: {judged.criterion.name}", f"bold {_STYLES[judged.verdict]}"
+    yield f"  claim: {_claim(judged.criterion)}", "dim"
+    for finding in judged.findings:
+        yield f"  {_finding(finding, judged.criterion)}", _STYLES[finding.verdict]
+
+
+def _claim(criterion: Criterion) -> str:
+    grader = f" under {criterion.grader}" if criterion.metric in ("accuracy", "formatted") else ""
+    distance = _CLAIMS[criterion.direction].format(f"{criterion.margin:g}")
+    how = "by the estimate alone"
+    if criterion.significant:
+        how = "by a test at 5%, Holm over the plan"
+    return (
+        f"{criterion.metric}{grader} of {', '.join(criterion.candidates)} {distance} that of "
+        f"{criterion.baseline}, {how}; speaks of {_scope(criterion)}"
+    )
+
+
+def _scope(criterion: Criterion) -> str:
+    return "settings" if criterion.scope == "setting" else "these checkpoints only"
+
+
+def _finding(finding: Finding, criterion: Criterion) -> str:
+    place = ", ".join(f"{key.rsplit('.', 1)[-1]} {value}" for key, value in finding.place.items())
+    head = f"{finding.verdict}: {finding.candidate}" + (f" at {place}" if place else "")
+    if criterion.scope == "checkpoints" and finding.runs:
+        head += f" ({' against '.join(reversed(finding.runs))})"
+    figures = finding.figures
+    if figures is None:
+        return f"{head}: {finding.reason}"
+    text = f"{head}: {points(figures.difference)} points {interval(figures.interval)}"
+    if finding.adjusted is not None:
+        text += f", p {p_value(finding.adjusted)} (Holm)"
+    seeds = "1 seed" if figures.seeds == 1 else f"{figures.seeds} seeds"
+    text += f", {seeds} x {figures.problems:,} problems"
+    if finding.reason:
+        text += f"; {finding.reason}"
+    if finding.verdict is Verdict.CANNOT_TELL and figures.detectable > 0:
+        text += (
+            f"; differences under {100 * figures.detectable:.1f} points cannot be told from noise"
+        )
+    return text
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

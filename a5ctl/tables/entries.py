@@ -1,0 +1,195 @@
+"""Runs with the evaluation they are compared by."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.config.load import flatten
+from core.protocol import ProtocolDifference, compare_protocols
+from core.registry.records import EvaluationRecord, Outcome, RunRecord
+from core.registry.store import Registry
+from core.responses.numerals import number_of
+from core.statistics import clustered_rate, majority_vote, pass_at_k, wilson_interval
+
+# labels, and choices of the machine that cannot change what is measured
+_NOT_SETTINGS = frozenset(
+    {"kind", "name", "group", "note", "tags", "seed", "train.threads", "train.microbatch_tokens"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What several samples per problem say.
+
+    Attributes:
+        samples: Per problem; the smallest number where they differ.
+        pass_at_k: k -> mean unbiased estimate over problems; k is 1 and powers of two.
+        majority: Share of problems whose most frequent answer is right.
+    """
+
+    samples: int
+    pass_at_k: Mapping[int, float]
+    majority: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One run with the evaluation it is compared by.
+
+    Attributes:
+        settings: Dotted settings, labels left out; `kind` among them.
+        accuracy: Under the chosen grader.
+        types: Responses of type 1, 2 and 3 under it.
+        interval: 95%, clustered by problem where a problem has several samples.
+        tokens_trained: Training tokens fed; None for an evaluation.
+        seconds: From start to end; None while it runs.
+        sampled: None for one sample per problem.
+    """
+
+    run: RunRecord
+    evaluation: EvaluationRecord
+    settings: Mapping[str, Any]
+    accuracy: float
+    types: tuple[int, int, int]
+    interval: tuple[float, float]
+    tokens_trained: float | None
+    seconds: float | None
+    sampled: Sampled | None = None
+
+    @property
+    def setting(self) -> str:
+        """The same text for runs that differ in nothing but their seed."""
+        return repr(sorted(self.settings.items()))
+
+
+def last_evaluation(evaluations: Sequence[EvaluationRecord]) -> EvaluationRecord | None:
+    """The evaluation that stands for a run: the newest of its last step."""
+    return max(evaluations, key=lambda e: (e.step, e.time), default=None)
+
+
+def last_evaluations(
+    registry: Registry, runs: Sequence[RunRecord]
+) -> dict[str, EvaluationRecord | None]:
+    """The evaluation that stands for each run, by run uuid; None where there is none."""
+    by_run: dict[str, list[EvaluationRecord]] = {run.uuid: [] for run in runs}
+    for found in registry.evaluations(list(by_run)):
+        by_run[found.run_uuid].append(found)
+    return {uuid: last_evaluation(own) for uuid, own in by_run.items()}
+
+
+def collect_entries(
+    registry: Registry, runs: Sequence[RunRecord], grader: str | None
+) -> tuple[list[Entry], list[RunRecord]]:
+    """Entries of the runs that have an evaluation, and the runs that have none."""
+    newest = last_evaluations(registry, runs)
+    summaries = registry.metric_summaries([run.uuid for run in runs])
+    shown = [e.uuid for e in newest.values() if e is not None]
+    types = registry.type_counts(shown, grader) if grader else {}
+    entries: list[Entry] = []
+    missing: list[RunRecord] = []
+    for run in runs:
+        evaluation = newest[run.uuid]
+        if evaluation is None:
+            missing.append(run)
+            continue
+        tokens = summaries.get(run.uuid, {}).get("tokens_total")
+        counts = types.get(evaluation.uuid)
+        trained = tokens.last if tokens else None
+        entries.append(_entry(registry, run, evaluation, grader, counts, trained))
+    return entries, missing
+
+
+def run_settings(run: RunRecord) -> dict[str, Any]:
+    """What decides a run's figures besides its seed, as dotted keys; `kind` among them."""
+    flat = {k: v for k, v in flatten(run.config).items() if k not in _NOT_SETTINGS}
+    if run.kind != "eval":
+        flat.setdefault("data.size", "full")
+    return {"kind": run.kind, **flat}
+
+
+def protocol_differences(
+    a: EvaluationRecord, b: EvaluationRecord, grader: str | None
+) -> ProtocolDifference:
+    """How two protocols differ; headline graders do not matter where one was chosen for both."""
+    found = compare_protocols(a.protocol, b.protocol)
+    if grader is None:
+        return found
+    blocking = (name for name in found.blocking if name not in ("grader", "grader_version"))
+    return ProtocolDifference(tuple(blocking), found.warning)
+
+
+def by_setting(entries: Sequence[Entry]) -> dict[str, dict[int, Entry]]:
+    """Entries by setting and seed; of several with one seed, the newest run."""
+    grouped: dict[str, dict[int, Entry]] = defaultdict(dict)
+    for entry in sorted(entries, key=lambda e: e.run.created):
+        if entry.run.seed is not None:
+            grouped[entry.setting][entry.run.seed] = entry
+    return dict(grouped)
+
+
+def _entry(
+    registry: Registry,
+    run: RunRecord,
+    evaluation: EvaluationRecord,
+    grader: str | None,
+    types: tuple[int, int, int] | None,
+    tokens: float | None,
+) -> Entry:
+    accuracy = evaluation.accuracy_by_grader[grader] if grader else evaluation.accuracy
+    ended = run.ended if run.ended is not None else run.heartbeat
+    several = evaluation.protocol.get("n") != 1
+    return Entry(
+        run=run,
+        evaluation=evaluation,
+        settings=run_settings(run),
+        accuracy=accuracy,
+        types=types or (evaluation.type1, evaluation.type2, evaluation.type3),
+        interval=_interval(registry, evaluation, grader, accuracy),
+        tokens_trained=tokens,
+        seconds=ended - run.started if ended is not None and run.started is not None else None,
+        sampled=_sampled(registry, evaluation, grader) if several else None,
+    )
+
+
+def _interval(
+    registry: Registry, evaluation: EvaluationRecord, grader: str | None, accuracy: float
+) -> tuple[float, float]:
+    if evaluation.protocol.get("n") != 1:
+        name = grader or evaluation.grader
+        counts = registry.counts_by_problem(evaluation.uuid, Outcome.ACCURACY, name)
+        return clustered_rate(list(counts.values())).interval
+    if grader is None or grader == evaluation.grader:
+        return evaluation.interval
+    return wilson_interval(round(accuracy * evaluation.n), evaluation.n)
+
+
+def _sampled(
+    registry: Registry, evaluation: EvaluationRecord, grader: str | None
+) -> Sampled | None:
+    asked = registry.sampled_answers(evaluation.uuid, grader or evaluation.grader)
+    fewest = min(map(len, asked.values()), default=0)
+    if fewest < 2:
+        return None
+    right = {problem: sum(r for r, _ in samples) for problem, samples in asked.items()}
+    wanted = [2**power for power in range(fewest.bit_length())]
+    estimates = {
+        k: sum(pass_at_k(len(asked[p]), right[p], k) for p in asked) / len(asked) for k in wanted
+    }
+    won = sum(_majority_is_right(samples) for samples in asked.values())
+    return Sampled(fewest, estimates, won / len(asked))
+
+
+def _majority_is_right(samples: Sequence[tuple[bool, str | None]]) -> bool:
+    """Right samples agree with the truth, so with each other; equal numbers agree, too."""
+    votes = [_vote(right, text) for right, text in samples]
+    return majority_vote(votes) == ("right",)
+
+
+def _vote(right: bool, text: str | None) -> tuple[object, ...] | None:
+    if right:
+        return ("right",)
+    if text is None:
+        return None
+    number = number_of(text)
+    return ("text", text.strip()) if number is None else ("number", number)

@@ -1,0 +1,176 @@
+"""Paired tests of a table: run against run on the same problems, setting against setting."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from a5ctl.tables.entries import Entry, by_setting, protocol_differences
+from core.registry.records import EvaluationRecord, Outcome
+from core.registry.store import Registry
+from core.statistics import (
+    MIN_SEEDS,
+    PairedComparison,
+    SeedComparison,
+    compare_across_seeds,
+    compare_paired_shares,
+    holm,
+    minimum_detectable_difference,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """One run against the baseline on the same problems.
+
+    Attributes:
+        comparison: None when no test may be made.
+        refused: Why not.
+        adjusted: Holm-corrected p over the whole table.
+        detectable: The difference found with 80% power at this discordance.
+    """
+
+    comparison: PairedComparison | None
+    refused: str = ""
+    adjusted: float | None = None
+    detectable: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SettingTest:
+    """A setting against the baseline's setting over paired seeds.
+
+    Attributes:
+        runs: Ids of the runs of the setting that have a partner.
+        comparison: None when no test may be made.
+        refused: Why not.
+        adjusted: Holm-corrected p over the settings tested.
+    """
+
+    runs: tuple[str, ...]
+    comparison: SeedComparison | None
+    refused: str = ""
+    adjusted: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Detectable:
+    """The smallest difference, as a share, that so many problems find with 80% power."""
+
+    difference: float
+    problems: int
+
+
+def paired_tests(
+    registry: Registry,
+    reference: Entry,
+    entries: Sequence[Entry],
+    grader: str | None,
+    force: bool,
+) -> dict[str, Paired]:
+    """Every entry against the reference, by run id."""
+    others = [entry for entry in entries if entry.run.uuid != reference.run.uuid]
+    tests = {e.run.id: _paired(registry, reference, e, grader, force) for e in others}
+    compared = {name: t.comparison for name, t in tests.items() if t.comparison is not None}
+    adjusted = holm([comparison.p for comparison in compared.values()])
+    for name, p in zip(compared, adjusted, strict=True):
+        tests[name] = replace(tests[name], adjusted=p)
+    return tests
+
+
+def setting_tests(
+    registry: Registry,
+    reference: Entry,
+    entries: Sequence[Entry],
+    grader: str | None,
+    force: bool,
+) -> tuple[SettingTest, ...]:
+    """Every setting with several seeds against the reference's setting."""
+    grouped = by_setting(entries)
+    base = grouped.pop(reference.setting, {})
+    if len(base) < 2:
+        return ()
+    tests = [
+        _across(registry, base, own, grader, force) for own in grouped.values() if len(own) > 1
+    ]
+    made = [test.comparison.p for test in tests if test.comparison is not None]
+    adjusted = iter(holm(made))
+    return tuple(
+        replace(test, adjusted=next(adjusted)) if test.comparison is not None else test
+        for test in tests
+    )
+
+
+def detectable_of(paired: Mapping[str, Paired]) -> Detectable | None:
+    """One figure for the table: the largest holds for every row."""
+    known = [
+        Detectable(test.detectable, test.comparison.n)
+        for test in paired.values()
+        if test.detectable is not None and test.comparison is not None
+    ]
+    return max(known, key=lambda found: found.difference, default=None)
+
+
+def detectable_between(
+    registry: Registry, entries: Sequence[Entry], grader: str | None
+) -> Detectable | None:
+    """The figure for two entries; None unless both answered the same under one protocol."""
+    if len(entries) < 2:
+        return None
+    test = _paired(registry, entries[0], entries[1], grader, force=False)
+    return detectable_of({entries[1].run.id: test})
+
+
+def shares(
+    registry: Registry, evaluation: EvaluationRecord, outcome: Outcome, grader: str
+) -> dict[str, float]:
+    """Problem id -> share of its samples with the outcome."""
+    counts = registry.counts_by_problem(evaluation.uuid, outcome, grader)
+    return {problem: hits / asked for problem, (hits, asked) in counts.items()}
+
+
+def detectable_difference(a: Mapping[str, float], b: Mapping[str, float]) -> float:
+    """What a paired test of these shares finds with 80% power; they must share a problem."""
+    shared = a.keys() & b.keys()
+    return minimum_detectable_difference(sum((b[k] - a[k]) ** 2 for k in shared), len(shared))
+
+
+def _paired(
+    registry: Registry, reference: Entry, entry: Entry, grader: str | None, force: bool
+) -> Paired:
+    blocking = protocol_differences(reference.evaluation, entry.evaluation, grader).blocking
+    if blocking and not force:
+        return Paired(None, f"{', '.join(blocking)} differ; --force tests anyway")
+    name = grader or reference.evaluation.grader
+    a = shares(registry, reference.evaluation, Outcome.ACCURACY, name)
+    b = shares(registry, entry.evaluation, Outcome.ACCURACY, name)
+    if not a.keys() & b.keys():
+        return Paired(None, "no problem was asked in both")
+    return Paired(compare_paired_shares(a, b), detectable=detectable_difference(a, b))
+
+
+def _across(
+    registry: Registry,
+    base: Mapping[int, Entry],
+    own: Mapping[int, Entry],
+    grader: str | None,
+    force: bool,
+) -> SettingTest:
+    seeds = sorted(base.keys() & own.keys())
+    runs = tuple(own[seed].run.id for seed in seeds or sorted(own))
+    if len(seeds) < MIN_SEEDS:
+        why = f"its seeds paired with the baseline's are {len(seeds)}, and {MIN_SEEDS} are needed"
+        return SettingTest(runs, None, why)
+    first = base[seeds[0]].evaluation
+    every = [side[seed].evaluation for seed in seeds for side in (base, own)]
+    blocking = {f for e in every for f in protocol_differences(first, e, grader).blocking}
+    if blocking and not force:
+        why = f"{', '.join(sorted(blocking))} differ; --force tests anyway"
+        return SettingTest(runs, None, why)
+    name = grader or first.grader
+    a, b = (
+        {seed: shares(registry, side[seed].evaluation, Outcome.ACCURACY, name) for seed in seeds}
+        for side in (base, own)
+    )
+    try:
+        return SettingTest(runs, compare_across_seeds(a, b))
+    except ValueError as error:
+        return SettingTest(runs, None, str(error))

@@ -1,0 +1,51 @@
+"""How often something happened, problem by problem: what paired tests are made of."""
+
+from core.registry.database import Database
+from core.registry.records import Outcome
+
+_NEWEST_GRADE = """JOIN grade g ON g.response = x.key AND g.grader = :grader AND g.version =
+    (SELECT MAX(n.version) FROM grade n WHERE n.response = x.key AND n.grader = g.grader)"""
+_RESPONSE_OUTCOMES = {
+    Outcome.UNCLOSED: "NOT x.closed",
+    Outcome.UNPARSEABLE: "x.unparseable",
+    Outcome.TRUNCATED: "x.finish = 'length'",
+    Outcome.LAST_NUMBER: "x.flags LIKE '%right_by_last_number%'",
+}
+_GRADE_OUTCOMES = {
+    Outcome.ACCURACY: 'g.formatted AND g."right"',
+    Outcome.FORMATTED: "g.formatted",
+}
+
+
+def counts_by_problem(
+    database: Database, evaluation_uuid: str, outcome: Outcome, grader: str
+) -> dict[str, tuple[int, int]]:
+    """(samples with the outcome, samples) by problem id, without reading any text."""
+    parameters = {"uuid": evaluation_uuid}
+    joined = restricted = ""
+    condition = _RESPONSE_OUTCOMES.get(outcome) or _GRADE_OUTCOMES[outcome]
+    if outcome in _GRADE_OUTCOMES:
+        parameters["grader"] = grader
+        joined = _NEWEST_GRADE
+    if outcome is Outcome.UNPARSEABLE:
+        restricted = "AND x.unparseable IS NOT NULL"
+    sql = f"""SELECT p.id, SUM(CASE WHEN {condition} THEN 1 ELSE 0 END), COUNT(*)
+        FROM evaluation e JOIN response x ON x.evaluation = e.key
+        JOIN problem p ON p.key = x.problem {joined}
+        WHERE e.uuid = :uuid {restricted} GROUP BY p.id"""
+    return {problem: (hits, asked) for problem, hits, asked in database.read(sql, parameters)}
+
+
+def sampled_answers(
+    database: Database, evaluation_uuid: str, grader: str
+) -> dict[str, list[tuple[bool, str | None]]]:
+    """(right, extracted answer) of every sample by problem id, in the order sampled."""
+    sql = f"""SELECT p.id, g.formatted AND g."right", g.extracted
+        FROM evaluation e JOIN response x ON x.evaluation = e.key
+        JOIN problem p ON p.key = x.problem {_NEWEST_GRADE}
+        WHERE e.uuid = :uuid ORDER BY x.problem, x.sample"""
+    found: dict[str, list[tuple[bool, str | None]]] = {}
+    parameters = {"uuid": evaluation_uuid, "grader": grader}
+    for problem, right, extracted in database.read(sql, parameters):
+        found.setdefault(problem, []).append((bool(right), extracted))
+    return found
