@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from a5ctl.commands import close, compare, diagnose, doctor, ls, model, resume, run, show
+from a5ctl.commands import close, compare, diagnose, doctor, ls, model, regrade, resume, run, show
 from core.errors import UserError
 
 app = typer.Typer(
@@ -92,6 +92,7 @@ def _register() -> None:
     commands: dict[str, Callable[..., Any]] = {
         "compare": compare.compare,
         "diagnose": diagnose.diagnose,
+        "regrade": regrade.regrade,
         "ls": ls.ls,
         "show": show.show,
         "resume": resume.resume,

@@ -35,7 +35,7 @@ def responses(database: Database, evaluation_uuid: str) -> list[StoredResponse]:
         FROM response x JOIN evaluation e ON e.key = x.evaluation
         JOIN problem p ON p.key = x.problem
         WHERE e.uuid = :uuid ORDER BY x.key"""
-    grades = _grades(database, evaluation_uuid)
+    grades = newest_grades(database, evaluation_uuid)
     rows = database.read(sql, {"uuid": evaluation_uuid})
     return [stored_response(row, grades.get(row[0], {})) for row in rows]
 
@@ -81,7 +81,10 @@ def solved_questions(database: Database, run_uuid: str, grader: str) -> set[str]
     return {question for question, right in newest.values() if right}
 
 
-def _grades(database: Database, evaluation_uuid: str) -> dict[int, dict[str, StoredGrade]]:
+def newest_grades(
+    database: Database, evaluation_uuid: str
+) -> dict[int, dict[str, StoredGrade]]:
+    """The newest grade of every grader, by the key of the response."""
     sql = """SELECT g.response, g.grader, g.formatted, g."right", g.extracted, g.failure, g.version
         FROM evaluation e JOIN response x ON x.evaluation = e.key JOIN grade g ON g.response = x.key
         WHERE e.uuid = :uuid ORDER BY g.version"""
