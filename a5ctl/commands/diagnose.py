@@ -72,9 +72,9 @@ def diagnose(
 
         a5ctl diagnose --problem gsm8k-test-00012
     """
-    from a5ctl.options import open_workspace_and_registry, parse_grader
+    from a5ctl.options import open_workspace_and_registry, parse_failure_class, parse_grader
 
-    chosen_grader, chosen_class = parse_grader(grader), _failure_class(class_)
+    chosen_grader, chosen_class = parse_grader(grader), parse_failure_class(class_)
     if force and against is None:
         _refuse("--force belongs to --against RUN; without it nothing is tested")
     _check_view(by, problem, {"--step": step, "--class": class_, "--against": against})
@@ -209,7 +209,7 @@ def _show(
     diagnosis: "Diagnosis", flips: "Flips | None", failure: "FailureClass | None", examples: int
 ) -> None:
     from a5ctl.console import out
-    from a5ctl.tables.diagnosis_view import print_advice, print_diagnosis
+    from a5ctl.tables.diagnosis_view import print_advice, print_classes
     from a5ctl.tables.flips_view import print_flips
 
     console = out()
@@ -217,34 +217,21 @@ def _show(
         print_flips(console, flips, None if failure is None else [failure], examples)
         print_advice(console, diagnosis.explanation.advice)
         return
-    classes = _classes(diagnosis, failure)
-    if failure is not None and not classes:
-        here = ", ".join(diagnosis.breakdown.by_class) or "no failure at all"
-        console.print(f"nothing failed as {failure} at this step; there is {here}")
-        return
-    print_diagnosis(console, diagnosis, classes, examples, chosen=failure is not None)
+    print_classes(console, diagnosis, failure, examples)
 
 
 def _print_json(
     diagnosis: "Diagnosis", flips: "Flips | None", failure: "FailureClass | None", examples: int
 ) -> None:
     from a5ctl.console import print_json
-    from a5ctl.tables.diagnosis_view import diagnosis_json
+    from a5ctl.tables.diagnosis_view import classes_of, diagnosis_json
     from a5ctl.tables.flips_view import flips_json
 
-    document = diagnosis_json(diagnosis, _classes(diagnosis, failure), examples)
+    document = diagnosis_json(diagnosis, classes_of(diagnosis, failure), examples)
     if flips is not None:
         wanted = None if failure is None else [failure]
         document["against"] = flips_json(flips, wanted, examples)
     print_json(document)
-
-
-def _classes(diagnosis: "Diagnosis", failure: "FailureClass | None") -> "list[FailureClass]":
-    """The classes to show: the one asked for, if it occurs, or all, most frequent first."""
-    counts = diagnosis.breakdown.by_class
-    if failure is None:
-        return sorted(counts, key=lambda name: -counts[name])
-    return [failure] if failure in counts else []
 
 
 def _config_file(workspace: "Workspace", run: "RunRecord") -> Path | None:
@@ -254,16 +241,6 @@ def _config_file(workspace: "Workspace", run: "RunRecord") -> Path | None:
         return None
     relative = os.path.relpath(path) if path.drive == Path.cwd().drive else str(path)
     return path if relative.startswith("..") else Path(relative)
-
-
-def _failure_class(name: str | None) -> "FailureClass | None":
-    from core.responses.names import FailureClass
-
-    if name is None:
-        return None
-    if name not in set(FailureClass):
-        _refuse(f"failure class {name!r} is unknown; choose {', '.join(FailureClass)}")
-    return FailureClass(name)
 
 
 def _refuse(message: str) -> NoReturn:

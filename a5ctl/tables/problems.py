@@ -1,4 +1,4 @@
-"""A run's evaluations problem by problem: which are never solved, which flip, which were learned."""
+"""A run's evaluations problem by problem: which are never solved, which flip, which are lost."""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -111,7 +111,9 @@ def _solved_by(problem: ProblemCourse) -> Text:
 
 
 def _question(problem: ProblemCourse) -> Text:
-    return plain(" ".join(problem.problem.question[: 2 * _QUESTION_CHARS].split())[:_QUESTION_CHARS])
+    return plain(
+        " ".join(problem.problem.question[: 2 * _QUESTION_CHARS].split())[:_QUESTION_CHARS]
+    )
 
 
 def _problem_json(problem: ProblemCourse) -> dict[str, Any]:

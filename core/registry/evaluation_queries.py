@@ -81,9 +81,7 @@ def solved_questions(database: Database, run_uuid: str, grader: str) -> set[str]
     return {question for question, right in newest.values() if right}
 
 
-def newest_grades(
-    database: Database, evaluation_uuid: str
-) -> dict[int, dict[str, StoredGrade]]:
+def newest_grades(database: Database, evaluation_uuid: str) -> dict[int, dict[str, StoredGrade]]:
     """The newest grade of every grader, by the key of the response."""
     sql = """SELECT g.response, g.grader, g.formatted, g."right", g.extracted, g.failure, g.version
         FROM evaluation e JOIN response x ON x.evaluation = e.key JOIN grade g ON g.response = x.key

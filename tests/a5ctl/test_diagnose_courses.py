@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -238,7 +239,7 @@ def test_steps_are_left_out_evenly() -> None:
     assert evenly(3, 5) == [0, 1, 2]
     chosen = evenly(130, 21)
     assert (chosen[0], chosen[-1], len(set(chosen))) == (0, 129, 21)
-    gaps = {later - earlier for earlier, later in zip(chosen, chosen[1:], strict=False)}
+    gaps = {later - earlier for earlier, later in pairwise(chosen)}
     assert gaps <= {6, 7}
 
 
