@@ -88,8 +88,17 @@ def answers_to(
     rows = registry.database.read(f"SELECT {columns} {source} {order}", given)
     grades = grades_of(registry, [row[0] for row in rows])
     return [
-        ProblemAnswer(*row[13:18], _grader(row[18]), stored_response(row[:13], grades[row[0]]))
+        ProblemAnswer(
+            uuid,
+            short,
+            step,
+            split,
+            time,
+            _grader(fields),
+            stored_response(row[:13], grades[row[0]]),
+        )
         for row in rows
+        for uuid, short, step, split, time, fields in (row[13:],)
     ]
 
 

@@ -74,7 +74,10 @@ def stored_evaluations(registry: Registry, run_uuid: str) -> list[StoredEvaluati
         JOIN run r ON r.key = e.run JOIN protocol p ON p.key = e.protocol
         WHERE r.uuid = :uuid ORDER BY e.step, e.segment, e.time, e.key"""
     rows = registry.database.read(sql, {"uuid": run_uuid})
-    return [StoredEvaluation(*row[:5], json.loads(row[5])) for row in rows]
+    return [
+        StoredEvaluation(key, uuid, step, split, n, json.loads(fields))
+        for key, uuid, step, split, n, fields in rows
+    ]
 
 
 def stored_texts(registry: Registry, evaluation: StoredEvaluation) -> list[StoredText]:
@@ -82,10 +85,12 @@ def stored_texts(registry: Registry, evaluation: StoredEvaluation) -> list[Store
     sql = """SELECT x.key, p.id, p.question, p.truth, x.sample, x.text, x.finish
         FROM response x JOIN problem p ON p.key = x.problem
         WHERE x.evaluation = :key ORDER BY x.key"""
-    grades = newest_grades(registry.database, evaluation.uuid)
+    found = newest_grades(registry.database, evaluation.uuid)
+    rows = registry.database.read(sql, {"key": evaluation.key})
     return [
-        StoredText(*row[:5], decompress_text(row[5]), row[6], grades.get(row[0], {}))
-        for row in registry.database.read(sql, {"key": evaluation.key})
+        StoredText(key, problem, question, truth, sample, decompress_text(packed), finish, grades)
+        for key, problem, question, truth, sample, packed, finish in rows
+        for grades in (found.get(key, {}),)
     ]
 
 
