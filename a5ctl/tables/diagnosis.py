@@ -221,7 +221,8 @@ def _case(response: StoredResponse, grader: GraderName, run: str) -> Case:
         missing = grader if grade is None else GraderName.LENIENT
         known = ", ".join(sorted(response.grades)) or "no grader"
         raise UserError(
-            f"the responses of run {run} were never graded by {missing}; they have {known}"
+            f"the responses of run {run} were never graded by {missing}; they have {known}; "
+            f"a5ctl regrade {run} --grader {missing} adds it"
         )
     return Case(response, grade, lenient.right)
 
