@@ -11,7 +11,20 @@ from typing import Any
 
 import typer
 
-from a5ctl.commands import close, compare, diagnose, doctor, ls, model, resume, run, show
+from a5ctl.commands import (
+    close,
+    compare,
+    diagnose,
+    doctor,
+    export,
+    grade,
+    ls,
+    model,
+    regrade,
+    resume,
+    run,
+    show,
+)
 from core.errors import UserError
 
 app = typer.Typer(
@@ -89,9 +102,14 @@ def _register() -> None:
     models.command("make")(guarded(model.make))
     models.command("pretrain")(guarded(model.pretrain))
     app.add_typer(models, name="model")
+    exports = typer.Typer(help="Write what is stored for other programs.", no_args_is_help=True)
+    exports.command("responses")(guarded(export.responses))
+    app.add_typer(exports, name="export")
     commands: dict[str, Callable[..., Any]] = {
         "compare": compare.compare,
         "diagnose": diagnose.diagnose,
+        "grade": grade.grade,
+        "regrade": regrade.regrade,
         "ls": ls.ls,
         "show": show.show,
         "resume": resume.resume,

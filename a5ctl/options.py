@@ -7,7 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from core.registry.store import Registry
-    from core.responses.names import GraderName
+    from core.responses.names import FailureClass, GraderName
     from core.workspace import Workspace
 
 _PANEL = "Where"
@@ -69,3 +69,19 @@ def parse_grader(name: str | None) -> "GraderName | None":
     if name not in set(GraderName):
         raise UserError(f"grader {name!r} is unknown; choose {', '.join(GraderName)}")
     return GraderName(name)
+
+
+def parse_failure_class(name: str | None) -> "FailureClass | None":
+    """The failure class of `--class`.
+
+    Raises:
+        UserError: there is no such class.
+    """
+    from core.errors import UserError
+    from core.responses.names import FailureClass
+
+    if name is None:
+        return None
+    if name not in set(FailureClass):
+        raise UserError(f"failure class {name!r} is unknown; choose {', '.join(FailureClass)}")
+    return FailureClass(name)

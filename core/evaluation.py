@@ -24,7 +24,8 @@ class GradedResponse:
         problem_id: Id of the problem it answers.
         sample: Number of the sample for this problem, from 0.
         text: The response as generated, stop string included.
-        token_ids: Sampled ids, stop tokens included.
+        token_ids: Sampled ids, stop tokens included; for a text that came from a file, the ids of
+            the tokenizer that its length is counted with.
         finish: Why it ended.
         think_tokens: Tokens before the first `</think>`; None when it never comes.
         answer_position: Tokens before the last `<answer>`; None when it never comes.
@@ -38,7 +39,7 @@ class GradedResponse:
     problem_id: str
     sample: int
     text: str
-    token_ids: tuple[int, ...]
+    token_ids: Sequence[int]
     finish: FinishReason
     think_tokens: int | None
     answer_position: int | None

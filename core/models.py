@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 BUILTIN_MODEL = "builtin"
-_BUILTIN_PATH = Path(__file__).parent / "assets" / "base"
+BUILTIN_PATH = Path(__file__).parent / "assets" / "base"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _PICKLE_PATTERNS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _HASHED_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt")
@@ -47,8 +47,8 @@ def resolve_model(spec: str) -> ModelSource:
         UserError: nothing of that name, a file is missing, or the weights are pickles.
     """
     if spec == BUILTIN_MODEL:
-        _check_folder(_BUILTIN_PATH, spec)
-        return ModelSource(_BUILTIN_PATH, BUILTIN_MODEL)
+        _check_folder(BUILTIN_PATH, spec)
+        return ModelSource(BUILTIN_PATH, BUILTIN_MODEL)
     folder = Path(spec).expanduser()
     if folder.is_dir():
         _check_folder(folder, spec)

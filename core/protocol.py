@@ -70,6 +70,23 @@ class GenerationProtocol:
 
 
 @dataclass(frozen=True, slots=True)
+class DumpProtocol(GenerationProtocol):
+    """What is known about responses that another tool generated: not how they were decoded.
+
+    Attributes:
+        tokenizer: Name of the tokenizer that their lengths are counted with.
+    """
+
+    tokenizer: str = ""
+
+    def fields(self) -> dict[str, Any]:
+        """As for other protocols; what nobody wrote down is None."""
+        known = GenerationProtocol.fields(self)
+        unknown = ("temperature", "top_p", "max_tokens", "min_tokens", "stop", "seed")
+        return {**known, **dict.fromkeys(unknown)}
+
+
+@dataclass(frozen=True, slots=True)
 class GradingProtocol:
     """Which grader gives the headline accuracy, and its version."""
 

@@ -9,6 +9,8 @@ import typer
 from a5ctl.options import HomeOption, JsonOption, RegistryOption
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from a5ctl.tables.diagnosis import Diagnosis
     from a5ctl.tables.flips import Flips
     from core.registry.records import RunRecord
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def diagnose(
-    run: Annotated[str, typer.Argument(help="Id, unique prefix, or name of the run.")],
+    run: Annotated[
+        str | None,
+        typer.Argument(help="Id, unique prefix, or name of the run; only --problem does without."),
+    ] = None,
     step: Annotated[
         int | None, typer.Option(help="Which evaluation; the last one when not given.")
     ] = None,
@@ -33,6 +38,18 @@ def diagnose(
     force: Annotated[
         bool, typer.Option("--force", help="With --against: test even where protocols differ.")
     ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="step|problem",
+            help="How the classes moved over the steps, or which problems are never solved or "
+            "flip.",
+        ),
+    ] = None,
+    problem: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Every stored response to this problem, of every run."),
+    ] = None,
     grader: Annotated[
         str | None,
         typer.Option(help="Judge by r1_zero, strict, lenient, diagnostic or question_only."),
@@ -50,14 +67,28 @@ def diagnose(
         a5ctl diagnose sft-256-k3f9 --class unclosed_answer --examples 10
 
         a5ctl diagnose sft-256-k3f9 --against sft-256-k3f9:0
-    """
-    from a5ctl.options import open_workspace_and_registry, parse_grader
 
-    chosen_grader, chosen_class = parse_grader(grader), _failure_class(class_)
+        a5ctl diagnose sft-256-k3f9 --by step
+
+        a5ctl diagnose --problem gsm8k-test-00012
+    """
+    from a5ctl.options import open_workspace_and_registry, parse_failure_class, parse_grader
+
+    chosen_grader, chosen_class = parse_grader(grader), parse_failure_class(class_)
     if force and against is None:
         _refuse("--force belongs to --against RUN; without it nothing is tested")
+    _check_view(by, problem, {"--step": step, "--class": class_, "--against": against})
     workspace, store = open_workspace_and_registry(home, registry)
+    if problem is not None:
+        record = None if run is None else store.find_run(run)
+        _show_problem(store, record, problem, chosen_grader, examples, json_)
+        return
+    if run is None:
+        _refuse("name a run, or one problem of every run: a5ctl diagnose --problem ID")
     record = store.find_run(run)
+    if by is not None:
+        _show_course(store, record, by, chosen_grader, json_)
+        return
     diagnosis = _diagnosis(workspace, store, record, step, chosen_grader, alone=against is None)
     flips = None
     if against is not None:
@@ -67,6 +98,57 @@ def diagnose(
         _print_json(diagnosis, flips, chosen_class, examples)
     else:
         _show(diagnosis, flips, chosen_class, examples)
+
+
+def _check_view(by: str | None, problem: str | None, others: "Mapping[str, object]") -> None:
+    """One view at a time; those over all evaluations take no option that picks from one."""
+    if by not in (None, "step", "problem"):
+        _refuse(f"--by {by!r} is unknown; choose step or problem")
+    if by is not None and problem is not None:
+        _refuse("--by and --problem are two views; give only one of them")
+    view = "--problem" if problem is not None else "--by" if by is not None else None
+    picked = [name for name, value in others.items() if value is not None]
+    if view is not None and picked:
+        _refuse(f"{picked[0]} looks at one evaluation, {view} at all of them; give only one")
+
+
+def _show_problem(
+    store: "Registry",
+    run: "RunRecord | None",
+    problem: str,
+    grader: "GraderName | None",
+    examples: int,
+    json_: bool,
+) -> None:
+    from a5ctl.console import out, print_json
+    from a5ctl.tables.answers import find_answers
+    from a5ctl.tables.answers_view import answers_json, print_answers
+
+    questions = find_answers(store, problem, run, grader)
+    if json_:
+        print_json(answers_json(questions))
+    else:
+        print_answers(out(), questions, examples)
+
+
+def _show_course(
+    store: "Registry", run: "RunRecord", by: str, grader: "GraderName | None", json_: bool
+) -> None:
+    from a5ctl.console import out, print_json
+    from a5ctl.tables import problems_view, steps_view
+    from a5ctl.tables.problems import survey_problems
+    from a5ctl.tables.steps import find_track, step_mix
+
+    track = find_track(run, store.evaluations([run.uuid]), grader)
+    if by == "step":
+        mix = step_mix(store, track)
+        print_json(steps_view.steps_json(mix)) if json_ else steps_view.print_steps(out(), mix)
+        return
+    survey = survey_problems(store, track)
+    if json_:
+        print_json(problems_view.problems_json(survey))
+    else:
+        problems_view.print_problems(out(), survey)
 
 
 def _diagnosis(
@@ -127,7 +209,7 @@ def _show(
     diagnosis: "Diagnosis", flips: "Flips | None", failure: "FailureClass | None", examples: int
 ) -> None:
     from a5ctl.console import out
-    from a5ctl.tables.diagnosis_view import print_advice, print_diagnosis
+    from a5ctl.tables.diagnosis_view import print_advice, print_classes
     from a5ctl.tables.flips_view import print_flips
 
     console = out()
@@ -135,34 +217,21 @@ def _show(
         print_flips(console, flips, None if failure is None else [failure], examples)
         print_advice(console, diagnosis.explanation.advice)
         return
-    classes = _classes(diagnosis, failure)
-    if failure is not None and not classes:
-        here = ", ".join(diagnosis.breakdown.by_class) or "no failure at all"
-        console.print(f"nothing failed as {failure} at this step; there is {here}")
-        return
-    print_diagnosis(console, diagnosis, classes, examples, chosen=failure is not None)
+    print_classes(console, diagnosis, failure, examples)
 
 
 def _print_json(
     diagnosis: "Diagnosis", flips: "Flips | None", failure: "FailureClass | None", examples: int
 ) -> None:
     from a5ctl.console import print_json
-    from a5ctl.tables.diagnosis_view import diagnosis_json
+    from a5ctl.tables.diagnosis_view import classes_of, diagnosis_json
     from a5ctl.tables.flips_view import flips_json
 
-    document = diagnosis_json(diagnosis, _classes(diagnosis, failure), examples)
+    document = diagnosis_json(diagnosis, classes_of(diagnosis, failure), examples)
     if flips is not None:
         wanted = None if failure is None else [failure]
         document["against"] = flips_json(flips, wanted, examples)
     print_json(document)
-
-
-def _classes(diagnosis: "Diagnosis", failure: "FailureClass | None") -> "list[FailureClass]":
-    """The classes to show: the one asked for, if it occurs, or all, most frequent first."""
-    counts = diagnosis.breakdown.by_class
-    if failure is None:
-        return sorted(counts, key=lambda name: -counts[name])
-    return [failure] if failure in counts else []
 
 
 def _config_file(workspace: "Workspace", run: "RunRecord") -> Path | None:
@@ -172,16 +241,6 @@ def _config_file(workspace: "Workspace", run: "RunRecord") -> Path | None:
         return None
     relative = os.path.relpath(path) if path.drive == Path.cwd().drive else str(path)
     return path if relative.startswith("..") else Path(relative)
-
-
-def _failure_class(name: str | None) -> "FailureClass | None":
-    from core.responses.names import FailureClass
-
-    if name is None:
-        return None
-    if name not in set(FailureClass):
-        _refuse(f"failure class {name!r} is unknown; choose {', '.join(FailureClass)}")
-    return FailureClass(name)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -164,6 +164,8 @@ def commands_for(
     diagnose = f"a5ctl diagnose {shlex.quote(run.id)}"
     diagnose += "" if last else f" --step {evaluation.step}"
     diagnose += "" if grader == evaluation.grader else f" --grader {grader}"
+    if "dump" in run.config:  # another tool has the weights
+        return Commands(diagnose, None, None)
     if run.kind == "eval":
         again = f"a5ctl run eval --config {shlex.quote(str(config))}" if config else None
         return Commands(diagnose, again, _training(run.config))
@@ -219,7 +221,8 @@ def _case(response: StoredResponse, grader: GraderName, run: str) -> Case:
         missing = grader if grade is None else GraderName.LENIENT
         known = ", ".join(sorted(response.grades)) or "no grader"
         raise UserError(
-            f"the responses of run {run} were never graded by {missing}; they have {known}"
+            f"the responses of run {run} were never graded by {missing}; they have {known}; "
+            f"a5ctl regrade {run} --grader {missing} adds it"
         )
     return Case(response, grade, lenient.right)
 

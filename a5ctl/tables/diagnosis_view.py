@@ -70,6 +70,26 @@ def print_diagnosis(
     print_advice(console, diagnosis.explanation.advice)
 
 
+def print_classes(
+    console: Console, diagnosis: Diagnosis, failure: FailureClass | None, examples: int
+) -> None:
+    """Print everything, or only what belongs to one failure class that somebody asked for."""
+    classes = classes_of(diagnosis, failure)
+    if failure is not None and not classes:
+        here = ", ".join(diagnosis.breakdown.by_class) or "no failure at all"
+        console.print(f"nothing failed as {failure} at this step; there is {here}")
+        return
+    print_diagnosis(console, diagnosis, classes, examples, chosen=failure is not None)
+
+
+def classes_of(diagnosis: Diagnosis, failure: FailureClass | None) -> list[FailureClass]:
+    """The classes to show: the one asked for, if it occurs, or all, most frequent first."""
+    counts = diagnosis.breakdown.by_class
+    if failure is None:
+        return sorted(counts, key=lambda name: -counts[name])
+    return [failure] if failure in counts else []
+
+
 def header(diagnosis: Diagnosis) -> RenderableType:
     """Which evaluation this is, and its figures."""
     evaluation = diagnosis.evaluation
@@ -258,6 +278,9 @@ def _setup(diagnosis: Diagnosis) -> str:
     evaluation = diagnosis.evaluation
     fields = evaluation.protocol
     temperature = fields.get("temperature")
+    if "tokenizer" in fields:  # from a file: nobody wrote down how it was generated
+        counted = f"lengths by the tokenizer {fields['tokenizer']}"
+        return f"prompt {fields.get('prompt_name', '?')}, decoding not recorded, {counted}"
     parts = [
         f"prompt {fields.get('prompt_name', '?')}",
         f"cap {fields.get('max_tokens', '?')} tokens",

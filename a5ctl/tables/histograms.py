@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from rich.text import Text
 
@@ -67,8 +68,14 @@ def histogram_lines(contrasts: Sequence[LengthContrast]) -> list[Text]:
 
 def blocks(counts: Sequence[int]) -> str:
     """Counts as block characters; every bin that holds something shows."""
-    top = max(counts, default=0)
-    return "".join(_BLOCKS[(8 * count - 1) // top] if count else "·" for count in counts)
+    return scaled_blocks(counts, max(counts, default=0))
+
+
+def scaled_blocks(values: Sequence[float], top: float) -> str:
+    """Values from 0 to `top` as block characters; a dot is exactly none."""
+    return "".join(
+        _BLOCKS[min(7, max(0, ceil(8 * value / top) - 1))] if value else "·" for value in values
+    )
 
 
 def _contrast(name: str, values: Sequence[int | None], right: Sequence[bool]) -> LengthContrast:

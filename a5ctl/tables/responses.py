@@ -39,11 +39,11 @@ def response_view(
 
 def problem_lines(response: StoredResponse) -> RenderableType:
     """Id, question and truth of the problem that a response answers."""
-    grid = _grid()
+    grid = field_grid()
     name = response.problem_id + (f" sample {response.sample}" if response.sample else "")
     grid.add_row("problem", plain(name, style="cyan"))
-    grid.add_row("question", _brief(response.question, _QUESTION_CHARS))
-    grid.add_row("truth", _brief(response.truth, _ANSWER_CHARS, style="green"))
+    grid.add_row("question", brief(response.question, _QUESTION_CHARS))
+    grid.add_row("truth", brief(response.truth, style="green"))
     return Padding(grid, (0, 0, 0, 2))
 
 
@@ -51,7 +51,7 @@ def answer_view(
     response: StoredResponse, grade: StoredGrade, title: str | None = None
 ) -> RenderableType:
     """What was answered: extracted answer, how it ended, and the text."""
-    grid = _grid()
+    grid = field_grid()
     if title is not None:
         grid.add_row("run", plain(title, style="bold"))
     grid.add_row("extracted", _extracted(response, grade))
@@ -64,7 +64,7 @@ def extracted_text(grade: StoredGrade, limit: int = _ANSWER_CHARS) -> Text:
     """What a grader compared with the truth, coloured by its verdict."""
     if grade.extracted is None:
         return Text("nothing", style="dim")
-    return _brief(grade.extracted, limit, style="green" if grade.right else "red")
+    return brief(grade.extracted, limit, style="green" if grade.right else "red")
 
 
 def response_text(text: str) -> Text:
@@ -150,7 +150,7 @@ def _ending(response: StoredResponse) -> Text:
     return plain(", ".join(parts), style="dim")
 
 
-def _brief(text: str, limit: int, style: str = "") -> Text:
+def brief(text: str, limit: int = _ANSWER_CHARS, style: str = "") -> Text:
     """A text on few lines: white space is one space, the middle of a long one is left out."""
     flat = " ".join(text[: 50 * limit].split())
     if not flat:
@@ -160,7 +160,8 @@ def _brief(text: str, limit: int, style: str = "") -> Text:
     return plain(flat, style=style)
 
 
-def _grid() -> Table:
+def field_grid() -> Table:
+    """Two columns: names of one width, and what they name."""
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim", no_wrap=True, width=9)
     grid.add_column(overflow="fold")

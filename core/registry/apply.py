@@ -129,7 +129,7 @@ def _apply_evaluation(connection: Connection, run: int, entry: EvaluationEntry) 
     row = {
         **entry.model_dump(include=copied | {"generated_tokens"}),
         "run": run,
-        "protocol": _protocol_key(connection, entry.protocol),
+        "protocol": protocol_key(connection, entry.protocol),
         "interval_low": entry.interval[0],
         "interval_high": entry.interval[1],
         "accuracies": json.dumps(entry.accuracies),
@@ -143,7 +143,8 @@ def _apply_evaluation(connection: Connection, run: int, entry: EvaluationEntry) 
     connection.execute(update(runs).where(runs.c.key == run).values(protocol_hash=together))
 
 
-def _protocol_key(connection: Connection, protocol: ProtocolRow) -> int:
+def protocol_key(connection: Connection, protocol: ProtocolRow) -> int:
+    """Key of the stored protocol with these fields; it is stored when it is new."""
     protocols = table(StoredProtocol)
     fields = json.dumps(protocol.fields, sort_keys=True)
     digest = hashlib.sha256(fields.encode()).hexdigest()

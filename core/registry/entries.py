@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from core.evaluation import EvaluationResult, GradedResponse
 from core.protocol import EvaluationProtocol
 from core.registry.codec import clean
-from core.responses.names import GRADER_VERSIONS
+from core.responses.grade import Verdict
+from core.responses.names import GRADER_VERSIONS, FailureClass, GraderName
 
 
 class _Entry(BaseModel):
@@ -248,21 +249,20 @@ def _protocol(protocol: EvaluationProtocol) -> ProtocolRow:
     )
 
 
+def grade_row(name: GraderName, verdict: Verdict, failure: FailureClass | None) -> GradeRow:
+    """A verdict as it is recorded, under the current version of its grader."""
+    extracted = verdict.extracted
+    return GradeRow(
+        grader=str(name),
+        version=GRADER_VERSIONS[name],
+        formatted=verdict.formatted,
+        right=verdict.right,
+        extracted=None if extracted is None else clean(extracted),
+        failure=None if failure is None else str(failure),
+    )
+
+
 def _response(row: GradedResponse) -> ResponseRow:
-    grades = []
-    for name, verdict in row.verdicts.items():
-        failure = row.failures[name]
-        extracted = verdict.extracted
-        grades.append(
-            GradeRow(
-                grader=str(name),
-                version=GRADER_VERSIONS[name],
-                formatted=verdict.formatted,
-                right=verdict.right,
-                extracted=None if extracted is None else clean(extracted),
-                failure=None if failure is None else str(failure),
-            )
-        )
     return ResponseRow(
         problem=clean(row.problem_id),
         sample=row.sample,
@@ -274,5 +274,5 @@ def _response(row: GradedResponse) -> ResponseRow:
         closed=row.closed,
         unparseable=row.unparseable,
         flags=sorted(str(flag) for flag in row.flags),
-        grades=grades,
+        grades=[grade_row(name, v, row.failures[name]) for name, v in row.verdicts.items()],
     )

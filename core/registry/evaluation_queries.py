@@ -7,8 +7,9 @@ from core.registry.codec import decompress_text
 from core.registry.database import Database, Row
 from core.registry.records import EvaluationRecord, StoredGrade, StoredResponse
 
-_NOT_SUPERSEDED = """NOT EXISTS (SELECT 1 FROM segment s
+NOT_SUPERSEDED = """NOT EXISTS (SELECT 1 FROM segment s
     WHERE s.run = e.run AND s.number > e.segment AND s.start_step < e.step)"""
+"""Condition on an evaluation `e`: no rollback or resume took it back."""
 _RANK = "ORDER BY e.step, e.segment, e.time, e.key"
 
 
@@ -19,7 +20,7 @@ def evaluations(database: Database, run_uuids: Sequence[str]) -> list[Evaluation
             e.interval_low, e.interval_high, e.accuracies, e.lengths, e.seconds,
             e.generated_tokens, p.generation, p.grading, p.fields, e.protocol
         FROM evaluation e JOIN run r ON r.key = e.run JOIN protocol p ON p.key = e.protocol
-        WHERE r.uuid IN (:values) AND {_NOT_SUPERSEDED} {_RANK}"""
+        WHERE r.uuid IN (:values) AND {NOT_SUPERSEDED} {_RANK}"""
     newest: dict[tuple[str, int, str, int], EvaluationRecord] = {}
     for row in database.read_in(sql, list(run_uuids)):
         newest[row[1], row[3], row[4], row[-1]] = _evaluation(row)
@@ -34,9 +35,9 @@ def responses(database: Database, evaluation_uuid: str) -> list[StoredResponse]:
         FROM response x JOIN evaluation e ON e.key = x.evaluation
         JOIN problem p ON p.key = x.problem
         WHERE e.uuid = :uuid ORDER BY x.key"""
-    grades = _grades(database, evaluation_uuid)
+    grades = newest_grades(database, evaluation_uuid)
     rows = database.read(sql, {"uuid": evaluation_uuid})
-    return [_response(row, grades.get(row[0], {})) for row in rows]
+    return [stored_response(row, grades.get(row[0], {})) for row in rows]
 
 
 def right_by_problem(database: Database, evaluation_uuid: str, grader: str) -> dict[str, bool]:
@@ -73,14 +74,15 @@ def solved_questions(database: Database, run_uuid: str, grader: str) -> set[str]
         JOIN response x ON x.evaluation = e.key
         JOIN problem p ON p.key = x.problem
         JOIN grade g ON g.response = x.key AND g.grader = :grader
-        WHERE r.uuid = :uuid AND {_NOT_SUPERSEDED} ORDER BY g.version"""
+        WHERE r.uuid = :uuid AND {NOT_SUPERSEDED} ORDER BY g.version"""
     newest: dict[int, tuple[str, bool]] = {}
     for question, response, right in database.read(sql, {"uuid": run_uuid, "grader": grader}):
         newest[response] = (question, bool(right))
     return {question for question, right in newest.values() if right}
 
 
-def _grades(database: Database, evaluation_uuid: str) -> dict[int, dict[str, StoredGrade]]:
+def newest_grades(database: Database, evaluation_uuid: str) -> dict[int, dict[str, StoredGrade]]:
+    """The newest grade of every grader, by the key of the response."""
     sql = """SELECT g.response, g.grader, g.formatted, g."right", g.extracted, g.failure, g.version
         FROM evaluation e JOIN response x ON x.evaluation = e.key JOIN grade g ON g.response = x.key
         WHERE e.uuid = :uuid ORDER BY g.version"""
@@ -91,7 +93,8 @@ def _grades(database: Database, evaluation_uuid: str) -> dict[int, dict[str, Sto
     return found
 
 
-def _response(row: Row, grades: dict[str, StoredGrade]) -> StoredResponse:
+def stored_response(row: Row, grades: dict[str, StoredGrade]) -> StoredResponse:
+    """A row of the columns that `responses` selects, with its grades."""
     _, problem, question, truth, sample, text, finish, tokens, think, answer, *rest = row
     closed, unparseable, flags = rest
     return StoredResponse(

@@ -1,0 +1,68 @@
+"""`a5ctl regrade`: judge stored responses by the graders of today, without generating."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from a5ctl.options import HomeOption, JsonOption, RegistryOption
+
+if TYPE_CHECKING:
+    from core.registry.records import RunRecord
+    from core.registry.store import Registry
+    from core.regrading import RegradedEvaluation
+    from core.responses.names import GraderName
+
+
+def regrade(
+    run: Annotated[str, typer.Argument(help="Id, unique prefix, or name of the run.")],
+    grader: Annotated[
+        str,
+        typer.Option(
+            help="all, or one of r1_zero, strict, lenient, diagnostic, question_only.",
+        ),
+    ] = "all",
+    examples: Annotated[int, typer.Option(min=0, help="Flipped responses to show.")] = 3,
+    json_: JsonOption = False,
+    home: HomeOption = None,
+    registry: RegistryOption = None,
+) -> None:
+    """Grade the stored responses of a run again where a grader has a new version.
+
+    Old grades stay, under their version; tables show the newest. What is graded already is left
+    alone, so that a second call changes nothing.
+
+    Examples:
+
+        a5ctl regrade sft-256-k3f9
+
+        a5ctl regrade sft-256-k3f9 --grader strict
+    """
+    from a5ctl.console import out, print_json
+    from a5ctl.options import open_workspace_and_registry, parse_grader
+    from a5ctl.tables.regrading import summarize_regrading
+    from a5ctl.tables.regrading_view import print_regrading, regrading_json
+    from core.responses.names import GraderName
+
+    one = None if grader == "all" else parse_grader(grader)
+    graders = list(GraderName) if one is None else [one]
+    _, store = open_workspace_and_registry(home, registry)
+    record = store.find_run(run)
+    summary = summarize_regrading(record, graders, _work(store, record, graders))
+    if json_:
+        print_json(regrading_json(summary, examples))
+    else:
+        print_regrading(out(), summary, examples)
+
+
+def _work(
+    store: "Registry", run: "RunRecord", graders: "list[GraderName]"
+) -> "list[RegradedEvaluation]":
+    from a5ctl.console import err, plain
+    from core.regrading import regrade as regrade_run
+
+    done = []
+    with err().status(plain(f"grading the responses of {run.id}")) as status:
+        for evaluation in regrade_run(store, run, graders):
+            done.append(evaluation)
+            status.update(plain(f"grading {run.id}: step {evaluation.evaluation.step} is done"))
+    return done

@@ -1,0 +1,257 @@
+"""`a5ctl grade`: responses of other tools, with and without a registry."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from a5ctl.app import app
+from core.engines.base import FinishReason
+from tests.a5ctl import handmade
+from tests.a5ctl.handmade import Answer, cut, evaluation, right, unclosed, wrong
+
+HOSTILE = "\x1b[31mred\x1b]0;title\x07 [bold]markup[/bold] [/] \u202egnp\u2066 \x9b2J \r"
+ANSWERS = [right(10), wrong(11), unclosed(12), unclosed(13), cut(14)]
+TOLD = {
+    FinishReason.STOP_STRING: "stop",
+    FinishReason.EOS: "stop",
+    FinishReason.LENGTH: "length",
+}
+
+
+def line(index: int, answer: Answer, **more: Any) -> dict[str, Any]:
+    text, finish = answer
+    question = {"prompt": f"How many is {index} + 10?", "answer": str(10 + index)}
+    return {**question, "completion": text, "finish_reason": TOLD[finish], **more}
+
+
+def write(path: Path, lines: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def dump(tmp_path: Path) -> Path:
+    return write(tmp_path / "trl.jsonl", [line(i, answer) for i, answer in enumerate(ANSWERS)])
+
+
+def ask(home: Path, *arguments: object, width: int = 100, given: str | None = None) -> Result:
+    return CliRunner().invoke(
+        app,
+        [*map(str, arguments), *(() if arguments[0] == "-h" else ("--home", str(home)))],
+        env={"COLUMNS": str(width), "NO_COLOR": "1"},
+        input=given,
+    )
+
+
+def document(home: Path, *arguments: object, given: str | None = None) -> Any:
+    result = ask(home, *arguments, "--json", given=given)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout, parse_constant=pytest.fail)
+
+
+def test_a_file_is_diagnosed_like_a_run(dump: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    found = document(home, "grade", dump)
+    handmade.record(home, "r-same", [evaluation(ANSWERS)])
+    stored = document(home, "diagnose", "r-same")
+    same = ("n", "accuracy", "accuracy_by_grader", "type1", "type2", "type3", "unclosed")
+    same += ("unparseable", "numeric", "truncated", "failures", "format_and_math", "flags")
+    assert {key: found[key] for key in same} == {key: stored[key] for key in same}
+    counts = [{row["class"]: row["count"] for row in side["classes"]} for side in (found, stored)]
+    assert counts[0] == counts[1]
+    assert found["verdict"]["headline"] == stored["verdict"]["headline"]
+    assert (found["run"], found["file"], found["steps"]) == (None, "trl.jsonl", [0])
+
+
+def test_nothing_is_made_unless_asked_for(dump: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    assert ask(home, "grade", dump).exit_code == 0
+    assert list(home.iterdir()) == []
+
+
+def test_what_a_person_sees(dump: Path, tmp_path: Path) -> None:
+    text = ask(tmp_path, "grade", dump, "--examples", "1").stdout
+    assert "trl.jsonl  step 0  file of trl.jsonl  n 5" in text
+    assert "decoding not recorded, lengths by the tokenizer builtin" in text
+    assert "unclosed_answer: 1 of 2" in text
+    assert "How many is" in text
+    assert f"a5ctl grade {dump} --record" in text
+
+
+def test_an_ending_that_nobody_recorded_is_unknown(tmp_path: Path) -> None:
+    lines = [line(0, unclosed(10)), line(1, cut(11)), line(2, right(12))]
+    for record in lines:
+        del record["finish_reason"]
+    found = document(tmp_path, "grade", write(tmp_path / "d.jsonl", lines))
+    assert {row["class"]: row["count"] for row in found["classes"]} == {"unknown_stop": 2}
+
+
+def test_a_stop_string_that_was_cut_off_is_noticed_and_put_back(dump: Path, tmp_path: Path) -> None:
+    text = ask(tmp_path, "grade", dump).stdout
+    assert "2 stop inside an open answer: many tools cut the stop string off; put it back" in text
+    found = document(tmp_path, "grade", dump, "--restore-stop")
+    assert found["accuracy"] == pytest.approx(3 / 5)
+    assert found["unclosed"] == 1
+
+
+def test_boxed_answers_are_noticed(tmp_path: Path) -> None:
+    boxed = [line(i, (f"so \\boxed{{{10 + i}}}", FinishReason.EOS)) for i in range(3)]
+    path = write(tmp_path / "math.jsonl", boxed)
+    text = ask(tmp_path, "grade", path).stdout
+    assert f"a5ctl grade {path} --grader question_only" in text
+    assert document(tmp_path, "grade", path, "--grader", "question_only")["accuracy"] == 1
+
+
+def test_the_prompt_tells_what_is_a_copied_placeholder(tmp_path: Path) -> None:
+    prompt = "Answer as <think> reasoning here </think> <answer> answer here </answer>: 2+2?"
+    copied = (" reasoning here </think> <answer> answer here </answer>", FinishReason.EOS)
+    path = write(tmp_path / "d.jsonl", [line(0, copied, prompt=prompt)])
+    found = document(tmp_path, "grade", path)
+    assert found["flags"]["template_copy"] == 1
+    assert found["classes"][0]["class"] == "placeholder_answer"
+    bare = write(tmp_path / "bare.jsonl", [line(0, copied)])
+    assert document(tmp_path, "grade", bare)["flags"]["template_copy"] == 0
+    template = tmp_path / "mine.prompt"
+    template.write_text(prompt + " {question} <think>", encoding="utf-8")
+    found = document(tmp_path, "grade", bare, "--prompt", template)
+    assert found["flags"]["template_copy"] == 1
+
+
+def test_lengths_are_counted_by_the_tokenizer_that_is_named(dump: Path, tmp_path: Path) -> None:
+    from core.models import BUILTIN_PATH
+
+    response = document(tmp_path, "grade", dump)["lengths"][0]
+    assert response["right"]["mean"] > 10
+    assert document(tmp_path, "grade", dump, "--tokenizer", BUILTIN_PATH)["lengths"][0] == response
+
+
+def test_standard_input_is_read(dump: Path, tmp_path: Path) -> None:
+    found = document(tmp_path, "grade", "-", given=dump.read_text())
+    assert (found["n"], found["file"]) == (5, "stdin")
+
+
+def test_a_recorded_file_is_a_run_like_others(dump: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    options = ("--record", "--name", "trl", "--model", "Qwen/Qwen2.5", "--group", "theirs")
+    run = document(home, "grade", dump, *options)["run"]
+    (listed,) = document(home, "ls")
+    assert listed["id"] == run
+    assert (listed["kind"], listed["status"], listed["name"]) == ("eval", "finished", "trl")
+    assert (listed["model"], listed["group"], listed["n"]) == ("Qwen/Qwen2.5", "theirs", 5)
+    assert document(home, "show", "trl")["provenance"]["dump"]["bytes"] == dump.stat().st_size
+    diagnosed = document(home, "diagnose", "trl")
+    fresh = document(home, "grade", dump)
+    assert diagnosed["classes"] == fresh["classes"]
+    assert diagnosed["lengths"] == fresh["lengths"]
+    assert diagnosed["fingerprints"] == fresh["fingerprints"]
+    advice = " ".join(item["command"] for item in diagnosed["verdict"]["advice"])
+    assert "a5ctl run" not in advice
+    assert ask(home, "compare").exit_code == 0
+    assert document(home, "regrade", "trl")["responses"] == 0
+
+
+def test_two_recorded_files_are_compared_on_the_same_problems(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    first = [line(i, wrong(10 + i)) for i in range(6)]
+    second = [line(i, right(10 + i)) for i in (3, 5, 1, 0, 2, 4)]
+    before = document(home, "grade", write(tmp_path / "a.jsonl", first), "--record")["run"]
+    after = document(home, "grade", write(tmp_path / "b.jsonl", second), "--record")["run"]
+    found = document(home, "diagnose", after, "--against", before)["against"]
+    assert found["test"]["n"] == found["test"]["only_b"] == 6
+    assert found["protocols"]["blocking"] == []
+
+
+def test_a_file_is_never_tested_against_an_evaluation_in_silence(tmp_path: Path) -> None:
+    lines = [line(i, answer, problem_id=f"p{i:03d}") for i, answer in enumerate(ANSWERS)]
+    run = document(tmp_path, "grade", write(tmp_path / "d.jsonl", lines), "--record")["run"]
+    handmade.record(tmp_path, "r-ours", [evaluation(ANSWERS)])
+    found = document(tmp_path, "diagnose", run, "--against", "r-ours")["against"]
+    assert (found["n"], found["test"]) == (5, None)
+    assert "temperature" in found["not_tested"]
+
+
+def test_steps_in_a_file_are_evaluations(tmp_path: Path) -> None:
+    lines = [line(i, wrong(10 + i), step=5) for i in range(2)]
+    lines += [line(i, right(10 + i), step=10) for i in range(3)]
+    path = write(tmp_path / "steps.jsonl", lines)
+    found = document(tmp_path, "grade", path)
+    assert (found["step"], found["steps"], found["n"]) == (10, [5, 10], 3)
+    assert document(tmp_path, "grade", path, "--step", "5")["accuracy"] == 0
+    assert "the file holds 2 steps: 5, 10" in ask(tmp_path, "grade", path).stdout
+    run = document(tmp_path, "grade", path, "--record")["run"]
+    mix = document(tmp_path, "diagnose", run, "--by", "step")
+    assert (mix["steps"], mix["classes"][0]["counts"]) == ([5, 10], [0, 3])
+
+
+def test_the_same_question_again_is_another_sample(tmp_path: Path) -> None:
+    lines = [line(0, right(10)), line(0, wrong(10)), line(1, wrong(11), id="mine")]
+    run = document(tmp_path, "grade", write(tmp_path / "n.jsonl", lines), "--record")["run"]
+    survey = document(tmp_path, "diagnose", run, "--by", "problem")
+    assert [problem["solved"] for problem in survey["problems"]] == [[0.5], [0]]
+    assert survey["problems"][1]["problem"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read: No such file"),
+        ("", "holds no responses"),
+        ("\n\n", "holds no responses"),
+        ('{"prompt": "q", "completion": "r", "answer": "1"}\n{oops', "d.jsonl:2: the line is not"),
+        ('{"prompt": "q"}', "d.jsonl:1: no field holds the truth"),
+    ],
+)
+def test_a_bad_file_is_one_sentence_and_makes_no_run(
+    tmp_path: Path, text: str | None, said: str
+) -> None:
+    path = tmp_path / "d.jsonl"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    result = ask(tmp_path / "home", "grade", path, "--record", width=1000)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--grader", "kind"), "grader 'kind' is unknown"),
+        (("--class", "luck"), "failure class 'luck' is unknown"),
+        (("--step", "3"), "trl.jsonl has no responses of step 3; it has 0"),
+        (("--name", "x"), "belong to --record"),
+        (("--tokenizer", "nowhere"), "tokenizer 'nowhere' is neither"),
+        (("--prompt", "nowhere"), "prompt 'nowhere' is neither"),
+    ],
+)
+def test_bad_options_are_refused(
+    dump: Path, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    result = ask(tmp_path, "grade", dump, *arguments)
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("extra", [(), ("--json",)])
+def test_hostile_text_never_reaches_the_terminal_raw(
+    tmp_path: Path, extra: tuple[str, ...]
+) -> None:
+    hostile = (f"{HOSTILE}</think> <answer> {HOSTILE} </answer>", FinishReason.STOP_STRING)
+    path = write(tmp_path / "h.jsonl", [line(0, hostile, prompt=HOSTILE, id=HOSTILE)])
+    result = ask(tmp_path, "grade", path, *extra)
+    assert result.exit_code == 0
+    assert not set(result.stdout) & set("\x1b\x07\u202e\u2066\x9b\r")
+    path = write(tmp_path / "bad.jsonl", [{HOSTILE: 1}])
+    assert not set(ask(tmp_path, "grade", path).output) & set("\x1b\x07\u202e\u2066\x9b\r")
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_lines_fit_the_terminal(dump: Path, tmp_path: Path, width: int) -> None:
+    lines = ask(tmp_path, "grade", dump, width=width).stdout.splitlines()
+    assert max(len(text) for text in lines if not text.startswith("  a5ctl")) <= width
