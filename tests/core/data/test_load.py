@@ -62,7 +62,7 @@ def test_unknown_data_says_what_is_possible() -> None:
 
 def test_the_built_in_data_has_all_splits() -> None:
     data = load_data("builtin")
-    assert set(data.splits) == {"train", "dev", "test"}
+    assert set(data.splits) == {"train", "dev", "test", "test-hard"}
     assert len(data.split("test")) >= 512
 
 
