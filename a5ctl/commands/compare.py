@@ -194,9 +194,9 @@ def _test_notes(comparison: "Comparison") -> list[str]:
     from a5ctl.tables.comparison_view import setting_line
 
     notes = [
-        f"diff: points against {comparison.baseline} on the same problems; +/-: problems gained "
-        f"and lost; p: {_method(comparison)}, Holm-corrected; one seed speaks of these "
-        "checkpoints only"
+        f"diff: points against {comparison.baseline} on the same problems, with its 95% interval "
+        "by a bootstrap over problems; +/-: problems gained and lost; p: "
+        f"{_method(comparison)}, Holm-corrected; one seed speaks of these checkpoints only"
     ]
     notes += [setting_line(test) for test in comparison.settings]
     notes += [

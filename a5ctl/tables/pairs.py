@@ -10,6 +10,7 @@ from core.statistics import (
     MIN_SEEDS,
     PairedComparison,
     SeedComparison,
+    bootstrap_interval,
     compare_across_seeds,
     compare_paired_shares,
     holm,
@@ -26,12 +27,15 @@ class Paired:
         refused: Why not.
         adjusted: Holm-corrected p over the whole table.
         detectable: The difference found with 80% power at this discordance.
+        bootstrap: 95% interval of the difference when problems are drawn again; it shares no
+            formula with the test.
     """
 
     comparison: PairedComparison | None
     refused: str = ""
     adjusted: float | None = None
     detectable: float | None = None
+    bootstrap: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,11 @@ def _paired(
     b = shares(registry, entry.evaluation, Outcome.ACCURACY, name)
     if not a.keys() & b.keys():
         return Paired(None, "no problem was asked in both")
-    return Paired(compare_paired_shares(a, b), detectable=detectable_difference(a, b))
+    return Paired(
+        compare_paired_shares(a, b),
+        detectable=detectable_difference(a, b),
+        bootstrap=bootstrap_interval(a, b),
+    )
 
 
 def _across(

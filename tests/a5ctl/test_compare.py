@@ -47,6 +47,8 @@ def test_a_baseline_gives_paired_tests_on_the_same_problems(compared: House) -> 
     for test in paired:
         assert test["comparison"]["n"] == 12
         assert 0 <= test["comparison"]["p"] <= test["adjusted"] <= 1
+        low, high = test["bootstrap"]
+        assert -1 <= low <= test["comparison"]["difference"] <= high <= 1
 
 
 def test_protocols_that_differ_are_named_and_not_tested(compared: House) -> None:

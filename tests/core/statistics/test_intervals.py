@@ -60,7 +60,8 @@ def test_wilson_interval_covers_as_promised_at_128():
 
 
 def test_wilson_interval_equals_statsmodels():
-    proportion = pytest.importorskip("statsmodels.stats.proportion")
+    from statsmodels.stats import proportion
+
     for successes, n in [(0, 5), (3, 17), (640, 1319), (128, 128)]:
         expected = proportion.proportion_confint(successes, n, method="wilson")
         assert wilson_interval(successes, n) == pytest.approx(expected, abs=1e-12)
