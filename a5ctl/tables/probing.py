@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from a5ctl.format import points
 from core.probing.findings import ProbeFindings, find
 from core.probing.names import ProbeKind
 from core.registry.probe_records import ProbeRecord
 from core.registry.records import EvaluationRecord, RunRecord, StoredResponse
 from core.responses.names import GraderName
-from core.statistics import wilson_interval
+from core.statistics import difference_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,45 +56,53 @@ def report_probes(
     )
 
 
-def cap_reading(found: ProbeFindings, last: int) -> str:
-    """What the largest cap says, in one sentence.
-
-    Args:
-        found: Under the largest cap.
-        last: Its cap.
-    """
+def cap_reading(found: ProbeFindings) -> str:
+    """What the largest cap says, in one sentence."""
     n, ended, right = found.all.n, found.all.ended, found.all.right
+    within = f"within {found.cap} tokens"
     if not ended:
-        return f"None of the {n} comes to an end within {last} tokens: they do not stop."
-    cut = f"{n - ended} are still cut" if ended < n else "none is cut any more"
-    return f"Of the {n}, {ended} come to an end within {last} tokens, {right} of them right; {cut}."
+        return f"None of the {n} comes to an end {within}: they do not stop."
+    if ended == n:
+        return f"All {n} come to an end {within}, and {right} of them are right."
+    return f"{ended} of the {n} come to an end {within}; {right} are right, {n - ended} still cut."
 
 
-def closing_reading(found: ProbeFindings) -> str:
-    """Whether the model knows what it does not close, in one sentence.
+def closing_readings(found: ProbeFindings) -> list[str]:
+    """What the model knows of what it did not close, most telling sentence first.
 
-    The shares are compared through their 95% intervals: responses that closed by themselves may
-    be the easier ones, so this describes, and proves no cause.
+    Responses that ended by themselves had their say, so what they lack once they are closed is
+    knowledge. Those that the cap cut are asked before they are done: a wrong answer proves nothing.
     """
-    n, right = found.all.n, found.all.right
+    readings = []
+    alone, capped = found.alone, found.capped
+    if alone.n:
+        known = "knows most of them" if 2 * alone.right >= alone.n else "does not know most of them"
+        readings.append(
+            f"Of the {alone.n} answers that it left open by itself, {alone.right} are right once "
+            f"closed: it {known}."
+        )
+    if capped.n:
+        readings.append(
+            f"Of the {capped.n} that the cap cut, {capped.right} are right when they must answer "
+            "at once; the others may only lack room, which --max-tokens tells."
+        )
+    return readings
+
+
+def gap_sentence(found: ProbeFindings) -> str | None:
+    """The share right once closed against that of responses that closed by themselves."""
     closed, closed_right = found.closed_alone
-    if not right:
-        return f"None of the {n} is right once it is closed: it does not know these answers."
     if not closed:
-        return f"{right} of the {n} are right once closed; none closed by itself to compare with."
-    low, high = wilson_interval(right, n)
-    low_alone, high_alone = wilson_interval(closed_right, closed)
-    if high < low_alone:
-        return (
-            "Once closed they are right less often than those that closed by themselves: most of "
-            "what is missing is the answer, not the tag."
-        )
-    if low > high_alone:
-        return (
-            "Once closed they are right more often than those that closed by themselves: it knows "
-            "these answers, and does not close them."
-        )
+        return None
+    low, high = difference_interval(found.all.right, found.all.n, closed_right, closed)
+    gap = found.all.right / found.all.n - closed_right / closed
     return (
-        "Once closed they are right about as often as those that closed by themselves: what they "
-        "lack is the closing."
+        f"Against those that closed by themselves the share right differs by {points(gap)} points "
+        f"[{points(low)}, {points(high)}]: {_gap_reading(low, high)}."
     )
+
+
+def _gap_reading(low: float, high: float) -> str:
+    if low > 0:
+        return "they are right more often"
+    return "they are right less often" if high < 0 else "the two cannot be told apart"

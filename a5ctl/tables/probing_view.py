@@ -10,7 +10,7 @@ from rich.text import Text
 from a5ctl.console import plain
 from a5ctl.format import count, interval, percent
 from a5ctl.tables.fit import FitColumn, fitted_table
-from a5ctl.tables.probing import ProbeReport, cap_reading, closing_reading
+from a5ctl.tables.probing import ProbeReport, cap_reading, closing_readings, gap_sentence
 from core.probing.findings import ProbeFindings, Tally
 from core.probing.names import ProbeKind
 from core.registry.probe_records import ProbedResponse, ProbeRecord
@@ -120,7 +120,7 @@ def _print_caps(console: Console, report: ProbeReport, caps: Sequence[ProbeFindi
         *((str(f.cap), count(f.all.ended), count(f.all.right), _accuracy(f)) for f in caps),
     ]
     console.print(_table(console, ("cap", "now end", "right", "accuracy then"), rows), crop=False)
-    console.print(Text(cap_reading(caps[-1], caps[-1].cap), style="bold yellow"))
+    console.print(Text(cap_reading(caps[-1]), style="bold yellow"))
     if caps[-1].diverged:
         text = f"{caps[-1].diverged} do not begin with the stored response"
         console.print(Text(text, style="yellow"))
@@ -134,7 +134,11 @@ def _print_closing(console: Console, found: ProbeFindings) -> None:
         text = f"{found.by_last_number} hold the right number last, whatever the format."
         console.print(Text(text))
     console.print(Text(f"Accuracy if closed so: {_accuracy(found)}."))
-    console.print(Text(closing_reading(found), style="bold yellow"))
+    for reading in closing_readings(found):
+        console.print(Text(reading, style="bold yellow"))
+    gap = gap_sentence(found)
+    if gap is not None:
+        console.print(Text(gap))
 
 
 def _closing_rows(found: ProbeFindings) -> Iterator[tuple[str, ...]]:
