@@ -43,10 +43,10 @@ def probe(
         typer.Option(help="Judge by r1_zero, strict, lenient, diagnostic or question_only."),
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(help="vllm or hf; the evaluation's own when not given.")
+        str | None, typer.Option(help="auto, vllm or hf; the evaluation's own when not given.")
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="cpu or cuda; the run's own when not given.")
+        str | None, typer.Option(help="auto, cpu or cuda; the run's own when not given.")
     ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only what was found.")
@@ -76,6 +76,8 @@ def probe(
     from core.responses.names import GraderName
 
     caps = _parse_caps(max_tokens)
+    _check_choice("engine", engine, ("auto", "vllm", "hf"))
+    _check_choice("device", device, ("auto", "cpu", "cuda"))
     chosen = parse_grader(grader)
     workspace, store = open_workspace_and_registry(home, registry)
     name, step = _split(run)
@@ -102,6 +104,14 @@ def _parse_caps(text: str | None) -> tuple[int, ...]:
     if not all(part.isdecimal() and part.isascii() and 0 < int(part) < 10**7 for part in parts):
         raise UserError(f"--max-tokens {text!r}: give whole numbers, such as 2048,4096")
     return tuple(sorted({int(part) for part in parts}))
+
+
+def _check_choice(option: str, value: str | None, allowed: tuple[str, ...]) -> None:
+    from core.errors import UserError
+
+    if value is not None and value not in allowed:
+        first, last = ", ".join(allowed[:-1]), allowed[-1]
+        raise UserError(f"{option} {value!r} is unknown; choose {first} or {last}")
 
 
 def _split(reference: str) -> tuple[str, int | None]:
