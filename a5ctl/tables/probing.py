@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from a5ctl.format import points
-from core.probing.findings import ProbeFindings, find
+from core.probing.findings import ProbeFindings, Tally, find
 from core.probing.names import ProbeKind
 from core.registry.probe_records import ProbeRecord
 from core.registry.records import EvaluationRecord, RunRecord, StoredResponse
@@ -76,15 +76,14 @@ def closing_readings(found: ProbeFindings) -> list[str]:
     readings = []
     alone, capped = found.alone, found.capped
     if alone.n:
-        known = "knows most of them" if 2 * alone.right >= alone.n else "does not know most of them"
         readings.append(
-            f"Of the {alone.n} answers that it left open by itself, {alone.right} are right once "
-            f"closed: it {known}."
+            f"Of {alone.n} that ended without an answer, {alone.right} are right once closed: "
+            f"{_knowledge(alone)}."
         )
     if capped.n:
         readings.append(
-            f"Of the {capped.n} that the cap cut, {capped.right} are right when they must answer "
-            "at once; the others may only lack room, which --max-tokens tells."
+            f"Of {capped.n} that the cap cut, {capped.right} are right when they must answer at "
+            "once; the others may only lack room, which --max-tokens tells."
         )
     return readings
 
@@ -100,6 +99,14 @@ def gap_sentence(found: ProbeFindings) -> str | None:
         f"Against those that closed by themselves the share right differs by {points(gap)} points "
         f"[{points(low)}, {points(high)}]: {_gap_reading(low, high)}."
     )
+
+
+def _knowledge(tally: Tally) -> str:
+    if not tally.right:
+        return "it does not know them"
+    if 2 * tally.right < tally.n:
+        return "it does not know most of them"
+    return "it knows most of them and does not close them"
 
 
 def _gap_reading(low: float, high: float) -> str:

@@ -12,14 +12,14 @@ def diverged_sentence(
     found: ProbeFindings, evaluation: EvaluationRecord, probe: ProbeRecord
 ) -> str:
     """What it means that responses took another course."""
-    before, now = evaluation.protocol, (probe.engine, probe.engine_version, probe.dtype)
-    same = (before["engine"], before["engine_version"], before["dtype"]) == now
-    reason = (
-        "rounding in another batch can do that to a few; many mean other weights"
-        if same
-        else f"they were made by {before['engine']} {before['engine_version']} "
-        f"{before['dtype']}, and now by {' '.join(now)}"
-    )
+    before = tuple(evaluation.protocol[name] for name in ("engine", "engine_version", "dtype"))
+    now = (probe.engine, probe.engine_version, probe.dtype)
+    if before != now:
+        reason = f"{' '.join(before)} wrote that one, {' '.join(now)} the new one"
+    elif probe.dtype == "float32":
+        reason = "in another batch rounding can do that to a few, and many mean other weights"
+    else:
+        reason = f"in another batch {probe.dtype} rounds otherwise, which greedy choices can follow"
     return (
         f"{found.diverged} of {found.all.n} responses that were made again do not begin with the "
         f"stored one: {reason}; the verdict of diagnose does not count them"

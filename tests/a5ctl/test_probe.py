@@ -142,8 +142,8 @@ def test_both_probes_at_once_on_the_screen(home: Path, engine: Callable) -> None
     assert ["100", "3", "2", "37.5%"] in lines
     said = " ".join(text.split())
     assert "All 3 come to an end within 100 tokens, and 2 of them are right." in said
-    assert "Of the 3 answers that it left open by itself, 2 are right once closed" in said
-    assert "Of the 3 that the cap cut, 2 are right when they must answer at once" in said
+    assert "Of 3 that ended without an answer, 2 are right once closed: it knows most" in said
+    assert "Of 3 that the cap cut, 2 are right when they must answer at once" in said
     assert "Accuracy if closed so: 62.5%." in said
 
 
