@@ -38,6 +38,9 @@ def probe(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Probe only the first N responses of each kind.")
     ] = None,
+    examples: Annotated[
+        int, typer.Option(min=0, help="Responses to show of each kind; right ones if there are.")
+    ] = 2,
     grader: Annotated[
         str | None,
         typer.Option(help="Judge by r1_zero, strict, lenient, diagnostic or question_only."),
@@ -92,7 +95,7 @@ def probe(
     if json_:
         print_json(probes_json(report))
     else:
-        print_probes(out(), report)
+        print_probes(out(), report, responses, examples)
 
 
 def _parse_caps(text: str | None) -> tuple[int, ...]:

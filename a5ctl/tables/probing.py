@@ -77,8 +77,8 @@ def closing_readings(found: ProbeFindings) -> list[str]:
     alone, capped = found.alone, found.capped
     if alone.n:
         readings.append(
-            f"Of {alone.n} that ended without an answer, {alone.right} are right once closed: "
-            f"{_knowledge(alone)}."
+            f"Of {alone.n} that ended without closing an answer, {alone.right} are right once "
+            f"closed: {_knowledge(alone)}."
         )
     if capped.n:
         readings.append(

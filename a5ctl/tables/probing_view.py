@@ -11,23 +11,37 @@ from a5ctl.console import plain
 from a5ctl.format import count, interval, percent
 from a5ctl.tables.fit import FitColumn, fitted_table
 from a5ctl.tables.probing import ProbeReport, cap_reading, closing_readings, gap_sentence
+from a5ctl.tables.probing_examples import print_examples
 from core.probing.findings import ProbeFindings, Tally
 from core.probing.names import ProbeKind
 from core.registry.probe_records import ProbedResponse, ProbeRecord
+from core.registry.records import StoredResponse
 from core.responses.names import GraderName
 from core.statistics import wilson_interval
 
 
-def print_probes(console: Console, report: ProbeReport) -> None:
-    """Print what each kind of probe found, and what that says."""
+def print_probes(
+    console: Console, report: ProbeReport, responses: Sequence[StoredResponse], examples: int
+) -> None:
+    """Print what each kind of probe found, what that says, and some responses.
+
+    Args:
+        console: Where to.
+        report: What was found.
+        responses: Every response of the evaluation.
+        examples: How many responses to show of each kind.
+    """
     console.print(_title(report))
     for note in report.notes:
         console.print(plain(note, style="yellow"))
     caps, closing = report.of_kind(ProbeKind.MAX_TOKENS), report.of_kind(ProbeKind.CLOSE)
+    largest = {record.kind: record for record in report.records}
     if caps:
         _print_caps(console, report, caps)
     for found in closing:
         _print_closing(console, found)
+    for record in largest.values():
+        print_examples(console, record, responses, report.grader, examples)
     console.print(Text(""))
     console.print(Text("counted by ", style="dim").append_text(_diagnose(report)), soft_wrap=True)
 

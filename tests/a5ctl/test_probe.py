@@ -142,7 +142,9 @@ def test_both_probes_at_once_on_the_screen(home: Path, engine: Callable) -> None
     assert ["100", "3", "2", "37.5%"] in lines
     said = " ".join(text.split())
     assert "All 3 come to an end within 100 tokens, and 2 of them are right." in said
-    assert "Of 3 that ended without an answer, 2 are right once closed: it knows most" in said
+    assert (
+        "Of 3 that ended without closing an answer, 2 are right once closed: it knows most" in said
+    )
     assert "Of 3 that the cap cut, 2 are right when they must answer at once" in said
     assert "Accuracy if closed so: 62.5%." in said
 
@@ -154,6 +156,29 @@ def test_lines_fit_the_terminal(home: Path, engine: Callable, width: int) -> Non
     text = ask(home, "probe", "eval-aaaa", *both, "--quiet", width=width).stdout
     assert max(map(len, text.splitlines())) <= width
     assert "at least" in text
+
+
+def test_examples_show_what_was_stored_and_what_came_then(home: Path, engine: Callable) -> None:
+    engine(script)
+    text = ask(home, "probe", "eval-aaaa", "--close", "--examples", "9", "--quiet").stdout
+    assert "helped to close: 4 of 4 right ones" in text
+    lines = [line.strip() for line in text.splitlines()]
+    assert "stored    so it is 14." in lines
+    assert "appended  </think> <answer>" in lines
+    assert "then      14 </answer>" in lines
+    text = ask(home, "probe", "eval-aaaa", "--close", "--examples", "0", "--quiet").stdout
+    assert "helped to close:" not in text
+
+
+def test_hostile_text_stays_text(tmp_path: Path, engine: Callable) -> None:
+    hostile = "\x1b[31mred\x1b]0;own\x07 [bold]B[/nope] \u202eevil"
+    engine(lambda prompt: (f" {hostile} </answer>", STOP))
+    answers = [(f"so {hostile}", EOS), right(11)]
+    handmade.record(tmp_path, "eval-evil", [evaluation(answers, step=0)], kind="eval")
+    result = ask(tmp_path, "probe", "eval-evil", "--close")
+    assert result.exit_code == 0, result.output
+    assert not set("\x1b\x07\u202e") & set(result.output)
+    assert "[bold]B[/nope]" in result.stdout
 
 
 def test_diagnose_counts_what_was_recovered(home: Path, engine: Callable) -> None:
@@ -318,6 +343,24 @@ def refusal_of(house: House, run: str) -> str:
     result = house.run("probe", f"{run}:2", "--close")
     assert result.exit_code == 2
     return " ".join(result.output.split())
+
+
+def test_weights_are_found_through_the_lineage(house: House) -> None:
+    parent = house.sft("--steps", "2")
+    options = ("--init", parent, *house.small[2:], "--steps", "2", "-q")
+    (made,) = house.json("run", "sft", *options)
+    child = made["run"]
+    options = ("--engine", "hf", "--max-tokens", "12", "-q")
+    (asked,) = house.json("run", "eval", "--run", parent, "--step", "2", *options)
+    for reference in (f"{child}:0", asked["run"]):
+        (found,) = house.json("probe", reference, "--max-tokens", "20")["probes"]
+        assert found["n"] > 0
+        assert found["diverged"] == 0
+    registry = handmade.open_home(house.home)
+    registry.delete_run(registry.find_run(parent).uuid)
+    result = house.run("probe", f"{child}:0", "--max-tokens", "20")
+    assert result.exit_code == 2
+    assert f"are gone with run {parent}, which was deleted" in " ".join(result.output.split())
 
 
 def test_data_with_its_own_prompts_is_asked_as_before(house: House, tmp_path: Path) -> None:
