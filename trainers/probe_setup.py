@@ -134,11 +134,13 @@ def _check_room(plan: ProbePlan, ready: Ready) -> None:
         return
     longest = max(targets, key=lambda t: len(t.prompt_ids))
     room = ready.positions - len(longest.prompt_ids)
+    own = plan.evaluation.protocol["max_tokens"]
+    largest = f"the largest possible cap is {room}" if room > own else f"no cap above {own} fits"
     if max(plan.caps) > room:
         raise UserError(
             f"--max-tokens {max(plan.caps)} does not fit: the model reads {ready.positions:,} "
             f"tokens, and the prompt of problem {longest.problem_id} has "
-            f"{len(longest.prompt_ids):,}; the largest possible cap is {room}"
+            f"{len(longest.prompt_ids):,}; {largest}"
         )
 
 

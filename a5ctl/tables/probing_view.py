@@ -169,7 +169,7 @@ def _closing_rows(found: ProbeFindings) -> Iterator[tuple[str, ...]]:
 
 def _heading(console: Console, text: str, found: ProbeFindings) -> None:
     if found.limited:
-        text += f" (the first {count(found.all.n)})"
+        text += f" ({count(found.all.n)} of them probed)"
     console.print(Padding(Text(text, style="bold underline"), (1, 0, 0, 0)))
 
 

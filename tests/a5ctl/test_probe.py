@@ -314,6 +314,31 @@ def test_questions_without_their_prompts_are_not_guessed(tmp_path: Path) -> None
     )
 
 
+LONG = ("so " * 1100, LENGTH)
+
+
+def test_responses_that_fill_the_context_cannot_be_closed(tmp_path: Path, engine: Callable) -> None:
+    engine(script)
+    for name, answers in (("eval-some", [LONG, *ANSWERS[1:3]]), ("eval-full", [LONG])):
+        handmade.record(tmp_path, name, [evaluation(answers, step=0)], kind="eval")
+    said = " ".join(ask(tmp_path, "probe", "eval-some", "--close").stdout.split())
+    assert "1 unclosed responses fill the model's context of 1,024 tokens" in said
+    assert "2 unclosed, helped to close their answer (1 of them probed)" in said
+    said = refusal(tmp_path, "eval-full", "--close")
+    assert "none of the 1 unclosed responses leaves room to close its answer" in said
+
+
+def test_a_context_that_is_full_already_leaves_no_larger_cap(tmp_path: Path) -> None:
+    question = {0: "so " * 900}
+    result = evaluation([cut(10)], step=0, questions=question)
+    sampling = replace(result.protocol.generation.sampling, max_tokens=512)
+    generation = replace(result.protocol.generation, sampling=sampling)
+    full = replace(result, protocol=replace(result.protocol, generation=generation))
+    handmade.record(tmp_path, "eval-long", [full], kind="eval")
+    said = refusal(tmp_path, "eval-long", "--max-tokens", "600")
+    assert "no cap above 512 fits" in said
+
+
 def test_boxed_answers_have_no_tags_to_close(tmp_path: Path) -> None:
     result = evaluation([cut(10)], step=0)
     sampling = replace(result.protocol.generation.sampling, stop=())
