@@ -20,6 +20,7 @@ from a5ctl.commands import (
     grade,
     ls,
     model,
+    probe,
     regrade,
     resume,
     run,
@@ -108,6 +109,7 @@ def _register() -> None:
     commands: dict[str, Callable[..., Any]] = {
         "compare": compare.compare,
         "diagnose": diagnose.diagnose,
+        "probe": probe.probe,
         "grade": grade.grade,
         "regrade": regrade.regrade,
         "ls": ls.ls,

@@ -98,10 +98,7 @@ class RunDisplay(Observer):
 
     def evaluation_progress(self, step: int, done: int, total: int) -> None:
         """Move the bar of the evaluation, or print a line every ten seconds."""
-        if self._live is not None:
-            self._bar = _bar(f"evaluation at step {step}", done, total, "responses")
-        elif done < total and self._time_to_log():
-            self._print(Text(f"evaluation at step {step}: {done} of {total} responses", "dim"))
+        self._progress(f"evaluation at step {step}", done, total)
 
     def evaluation(self, result: EvaluationResult) -> None:
         """Show the figures of one evaluation."""
@@ -121,6 +118,12 @@ class RunDisplay(Observer):
         where = "" if step is None else f"step {step}: "
         self._print(Text(f" {mark} {where}", style=style).append_text(plain(message)))
 
+    def _progress(self, label: str, done: int, total: int) -> None:
+        if self._live is not None:
+            self._bar = _bar(label, done, total, "responses")
+        elif done < total and self._time_to_log():
+            self._print(Text(f"{label}: {done} of {total} responses", "dim"))
+
     def _time_to_log(self) -> bool:
         now = time.monotonic()
         if now - self._last_log < _LOG_EVERY_SECONDS:
@@ -131,6 +134,21 @@ class RunDisplay(Observer):
     def _print(self, what: RenderableType) -> None:
         if not self._quiet:
             self._console.print(what)
+
+
+class ProbeDisplay(RunDisplay):
+    """The same for a probe: what it is doing, and how far it is."""
+
+    _doing = "probe"
+
+    def phase(self, text: str) -> None:
+        """Show what begins; it also names the bar."""
+        self._doing = text
+        super().phase(text)
+
+    def evaluation_progress(self, step: int, done: int, total: int) -> None:
+        """Move the bar of the probe, or print a line every ten seconds."""
+        self._progress(self._doing, done, total)
 
 
 def evaluation_figures(summary: EvaluationSummary, grader: str) -> Text:

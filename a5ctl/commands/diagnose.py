@@ -185,6 +185,7 @@ def _diagnosis(
         used,
         commands,
         further_advice(run, evaluation, evaluations) if alone else (),
+        store.probes_of(evaluation.uuid),
     )
 
 
@@ -226,8 +227,10 @@ def _print_json(
     from a5ctl.console import print_json
     from a5ctl.tables.diagnosis_view import classes_of, diagnosis_json
     from a5ctl.tables.flips_view import flips_json
+    from a5ctl.tables.probing_view import findings_json
 
     document = diagnosis_json(diagnosis, classes_of(diagnosis, failure), examples)
+    document["probes"] = [findings_json(found) for found in diagnosis.probes]
     if flips is not None:
         wanted = None if failure is None else [failure]
         document["against"] = flips_json(flips, wanted, examples)

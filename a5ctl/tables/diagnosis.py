@@ -1,7 +1,7 @@
 """One evaluation taken apart: what failed, as what, and what that says about format and math."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 from a5ctl.tables.histograms import LengthContrast, length_contrasts
 from core.engines.base import FinishReason
 from core.errors import UserError
+from core.probing.findings import Place, ProbeFindings, find, recovered
+from core.registry.probe_records import ProbeRecord
 from core.registry.records import (
     EvaluationRecord,
     RunRecord,
@@ -28,11 +30,13 @@ class Case:
 
     Attributes:
         lenient_right: Right under `lenient`, whatever the grader says.
+        recovered: A probe made it right.
     """
 
     response: StoredResponse
     grade: StoredGrade
     lenient_right: bool
+    recovered: bool = False
 
     @property
     def failure(self) -> FailureClass | None:
@@ -56,6 +60,7 @@ class Diagnosis:
         type3: Not formatted.
         explanation: The verdict in words, with advice.
         lengths: Right against wrong, in tokens.
+        probes: What probes of this evaluation found.
     """
 
     run: RunRecord
@@ -69,6 +74,7 @@ class Diagnosis:
     interval: tuple[float, float]
     explanation: Explanation
     lengths: tuple[LengthContrast, ...]
+    probes: tuple[ProbeFindings, ...] = ()
 
     def of_class(self, failure: FailureClass) -> list[Case]:
         """The failed responses of one class, in the order asked."""
@@ -82,6 +88,7 @@ def diagnose_evaluation(
     grader: GraderName,
     commands: Commands,
     further: tuple[Advice, ...] = (),
+    probes: Sequence[ProbeRecord] = (),
 ) -> Diagnosis:
     """Take one evaluation apart.
 
@@ -92,6 +99,7 @@ def diagnose_evaluation(
         grader: Decides what is right.
         commands: What the advice may tell people to type.
         further: Advice that does not come from the failures; it stands last.
+        probes: Probes of this evaluation.
 
     Raises:
         UserError: there are no responses, or the grader never judged them.
@@ -101,7 +109,8 @@ def diagnose_evaluation(
             f"the responses of run {run.id} at step {evaluation.step} are not in this registry; "
             "evaluate again with a5ctl run eval"
         )
-    cases = tuple(_case(response, grader, run.id) for response in responses)
+    saved = recovered(probes, grader)
+    cases = tuple(_case(response, grader, run.id, saved) for response in responses)
     right = [case.grade.right for case in cases]
     formatted = sum(case.grade.formatted for case in cases)
     summary = break_down(_row(case) for case in cases)
@@ -120,6 +129,7 @@ def diagnose_evaluation(
         interval=wilson_interval(type1, summary.n),
         explanation=replace(explanation, advice=explanation.advice + further),
         lengths=length_contrasts(responses, right),
+        probes=tuple(find(probe, responses, grader) for probe in probes),
     )
 
 
@@ -214,7 +224,7 @@ def _training(config: Mapping[str, Any]) -> str:
     return shlex.join(parts)
 
 
-def _case(response: StoredResponse, grader: GraderName, run: str) -> Case:
+def _case(response: StoredResponse, grader: GraderName, run: str, saved: Collection[Place]) -> Case:
     grade = response.grades.get(grader)
     lenient = response.grades.get(GraderName.LENIENT)
     if grade is None or lenient is None:
@@ -224,7 +234,8 @@ def _case(response: StoredResponse, grader: GraderName, run: str) -> Case:
             f"the responses of run {run} were never graded by {missing}; they have {known}; "
             f"a5ctl regrade {run} --grader {missing} adds it"
         )
-    return Case(response, grade, lenient.right)
+    place = response.problem_id, response.sample
+    return Case(response, grade, lenient.right, recovered=place in saved)
 
 
 def _row(case: Case) -> OutcomeRow:
@@ -234,4 +245,5 @@ def _row(case: Case) -> OutcomeRow:
         finish=FinishReason(case.response.finish),
         tokens=case.response.tokens,
         flags=frozenset(FailureFlag(flag) for flag in case.response.flags),
+        recovered=case.recovered,
     )

@@ -44,6 +44,22 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenPrompt:
+    """A prompt as token ids: for texts that are continued, and for requests that are repeated.
+
+    Attributes:
+        ids: The prompt in tokens, without special ones.
+        index: Whose random numbers it gets: those of the prompt with this index; of its own when
+            None.
+        sample: Whose random numbers its first completion gets, among those of that prompt.
+    """
+
+    ids: tuple[int, ...]
+    index: int | None = None
+    sample: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """One generated response.
 
@@ -83,7 +99,7 @@ class InferenceEngine(Protocol):
 
     def generate(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[str | TokenPrompt],
         sampling: Sampling,
         on_progress: GenerationProgress | None = None,
     ) -> list[list[Completion]]:

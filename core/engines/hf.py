@@ -5,7 +5,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.engines.base import Completion, EngineError, GenerationProgress, Sampling
+from core.engines.base import (
+    Completion,
+    EngineError,
+    GenerationProgress,
+    Sampling,
+    TokenPrompt,
+)
 from core.engines.hf_decoding import decode_batch
 from core.engines.isolation import preserved_rng
 from core.engines.requests import Request, plan_requests
@@ -65,7 +71,7 @@ class HfEngine:
 
     def generate(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[str | TokenPrompt],
         sampling: Sampling,
         on_progress: GenerationProgress | None = None,
     ) -> list[list[Completion]]:

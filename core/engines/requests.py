@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.engines.base import Sampling
+from core.engines.base import Sampling, TokenPrompt
 from core.errors import UserError
 from core.models import encode_prompt
 
@@ -33,7 +33,7 @@ class Request:
 
 
 def plan_requests(
-    prompts: Sequence[str], sampling: Sampling, tokenizer: Any, max_model_len: int
+    prompts: Sequence[str | TokenPrompt], sampling: Sampling, tokenizer: Any, max_model_len: int
 ) -> list[Request]:
     """Tokenize prompts and spread them over `sampling.n` requests each, prompt by prompt.
 
@@ -43,11 +43,14 @@ def plan_requests(
     check_sampling(sampling)
     requests = []
     for index, prompt in enumerate(prompts):
-        ids = tuple(encode_prompt(tokenizer, prompt))
+        given = _in_tokens(prompt, tokenizer)
+        ids, place = given.ids, index if given.index is None else given.index
         _check_length(index, len(ids), max_model_len)
         room = min(sampling.max_tokens, max_model_len - len(ids))
         requests += [
-            Request(index, sample, ids, room, request_seed(sampling.seed, index, sample))
+            Request(
+                index, sample, ids, room, request_seed(sampling.seed, place, given.sample + sample)
+            )
             for sample in range(sampling.n)
         ]
     return requests
@@ -78,6 +81,12 @@ def check_sampling(sampling: Sampling) -> None:
     for name, value, allowed, rule in rules:
         if not allowed:
             raise UserError(f"{name} is {value!r}; it must be {rule}")
+
+
+def _in_tokens(prompt: str | TokenPrompt, tokenizer: Any) -> TokenPrompt:
+    if isinstance(prompt, TokenPrompt):
+        return prompt
+    return TokenPrompt(tuple(encode_prompt(tokenizer, prompt)))
 
 
 def _temperature_ok(temperature: float) -> bool:

@@ -14,6 +14,7 @@ from core.engines.base import (
     FinishReason,
     GenerationProgress,
     Sampling,
+    TokenPrompt,
 )
 from core.engines.devices import normalize_visible_devices
 from core.engines.isolation import (
@@ -100,7 +101,7 @@ class VllmEngine:
 
     def generate(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[str | TokenPrompt],
         sampling: Sampling,
         on_progress: GenerationProgress | None = None,
     ) -> list[list[Completion]]:

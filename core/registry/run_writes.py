@@ -22,6 +22,8 @@ from core.registry.schema import (
     Event,
     Grade,
     Metric,
+    Probe,
+    ProbedResponse,
     Response,
     Run,
     table,
@@ -161,6 +163,7 @@ def delete_run(database: Database, run: RunRecord) -> Deletion:
 
 def _deletion(connection: Connection, database: Database, run: RunRecord) -> Deletion:
     evaluations, responses, grades = table(Evaluation), table(Response), table(Grade)
+    probes, probed = table(Probe), table(ProbedResponse)
     of_run = select(evaluations.c.key).where(evaluations.c.run == run.key)
     owned = (responses.c.evaluation.in_(of_run)) | (responses.c.run == run.key)
     answers = select(responses.c.key).where(owned)
@@ -175,6 +178,8 @@ def _deletion(connection: Connection, database: Database, run: RunRecord) -> Del
         "evaluation": of_run,
         "response": answers,
         "grade": select(grades.c.version).where(grades.c.response.in_(answers)),
+        "probe": select(probes.c.key).where(probes.c.evaluation.in_(of_run)),
+        "probed_response": select(probed.c.tokens).where(probed.c.response.in_(answers)),
         "event": select(table(Event).c.key).where(table(Event).c.run == run.key),
         "artifact": select(table(Artifact).c.key).where(table(Artifact).c.run == run.key),
     }

@@ -236,6 +236,52 @@ class Grade(SQLModel, table=True):
     extracted: str | None = Field(default=None, sa_column=_text(nullable=True))
 
 
+class Probe(SQLModel, table=True):
+    """One question put to stored responses: what would have come of them, under one setting.
+
+    `kind` is `max_tokens` (made again with a larger cap) or `close` (helped to close the answer),
+    `cap` the new cap on the whole response, or on what the model adds after the help. `eligible`
+    counts the responses that the question applies to; the probed ones may be fewer.
+    """
+
+    __tablename__ = "probe"
+    __table_args__ = (Index("probe_identity", "evaluation", "kind", "cap", unique=True),)
+
+    key: int | None = Field(default=None, primary_key=True)
+    evaluation: int = Field(sa_column=_owner("evaluation"))
+    kind: str
+    cap: int
+    time: float = Field(sa_column=_double())
+    eligible: int
+    engine: str
+    engine_version: str
+    dtype: str
+    seconds: float = Field(sa_column=_double())
+
+
+class ProbedResponse(SQLModel, table=True):
+    """What became of one response under a probe.
+
+    `text` is the whole text that was graded, `appended` what the probe put behind the stored
+    response before the model went on, `tokens` the length of the new text in tokens (for `close`:
+    of what the model added). `same_prefix` says whether a response that was made again begins with
+    the stored one. `verdicts` holds each grader's verdict with its version.
+    """
+
+    __tablename__ = "probed_response"
+    __table_args__ = (Index("probed_response_of", "response"),)
+
+    probe: int = Field(sa_column=_owner("probe", primary_key=True))
+    response: int = Field(sa_column=_owner("response", primary_key=True))
+    finish: str
+    tokens: int
+    closed: bool
+    same_prefix: bool | None = None
+    appended: str
+    verdicts: str = Field(sa_column=_text())
+    text: bytes = Field(sa_column=_blob())
+
+
 class Event(SQLModel, table=True):
     """Something that happened in a run."""
 

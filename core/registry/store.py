@@ -31,6 +31,7 @@ from core.registry.records import (
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from core.registry.probe_records import ProbeRecord
     from core.workspace import Workspace
 
 __all__ = [
@@ -255,6 +256,12 @@ class Registry:
         from core.registry.plans import note_plan
 
         return note_plan(self.database, name, digest, text)
+
+    def probes_of(self, evaluation_uuid: str, *, texts: bool = False) -> "list[ProbeRecord]":
+        """Every probe of an evaluation: larger caps by cap, then closing; texts where asked for."""
+        from core.registry.probe_queries import probes_of
+
+        return probes_of(self.database, evaluation_uuid, texts=texts)
 
     def solved_questions(self, run_uuid: str, grader: str = "r1_zero") -> set[str]:
         """Questions that the run's evaluations hold a right response to."""

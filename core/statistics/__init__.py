@@ -5,7 +5,11 @@ several seeds say about two settings is in `seeds`. numpy and SciPy are imported
 are used, so that listings stay fast.
 """
 
-from core.statistics.intervals import mean_and_standard_error, wilson_interval
+from core.statistics.intervals import (
+    difference_interval,
+    mean_and_standard_error,
+    wilson_interval,
+)
 from core.statistics.lengths import LengthSummary, length_summary
 from core.statistics.multiplicity import holm
 from core.statistics.paired import (
@@ -37,6 +41,7 @@ __all__ = [
     "compare_across_seeds",
     "compare_paired",
     "compare_paired_shares",
+    "difference_interval",
     "holm",
     "length_summary",
     "majority_vote",

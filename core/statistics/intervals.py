@@ -32,6 +32,34 @@ def wilson_interval(successes: float, n: float, confidence: float = 0.95) -> tup
     return low, high
 
 
+def difference_interval(
+    successes: float, n: float, other_successes: float, other_n: float, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval of the difference of two proportions of different responses.
+
+    The squares of the Wilson intervals' arms are added (Newcombe 1998, method 10). Proportions of
+    the same problems are paired, and have better tests.
+
+    Args:
+        successes: Of the first proportion.
+        n: Its trials.
+        other_successes: Of the one that is subtracted.
+        other_n: Its trials.
+        confidence: Coverage in (0, 1).
+
+    Raises:
+        ValueError: counts or confidence out of range, or no trials.
+    """
+    if not n or not other_n:
+        raise ValueError("no interval for a difference without trials on both sides")
+    low, high = wilson_interval(successes, n, confidence)
+    other_low, other_high = wilson_interval(other_successes, other_n, confidence)
+    share, other = successes / n, other_successes / other_n
+    below = math.hypot(share - low, other_high - other)
+    above = math.hypot(high - share, other - other_low)
+    return share - other - below, share - other + above
+
+
 def mean_and_standard_error(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean, and its standard error from the sample deviation; None for a single value.
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.engines.base import Sampling
+from core.engines.base import Sampling, TokenPrompt
 from core.engines.requests import check_sampling, plan_requests, request_seed
 from core.errors import UserError
 from core.models import load_tokenizer
@@ -28,6 +28,17 @@ def test_seeds_fit_every_engine_and_depend_on_all_three_numbers():
 def test_room_is_what_the_context_has_left(tokenizer):
     (request,) = plan_requests(["7" * 20], Sampling(max_tokens=50), tokenizer, 30)
     assert request.max_tokens == 30 - len(request.prompt_ids)
+
+
+def test_token_prompts_are_taken_as_they_are_and_keep_their_random_numbers(tokenizer):
+    texts = ["Tom", "Lea"]
+    tom, *_, lea = plan_requests(texts, Sampling(n=3), tokenizer, 512)
+    again = TokenPrompt(lea.prompt_ids, index=1, sample=2)
+    (repeated,) = plan_requests([again], Sampling(), tokenizer, 512)
+    assert (repeated.prompt, repeated.sample) == (0, 0)
+    assert (repeated.prompt_ids, repeated.seed) == (lea.prompt_ids, lea.seed)
+    (own,) = plan_requests([TokenPrompt(tom.prompt_ids)], Sampling(), tokenizer, 512)
+    assert own.seed == tom.seed
 
 
 @pytest.mark.parametrize("prompt", ["", "7" * 40])

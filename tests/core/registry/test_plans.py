@@ -36,7 +36,8 @@ def test_a_registry_without_plans_is_upgraded_and_keeps_what_it_holds(tmp_path: 
     path = tmp_path / "r.db"
     open_registry(f"sqlite:///{path}").close()
     with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE plan")
+        for newer in ("probed_response", "probe", "plan"):
+            connection.execute(f"DROP TABLE {newer}")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
         connection.execute("INSERT INTO metric_name (name) VALUES ('loss')")
     connection.close()

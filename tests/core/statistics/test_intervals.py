@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from core.statistics import mean_and_standard_error, wilson_interval
+from core.statistics import difference_interval, mean_and_standard_error, wilson_interval
 
 
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -65,3 +65,29 @@ def test_wilson_interval_equals_statsmodels():
     for successes, n in [(0, 5), (3, 17), (640, 1319), (128, 128)]:
         expected = proportion.proportion_confint(successes, n, method="wilson")
         assert wilson_interval(successes, n) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        # Newcombe 1998, table II, method 10
+        ((56, 70, 48, 80), (0.0524, 0.3339)),
+        ((9, 10, 3, 10), (0.1705, 0.8090)),
+        ((5, 56, 0, 29), (-0.0381, 0.1926)),
+        ((10, 10, 0, 10), (0.6075, 1.0)),
+    ],
+)
+def test_difference_interval_equals_the_published_ones(
+    counts: tuple[int, int, int, int], expected: tuple[float, float]
+):
+    assert difference_interval(*counts) == pytest.approx(expected, abs=5e-5)
+
+
+def test_difference_interval_turns_round_with_its_sides():
+    low, high = difference_interval(56, 70, 48, 80)
+    assert difference_interval(48, 80, 56, 70) == pytest.approx((-high, -low))
+
+
+def test_difference_interval_needs_trials():
+    with pytest.raises(ValueError, match="without trials"):
+        difference_interval(0, 0, 1, 2)
