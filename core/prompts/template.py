@@ -8,7 +8,7 @@ from core.data.problem import Problem
 from core.errors import UserError
 from core.responses.grade import Placeholders
 
-BUILTIN_PROMPTS = ("think_answer", "question_only", "instruction")
+BUILTIN_PROMPTS = ("think_answer", "question_only", "instruction", "multiple_choice")
 _QUESTION_FIELDS = ("{question}", "{instruction}")
 _RESPONSE_FIELD = "{response}"
 
