@@ -275,6 +275,8 @@ def evaluate(
         raise UserError("--model and --run both name what to evaluate; give only one of them")
     if step is not None and run is None:
         raise UserError("--step chooses a checkpoint of a run; give --run too")
+    if protocol is not None and config is not None:
+        raise UserError("--config and --protocol both say how to evaluate; give only one of them")
     source = (
         run_source(run, step, home, registry, only_evaluates=True)
         if run
@@ -287,8 +289,6 @@ def evaluate(
         **_shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
     }
     if protocol is not None:
-        if config is not None:
-            raise UserError("--config and --protocol both say how to evaluate; give only one")
         given = _followed(protocol, given, set_, seed, tree, home, registry)
     elif run is not None and config is None and prompt is not None:
         take_away(tree, ("evaluation.grader", "evaluation.stop"))  # they follow from the prompt

@@ -151,7 +151,7 @@ def _paired(
 ) -> Paired:
     blocking = protocol_differences(reference.evaluation, entry.evaluation, grader).blocking
     if blocking and not force:
-        return Paired(None, f"{', '.join(blocking)} differ; --force tests anyway")
+        return Paired(None, _refusal(blocking))
     name = grader or reference.evaluation.grader
     pair = (reference.evaluation, entry.evaluation)
     same = same_problems(registry, pair)
@@ -177,8 +177,7 @@ def _across(
     every = [side[seed].evaluation for seed in seeds for side in (base, own)]
     blocking = {f for e in every for f in protocol_differences(first, e, grader).blocking}
     if blocking and not force:
-        why = f"{', '.join(sorted(blocking))} differ; --force tests anyway"
-        return SettingTest(runs, None, why)
+        return SettingTest(runs, None, _refusal(sorted(blocking)))
     name = grader or first.grader
     same = same_problems(registry, every)
     a, b = (
@@ -192,6 +191,11 @@ def _across(
         return SettingTest(runs, compare_across_seeds(a, b))
     except ValueError as error:
         return SettingTest(runs, None, str(error))
+
+
+def _refusal(fields: Sequence[str]) -> str:
+    differ = "differs" if len(fields) == 1 else "differ"
+    return f"{', '.join(fields)} {differ}; --force tests anyway"
 
 
 def _kept(table: dict[str, float], same: frozenset[str] | None) -> dict[str, float]:

@@ -155,17 +155,16 @@ def _choices(record: Mapping[str, Any], question: str, identity: str, place: str
     options = record["choices"]
     if not isinstance(options, list) or len(options) != len(LETTERS):
         raise UserError(f"{place}: the field 'choices' must be a list of {len(LETTERS)} texts")
-    answer = record.get("answer")
-    if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(LETTERS):
-        answer = LETTERS[answer]
-    return choice_problem(question, [str(o) for o in options], str(answer), identity, place)
+    answer = str(record.get("answer"))
+    return choice_problem(question, [str(o) for o in options], answer, identity, place)
 
 
 def _plain_text(record: Mapping[str, Any], key: str, place: str) -> str:
     """A text, or a number as text."""
     value = record[key]
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
+        whole = isinstance(value, float) and value.is_integer()
+        return str(int(value) if whole else value)
     return _text(record, key, place)
 
 
@@ -205,7 +204,10 @@ def _decoded(line: str | bytes, place: str) -> Mapping[str, Any]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, absurd numbers, depth
-        raise UserError(f"{place}: the line is not valid JSON ({error})") from error
+        raise UserError(
+            f"{place}: the line is not valid JSON ({error}); a data file holds one JSON object per "
+            "line, or its name ends with .csv"
+        ) from error
     if not isinstance(record, dict):
         raise UserError(f"{place}: the line is not a JSON object")
     return record

@@ -1,8 +1,8 @@
 """Multiple-choice questions from CSV files as MMLU has them.
 
-A row is question, A, B, C, D and the letter of the right option. A header is understood: then the
-columns are found by name (question, A, B, C, D, answer). The subject comes from the file's name,
-`abstract_algebra_test.csv`, and stands in the ids.
+A row is question, A, B, C, D and the letter of the right option (or its number from 0). A header is
+understood: then the columns are found by name (question, A, B, C, D, answer). The subject comes
+from the file's name, `abstract_algebra_test.csv`, and stands in the ids.
 """
 
 import csv
@@ -41,12 +41,13 @@ def read_choices(path: Path, prefix: str) -> list[Problem]:
 def choice_problem(
     question: str, options: Sequence[str], answer: str, identity: str, place: str
 ) -> Problem:
-    """One question with four options; the truth is the letter of the right one.
+    """One question with four options; the truth is the letter of the right one, or its number.
 
     Raises:
         UserError: the question is empty, or the answer is not A, B, C or D.
     """
-    letter = answer.strip().upper()
+    said = answer.strip().upper()
+    letter = LETTERS[int(said)] if said in ("0", "1", "2", "3") else said
     if letter not in LETTERS or len(letter) != 1:
         raise UserError(f"{place}: the answer is {answer[:40]!r}, and must be A, B, C or D")
     if not question.strip():
@@ -98,11 +99,12 @@ def _rows(path: Path) -> Iterator[tuple[list[str], str]]:
 
 
 def _header(row: Sequence[str]) -> list[int] | None:
-    """Where the columns stand, when the row names them all."""
+    """Where the columns stand, when the row names them."""
     names = [cell.strip().casefold() for cell in row]
-    if not all(name in names for name in _COLUMNS):
-        return None
-    return [names.index(name) for name in _COLUMNS]
+    if all(name in names for name in _COLUMNS):
+        return [names.index(name) for name in _COLUMNS]
+    plain_order = len(names) == len(_COLUMNS) and (names[0], names[-1]) == ("question", "answer")
+    return list(range(len(_COLUMNS))) if plain_order else None
 
 
 def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
