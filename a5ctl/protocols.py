@@ -3,7 +3,7 @@
 `RUN`, `RUN:STEP` and `FILE.toml` name a protocol.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,8 @@ def follow(
     for name in _DECODING:
         settings[f"evaluation.{name}"] = protocol.fields[name]
     _check_options(protocol, settings, given, assignments, seeds)
+    if protocol.fields["temperature"] == 0:
+        settings["evaluation.seed"] = None  # greedy decoding has none
     settings |= _place(protocol, given.get("data.source"))
     machine, notes = _machine(protocol, chosen=given.get("evaluation.engine"))
     return Pinned({**settings, **machine}, notes)
@@ -198,8 +200,11 @@ def _agrees(key: str, value: Any, pinned: Mapping[str, Any]) -> bool:
     if key == "prompt.template" and value != pinned[key]:
         wanted = pinned["prompt.text"] or load_prompt(str(pinned[key])).text
         return load_prompt(str(value)).text == wanted
-    same: Callable[[Any], Any] = lambda v: list(v) if isinstance(v, tuple | list) else v  # noqa: E731
-    return bool(same(value) == same(pinned[key]))
+    return bool(_plain(value) == _plain(pinned[key]))
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _has(key: str, pinned: Mapping[str, Any], protocol: RecordedProtocol) -> str:

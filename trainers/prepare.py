@@ -15,7 +15,12 @@ from core.engines.select import EngineChoice, choose_engine
 from core.errors import UserError
 from core.models import BUILTIN_MODEL, load_tokenizer, resolve_model
 from core.prompts.chat import in_chat_template
-from core.prompts.template import BUILTIN_PROMPTS, PromptTemplate, load_prompt
+from core.prompts.template import (
+    BUILTIN_PROMPTS,
+    PromptTemplate,
+    check_question_field,
+    load_prompt,
+)
 from core.provenance import data_hash
 from core.registry.store import Registry, RunRecord
 from core.responses.grade import GraderName
@@ -136,6 +141,7 @@ def _named(config: RunConfig, registry: Registry) -> RunConfig:
 def _template(config: RunConfig) -> PromptTemplate:
     if config.prompt.text is None:
         return load_prompt(config.prompt.template)
+    check_question_field(config.prompt.text, "prompt.text")
     return PromptTemplate(config.prompt.template, config.prompt.text)
 
 

@@ -290,7 +290,7 @@ def evaluate(
     }
     if protocol is not None:
         given = _followed(protocol, given, set_, seed, tree, home, registry)
-    elif run is not None and config is None and prompt is not None:
+    elif prompt not in (None, tree.get("prompt", {}).get("template")) and config is None:
         take_away(tree, ("evaluation.grader", "evaluation.stop"))  # they follow from the prompt
     given |= {**source.settings, **_labels(name, group, tag, note)}
     _launch(build_cells(tree, given, set_, None, seed), home, registry, quiet=quiet, as_json=json_)

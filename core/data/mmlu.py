@@ -63,8 +63,8 @@ def choice_files(folder: Path) -> Mapping[str, list[Path]]:
     """
     found: dict[str, list[Path]] = {}
     for split in SPLITS:
-        found[split] = sorted((folder / split).glob("*.csv"))
-    for path in sorted(folder.glob("*.csv")):
+        found[split] = _tables(folder / split)
+    for path in _tables(folder):
         found[_split_of(path) or "test"].append(path)
     return {split: paths for split, paths in found.items() if paths}
 
@@ -73,6 +73,11 @@ def subject_of(path: Path) -> str:
     """`abstract_algebra` for `abstract_algebra_test.csv`."""
     split = _split_of(path)
     return path.stem if split is None else path.stem.removesuffix(f"_{split}")
+
+
+def _tables(folder: Path) -> list[Path]:
+    """By name; hidden files, which some archives bring along, are no tables."""
+    return sorted(path for path in folder.glob("*.csv") if not path.name.startswith("."))
 
 
 def _split_of(path: Path) -> str | None:

@@ -321,6 +321,17 @@ def test_another_tools_decoding_cannot_be_followed(house: House, tmp_path: Path)
     assert "does not say temperature, top_p, max_tokens" in " ".join(result.output.split())
 
 
+def test_a_prompt_that_asks_nothing_is_refused(settled: tuple[House, str], tmp_path: Path) -> None:
+    house, origin = settled
+    path = tmp_path / "p.toml"
+    assert house.run("protocol", "show", origin, "--out", str(path)).exit_code == 0
+    text = path.read_text().partition("[fingerprints]")[0]
+    path.write_text(text.replace("{question}", "the question"))
+    result = house.run("run", "eval", "--model", str(house.model), "--protocol", str(path))
+    assert result.exit_code == 2
+    assert "prompt.text has no {question} field" in " ".join(result.output.split())
+
+
 def test_an_engine_that_is_missing_is_replaced_and_named(
     settled: tuple[House, str], tmp_path: Path
 ) -> None:

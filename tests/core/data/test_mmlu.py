@@ -83,6 +83,7 @@ def test_a_folder_as_the_tarball_has_it_holds_three_splits(tmp_path: Path) -> No
     for split in ("dev", "val", "test"):
         written(folder / split / f"anatomy_{split}.csv", ROW)
         written(folder / split / f"zoology_{split}.csv", ROW)
+        written(folder / split / f"._zoology_{split}.csv", "not a table")
     data = load_data(str(folder))
     assert set(data.splits) == {"dev", "val", "test"}
     assert [problem.id for problem in data.split("val")] == [
