@@ -3,11 +3,14 @@
 `RUN`, `RUN:STEP` and `FILE.toml` name a protocol.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from a5ctl.cells import take_away
+from a5ctl.console import err, plain
 from a5ctl.options import open_workspace_and_registry
 from core.config.load import parse_assignment
 from core.engines.select import choose_engine, vllm_version
@@ -100,6 +103,34 @@ def protocol_of(run: RunRecord, evaluation: EvaluationRecord) -> RecordedProtoco
         problems=evaluation.n // samples,
     )
     return RecordedProtocol(f"{run.id} step {evaluation.step}", evaluation.protocol, source)
+
+
+def follow_into(
+    tree: dict[str, Any],
+    protocol: RecordedProtocol,
+    given: dict[str, Any],
+    assignments: Sequence[str] | None,
+    seeds: str | None,
+) -> dict[str, Any]:
+    """Options together with the protocol's settings; says what cannot be quite the same.
+
+    Args:
+        tree: Inherited settings; those that the protocol leaves open are taken out.
+        protocol: What to follow.
+        given: As for `follow`.
+        assignments: As for `follow`.
+        seeds: As for `follow`.
+
+    Raises:
+        UserError: see `follow`.
+    """
+    if given["data.source"] == os.environ.get("A5CTL_DATA"):
+        given = {**given, "data.source": None}  # a habit, not a wish
+    pinned = follow(protocol, given, assignments, seeds)
+    take_away(tree, [key for key, value in pinned.settings.items() if value is None])
+    for note in pinned.notes:
+        err().print(plain(f"protocol: {note}", style="dim"), soft_wrap=True)
+    return {**given, **pinned.settings}
 
 
 def follow(

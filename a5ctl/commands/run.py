@@ -289,34 +289,13 @@ def evaluate(
         **_shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
     }
     if protocol is not None:
-        given = _followed(protocol, given, set_, seed, tree, home, registry)
+        from a5ctl.protocols import find_protocol, follow_into
+
+        given = follow_into(tree, find_protocol(protocol, home, registry), given, set_, seed)
     elif prompt not in (None, tree.get("prompt", {}).get("template")) and config is None:
         take_away(tree, ("evaluation.grader", "evaluation.stop"))  # they follow from the prompt
     given |= {**source.settings, **_labels(name, group, tag, note)}
     _launch(build_cells(tree, given, set_, None, seed), home, registry, quiet=quiet, as_json=json_)
-
-
-def _followed(
-    reference: str,
-    given: dict[str, Any],
-    assignments: list[str] | None,
-    seeds: str | None,
-    tree: dict[str, Any],
-    home: Path | None,
-    registry: str | None,
-) -> dict[str, Any]:
-    """Settings that follow a protocol; what it leaves open is taken out of the tree."""
-    from a5ctl.cells import take_away
-    from a5ctl.console import err, plain
-    from a5ctl.protocols import find_protocol, follow
-
-    if given["data.source"] == os.environ.get("A5CTL_DATA"):
-        given["data.source"] = None  # a habit, not a wish
-    pinned = follow(find_protocol(reference, home, registry), given, assignments, seeds)
-    take_away(tree, [key for key, value in pinned.settings.items() if value is None])
-    for note in pinned.notes:
-        err().print(plain(f"protocol: {note}", style="dim"), soft_wrap=True)
-    return {**given, **pinned.settings}
 
 
 def _shared(

@@ -36,7 +36,7 @@ def print_protocol(
     for group, names in groups(protocol).items():
         console.print(_fields(protocol.fields, names, group))
         if group == "prompt":
-            console.print(_prompt(str(protocol.fields.get("prompt_text") or "")))
+            console.print(_prompt(str(protocol.fields.get("prompt_text") or "(empty)")))
     _heading(console, "grading", grading)
     console.print(_fields(protocol.fields, GRADING_FIELDS, ""))
     console.print()
@@ -113,16 +113,17 @@ def _notes(protocol: RecordedProtocol, steps: Sequence[int], others: Sequence[st
     if source.problems is not None:
         where = "" if source.data is None else f" from {source.data}"
         limit = "" if source.limit is None else f", the first {count(source.limit)} of the split"
-        notes.append(f"asks {count(source.problems)} problems{where}{limit}")
+        what = "problem" if source.problems == 1 else "problems"
+        notes.append(f"asks {count(source.problems)} {what}{where}{limit}")
     if len(steps) > 1:
         listed = ", ".join(map(str, steps)) if len(steps) <= 8 else f"{steps[0]} to {steps[-1]}"
         notes.append(f"{len(steps)} evaluations of the run were made so: steps {listed}")
     if others:
         notes.append(f"other evaluations of the run differ: a5ctl protocol show {others[0]}")
-    run = source.run or "RUN"
-    name = f"{run}:{source.step}" if source.run is not None else protocol.label
-    notes.append(f"evaluate another run so: a5ctl run eval --run OTHER --protocol {name}")
-    return notes
+    if any(value is None for value in protocol.fields.values()):
+        return [*notes, "not every field was recorded, so no other run can be evaluated so"]
+    name = protocol.label if source.run is None else f"{source.run}:{source.step}"
+    return [*notes, f"evaluate another run so: a5ctl run eval --run OTHER --protocol {name}"]
 
 
 def _sides(diff: ProtocolDiff) -> Table:
@@ -144,9 +145,14 @@ def _table(differences: Sequence[FieldDifference]) -> Table:
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
     for one in differences:
-        a, b = (plain(shown(one.field, value)) for value in (one.a, one.b))
+        a, b = (plain(_short(shown(one.field, value), one.field)) for value in (one.a, one.b))
         table.add_row("", plain(one.field), a, b)
     return table
+
+
+def _short(value: str, name: str) -> str:
+    """A hash is told from another by its beginning."""
+    return f"{value[:16]}..." if name == "data_hash" and len(value) > 16 else value
 
 
 def _print_prompt_diff(console: Console, difference: FieldDifference) -> None:
@@ -161,4 +167,6 @@ def _verdict(diff: ProtocolDiff) -> str:
         return "their accuracies answer different questions: no paired test unless --force"
     if diff.differences:
         return "a paired test may be made, with a warning"
+    if diff.unknown:
+        return "whether their accuracies answer the same question is not known for sure"
     return "their accuracies answer the same question"

@@ -316,6 +316,13 @@ def test_another_tools_decoding_cannot_be_followed(house: House, tmp_path: Path)
     dump = tmp_path / "dump.jsonl"
     dump.write_text(json.dumps({"question": "1+1?", "response": " 2", "answer": "2"}) + "\n")
     run = house.json("grade", str(dump), "--record")["run"]
+    assert "not every field was recorded" in house.run("protocol", "show", run).stdout
+    path = str(tmp_path / "p.toml")
+    assert house.run("protocol", "show", run, "--out", path).exit_code == 0
+    same = house.run("protocol", "diff", run, path)
+    assert same.exit_code == 0
+    assert "recorded on neither side" in same.stdout
+    assert "not known for sure" in same.stdout
     result = house.run("run", "eval", "--model", str(house.model), "--protocol", run)
     assert result.exit_code == 2
     assert "does not say temperature, top_p, max_tokens" in " ".join(result.output.split())
