@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from core.data.problem import Problem
 
 LETTERS = "ABCD"
-_LINE = r"[^\S\n]*\(?{letter}[.):][^\S\n]*(?P<{letter}>[^\n]*)"
+# possessive: a hostile line of blanks must not cost its length squared
+_LINE = r"[^\S\n]*+\(?{letter}[.):][^\S\n]*+(?P<{letter}>[^\n]*+)"
 _BLOCK = re.compile("^" + r"\n".join(_LINE.format(letter=letter) for letter in LETTERS), re.M)
 
 

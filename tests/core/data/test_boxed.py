@@ -23,13 +23,21 @@ from core.data.boxed import boxed_result
         (r"{\boxed 7}", "7"),
         (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
         (r"\boxed{\left\{ x \right.}", r"\left\{ x \right."),
-        (r"\boxed{" + "{" * 2000 + "}" * 2000 + "}", "{" * 2000 + "}" * 2000),
+        (r"\boxed \{1,2\}$", r"\{1,2\}"),
         (r"\boxed{3} and \boxed{never closed", "3"),
         (r"\boxed{3} and \boxed{}", "3"),
+        (r"{ \boxed{3} and } \boxed 4{unclosed", "4"),
     ],
 )
 def test_the_last_whole_box_holds_the_result(solution: str, result: str) -> None:
     assert boxed_result(solution) == result
+
+
+def test_deep_and_broken_solutions_are_read_in_one_pass() -> None:
+    deep = "{" * 50_000 + "}" * 50_000
+    assert boxed_result(rf"\boxed{{{deep}}}") == deep
+    assert boxed_result(r"\boxed{" * 50_000 + r"\boxed{3}") == "3"
+    assert boxed_result(r"\boxed x{" * 50_000 + "}") == "x{}"
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,10 @@ def test_other_ways_to_label_options_are_known() -> None:
     assert options_of("Q\nA) 1\nB) 2\nC) 3\nD) 4", "D") == ("1", "2", "3", "4")
 
 
+def test_a_line_of_many_blanks_is_read_in_no_time() -> None:
+    assert options_of("A." + " " * 300_000 + "\n" + " " * 300_000, "A") == ()
+
+
 def test_a_letter_without_options_or_a_number_with_them_is_no_choice() -> None:
     shown = with_options("Q?", list("wxyz"))
     assert is_choice(Problem("1", shown, "B"))
