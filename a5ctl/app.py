@@ -1,6 +1,7 @@
 """The `a5ctl` program: registers the commands, and turns errors into sentences and exit codes.
 
-Exit codes: 0 done, 1 something failed, 2 bad input, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 something failed (or, as diff has it, differs), 2 bad input, 130 stopped by
+Ctrl-C.
 """
 
 import errno
@@ -21,6 +22,7 @@ from a5ctl.commands import (
     ls,
     model,
     probe,
+    protocol,
     regrade,
     resume,
     run,
@@ -106,6 +108,12 @@ def _register() -> None:
     exports = typer.Typer(help="Write what is stored for other programs.", no_args_is_help=True)
     exports.command("responses")(guarded(export.responses))
     app.add_typer(exports, name="export")
+    protocols = typer.Typer(
+        help="How an evaluation was made, and in what two of them differ.", no_args_is_help=True
+    )
+    protocols.command("show")(guarded(protocol.show))
+    protocols.command("diff")(guarded(protocol.diff))
+    app.add_typer(protocols, name="protocol")
     commands: dict[str, Callable[..., Any]] = {
         "compare": compare.compare,
         "diagnose": diagnose.diagnose,

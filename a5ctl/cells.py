@@ -4,6 +4,7 @@ import copy
 import itertools
 import os
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,14 @@ def build_cells(
             cell["seed"] = seed
         configs.append(build_config(cell))
     return configs
+
+
+def take_away(tree: dict[str, Any], keys: Iterable[str]) -> None:
+    """Take inherited settings out, so that their defaults hold; keys are dotted."""
+    for key in keys:
+        section, _, leaf = key.partition(".")
+        if isinstance(tree.get(section), dict):
+            tree[section].pop(leaf, None)
 
 
 def _forget_budget(tree: dict[str, Any]) -> None:

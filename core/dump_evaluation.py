@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.data.choices import options_of
 from core.data.dumps import DumpedResponse, restore_stop
 from core.data.problem import Problem
 from core.engines.base import Sampling
@@ -81,7 +82,8 @@ def grade_dump(
         One evaluation per step, in order; responses that name no step count as step 0.
 
     Raises:
-        UserError: there is no response, or the tokenizer cannot be read.
+        UserError: there is no response, the grader is for other problems, or the tokenizer cannot
+            be read.
     """
     tokenizer = load_counter(settings.tokenizer)
     problems: dict[tuple[str, str], Problem] = {}
@@ -94,6 +96,11 @@ def grade_dump(
         graded = grade_responses(items, time_limit_s=settings.time_limit)
         encoded = tokenizer.encode_batch([r.text for r in batch], add_special_tokens=False)
         for response, problem, found, tokens in zip(batch, asked, graded, encoded, strict=True):
+            if settings.grader not in found.verdicts:
+                raise UserError(
+                    f"{response.place}: grader {settings.grader} reads letters of options; this "
+                    "question shows no lines A. to D., or its truth is no such letter"
+                )
             step = steps.setdefault(response.step or 0, _Step())
             sample = step.asked.get(problem.id, 0)
             step.asked[problem.id] = sample + 1
@@ -153,7 +160,11 @@ def _problem(
 
 def _item(response: DumpedResponse, settings: DumpSettings) -> GradingItem:
     return GradingItem(
-        response.text, response.truth, response.finish, _placeholders(response, settings)
+        response.text,
+        response.truth,
+        response.finish,
+        _placeholders(response, settings),
+        options_of(response.question, response.truth),
     )
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from core.data.choices import options_of
 from core.data.problem import Problem
 from core.engines.base import Completion, FinishReason, GenerationProgress, InferenceEngine
 from core.prompts.template import PromptTemplate
@@ -32,8 +33,8 @@ class GradedResponse:
         closed: A `</answer>` follows the last `<answer>`.
         unparseable: Closed, but the answer holds not exactly one number; None for other truths.
         flags: Observations that can hold together.
-        verdicts: Every grader's verdict.
-        failures: Every grader's failure class, None where the grader says right.
+        verdicts: The verdict of every grader that can judge the problem.
+        failures: Their failure classes, None where the grader says right.
     """
 
     problem_id: str
@@ -66,7 +67,7 @@ class EvaluationSummary:
         accuracy: `type1 / n`.
         interval: 95% interval of the accuracy: Wilson, clustered by problem where a problem has
             several samples.
-        accuracy_by_grader: Share right under each grader.
+        accuracy_by_grader: Share right under each grader that judged every response.
         lengths: Whole responses, in tokens.
         think_lengths: Think part, in tokens, over responses that close it.
         answer_positions: Position of `<answer>`, in tokens, over responses that have one.
@@ -185,6 +186,7 @@ def summarize(responses: Iterable[GradedResponse], grader: GraderName) -> Evalua
         accuracy_by_grader={
             name: sum(row.verdicts[name].right for row in rows) / n if n else 0.0
             for name in GraderName
+            if all(name in row.verdicts for row in rows)
         },
         lengths=length_summary([len(row.token_ids) for row in rows]),
         think_lengths=length_summary(
@@ -213,7 +215,13 @@ def _grade(
     time_limit: float,
 ) -> list[GradedResponse]:
     items = [
-        GradingItem(completion.text, problem.truth, completion.finish, template.placeholders)
+        GradingItem(
+            completion.text,
+            problem.truth,
+            completion.finish,
+            template.placeholders,
+            options_of(problem.question, problem.truth),
+        )
         for problem, _, completion in pairs
     ]
     graded = grade_responses(items, time_limit_s=time_limit)

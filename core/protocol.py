@@ -28,6 +28,10 @@ BLOCKING_FIELDS = (
     "grader_version",
 )
 
+GRADING_FIELDS = ("grader", "grader_version")
+NAME_FIELDS = ("prompt_name", "data_name")
+"""For people only: they are in no fingerprint."""
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationProtocol:
@@ -64,9 +68,7 @@ class GenerationProtocol:
     @property
     def fingerprint(self) -> str:
         """16 hex digits over every field that can change a response; names are left out."""
-        fields = self.fields()
-        del fields["prompt_name"], fields["data_name"]
-        return _digest(fields)
+        return fingerprints(self.fields())[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class GradingProtocol:
     @property
     def fingerprint(self) -> str:
         """16 hex digits over grader and version."""
-        return _digest(self.fields())
+        return fingerprints(self.fields())[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,14 @@ def compare_protocols(a: Mapping[str, Any], b: Mapping[str, Any]) -> ProtocolDif
     differing = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
     blocking = tuple(key for key in differing if key in BLOCKING_FIELDS)
     return ProtocolDifference(blocking, tuple(key for key in differing if key not in blocking))
+
+
+def fingerprints(fields: Mapping[str, Any]) -> tuple[str, str]:
+    """Fingerprints of generation and of grading, from flat fields as they are stored."""
+    left_out = (*GRADING_FIELDS, *NAME_FIELDS)
+    generation = {key: value for key, value in fields.items() if key not in left_out}
+    grading = {key: fields[key] for key in GRADING_FIELDS if key in fields}
+    return _digest(generation), _digest(grading)
 
 
 def _digest(fields: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.data.choices import options_of
 from core.engines.base import FinishReason
 from core.errors import UserError
 from core.prompts.template import PromptTemplate
@@ -85,7 +86,8 @@ def regrade(
             (closed, unparseable, flags) is noted anew as well.
 
     Raises:
-        UserError: the run has no stored response, or a newer a5ctl has graded it.
+        UserError: the run has no stored response, a newer a5ctl has graded it, or the grader is for
+            other problems.
     """
     evaluations = stored_evaluations(registry, run.uuid)
     if not evaluations:
@@ -113,6 +115,11 @@ def _check(
             f"the responses of run {run.id} at step {evaluation.step} are not in this registry; "
             "evaluate again with a5ctl run eval"
         )
+    if list(graders) == [GraderName.MULTIPLE_CHOICE] and not any(map(_options, texts)):
+        raise UserError(
+            f"grader multiple_choice reads letters of options, and the problems of run {run.id} "
+            "show none; choose another --grader"
+        )
     for grader in graders:
         stored = max((t.grades[grader].version for t in texts if grader in t.grades), default=0)
         if stored > GRADER_VERSIONS[grader]:
@@ -128,7 +135,12 @@ def _missing(text: StoredText, graders: Collection[GraderName]) -> list[GraderNa
         grader
         for grader in graders
         if grader not in text.grades or text.grades[grader].version < GRADER_VERSIONS[grader]
+        if grader is not GraderName.MULTIPLE_CHOICE or _options(text)
     ]
+
+
+def _options(text: StoredText) -> tuple[str, ...]:
+    return options_of(text.question, text.truth)
 
 
 def _grade(
@@ -138,7 +150,9 @@ def _grade(
     for start in range(0, len(texts), _BATCH):
         batch = texts[start : start + _BATCH]
         items = [
-            GradingItem(t.text, t.truth, FinishReason(t.finish), _placeholders(evaluation, t))
+            GradingItem(
+                t.text, t.truth, FinishReason(t.finish), _placeholders(evaluation, t), _options(t)
+            )
             for t in batch
         ]
         yield from zip(batch, grade_responses(items, time_limit_s=limit), strict=True)

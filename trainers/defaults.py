@@ -1,9 +1,12 @@
 """Settings that depend on model, data, prompt or machine, filled in before a run starts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from core.config.schema import RunConfig, RunKind
+from core.data.choices import is_choice
+from core.data.problem import Problem
 from core.models import BUILTIN_MODEL
 from core.prompts.template import PromptTemplate
 from core.responses.grade import GraderName
@@ -38,7 +41,12 @@ _BUILTIN_RECIPES = (
 
 
 def resolve_defaults(
-    config: RunConfig, template: PromptTemplate, base_model: str, train_count: int
+    config: RunConfig,
+    template: PromptTemplate,
+    base_model: str,
+    train_count: int,
+    *,
+    choices: bool = False,
 ) -> RunConfig:
     """Fill in every setting that was left open, so that the stored config is complete.
 
@@ -47,11 +55,12 @@ def resolve_defaults(
         template: Its prompt template.
         base_model: Source of the model that the run descends from (`builtin` has its own values).
         train_count: Training examples before filtering.
+        choices: The problems to evaluate on ask for the letter of an option.
     """
     builtin = base_model == BUILTIN_MODEL
     evaluation = config.evaluation.model_copy(
         update={
-            "grader": config.evaluation.grader or _grader(template),
+            "grader": config.evaluation.grader or default_grader(template, choices=choices),
             "stop": config.evaluation.stop
             if config.evaluation.stop is not None
             else _stop(template),
@@ -91,6 +100,19 @@ def resolve_machine(config: RunConfig, device: str, engine: str) -> RunConfig:
     )
 
 
+def training_grader(
+    config: RunConfig, template: PromptTemplate, problems: Sequence[Problem]
+) -> GraderName:
+    """The grader of the run, as far as it can judge the targets that are trained on.
+
+    Problems to evaluate on may ask for letters where those to train on do not.
+    """
+    grader = required(config.evaluation.grader, "evaluation.grader")
+    if grader is GraderName.MULTIPLE_CHOICE and not all(map(is_choice, problems)):
+        return default_grader(template)
+    return grader
+
+
 def required(value: Value | None, setting: str) -> Value:
     """A setting that `resolve_defaults` has filled in.
 
@@ -114,7 +136,10 @@ def _recipe(builtin: bool, count: int) -> _Recipe:
     return next(recipe for largest, recipe in _BUILTIN_RECIPES if count <= largest)
 
 
-def _grader(template: PromptTemplate) -> GraderName:
+def default_grader(template: PromptTemplate, *, choices: bool = False) -> GraderName:
+    """The grader that fits what is asked."""
+    if choices:
+        return GraderName.MULTIPLE_CHOICE
     return GraderName.R1_ZERO if template.opens_think else GraderName.QUESTION_ONLY
 
 

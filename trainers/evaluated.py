@@ -59,7 +59,8 @@ def asked_prompts(
     problems = list(stored.values())
     if data_hash(problems) != protocol["data_hash"]:
         source = config.data.evaluation_source or config.data.source
-        data = load_data(source, whole_file_is_test=config.kind is RunKind.EVAL)
+        whole = config.kind is RunKind.EVAL and not config.data.held_out
+        data = load_data(source, whole_file_is_test=whole)
         problems = list(data.split(evaluation.split)[: config.evaluation.limit])
         if data_hash(problems) != protocol["data_hash"]:
             raise UserError(

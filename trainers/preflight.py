@@ -8,7 +8,7 @@ from core.config.schema import RunConfig
 from core.data.filters import targets_graded_right
 from core.data.problem import Problem
 from core.prompts.template import PromptTemplate
-from trainers.defaults import required
+from trainers.defaults import required, training_grader
 from trainers.observer import Severity
 from trainers.tokenization import IGNORED, Example, collate, padding_id
 
@@ -195,7 +195,7 @@ def _stop_string(given: PreflightInput) -> Finding:
 
 
 def _graded_targets(given: PreflightInput) -> Finding:
-    grader = required(given.config.evaluation.grader, "evaluation.grader")
+    grader = training_grader(given.config, given.template, given.problems)
     right = targets_graded_right(given.problems, given.template, grader)
     share = sum(right) / len(right)
     if share == 1.0:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from core.config.schema import RunConfig, RunKind
+from core.data.choices import is_choice
 from core.data.filters import keep_correct, keep_solved
 from core.data.load import BUILTIN_DATA, DataSet, load_data, nested_subset
 from core.data.problem import Problem
@@ -14,11 +15,18 @@ from core.engines.select import EngineChoice, choose_engine
 from core.errors import UserError
 from core.models import BUILTIN_MODEL, load_tokenizer, resolve_model
 from core.prompts.chat import in_chat_template
-from core.prompts.template import BUILTIN_PROMPTS, PromptTemplate, load_prompt
+from core.prompts.template import (
+    BUILTIN_PROMPTS,
+    PromptTemplate,
+    check_question_field,
+    load_prompt,
+)
+from core.provenance import data_hash
 from core.registry.store import Registry, RunRecord
+from core.responses.grade import GraderName
 from core.workspace import Workspace
 from trainers.checkpoint import find_checkpoint
-from trainers.defaults import required, resolve_defaults, resolve_machine
+from trainers.defaults import resolve_defaults, resolve_machine, training_grader
 from trainers.policy import choose_device
 
 
@@ -62,25 +70,31 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
         UserError: model, data, prompt, size, filter, engine or device cannot be had.
     """
     config = _named(_anchored(config), registry)
-    template = load_prompt(config.prompt.template)
+    template = _template(config)
     parent = registry.find_run(config.model.run) if config.model.run is not None else None
     model_dir, base_model = _weights(config, parent, workspace)
     if config.prompt.chat:
         template = in_chat_template(template, load_tokenizer(model_dir))
     only_evaluates = config.kind is RunKind.EVAL
-    data = _load(config.data.source, only_evaluates)
+    whole_file = only_evaluates and not config.data.held_out
+    data = _load(config.data.source, whole_file)
     selected = [] if only_evaluates else _select(config, data)
     device, engine = choose_device(config.model.device), choose_engine(config.evaluation.engine)
+    evaluation_data = _load(config.data.evaluation_source or config.data.source, whole_file)
+    asked = _evaluation_problems(config, evaluation_data)
+    choices = all(map(is_choice, asked))
     resolved = resolve_machine(
-        resolve_defaults(config, template, base_model, len(selected)), device, engine.name
+        resolve_defaults(config, template, base_model, len(selected), choices=choices),
+        device,
+        engine.name,
     )
-    evaluation_data = _load(config.data.evaluation_source or config.data.source, only_evaluates)
+    _check_grader(resolved, asked)
     return Prepared(
         config=resolved,
         template=template,
         train=tuple(_filter(resolved, selected, template, registry)),
         selected=len(selected),
-        evaluation=_evaluation_problems(resolved, evaluation_data),
+        evaluation=asked,
         data_name=data.name,
         evaluation_data=evaluation_data.name,
         model_dir=model_dir,
@@ -99,7 +113,9 @@ def _anchored(config: RunConfig) -> RunConfig:
         "evaluation_source": None if other is None else _absolute(other, (BUILTIN_DATA,)),
     }
     source = _absolute(config.model.source, (BUILTIN_MODEL,))
-    template = _absolute(config.prompt.template, BUILTIN_PROMPTS)
+    template = config.prompt.template
+    if config.prompt.text is None:
+        template = _absolute(template, BUILTIN_PROMPTS)
     return config.model_copy(
         update={
             "data": config.data.model_copy(update=data),
@@ -122,6 +138,13 @@ def _named(config: RunConfig, registry: Registry) -> RunConfig:
     )
 
 
+def _template(config: RunConfig) -> PromptTemplate:
+    if config.prompt.text is None:
+        return load_prompt(config.prompt.template)
+    check_question_field(config.prompt.text, "prompt.text")
+    return PromptTemplate(config.prompt.template, config.prompt.text)
+
+
 def _absolute(source: str, names: Collection[str]) -> str:
     path = Path(source).expanduser()
     return os.path.abspath(path) if source not in names and path.exists() else source
@@ -141,6 +164,7 @@ def _load(source: str, whole_file_is_test: bool) -> DataSet:
 
 
 def _select(config: RunConfig, data: DataSet) -> list[Problem]:
+    _refuse_choices(data)
     problems = data.split("train")
     selected = nested_subset(problems, config.data.size, config.data_seed)
     missing = [p for p in selected if p.target is None and p.reasoning is None]
@@ -152,14 +176,23 @@ def _select(config: RunConfig, data: DataSet) -> list[Problem]:
     return selected
 
 
+def _refuse_choices(data: DataSet) -> None:
+    """Options without worked solutions give nothing to learn from but letters."""
+    every = (problem for problems in data.splits.values() for problem in problems)
+    if all(is_choice(p) and p.target is None and p.reasoning is None for p in every):
+        raise UserError(
+            f"data {data.name} is multiple choice, which is only evaluated on: train on other data "
+            "with --eval-data for this one, or start it with a5ctl run eval"
+        )
+
+
 def _filter(
     config: RunConfig, problems: Sequence[Problem], template: PromptTemplate, registry: Registry
 ) -> Sequence[Problem]:
     if config.kind is RunKind.EVAL or config.data.filter == "none":
         return problems
     if config.data.filter == "correct":
-        grader = required(config.evaluation.grader, "evaluation.grader")
-        return keep_correct(problems, template, grader)
+        return keep_correct(problems, template, training_grader(config, template, problems))
     run = registry.find_run(config.data.solved_by or "")
     return keep_solved(problems, registry.solved_questions(run.uuid), run.id)
 
@@ -172,4 +205,24 @@ def _evaluation_problems(config: RunConfig, data: DataSet) -> tuple[Problem, ...
             f"evaluation limit {limit} is larger than the {len(problems)} problems of the "
             f"{config.evaluation.split} split of {data.name}; use 1 to {len(problems)}"
         )
-    return problems[:limit]
+    asked = problems[:limit]
+    wanted = config.data.evaluation_hash
+    if wanted is not None and (found := data_hash(asked)) != wanted:
+        raise UserError(
+            f"the {len(asked)} problems of the {config.evaluation.split} split of {data.name} are "
+            f"not those that were recorded: their hash is {found[:12]}, and {wanted[:12]} is "
+            "asked for; restore the data, or name a copy with --data (names of folders count, as "
+            "ids begin with them)"
+        )
+    return asked
+
+
+def _check_grader(config: RunConfig, asked: Sequence[Problem]) -> None:
+    if config.evaluation.grader is not GraderName.MULTIPLE_CHOICE:
+        return
+    other = next((p for p in asked if not is_choice(p)), None)
+    if other is not None:
+        raise UserError(
+            f"grader multiple_choice reads letters of options, and problem {other.id} shows none; "
+            "choose another --grader"
+        )

@@ -102,6 +102,7 @@ def _find(plan: ProbePlan, workspace: Workspace, registry: Registry) -> Ready:
         return ProbeTarget(
             response.problem_id,
             response.sample,
+            response.question,
             response.truth,
             places[response.problem_id],
             ids,

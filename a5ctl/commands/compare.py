@@ -24,7 +24,10 @@ def compare(
     ] = None,
     grader: Annotated[
         str | None,
-        typer.Option(help="Accuracy under r1_zero, strict, lenient, diagnostic or question_only."),
+        typer.Option(
+            help="Accuracy under r1_zero, strict, lenient, diagnostic, question_only or "
+            "multiple_choice."
+        ),
     ] = None,
     each: Annotated[
         bool, typer.Option("--each", help="One row per run, seeds are not merged.")

@@ -52,7 +52,9 @@ def diagnose(
     ] = None,
     grader: Annotated[
         str | None,
-        typer.Option(help="Judge by r1_zero, strict, lenient, diagnostic or question_only."),
+        typer.Option(
+            help="Judge by r1_zero, strict, lenient, diagnostic, question_only or multiple_choice."
+        ),
     ] = None,
     json_: JsonOption = False,
     home: HomeOption = None,

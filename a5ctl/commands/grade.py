@@ -23,7 +23,9 @@ def grade(
     file: Annotated[Path, typer.Argument(help="JSON lines, one response each; - reads stdin.")],
     grader: Annotated[
         str,
-        typer.Option(help="Judge by r1_zero, strict, lenient, diagnostic or question_only."),
+        typer.Option(
+            help="Judge by r1_zero, strict, lenient, diagnostic, question_only or multiple_choice."
+        ),
     ] = "r1_zero",
     step: Annotated[
         int | None,

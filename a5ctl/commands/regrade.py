@@ -18,7 +18,8 @@ def regrade(
     grader: Annotated[
         str,
         typer.Option(
-            help="all, or one of r1_zero, strict, lenient, diagnostic, question_only.",
+            help="all, or one of r1_zero, strict, lenient, diagnostic, question_only, "
+            "multiple_choice.",
         ),
     ] = "all",
     examples: Annotated[int, typer.Option(min=0, help="Flipped responses to show.")] = 3,

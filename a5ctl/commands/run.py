@@ -28,14 +28,14 @@ Data = Annotated[
     str | None,
     typer.Option(
         envvar="A5CTL_DATA",
-        help="builtin, a folder of train.jsonl and test.jsonl, a .jsonl file, gsm8k (hub extra).",
+        help="builtin, a folder or file of problems (docs/data.md), gsm8k (hub extra).",
         rich_help_panel=_COMMON,
     ),
 ]
 Prompt = Annotated[
     str | None,
     typer.Option(
-        help="think_answer, question_only, instruction, or a template file.",
+        help="think_answer, question_only, instruction, multiple_choice, or a template file.",
         rich_help_panel=_COMMON,
     ),
 ]
@@ -57,13 +57,14 @@ Engine = Annotated[
 Grader = Annotated[
     str | None,
     typer.Option(
-        help="Headline grader: r1_zero, strict, lenient, diagnostic, question_only.",
+        help="Headline grader: r1_zero, strict, lenient, diagnostic, question_only, "
+        "multiple_choice.",
         rich_help_panel=_EVAL,
     ),
 ]
 EvalSplit = Annotated[
     str | None,
-    typer.Option("--split", help="test, test-hard, dev or train.", rich_help_panel=_EVAL),
+    typer.Option("--split", help="test, test-hard, dev, val or train.", rich_help_panel=_EVAL),
 ]
 EvalLimit = Annotated[
     int | None,
@@ -228,6 +229,14 @@ def evaluate(
     step: Annotated[
         int | None, typer.Option(help="Which checkpoint of --run.", rich_help_panel=_COMMON)
     ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN[:STEP]|FILE",
+            help="Ask, decode and grade exactly as this evaluation did, or as the file says.",
+            rich_help_panel=_EVAL,
+        ),
+    ] = None,
     data: Data = None,
     prompt: Prompt = None,
     seed: Seeds = None,
@@ -256,14 +265,18 @@ def evaluate(
         a5ctl run eval --model Qwen/Qwen2.5-Math-1.5B --data gsm8k
 
         a5ctl run eval --run sft-256-k3f9 --step 48
+
+        a5ctl run eval --run sft-256-k3f9 --protocol sft-256-m2x7
     """
-    from a5ctl.cells import WeightSource, build_cells, run_source, start_tree
+    from a5ctl.cells import WeightSource, build_cells, run_source, start_tree, take_away
     from core.errors import UserError
 
     if run is not None and model is not None and model != os.environ.get("A5CTL_MODEL"):
         raise UserError("--model and --run both name what to evaluate; give only one of them")
     if step is not None and run is None:
         raise UserError("--step chooses a checkpoint of a run; give --run too")
+    if protocol is not None and config is not None:
+        raise UserError("--config and --protocol both say how to evaluate; give only one of them")
     source = (
         run_source(run, step, home, registry, only_evaluates=True)
         if run
@@ -271,12 +284,17 @@ def evaluate(
     )
     tree = start_tree("eval", config, source)
     given = {
-        **source.settings,
         "data.source": data,
         "prompt.template": prompt,
         **_shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
-        **_labels(name, group, tag, note),
     }
+    if protocol is not None:
+        from a5ctl.protocols import find_protocol, follow_into
+
+        given = follow_into(tree, find_protocol(protocol, home, registry), given, set_, seed)
+    elif prompt not in (None, tree.get("prompt", {}).get("template")) and config is None:
+        take_away(tree, ("evaluation.grader", "evaluation.stop"))  # they follow from the prompt
+    given |= {**source.settings, **_labels(name, group, tag, note)}
     _launch(build_cells(tree, given, set_, None, seed), home, registry, quiet=quiet, as_json=json_)
 
 

@@ -161,9 +161,16 @@ def _protocol_warnings(entries: Sequence[Entry], grader: str | None) -> list[str
     return [
         f"protocol: {_some(ids)} differ{'s' if len(ids) == 1 else ''} from {reference.run.id} in "
         f"{', '.join(blocking + warning)}"
-        + ("; these accuracies answer different questions" if blocking else "")
+        + (_consequence(reference.run.id, ids[0]) if blocking else "")
         for (blocking, warning), ids in by_fields.items()
     ]
+
+
+def _consequence(reference: str, other: str) -> str:
+    return (
+        "; these accuracies answer different questions, "
+        f"a5ctl protocol diff {reference} {other} shows the values"
+    )
 
 
 def _some(ids: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from a5ctl.tables.entries import last_evaluations, protocol_differences, run_settings
-from a5ctl.tables.pairs import detectable_difference, shares
+from a5ctl.tables.pairs import detectable_difference, same_problems, shares
 from a5ctl.tables.verdicts import Figures, Finding, Judged, PlanReport, Timing, Verdict
 from core.criteria.plan import Criterion, LoadedPlan, Scope, plan_changes
 from core.registry.records import EvaluationRecord, PlanRecord, RunRecord, RunStatus
@@ -160,6 +160,10 @@ def _judge(
     a = {number: table[0] for number, table in enumerate(tables)}
     b = {number: table[1] for number, table in enumerate(tables)}
     shared = set.intersection(*(set(table) for pair in tables for table in pair))
+    same = same_problems(registry, every)
+    if same is not None:
+        shared &= same
+        a, b = ({n: _only(t, shared) for n, t in side.items()} for side in (a, b))
     if not shared:
         return replace(draft, reason="no problem counts on both sides")
     figures = _figures(a, b, criterion.boundary, len(shared))
@@ -188,6 +192,10 @@ def _figures(
     return Figures(
         one.difference, one.interval, one.p, len(a), one.n, detectable_difference(mean_a, mean_b)
     )
+
+
+def _only(table: Mapping[str, float], kept: set[str]) -> dict[str, float]:
+    return {key: value for key, value in table.items() if key in kept}
 
 
 def _mean(tables: Mapping[int, Mapping[str, float]]) -> dict[str, float]:

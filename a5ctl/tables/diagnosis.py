@@ -178,7 +178,9 @@ def commands_for(
         return Commands(diagnose, None, None)
     if run.kind == "eval":
         again = f"a5ctl run eval --config {shlex.quote(str(config))}" if config else None
-        return Commands(diagnose, again, _training(run.config))
+        # multiple choice gives nothing to train on
+        choices = evaluation.grader == GraderName.MULTIPLE_CHOICE
+        return Commands(diagnose, again, None if choices else _training(run.config))
     if not last or evaluation.step == 0:
         return Commands(diagnose, None, None)
     name = shlex.quote(run.id)

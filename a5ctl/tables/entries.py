@@ -1,11 +1,13 @@
 """Runs with the evaluation they are compared by."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from core.config.load import flatten
+from core.errors import UserError
 from core.protocol import ProtocolDifference, compare_protocols
 from core.registry.records import EvaluationRecord, Outcome, RunRecord
 from core.registry.store import Registry
@@ -14,7 +16,10 @@ from core.statistics import clustered_rate, majority_vote, pass_at_k, wilson_int
 
 # labels, and choices of the machine that cannot change what is measured
 _NOT_SETTINGS = frozenset(
-    {"kind", "name", "group", "note", "tags", "seed", "train.threads", "train.microbatch_tokens"}
+    {
+        *("kind", "name", "group", "note", "tags", "seed"),
+        *("train.threads", "train.microbatch_tokens", "data.evaluation_hash"),
+    }
 )
 
 
@@ -103,6 +108,9 @@ def collect_entries(
 def run_settings(run: RunRecord) -> dict[str, Any]:
     """What decides a run's figures besides its seed, as dotted keys; `kind` among them."""
     flat = {k: v for k, v in flatten(run.config).items() if k not in _NOT_SETTINGS}
+    if "prompt.text" in flat:  # a column is no place for a whole template
+        digest = hashlib.sha256(str(flat["prompt.text"]).encode()).hexdigest()
+        flat["prompt.text"] = digest[:8]
     if run.kind != "eval":
         flat.setdefault("data.size", "full")
     return {"kind": run.kind, **flat}
@@ -136,7 +144,7 @@ def _entry(
     types: tuple[int, int, int] | None,
     tokens: float | None,
 ) -> Entry:
-    accuracy = evaluation.accuracy_by_grader[grader] if grader else evaluation.accuracy
+    accuracy = _accuracy(run, evaluation, grader)
     ended = run.ended if run.ended is not None else run.heartbeat
     several = evaluation.protocol.get("n") != 1
     return Entry(
@@ -150,6 +158,18 @@ def _entry(
         seconds=ended - run.started if ended is not None and run.started is not None else None,
         sampled=_sampled(registry, evaluation, grader) if several else None,
     )
+
+
+def _accuracy(run: RunRecord, evaluation: EvaluationRecord, grader: str | None) -> float:
+    if grader is None:
+        return evaluation.accuracy
+    if grader not in evaluation.accuracy_by_grader:
+        known = ", ".join(evaluation.accuracy_by_grader)
+        raise UserError(
+            f"run {run.id} has no accuracy under {grader}, which did not judge all its responses; "
+            f"choose {known}"
+        )
+    return evaluation.accuracy_by_grader[grader]
 
 
 def _interval(

@@ -94,6 +94,9 @@ def protocol_lines(flips: Flips) -> list[Text]:
         for name in names:
             values = f"{_value(a.get(name))} -> {_value(b.get(name))}"
             lines.append(plain(f"! protocol {label}: {name} {values}", style="yellow"))
+    if flips.protocols.blocking:
+        sides = (f"{one.run.id}:{one.evaluation.step}" for one in (flips.before, flips.after))
+        lines.append(plain(f"  all of it: a5ctl protocol diff {' '.join(sides)}", style="yellow"))
     if flips.left_out:
         lines.append(
             Text(f"! {count(flips.left_out)} responses have no partner and are left out", "yellow")

@@ -131,6 +131,19 @@ def shares(
     return {problem: hits / asked for problem, (hits, asked) in counts.items()}
 
 
+def same_problems(
+    registry: Registry, evaluations: Sequence[EvaluationRecord]
+) -> frozenset[str] | None:
+    """Ids that stand for the same question and truth in all of them; None where all ids do.
+
+    Ids are unique within one data set only: the same id may stand for another question.
+    """
+    if len({evaluation.protocol.get("data_hash") for evaluation in evaluations}) == 1:
+        return None
+    asked = [registry.asked_problems(evaluation.uuid).items() for evaluation in evaluations]
+    return frozenset(problem for problem, _ in set(asked[0]).intersection(*asked[1:]))
+
+
 def detectable_difference(a: Mapping[str, float], b: Mapping[str, float]) -> float:
     """What a paired test of these shares finds with 80% power; they must share a problem."""
     shared = a.keys() & b.keys()
@@ -142,10 +155,11 @@ def _paired(
 ) -> Paired:
     blocking = protocol_differences(reference.evaluation, entry.evaluation, grader).blocking
     if blocking and not force:
-        return Paired(None, f"{', '.join(blocking)} differ; --force tests anyway")
+        return Paired(None, _refusal(blocking))
     name = grader or reference.evaluation.grader
-    a = shares(registry, reference.evaluation, Outcome.ACCURACY, name)
-    b = shares(registry, entry.evaluation, Outcome.ACCURACY, name)
+    pair = (reference.evaluation, entry.evaluation)
+    same = same_problems(registry, pair)
+    a, b = (_kept(shares(registry, one, Outcome.ACCURACY, name), same) for one in pair)
     if not a.keys() & b.keys():
         return Paired(None, "no problem was asked in both")
     return Paired(
@@ -171,14 +185,26 @@ def _across(
     every = [side[seed].evaluation for seed in seeds for side in (base, own)]
     blocking = {f for e in every for f in protocol_differences(first, e, grader).blocking}
     if blocking and not force:
-        why = f"{', '.join(sorted(blocking))} differ; --force tests anyway"
-        return SettingTest(runs, None, why)
+        return SettingTest(runs, None, _refusal(sorted(blocking)))
     name = grader or first.grader
+    same = same_problems(registry, every)
     a, b = (
-        {seed: shares(registry, side[seed].evaluation, Outcome.ACCURACY, name) for seed in seeds}
+        {
+            seed: _kept(shares(registry, side[seed].evaluation, Outcome.ACCURACY, name), same)
+            for seed in seeds
+        }
         for side in (base, own)
     )
     try:
         return SettingTest(runs, compare_across_seeds(a, b))
     except ValueError as error:
         return SettingTest(runs, None, str(error))
+
+
+def _refusal(fields: Sequence[str]) -> str:
+    differ = "differs" if len(fields) == 1 else "differ"
+    return f"{', '.join(fields)} {differ}; --force tests anyway"
+
+
+def _kept(table: dict[str, float], same: frozenset[str] | None) -> dict[str, float]:
+    return table if same is None else {k: v for k, v in table.items() if k in same}

@@ -67,7 +67,7 @@ class DataSettings(Section):
     """Which problems a run sees."""
 
     source: str = Field("builtin", min_length=1)
-    """`builtin`, `gsm8k`, a hub id, a folder with train.jsonl and test.jsonl, or a .jsonl file."""
+    """`builtin`, `gsm8k`, a hub id, a folder or a file; docs/data.md says what they may hold."""
     evaluation_source: str | None = None
     """Other data to evaluate on; the data's own test split when not given."""
     size: int | None = Field(None, ge=1)
@@ -78,6 +78,11 @@ class DataSettings(Section):
     """Keep all examples, those whose own target grades right, or those that a run has solved."""
     solved_by: str | None = None
     """The run whose right responses decide, for the filter solved-by."""
+    held_out: bool | None = None
+    """Ask only the part of a single file that training leaves out; a run that only evaluates asks
+    the whole file when not given."""
+    evaluation_hash: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    """Refuse to start unless the problems to evaluate on have this hash."""
 
     @model_validator(mode="after")
     def _solved_by_names_a_run(self) -> "DataSettings":
@@ -90,7 +95,10 @@ class PromptSettings(Section):
     """How a question becomes a prompt."""
 
     template: str = Field("think_answer", min_length=1)
-    """`think_answer`, `question_only`, `instruction`, or the path of a template file."""
+    """`think_answer`, `question_only`, `instruction`, `multiple_choice`, or the path of a template
+    file."""
+    text: str | None = None
+    """The template itself; then `template` is only its name."""
     chat: bool = False
     """Put the prompt into the tokenizer's chat template, for models trained on conversations."""
 
@@ -158,13 +166,13 @@ class EvaluationSettings(Section):
     """Also evaluate every so many steps; both ends are always evaluated unless switched off."""
     at_start: bool = True
     """Evaluate before the first update."""
-    split: Literal["test", "test-hard", "dev", "train"] = "test"
+    split: Literal["test", "test-hard", "dev", "val", "train"] = "test"
     """Which part of the data is asked."""
     limit: int | None = Field(None, ge=1)
     """Ask only the first so many problems; all of them when not given."""
     grader: GraderName | None = None
-    """Decides the headline accuracy; every grader's verdict is stored. r1_zero for prompts that
-    open a think block, else question_only."""
+    """Decides the headline accuracy; every grader's verdict is stored. multiple_choice where
+    options are asked for, r1_zero for prompts that open a think block, else question_only."""
     engine: Literal["auto", "vllm", "hf"] = "auto"
     """Text generator: vLLM where it is installed, else transformers."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"

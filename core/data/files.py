@@ -1,4 +1,12 @@
-"""Problems from jsonl files: GSM8K records, and prompt/response pairs with their own prompts."""
+"""Problems from jsonl files, one record a line, in the forms that are common.
+
+| form | fields |
+| --- | --- |
+| GSM8K | question, answer: worked steps, `####`, the truth |
+| MATH | problem or question; solution with a boxed result, or answer, or both |
+| multiple choice | question, choices (four texts), answer: a letter, or a number from 0 |
+| pairs | prompt, response; the truth in ground_truth, or in the response's answer tag |
+"""
 
 import json
 import re
@@ -6,6 +14,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from core.data.boxed import boxed_result
+from core.data.choices import LETTERS
+from core.data.mmlu import choice_problem
 from core.data.problem import Problem
 from core.errors import UserError
 from core.responses.parse import parse_response
@@ -13,13 +24,16 @@ from core.responses.parse import parse_response
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 _TRUTH_MARK = "####"
 _TRUTH_KEYS = ("ground_truth", "truth", "gold", "answer")
+_QUESTION_KEYS = ("question", "problem")
+_EXPECTED = (
+    "a line needs the fields question and answer (GSM8K), problem and solution or answer (MATH), "
+    "question, choices and answer (multiple choice), or prompt and response"
+)
+_LONGEST_BARE_ANSWER = 200
 
 
 def read_problems(path: Path, prefix: str) -> list[Problem]:
     """Read a jsonl file, one problem a line.
-
-    Lines hold either `question` and `answer` (GSM8K: worked steps, `####`, the truth), or
-    `prompt` and `response` with the truth in `ground_truth`, or in the response's answer tag.
 
     Args:
         path: The file.
@@ -28,36 +42,43 @@ def read_problems(path: Path, prefix: str) -> list[Problem]:
     Raises:
         UserError: names file and line of the first line that cannot be used.
     """
+    records = list(_records(path))
+    marked = any(_is_marked(record) for _, record in records)
     problems = [
-        parse_record(record, f"{prefix}-{index:05d}", f"{path}:{line}")
-        for index, (line, record) in enumerate(_records(path))
+        parse_record(record, f"{prefix}-{index:05d}", f"{path}:{line}", marked=marked)
+        for index, (line, record) in enumerate(records)
     ]
     if not problems:
         raise UserError(f"{path} holds no problems; it needs one JSON object per line")
     return problems
 
 
-def parse_record(record: Mapping[str, Any], identity: str, place: str) -> Problem:
+def parse_record(
+    record: Mapping[str, Any], identity: str, place: str, *, marked: bool = False
+) -> Problem:
     """Turn one record into a problem.
 
     Args:
         record: The decoded line.
         identity: Id for the problem.
         place: Where it stands, for messages (`file:line`).
+        marked: Other lines mark their truth with `####`, so one without a mark has lost it.
 
     Raises:
         UserError: the record has not the fields of any known form.
     """
     if "prompt" in record and "response" in record:
         return _pair(record, identity, place)
-    if "question" in record and "answer" in record:
-        return gsm8k_problem(
-            _text(record, "question", place), _text(record, "answer", place), identity, place
-        )
-    raise UserError(
-        f"{place}: a line needs the fields question and answer, or prompt and response; "
-        f"this one has {', '.join(map(repr, record)) or 'none'}"
-    )
+    key = next((key for key in _QUESTION_KEYS if key in record), None)
+    if key is None or not ({"answer", "solution"} & record.keys()):
+        has = ", ".join(repr(name[:40]) for name in list(record)[:12]) or "none"
+        raise UserError(f"{place}: {_EXPECTED}; this one has {has}")
+    question = _text(record, key, place)
+    if "choices" in record:
+        return _choices(record, question, identity, place)
+    if _is_marked(record) or (marked and "solution" not in record):
+        return gsm8k_problem(question, _text(record, "answer", place), identity, place)
+    return _math(record, question, identity, place)
 
 
 def parse_pair(line: str, place: str) -> tuple[str, str]:
@@ -89,6 +110,62 @@ def gsm8k_problem(question: str, answer: str, identity: str, place: str) -> Prob
         truth=truth,
         reasoning=_CALCULATOR.sub("", rationale).strip(),
     )
+
+
+def _is_marked(record: Mapping[str, Any]) -> bool:
+    """The answer is worked steps with the truth behind a mark, as in GSM8K."""
+    answer = record.get("answer")
+    return isinstance(answer, str) and _TRUTH_MARK in answer
+
+
+def _math(record: Mapping[str, Any], question: str, identity: str, place: str) -> Problem:
+    """A problem with a solution in LaTeX, a bare answer, or both; the answer wins."""
+    solution = _text(record, "solution", place) if record.get("solution") is not None else None
+    truth = None
+    if record.get("answer") is not None:
+        answer = _plain_text(record, "answer", place).strip()
+        truth = boxed_result(answer)
+        if truth is None:
+            truth = _bare_answer(answer, place)
+        elif solution is None and answer.strip("$ .") != f"\\boxed{{{truth}}}":
+            solution = answer
+    elif solution is not None:
+        truth = boxed_result(solution)
+    if truth is None:
+        raise UserError(
+            f"{place}: the solution has no \\boxed{{...}} result, and there is no answer; add a "
+            "field answer with the truth"
+        )
+    reasoning = None if solution is None else solution.strip()
+    return Problem(id=identity, question=question.strip(), truth=truth, reasoning=reasoning)
+
+
+def _bare_answer(answer: str, place: str) -> str:
+    """An answer that is nothing but the truth; worked steps that lost their mark are refused."""
+    if "\n" in answer or len(answer) > _LONGEST_BARE_ANSWER:
+        raise UserError(
+            f"{place}: the answer is a text that does not say which part of it is the truth: there "
+            "is no truth after '####', and no \\boxed{...}; add one of these"
+        )
+    return answer
+
+
+def _choices(record: Mapping[str, Any], question: str, identity: str, place: str) -> Problem:
+    """A question with a list of options; the answer is a letter, or a number from 0."""
+    options = record["choices"]
+    if not isinstance(options, list) or len(options) != len(LETTERS):
+        raise UserError(f"{place}: the field 'choices' must be a list of {len(LETTERS)} texts")
+    answer = str(record.get("answer"))
+    return choice_problem(question, [str(o) for o in options], answer, identity, place)
+
+
+def _plain_text(record: Mapping[str, Any], key: str, place: str) -> str:
+    """A text, or a number as text."""
+    value = record[key]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        whole = isinstance(value, float) and value.is_integer()
+        return str(int(value) if whole else value)
+    return _text(record, key, place)
 
 
 def _pair(record: Mapping[str, Any], identity: str, place: str) -> Problem:
@@ -127,7 +204,10 @@ def _decoded(line: str | bytes, place: str) -> Mapping[str, Any]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, absurd numbers, depth
-        raise UserError(f"{place}: the line is not valid JSON ({error})") from error
+        raise UserError(
+            f"{place}: the line is not valid JSON ({error}); a data file holds one JSON object per "
+            "line, or its name ends with .csv"
+        ) from error
     if not isinstance(record, dict):
         raise UserError(f"{place}: the line is not a JSON object")
     return record

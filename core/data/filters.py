@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from core.data.choices import options_of
 from core.data.problem import Problem
 from core.engines.base import FinishReason
 from core.errors import UserError
@@ -15,7 +16,11 @@ def targets_graded_right(
     """Grade every training target against its own truth; a missing target counts as wrong."""
     items = [
         GradingItem(
-            template.target(problem) or "", problem.truth, FinishReason.EOS, template.placeholders
+            template.target(problem) or "",
+            problem.truth,
+            FinishReason.EOS,
+            template.placeholders,
+            options_of(problem.question, problem.truth),
         )
         for problem in problems
     ]

@@ -1,11 +1,12 @@
 """Find the data a person named: the built-in set, a folder, a file, or a set on the hub."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.data.files import parse_record, read_problems
+from core.data.mmlu import choice_files, read_choices, subject_of
 from core.data.problem import Problem
 from core.errors import UserError
 
@@ -20,7 +21,7 @@ class DataSet:
 
     Attributes:
         name: For people and for problem ids.
-        splits: `train`, `test` and, where there are such, `dev` and `test-hard`.
+        splits: `train`, `test` and, where there are such, `dev`, `val` and `test-hard`.
     """
 
     name: str
@@ -40,7 +41,10 @@ class DataSet:
 
 
 def load_data(source: str, *, whole_file_is_test: bool = False) -> DataSet:
-    """Load `builtin`, a folder with train.jsonl and test.jsonl, a jsonl file, or a hub id.
+    """Load `builtin`, a folder, a file, or a hub id.
+
+    A folder holds train.jsonl and test.jsonl (dev, val and test-hard where there are such), or CSV
+    files as MMLU has them. A single file is of either form.
 
     Args:
         source: What the person wrote.
@@ -61,7 +65,7 @@ def load_data(source: str, *, whole_file_is_test: bool = False) -> DataSet:
         return _hub(HUB_NAMES.get(source, source))
     raise UserError(
         f"data {source!r} was not found; name builtin, gsm8k, a folder with train.jsonl and "
-        "test.jsonl, or a .jsonl file"
+        "test.jsonl or with MMLU's CSV files, or a .jsonl or .csv file"
     )
 
 
@@ -90,25 +94,40 @@ def _builtin() -> DataSet:
 
 
 def _folder(path: Path) -> DataSet:
+    name = path.resolve().name
     found = {
         split: path / f"{split}.jsonl"
-        for split in ("train", "dev", "test", "test-hard")
+        for split in ("train", "dev", "val", "test", "test-hard")
         if (path / f"{split}.jsonl").is_file()
     }
+    if not found and (tables := choice_files(path)):
+        return _choice_folder(name, tables)
     if "test" not in found:
         raise UserError(
-            f"data folder {path} has no test.jsonl; put train.jsonl and test.jsonl in it"
+            f"data folder {path} has no test.jsonl; put train.jsonl and test.jsonl in it, or CSV "
+            "files of multiple-choice questions into dev/, val/ and test/ below it"
         )
+    splits = {s: tuple(read_problems(file, f"{name}-{s}")) for s, file in found.items()}
+    return DataSet(name, splits)
+
+
+def _choice_folder(name: str, tables: Mapping[str, Sequence[Path]]) -> DataSet:
     return DataSet(
-        path.resolve().name,
+        name,
         {
-            split: tuple(read_problems(file, f"{path.resolve().name}-{split}"))
-            for split, file in found.items()
+            split: tuple(
+                problem
+                for file in files
+                for problem in read_choices(file, f"{name}-{split}-{subject_of(file)}")
+            )
+            for split, files in tables.items()
         },
     )
 
 
 def _single_file(path: Path, whole_file_is_test: bool) -> DataSet:
+    if path.suffix.lower() == ".csv":
+        return DataSet(path.stem, {"test": tuple(read_choices(path, path.stem))})
     problems = read_problems(path, path.stem)
     if whole_file_is_test:
         return DataSet(path.stem, {"test": tuple(problems)})

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.data.choices import options_of
 from core.engines.base import (
     Completion,
     FinishReason,
@@ -34,6 +35,7 @@ class ProbeTarget:
 
     problem_id: str
     sample: int
+    question: str
     truth: str
     place: int
     prompt_ids: tuple[int, ...]
@@ -168,7 +170,13 @@ def _graded(
     asker: Asker, targets: Sequence[ProbeTarget], attempts: Sequence[_Attempt]
 ) -> tuple[ProbedResponse, ...]:
     items = [
-        GradingItem(attempt.text, target.truth, attempt.finish, asker.placeholders)
+        GradingItem(
+            attempt.text,
+            target.truth,
+            attempt.finish,
+            asker.placeholders,
+            options_of(target.question, target.truth),
+        )
         for target, attempt in zip(targets, attempts, strict=True)
     ]
     graded = grade_responses(items, time_limit_s=asker.time_limit)

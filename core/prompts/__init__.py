@@ -1,1 +1,1 @@
-"""Prompt templates: three of our own, and any other by path."""
+"""Prompt templates: four of our own, and any other by path."""

@@ -8,7 +8,7 @@ from core.data.problem import Problem
 from core.errors import UserError
 from core.responses.grade import Placeholders
 
-BUILTIN_PROMPTS = ("think_answer", "question_only", "instruction")
+BUILTIN_PROMPTS = ("think_answer", "question_only", "instruction", "multiple_choice")
 _QUESTION_FIELDS = ("{question}", "{instruction}")
 _RESPONSE_FIELD = "{response}"
 
@@ -105,11 +105,18 @@ def load_prompt(spec: str) -> PromptTemplate:
         raise UserError(
             f"prompt file {path} cannot be read as UTF-8 text ({error}); save it as UTF-8"
         ) from error
-    if not any(field in text for field in _QUESTION_FIELDS):
-        raise UserError(
-            f"prompt file {path} has no {{question}} field; write {{question}} where it belongs"
-        )
+    check_question_field(text, f"prompt file {path}")
     return PromptTemplate(path.name, text)
+
+
+def check_question_field(text: str, what: str) -> None:
+    """A template without a place for the question would ask every problem the same.
+
+    Raises:
+        UserError: there is none; `what` names the template.
+    """
+    if not any(field in text for field in _QUESTION_FIELDS):
+        raise UserError(f"{what} has no {{question}} field; write {{question}} where it belongs")
 
 
 def _between(text: str, tag: str) -> frozenset[str]:

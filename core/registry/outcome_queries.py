@@ -36,6 +36,15 @@ def counts_by_problem(
     return {problem: (hits, asked) for problem, hits, asked in database.read(sql, parameters)}
 
 
+def asked_problems(database: Database, evaluation_uuid: str) -> dict[str, tuple[str, str]]:
+    """Question and truth by problem id."""
+    sql = """SELECT p.id, p.question, p.truth FROM problem p WHERE p.key IN
+        (SELECT x.problem FROM evaluation e JOIN response x ON x.evaluation = e.key
+        WHERE e.uuid = :uuid)"""
+    rows = database.read(sql, {"uuid": evaluation_uuid})
+    return {problem: (question, truth) for problem, question, truth in rows}
+
+
 def sampled_answers(
     database: Database, evaluation_uuid: str, grader: str
 ) -> dict[str, list[tuple[bool, str | None]]]:

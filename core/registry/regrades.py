@@ -178,7 +178,9 @@ def _follow(connection: Connection, evaluation: StoredEvaluation) -> dict[str, A
     grader = str(evaluation.protocol["grader"])
     n, formatted, type1, version = counts[grader]
     low, high = wilson_interval(type1, n)
-    after = {name: right / total for name, (total, _, right, _) in counts.items()}
+    # a grader that judges only some of the problems has no accuracy over all of them
+    whole = {name: found for name, found in counts.items() if found[0] == n}
+    after = {name: right / total for name, (total, _, right, _) in whole.items()}
     values = {
         "type1": type1,
         "type2": formatted - type1,

@@ -241,6 +241,10 @@ class Registry:
         """
         return outcome_queries.counts_by_problem(self.database, evaluation_uuid, outcome, grader)
 
+    def asked_problems(self, evaluation_uuid: str) -> dict[str, tuple[str, str]]:
+        """Problem id -> question and truth, as this evaluation asked them."""
+        return outcome_queries.asked_problems(self.database, evaluation_uuid)
+
     def sampled_answers(
         self, evaluation_uuid: str, grader: str
     ) -> dict[str, list[tuple[bool, str | None]]]:

@@ -2,7 +2,8 @@
 
 `r1_zero` is the course's grader; `strict` refuses what that one is known to reward; `lenient` asks
 only for the last number; `diagnostic` is lenient where the response never closes its answer;
-`question_only` reads boxed answers. Each has its own format rule, equality and version.
+`question_only` reads boxed answers; `multiple_choice` reads the letter of an option, and judges
+only problems that show options. Each has its own format rule, equality and version.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from core.engines.base import FinishReason
+from core.responses.choice import choice_failure, chosen_letter
 from core.responses.equality import last_boxed, quick_equal
 from core.responses.failures import Evidence, classify, response_flags
 from core.responses.names import (
@@ -57,12 +59,14 @@ class GradingItem:
         truth: The ground truth as text.
         finish: Why the response ended.
         placeholders: The prompt's own placeholder texts.
+        options: Texts of the options from A on, where the truth is the letter of one of them.
     """
 
     text: str
     truth: str
     finish: FinishReason = FinishReason.UNKNOWN
     placeholders: Placeholders = Placeholders()
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,8 @@ class GradedText:
         closed: A `</answer>` follows the last `<answer>`.
         unparseable: Closed, and the answer holds not exactly one numeral; None where the truth is
             not a number.
-        verdicts: Every grader's verdict.
-        failures: Every grader's failure class; None where it says right.
+        verdicts: The verdict of every grader that can judge the problem.
+        failures: Their failure classes; None where one says right.
         flags: Observations that can hold together, on right responses too.
     """
 
@@ -141,15 +145,22 @@ def _grade(item: GradingItem, comparer: "_Comparer") -> GradedText:
         GraderName.QUESTION_ONLY: _question_only(item, comparer),
     }
     evidence = {name: _evidence(item, parsed, truth, verdict) for name, verdict in verdicts.items()}
+    failures = {
+        name: None if verdict.right else classify(name, evidence[name])
+        for name, verdict in verdicts.items()
+    }
+    if item.options:
+        chosen = _multiple_choice(item, parsed)
+        verdicts[GraderName.MULTIPLE_CHOICE] = chosen
+        failures[GraderName.MULTIPLE_CHOICE] = (
+            None if chosen.right else choice_failure(parsed, item.finish, chosen.extracted)
+        )
     return GradedText(
         parsed=parsed,
         closed=parsed.closed,
         unparseable=_unparseable(parsed) if truth is not None else None,
         verdicts=verdicts,
-        failures={
-            name: None if verdict.right else classify(name, evidence[name])
-            for name, verdict in verdicts.items()
-        },
+        failures=failures,
         flags=response_flags(
             evidence[GraderName.R1_ZERO],
             right_by_last_number=last_right,
@@ -174,6 +185,11 @@ def _question_only(item: GradingItem, comparer: "_Comparer") -> Verdict:
     if answer is None:
         return Verdict(formatted=False, right=False, extracted=None)
     return _compared(answer, item.truth, comparer)
+
+
+def _multiple_choice(item: GradingItem, parsed: ParsedResponse) -> Verdict:
+    letter = chosen_letter(parsed, item.options)
+    return Verdict(formatted=letter is not None, right=letter == item.truth, extracted=letter)
 
 
 def _compared(answer: str | None, truth: str, comparer: "_Comparer") -> Verdict:

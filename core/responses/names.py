@@ -11,6 +11,8 @@ class GraderName(StrEnum):
     LENIENT = "lenient"
     DIAGNOSTIC = "diagnostic"
     QUESTION_ONLY = "question_only"
+    MULTIPLE_CHOICE = "multiple_choice"
+    """Judges only problems that show options; the others judge every problem."""
 
 
 GRADER_VERSIONS: dict[GraderName, int] = dict.fromkeys(GraderName, 1)

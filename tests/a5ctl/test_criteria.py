@@ -237,6 +237,17 @@ def test_differing_protocols_cannot_be_compared(home: House) -> None:
     assert verdict(judge(home, PLAN, "--force")) == "met"
 
 
+def test_a_forced_judgement_counts_only_problems_that_are_the_same(home: House) -> None:
+    runs(home, "a", 0.3, (0, 1, 2))
+    other = {number: f"Another question, number {number}" for number in range(50)}
+    for seed in (0, 1, 2):
+        made = protocol(data_hash="0ther")
+        moved = evaluation(answers(0.6, seed), protocol=made, questions=other)
+        handmade.record(home.home, f"sft-b-{seed:04d}", [moved], seed=seed, group="b")
+    assert "data_hash" in finding(judge(home))["reason"]
+    assert finding(judge(home, PLAN, "--force"))["figures"]["problems"] == PROBLEMS - 50
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -61,7 +61,7 @@ def test_every_response_is_a_row_with_every_verdict(home: Path, tmp_path: Path) 
     assert (first["question"], first["truth"]) == ("How many is 1 + 10?", "11")
     assert (first["response"], first["finish"]) == (unclosed(11)[0], "eos")
     assert first["tokens"] == 7
-    assert set(first["grades"]) == set(GraderName)
+    assert set(first["grades"]) == set(GraderName) - {GraderName.MULTIPLE_CHOICE}
     assert first["grades"]["r1_zero"]["failure"] == "unclosed_answer"
     assert first["grades"]["lenient"]["right"] is True
     assert rows[4]["response"] == FORMULA[0]

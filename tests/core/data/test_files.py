@@ -33,6 +33,42 @@ def test_pairs_bring_their_own_prompt_and_target(tmp_path: Path) -> None:
     assert (second.truth, third.truth) == ("7", "9")
 
 
+def test_math_lines_take_their_truth_from_the_last_box(tmp_path: Path) -> None:
+    solution = "We add: $\\boxed{1}$ and so $\\boxed{\\frac{1}{2}}$. "
+    line = {"problem": " P? ", "level": "Level 5", "type": "Algebra", "solution": solution}
+    (problem,) = read_problems(written(tmp_path, line), "d")
+    assert (problem.question, problem.truth) == ("P?", "\\frac{1}{2}")
+    assert problem.reasoning == solution.strip()
+
+
+def test_an_answer_of_its_own_wins_over_the_box(tmp_path: Path) -> None:
+    line = {
+        "problem": "P?",
+        "solution": "$\\boxed{x=3}$",
+        "answer": "3",
+        "subject": "Algebra",
+        "level": 2,
+        "unique_id": "test/algebra/1.json",
+    }
+    question = {"question": "Q?", "answer": " \\sqrt{2} "}
+    number = {"question": "Q?", "answer": 12.0}
+    worked = {"question": "Q?", "answer": "It is\n$\\boxed{7}$."}
+    first, second, third, fourth = read_problems(
+        written(tmp_path, line, question, number, worked), "d"
+    )
+    assert (first.truth, first.reasoning) == ("3", "$\\boxed{x=3}$")
+    assert (second.truth, second.reasoning) == ("\\sqrt{2}", None)
+    assert third.truth == "12"
+    assert (fourth.truth, fourth.reasoning) == ("7", worked["answer"])
+
+
+def test_options_in_a_list_become_lines_and_a_letter(tmp_path: Path) -> None:
+    line = {"question": "Q?", "choices": ["w", "x", "y", 4], "answer": 2, "subject": "s"}
+    first, second = read_problems(written(tmp_path, line, {**line, "answer": "D"}), "d")
+    assert (first.question, first.truth) == ("Q?\nA. w\nB. x\nC. y\nD. 4", "C")
+    assert second.truth == "D"
+
+
 def test_blank_lines_are_skipped(tmp_path: Path) -> None:
     line = {"question": "Q", "answer": "a #### 1"}
     assert len(read_problems(written(tmp_path, line, "", "  ", line), "d")) == 2
@@ -44,9 +80,17 @@ def test_blank_lines_are_skipped(tmp_path: Path) -> None:
         ("{not json", "not valid JSON"),
         ("[1]", "not a JSON object"),
         ({"question": "Q"}, "needs the fields question and answer"),
+        ({"q": "Q", "answer": "1"}, "this one has 'q', 'answer'"),
         ({"question": "Q", "answer": "no mark"}, "no truth after"),
         ({"question": "Q", "answer": "x ####  "}, "no truth after"),
         ({"question": 3, "answer": "x #### 1"}, "'question' must be a text"),
+        ({"problem": "Q", "solution": "no box"}, "the solution has no .boxed"),
+        ({"problem": "Q", "solution": "s", "answer": []}, "'answer' must be a text"),
+        ({"problem": "Q", "solution": "s", "answer": "two\nlines"}, "does not say which part"),
+        ({"problem": "Q", "solution": "s", "answer": "x" * 201}, "does not say which part"),
+        ({"problem": "Q", "solution": 5}, "'solution' must be a text"),
+        ({"question": "Q", "choices": ["a", "b"], "answer": 0}, "must be a list of 4 texts"),
+        ({"question": "Q", "choices": list("wxyz"), "answer": 4}, "the answer is '4'"),
         ({"prompt": "P", "response": "never closes"}, "no truth found"),
     ],
 )

@@ -50,6 +50,7 @@ def targets(asker: Asker, groups: list[list[Completion]]) -> list[ProbeTarget]:
         ProbeTarget(
             problem_id=f"p{place}",
             sample=sample,
+            question=PROMPTS[place],
             truth="4",
             place=place,
             prompt_ids=tuple(encode_prompt(asker.tokenizer, PROMPTS[place])),
@@ -115,7 +116,7 @@ def told(tokenizer: Any) -> Told:
         engine = ScriptedEngine(tokenizer, lambda prompt: answer)
         asker = Asker(engine, tokenizer, Placeholders(), 2.0)
         ids = tuple(encode_prompt(tokenizer, "How many?"))
-        target = ProbeTarget("p", 0, "4", 0, ids, text, finish)
+        target = ProbeTarget("p", 0, "What is 2 + 2?", "4", 0, ids, text, finish)
         (found,) = finish_answers(asker, [target], Sampling(max_tokens=64))
         return found, engine.asked
 
