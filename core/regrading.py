@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.batches import batched
 from core.engines.base import FinishReason
 from core.errors import UserError
 from core.prompts.template import PromptTemplate
@@ -135,8 +136,7 @@ def _grade(
     evaluation: StoredEvaluation, texts: Sequence[StoredText], limit: float
 ) -> Iterator[tuple[StoredText, GradedText]]:
     """In batches: what is parsed of a response takes far more memory than its text."""
-    for start in range(0, len(texts), _BATCH):
-        batch = texts[start : start + _BATCH]
+    for batch in batched(texts, _BATCH):
         items = [
             GradingItem(t.text, t.truth, FinishReason(t.finish), _placeholders(evaluation, t))
             for t in batch

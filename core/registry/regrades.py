@@ -118,10 +118,13 @@ def store_regrade(
     """
     with registry.database.begin() as connection:
         rows = [{"response": key, **row.model_dump()} for key in grades for row in grades[key]]
+        before = _grades(connection, evaluation)
         insert_new(connection, table(Grade), rows, ("response", "grader", "version"))
         if observations:
             _observe(connection, evaluation, observations)
         change = _follow(connection, evaluation)
+        if _grades(connection, evaluation) == before:  # another process has just done the same
+            return change
         entry = EventEntry(
             uuid=new_uuid(),
             time=time.time(),
@@ -133,6 +136,12 @@ def store_regrade(
         )
         apply_entries(connection, run.key, [entry])
     return change
+
+
+def _grades(connection: Connection, evaluation: StoredEvaluation) -> int:
+    sql = """SELECT COUNT(*) FROM response x JOIN grade g ON g.response = x.key
+        WHERE x.evaluation = :key"""
+    return int(connection.execute(text(sql), {"key": evaluation.key}).scalar_one())
 
 
 def _observe(
