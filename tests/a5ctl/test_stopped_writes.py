@@ -18,46 +18,29 @@ from core.responses.names import GRADER_VERSIONS, GraderName
 from tests.a5ctl import handmade
 from tests.a5ctl.conftest import ROOT
 from tests.a5ctl.handmade import evaluation, right, unclosed, wrong
+from tests.a5ctl.held import HELD, held
 
 ANSWERS = [right(10), wrong(11), unclosed(12)]
 TABLES = ("run", "evaluation", "problem", "protocol", "response", "grade", "event")
-HANG_IN = """
-import sys, time
-import {module} as place
-from core.responses import names
-inner, calls = place.{function}, 0
-
-def hang(*arguments):
-    global calls
-    calls += 1
-    found = inner(*arguments)
-    if calls == {call}:
-        print("in the middle", flush=True)
-        time.sleep(3600)
-    return found
-
-place.{function} = hang
-{more}
-from a5ctl.__main__ import main
-main()
-"""
-NEW_VERSION = "names.GRADER_VERSIONS[names.GraderName.STRICT] += 1"
+NEW_VERSION = (
+    "from core.responses import names; names.GRADER_VERSIONS[names.GraderName.STRICT] += 1"
+)
 
 
 def kill_in_the_middle(
     home: Path, *arguments: object, module: str, function: str, call: int, more: str = ""
 ) -> None:
     """Start the program, and end it at once when a function has done its work that many times."""
-    code = HANG_IN.format(module=module, function=function, call=call, more=more)
+    entry = held(module, function, call=call, more=more)
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments), "--home", str(home)],
+        [sys.executable, *entry, *map(str, arguments), "--home", str(home)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     )
     with process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "in the middle\n"
+        assert process.stdout.readline() == f"{HELD}\n"
         process.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
