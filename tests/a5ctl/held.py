@@ -3,7 +3,10 @@
 A process that says `HELD` has just done the function's work, however slow the machine is.
 """
 
+import subprocess
 from pathlib import Path
+
+import pytest
 
 HELD = "waiting as told"
 _CODE = """
@@ -43,3 +46,14 @@ def held(
     """
     given = {"module": module, "function": function, "call": call, "more": more, "held": HELD}
     return "-c", _CODE.format(**given, go=str(go or "/nowhere/at/all"))
+
+
+def read_until(process: subprocess.Popen[str], wanted: str) -> str:
+    """What a process prints up to a line, and with it."""
+    before = ""
+    assert process.stdout is not None
+    for line in process.stdout:
+        before += line
+        if wanted in line:
+            return before
+    pytest.fail(f"the process ended without {wanted!r}: {before}")

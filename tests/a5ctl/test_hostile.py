@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from core.registry.liveness import display_status
 from core.registry.store import Registry, open_registry
 from tests.a5ctl.conftest import ROOT, House
-from tests.a5ctl.held import HELD, held
+from tests.a5ctl.held import HELD, held, read_until
 
 LONG = ("--steps", "2000", "--set", "train.checkpoint_every=50", "--eval-every", "1000")
 ANNOUNCED = "from a5ctl.__main__ import main; print('up', flush=True); main()"
@@ -143,16 +143,6 @@ PHASES = {
     "evaluation": "copying the policy",
     "training": HELD,
 }
-
-
-def read_until(process: subprocess.Popen[str], wanted: str) -> str:
-    """What a process prints up to a line, and with it."""
-    before = ""
-    for line in process.stdout:
-        before += line
-        if wanted in line:
-            return before
-    pytest.fail(f"the process ended without {wanted!r}: {before}")
 
 
 def stop(process: subprocess.Popen[str], phase: str, go: Path) -> str:
