@@ -8,7 +8,7 @@ from core.batches import batched
 from core.engines.base import FinishReason
 from core.errors import UserError
 from core.prompts.template import PromptTemplate
-from core.registry.entries import GradeRow, grade_row
+from core.registry.entries import GradeRow, grade_row, stored_grade
 from core.registry.records import RunRecord, StoredGrade
 from core.registry.regrades import (
     Observations,
@@ -177,7 +177,7 @@ def _store(
 
 def _changes(text: StoredText, grader: GraderName, row: GradeRow) -> Iterator[GradeChange]:
     before = text.grades.get(grader)
-    after = StoredGrade(row.formatted, row.right, row.extracted, row.failure, row.version)
+    after = stored_grade(row)
     if before is None:
         return
     if (before.formatted, before.right, before.failure) != (row.formatted, row.right, row.failure):

@@ -116,7 +116,9 @@ def _record(line: bytes, place: str) -> Mapping[str, Any]:
         why = str(error).partition(";")[0]
         raise UserError(f"{place}: the line is not valid JSON ({why})") from error
     if isinstance(record, list):
-        raise UserError(f"{place}: the line is not a JSON object but an array; give each object a line")
+        raise UserError(
+            f"{place}: the line is not a JSON object but an array; give each object a line"
+        )
     if not isinstance(record, dict):
         raise UserError(f"{place}: the line is not a JSON object")
     return record

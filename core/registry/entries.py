@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from core.evaluation import EvaluationResult, GradedResponse
 from core.protocol import EvaluationProtocol
 from core.registry.codec import clean
+from core.registry.records import StoredGrade
 from core.responses.grade import Verdict
 from core.responses.names import GRADER_VERSIONS, FailureClass, GraderName
 
@@ -279,6 +280,11 @@ def grade_row(name: GraderName, verdict: Verdict, failure: FailureClass | None) 
         extracted=None if extracted is None else clean(extracted),
         failure=None if failure is None else str(failure),
     )
+
+
+def stored_grade(row: GradeRow) -> StoredGrade:
+    """A recorded verdict as the registry hands it out."""
+    return StoredGrade(row.formatted, row.right, row.extracted, row.failure, row.version)
 
 
 def _response(row: GradedResponse) -> ResponseRow:

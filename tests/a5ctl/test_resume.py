@@ -42,10 +42,10 @@ def run_folder(house: House, name: str) -> Path | None:
     return None
 
 
-def assert_same_run(house: House, untouched: str, resumed: str) -> None:
+def assert_same_run(house: House, untouched: str, resumed: str, steps: int = STEPS) -> None:
     registry = registry_of(house)
     expected = curves(registry, untouched)
-    assert [step for step, _ in expected["loss"]] == list(range(1, STEPS + 1))
+    assert [step for step, _ in expected["loss"]] == list(range(1, steps + 1))
     assert curves(registry, resumed) == expected
     assert evaluations(registry, resumed) == evaluations(registry, untouched)
 
@@ -199,11 +199,12 @@ def test_changed_questions_and_changed_solutions_are_refused(
 @pytest.mark.slow
 @pytest.mark.vllm
 def test_resume_is_exact_with_vllm(house: House) -> None:
-    vllm = (*house.small, *LONGER, "--engine", "vllm")
+    longer = ("--steps", "24", "--size", "20", "--eval-every", "12")
+    vllm = (*house.small, *longer, "--engine", "vllm")
     straight = house.process("run", "sft", *vllm, "--name", "untouched", "--json")
     output, _ = straight.communicate(timeout=300)
     assert straight.returncode == 0, output
-    entry = held("trainers.sft", "SFT.update", call=27)
+    entry = held("trainers.sft", "SFT.update", call=15)
     process = house.process("run", "sft", *vllm, "--name", "killed", entry=entry)
     read_until(process, HELD)
     process.kill()
@@ -212,4 +213,4 @@ def test_resume_is_exact_with_vllm(house: House) -> None:
     output, _ = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, output
     assert json.loads(output[output.rindex("\n[\n") :])[0]["status"] == "finished"
-    assert_same_run(house, "untouched", "killed")
+    assert_same_run(house, "untouched", "killed", steps=24)
