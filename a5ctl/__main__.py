@@ -8,11 +8,16 @@ def main() -> None:
     """Run the program; Ctrl-C while it is still loading is no accident either."""
     _ensure_streams()
     try:
+        from typer.main import get_command
+
         from a5ctl.app import app
+
+        # built here, because Typer would end in silence if a stop came meanwhile
+        program = get_command(app)
     except KeyboardInterrupt:
         sys.stderr.write("stopped by SIGINT before anything was started\n")
         sys.exit(130)
-    app()
+    program()
 
 
 def _ensure_streams() -> None:

@@ -44,7 +44,7 @@ def whole_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
         OSError: the file cannot be written.
     """
     target = check_target(path, force=force)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=".a5ctl-", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

@@ -5,10 +5,11 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.batches import batched
 from core.data.choices import options_of
 from core.data.dumps import DumpedResponse, restore_stop
 from core.data.problem import Problem
@@ -136,8 +137,7 @@ def load_counter(spec: str) -> "Tokenizer":
 def _batches(
     responses: Iterable[DumpedResponse], settings: DumpSettings
 ) -> Iterator[list[DumpedResponse]]:
-    source = iter(responses)
-    while batch := list(islice(source, _BATCH)):
+    for batch in batched(responses, _BATCH):
         if settings.restore_stop:
             mended = [(response, *restore_stop(response)) for response in batch]
             batch = [replace(response, text=text, finish=end) for response, text, end in mended]
@@ -150,9 +150,10 @@ def _problem(
     """The problem behind a response; one without an id of its own is named after its content."""
     content = (response.question, response.truth)
     if content not in problems:
-        name = response.problem_id
-        if name is None or name in names:
-            name = "q" + hashlib.sha256("\0".join(content).encode()).hexdigest()[:12]
+        digest = hashlib.sha256("\0".join(content).encode()).hexdigest()
+        made = (f"q{digest[:length]}" for length in range(12, len(digest)))
+        offered = chain([response.problem_id], made)
+        name = next(name for name in offered if name is not None and name not in names)
         names.add(name)
         problems[content] = Problem(name, *content)
     return problems[content]

@@ -1,20 +1,25 @@
-"""Keeps graded responses of a file as a run of the registry."""
+"""Keeps graded responses of a file as a run of the registry, wholly or not at all."""
 
 import hashlib
 import json
+import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from core.dump_evaluation import DumpSettings
-from core.errors import UserError
 from core.evaluation import EvaluationResult
-from core.registry.recorder import Recorder
-from core.registry.records import NewRun, RunStatus
+from core.registry.entries import (
+    StatusEntry,
+    evaluation_head,
+    new_uuid,
+    problem_rows,
+    response_rows,
+)
+from core.registry.processes import host_name, process_mark
+from core.registry.records import NewRun
 from core.registry.store import Registry
-from core.workspace import Workspace
-
-_STORE_TIMEOUT_S = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,39 +43,56 @@ class DumpOrigin:
 
 def record_dump(
     registry: Registry,
-    workspace: Workspace,
     settings: DumpSettings,
     results: Sequence[EvaluationResult],
     origin: DumpOrigin,
 ) -> str:
     """Make a run of kind eval with these evaluations; returns its short id.
 
+    Everything goes in with one transaction, row by row: a stop at any moment leaves no trace. The
+    run has no folder and no journal, because the file can be graded again.
+
     Raises:
-        UserError: registry or run folder cannot be written; what could be kept is kept.
+        UserError: the registry cannot be written; nothing was kept.
     """
+    from core.registry.apply import apply_entries, store_evaluation
+    from core.registry.run_writes import add_run
+
+    with registry.database.begin() as connection:
+        run = add_run(connection, _new_run(settings, results, origin))
+        apply_entries(connection, run.key, [_status("running")])
+        for result in results:
+            head = evaluation_head(result, new_uuid(), 0, time.time())
+            store_evaluation(connection, run.key, head, problem_rows(result), response_rows(result))
+        apply_entries(connection, run.key, [_status("finished")])
+    return run.id
+
+
+def _new_run(
+    settings: DumpSettings, results: Sequence[EvaluationResult], origin: DumpOrigin
+) -> NewRun:
     digest = hashlib.sha256(json.dumps(origin.config, sort_keys=True).encode()).hexdigest()
     problems = {problem.id for result in results for problem in result.problems}
-    run = registry.create_run(
-        NewRun(
-            kind="eval",
-            config=origin.config,
-            config_hash=digest[:16],
-            model=origin.model,
-            data=settings.name,
-            data_hash=results[0].protocol.generation.data_hash,
-            name=origin.name,
-            group=origin.group,
-            size=len(problems),
-            provenance=origin.provenance,
-        )
+    return NewRun(
+        kind="eval",
+        config=origin.config,
+        config_hash=digest[:16],
+        model=origin.model,
+        data=settings.name,
+        data_hash=results[0].protocol.generation.data_hash,
+        name=origin.name,
+        group=origin.group,
+        size=len(problems),
+        provenance=origin.provenance,
     )
-    with Recorder(registry, run.uuid, workspace.run_folder(run.id)) as recorder:
-        for result in results:
-            recorder.evaluation(result)
-            # one evaluation at a time: each is held several times over while it is written
-            recorder.flush(_STORE_TIMEOUT_S)
-        recorder.finish(RunStatus.FINISHED, "completed")
-        problem = recorder.problem
-    if recorder.unsaved:
-        raise UserError(f"run {run.id} could not be stored: {problem}; grade the file again")
-    return run.id
+
+
+def _status(status: Literal["running", "finished"]) -> StatusEntry:
+    return StatusEntry(
+        status=status,
+        time=time.time(),
+        host=host_name(),
+        pid=os.getpid(),
+        process_start=process_mark(),
+        exit_reason="completed" if status == "finished" else None,
+    )

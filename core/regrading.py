@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.batches import batched
 from core.data.choices import options_of
 from core.engines.base import FinishReason
 from core.errors import UserError
 from core.prompts.template import PromptTemplate
-from core.registry.entries import GradeRow, grade_row
+from core.registry.entries import GradeRow, grade_row, stored_grade
 from core.registry.records import RunRecord, StoredGrade
 from core.registry.regrades import (
     Observations,
@@ -147,8 +148,7 @@ def _grade(
     evaluation: StoredEvaluation, texts: Sequence[StoredText], limit: float
 ) -> Iterator[tuple[StoredText, GradedText]]:
     """In batches: what is parsed of a response takes far more memory than its text."""
-    for start in range(0, len(texts), _BATCH):
-        batch = texts[start : start + _BATCH]
+    for batch in batched(texts, _BATCH):
         items = [
             GradingItem(
                 t.text, t.truth, FinishReason(t.finish), _placeholders(evaluation, t), _options(t)
@@ -191,7 +191,7 @@ def _store(
 
 def _changes(text: StoredText, grader: GraderName, row: GradeRow) -> Iterator[GradeChange]:
     before = text.grades.get(grader)
-    after = StoredGrade(row.formatted, row.right, row.extracted, row.failure, row.version)
+    after = stored_grade(row)
     if before is None:
         return
     if (before.formatted, before.right, before.failure) != (row.formatted, row.right, row.failure):

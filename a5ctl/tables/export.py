@@ -4,11 +4,11 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from enum import StrEnum
-from itertools import islice
 from typing import IO, Any
 
+from core.batches import batched
 from core.errors import UserError
 from core.registry.export import COLUMNS, flat_row
 
@@ -115,12 +115,7 @@ def _write_parquet(rows: Rows, file: IO[bytes]) -> int:
     schema = pyarrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
     number = 0
     with pyarrow.parquet.ParquetWriter(file, schema) as writer:
-        for group in _groups(flat_row(row) for row in rows):
+        for group in batched(map(flat_row, rows), _ROWS_PER_GROUP):
             number += len(group)
             writer.write_table(pyarrow.Table.from_pylist(group, schema=schema))
     return number
-
-
-def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    while group := list(islice(rows, _ROWS_PER_GROUP)):
-        yield group

@@ -4,6 +4,7 @@ import difflib
 import fnmatch
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from core.registry.records import Outcome, RunRecord
 from core.responses.names import GraderName
 
 Value = str | int | float | bool
+_MOST_COMPARISONS = 1000
+_QUOTED_CHARS = 60
 
 
 class Direction(StrEnum):
@@ -113,6 +116,19 @@ class Criterion(Section):
     def _known(cls, at: dict[str, Any]) -> dict[str, Any]:
         return _known_settings(at)
 
+    @field_validator("candidates")
+    @classmethod
+    def _each_once(cls, candidates: tuple[str, ...]) -> tuple[str, ...]:
+        return _once(candidates)
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "Criterion":
+        sizes = [len(value) for value in self.at.values() if isinstance(value, tuple)]
+        number = math.prod(sizes, start=len(self.candidates))
+        if number > _MOST_COMPARISONS:
+            raise ValueError(f"{number:,} comparisons are asked for; {_MOST_COMPARISONS:,} is most")
+        return self
+
     @property
     def boundary(self) -> float:
         """The share that candidate minus baseline has to clear, from the side of the claim."""
@@ -178,8 +194,11 @@ def load_plan(path: Path) -> LoadedPlan:
         tree = tomllib.loads(text)
     except OSError as error:
         raise UserError(f"criteria file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"criteria file {path} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise UserError(f"criteria file {path} is not valid TOML: it is nested too deep") from error
+    except ValueError as error:
+        why = str(error).partition(";")[0]
+        raise UserError(f"criteria file {path} is not valid TOML: {why}") from error
     try:
         plan = CriteriaPlan.model_validate(tree)
     except ValidationError as error:
@@ -215,12 +234,28 @@ def _parts(text: str) -> dict[str, Any]:
 
 
 def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    for key in settings:
+    for key, value in settings.items():
+        if isinstance(value, tuple):
+            _once(value, f" in {key!r}")
         if key not in leaf_keys():
             near = difflib.get_close_matches(key, leaf_keys(), n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}?" if near else "docs/cli.md lists them"
             raise ValueError(f"{key!r} is not a setting; {hint}")
     return settings
+
+
+def _once(values: tuple[Any, ...], where: str = "") -> tuple[Any, ...]:
+    """An empty list would be met by nothing, and a value that is there twice would count twice."""
+    if not values:
+        raise ValueError(f"the list{where} is empty")
+    if twice := [value for number, value in enumerate(values) if value in values[:number]]:
+        raise ValueError(f"{_quoted(twice[0])} is there twice{where}")
+    return values
+
+
+def _quoted(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _QUOTED_CHARS else f"{text[:_QUOTED_CHARS]}..."
 
 
 def _sentence(error: ValidationError) -> str:
@@ -230,5 +265,5 @@ def _sentence(error: ValidationError) -> str:
         return f"{place} is not known here; docs/criteria.md lists what is"
     message = first["msg"].removeprefix("Value error, ")
     plain = isinstance(first["input"], str | int | float | bool)
-    value = f" (got {first['input']!r})" if plain and first["type"] != "value_error" else ""
+    value = f" (got {_quoted(first['input'])})" if plain and first["type"] != "value_error" else ""
     return f"{place}: {message}{value}" if place else f"{message}{value}"

@@ -12,7 +12,9 @@
 Prompts and completions may be chat messages; a list of responses stands for several samples.
 """
 
+import codecs
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +38,8 @@ _FINISHES = {
 _END_TOKENS = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "</s>")
 _CLOSE = "</answer>"
 _LARGEST_STEP = 2**31 - 1
+_PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"PAR1")
+_DEEPEST = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,10 @@ def read_dump(lines: Iterable[bytes], name: str) -> Iterator[DumpedResponse]:
     Raises:
         UserError: names file and line of the first line that cannot be used.
     """
-    for number, line in enumerate(lines, start=1):
+    for number, raw in enumerate(lines, start=1):
+        line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+        if line.startswith(_PACKED) and number == 1:
+            raise UserError(f"{name} is packed or no text; make JSON lines of it first")
         if line.strip():
             yield from parse_line(line, f"{name}:{number}")
 
@@ -84,7 +91,7 @@ def parse_line(line: bytes, place: str) -> Iterator[DumpedResponse]:
     question = _question(record, place)
     truth = _truth(record, place)
     step = _step(record, place)
-    problem_id = next((clean(str(record[k])) for k in _ID_KEYS if _plain(record.get(k))), None)
+    problem_id = next((clean(str(record[k])) for k in _ID_KEYS if _named(record.get(k))), None)
     for text in _responses(record, place):
         kept, finish = _ending(clean(text), record)
         yield DumpedResponse(place, problem_id, question, truth, kept, finish, step)
@@ -106,7 +113,12 @@ def _record(line: bytes, place: str) -> Mapping[str, Any]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{place}: the line is not valid JSON ({error})") from error
+        why = str(error).partition(";")[0]
+        raise UserError(f"{place}: the line is not valid JSON ({why})") from error
+    if isinstance(record, list):
+        raise UserError(
+            f"{place}: the line is not a JSON object but an array; give each object a line"
+        )
     if not isinstance(record, dict):
         raise UserError(f"{place}: the line is not a JSON object")
     return record
@@ -193,15 +205,15 @@ def _first(record: Mapping[str, Any], keys: Sequence[str]) -> tuple[str | None, 
     return key, None if key is None else record[key]
 
 
-def _texts(value: Any) -> Iterator[Any]:
+def _texts(value: Any, depth: int = 0) -> Iterator[Any]:
     """Texts in nested lists; chat messages count as what the assistant said last."""
-    if not isinstance(value, list):
+    if not isinstance(value, list) or depth == _DEEPEST:
         yield value
     elif value and all(isinstance(item, dict) for item in value):
         yield _message(value, "assistant")
     else:
         for item in value:
-            yield from _texts(item)
+            yield from _texts(item, depth + 1)
 
 
 def _message(messages: Sequence[Any], role: str) -> Any:
@@ -212,7 +224,14 @@ def _message(messages: Sequence[Any], role: str) -> Any:
 
 
 def _plain(value: Any) -> bool:
-    return isinstance(value, str | int | float) and not isinstance(value, bool)
+    """A text or a number; what JSON readers make of NaN and 1e999 is neither."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def _named(value: Any) -> bool:
+    return _plain(value) and bool(str(value).strip())
 
 
 def _missing(record: Mapping[str, Any], place: str, what: str, keys: Sequence[str]) -> UserError:

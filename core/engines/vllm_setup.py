@@ -51,20 +51,23 @@ class LogBuffer(logging.Handler):
 
 @contextlib.contextmanager
 def quiet_logging(buffer: LogBuffer) -> Iterator[None]:
-    """Send vLLM's and torch.distributed's messages to the buffer and to nobody else."""
+    """Send vLLM's and torch.distributed's messages to the buffer and to nobody else.
+
+    Their levels stay, because the buffer has one: changing a level takes the lock of the whole
+    logging module, which Python up to 3.12 keeps for good if Ctrl-C comes just then, and then the
+    recorder's thread waits for it in vain.
+    """
     loggers = [logging.getLogger(name) for name in ("vllm", "torch.distributed")]
-    before = [(log, list(log.handlers), log.propagate, log.level) for log in loggers]
+    before = [(log, list(log.handlers), log.propagate) for log in loggers]
     for log in loggers:
         log.handlers[:] = [buffer]
         log.propagate = False
-        log.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        for log, handlers, propagate, level in before:
+        for log, handlers, propagate in before:
             log.handlers[:] = handlers
             log.propagate = propagate
-            log.setLevel(level)
 
 
 def register_architectures(model_dir: Path) -> None:

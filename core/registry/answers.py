@@ -8,12 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.registry.evaluation_queries import NOT_SUPERSEDED, stored_response
+from core.registry.evaluation_queries import NEWEST_GRADE, NOT_SUPERSEDED, stored_response
 from core.registry.records import StoredGrade, StoredResponse
 from core.registry.store import Registry
-
-_NEWEST_GRADE = """g.version = (SELECT MAX(n.version) FROM grade n
-    WHERE n.response = g.response AND n.grader = g.grader)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +121,7 @@ def failure_counts(
     sql = f"""SELECT e.uuid, g.failure, COUNT(*) FROM evaluation e
         JOIN response x ON x.evaluation = e.key
         JOIN grade g ON g.response = x.key AND g.grader = :grader
-        WHERE e.uuid IN (:values) AND {_NEWEST_GRADE} GROUP BY e.uuid, g.failure"""
+        WHERE e.uuid IN (:values) AND {NEWEST_GRADE} GROUP BY e.uuid, g.failure"""
     found: dict[str, dict[str | None, int]] = {uuid: {} for uuid in evaluation_uuids}
     for uuid, failure, n in registry.database.read_in(sql, list(evaluation_uuids), grader=grader):
         found[uuid][failure] = n
@@ -139,7 +136,7 @@ def problem_outcomes(
             MIN(g.failure) FROM evaluation e
         JOIN response x ON x.evaluation = e.key
         JOIN grade g ON g.response = x.key AND g.grader = :grader
-        WHERE e.uuid IN (:values) AND {_NEWEST_GRADE}
+        WHERE e.uuid IN (:values) AND {NEWEST_GRADE}
         GROUP BY e.uuid, x.problem ORDER BY MIN(x.key)"""
     rows = registry.database.read_in(sql, list(evaluation_uuids), grader=grader)
     return [ProblemOutcome(*row) for row in rows]
@@ -170,7 +167,7 @@ def solvers(
         FROM evaluation e CROSS JOIN response x JOIN run r ON r.key = e.run
         JOIN grade g ON g.response = x.key AND g.grader = :grader
         WHERE x.evaluation = e.key AND x.problem IN (:values)
-        AND {_NEWEST_GRADE} AND {NOT_SUPERSEDED} GROUP BY x.problem, r.id"""
+        AND {NEWEST_GRADE} AND {NOT_SUPERSEDED} GROUP BY x.problem, r.id"""
     asked: dict[int, set[str]] = {key: set() for key in texts}
     right: dict[int, set[str]] = {key: set() for key in texts}
     for problem, run, solved in registry.database.read_in(sql, list(twins), grader=grader):

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from core.batches import batched
 from core.registry.codec import compress_text, split_value
 from core.registry.entries import (
     ArtifactEntry,
@@ -14,7 +15,9 @@ from core.registry.entries import (
     EvaluationEntry,
     EventEntry,
     MetricsEntry,
+    ProblemRow,
     ProtocolRow,
+    ResponseRow,
     SegmentEntry,
     StatusEntry,
 )
@@ -34,6 +37,8 @@ from core.registry.schema import (
 )
 from core.registry.summaries import rebuild_summaries, update_summaries
 from core.registry.upsert import insert_new, upsert
+
+_BATCH = 1000
 
 
 def apply_entries(connection: Connection, run: int, entries: Sequence[Entry]) -> None:
@@ -71,7 +76,7 @@ def _apply_one(connection: Connection, run: int, entry: Entry) -> None:
             row = {"run": run, **entry.model_dump(exclude={"entry"})}
             upsert(connection, table(Artifact), [row], ("run", "path"))
         case EvaluationEntry():
-            _apply_evaluation(connection, run, entry)
+            store_evaluation(connection, run, entry, entry.problems, entry.responses)
 
 
 def _apply_status(connection: Connection, run: int, entry: StatusEntry) -> None:
@@ -119,27 +124,42 @@ def _name_keys(connection: Connection, names: set[str]) -> dict[str, int]:
     return {row.name: row.key for row in connection.execute(query)}
 
 
-def _apply_evaluation(connection: Connection, run: int, entry: EvaluationEntry) -> None:
+def store_evaluation(
+    connection: Connection,
+    run: int,
+    head: EvaluationEntry,
+    problems: Iterable[ProblemRow],
+    responses: Iterable[ResponseRow],
+) -> None:
+    """Insert an evaluation unless it is there; only a batch of its rows is in memory at a time.
+
+    Args:
+        connection: An open write transaction.
+        run: Key of the run.
+        head: Its figures; problems and responses in it are not looked at.
+        problems: Every problem that the responses answer.
+        responses: In the order asked.
+    """
     evaluations = table(Evaluation)
-    known = select(evaluations.c.key).where(evaluations.c.uuid == entry.uuid)
+    known = select(evaluations.c.key).where(evaluations.c.uuid == head.uuid)
     if connection.execute(known).first() is not None:
         return
     copied = {"uuid", "segment", "step", "split", "time", "n", "type1", "type2", "type3"}
     copied |= {"unclosed", "unparseable", "numeric", "truncated", "accuracy", "seconds"}
     row = {
-        **entry.model_dump(include=copied | {"generated_tokens"}),
+        **head.model_dump(include=copied | {"generated_tokens"}),
         "run": run,
-        "protocol": protocol_key(connection, entry.protocol),
-        "interval_low": entry.interval[0],
-        "interval_high": entry.interval[1],
-        "accuracies": json.dumps(entry.accuracies),
-        "lengths": json.dumps(entry.lengths),
+        "protocol": protocol_key(connection, head.protocol),
+        "interval_low": head.interval[0],
+        "interval_high": head.interval[1],
+        "accuracies": json.dumps(head.accuracies),
+        "lengths": json.dumps(head.lengths),
     }
     connection.execute(evaluations.insert(), row)
     key = connection.execute(known).scalar_one()
-    _insert_responses(connection, key, entry)
+    _insert_responses(connection, key, head.protocol.data_hash, problems, responses)
     runs = table(Run)
-    together = f"{entry.protocol.generation}:{entry.protocol.grading}"
+    together = f"{head.protocol.generation}:{head.protocol.grading}"
     connection.execute(update(runs).where(runs.c.key == run).values(protocol_hash=together))
 
 
@@ -159,10 +179,27 @@ def protocol_key(connection: Connection, protocol: ProtocolRow) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def _insert_responses(connection: Connection, evaluation: int, entry: EvaluationEntry) -> None:
-    if not entry.responses:
-        return
-    problems = _problem_keys(connection, entry)
+def _insert_responses(
+    connection: Connection,
+    evaluation: int,
+    data_hash: str,
+    problems: Iterable[ProblemRow],
+    rows: Iterable[ResponseRow],
+) -> None:
+    names = _problem_keys(connection, data_hash, problems)
+    last = 0
+    for batch in batched(rows, _BATCH):
+        last = _insert_batch(connection, evaluation, names, batch, last)
+
+
+def _insert_batch(
+    connection: Connection,
+    evaluation: int,
+    problems: Mapping[str, int],
+    batch: Sequence[ResponseRow],
+    last: int,
+) -> int:
+    """Insert responses and their grades; returns the largest key, as `last` of the next batch."""
     responses = table(Response)
     rows = [
         {
@@ -172,24 +209,28 @@ def _insert_responses(connection: Connection, evaluation: int, entry: Evaluation
             "flags": ",".join(row.flags),
             "text": compress_text(row.text),
         }
-        for row in entry.responses
+        for row in batch
     ]
     connection.execute(responses.insert(), rows)
     query = select(responses.c.problem, responses.c.sample, responses.c.key)
-    found = connection.execute(query.where(responses.c.evaluation == evaluation))
+    new = (responses.c.evaluation == evaluation) & (responses.c.key > last)
+    found = connection.execute(query.where(new))
     keys = {(problem, sample): key for problem, sample, key in found}
     grades = [
         {"response": keys[problems[row.problem], row.sample], **grade.model_dump()}
-        for row in entry.responses
+        for row in batch
         for grade in row.grades
     ]
     connection.execute(table(Grade).insert(), grades)
+    return max(keys.values())
 
 
-def _problem_keys(connection: Connection, entry: EvaluationEntry) -> dict[str, int]:
+def _problem_keys(
+    connection: Connection, data_hash: str, rows: Iterable[ProblemRow]
+) -> dict[str, int]:
     problems = table(StoredProblem)
-    data_hash = entry.protocol.data_hash
-    rows = [{"data_hash": data_hash, **problem.model_dump()} for problem in entry.problems]
-    insert_new(connection, problems, rows, ("data_hash", "id"))
+    for batch in batched(rows, _BATCH):
+        new = [{"data_hash": data_hash, **problem.model_dump()} for problem in batch]
+        insert_new(connection, problems, new, ("data_hash", "id"))
     query = select(problems.c.id, problems.c.key).where(problems.c.data_hash == data_hash)
     return {row.id: row.key for row in connection.execute(query)}

@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from core.evaluation import EvaluationResult, GradedResponse
 from core.protocol import EvaluationProtocol
 from core.registry.codec import clean
+from core.registry.records import StoredGrade
 from core.responses.grade import Verdict
 from core.responses.names import GRADER_VERSIONS, FailureClass, GraderName
 
@@ -205,6 +206,15 @@ def evaluation_entry(
     result: EvaluationResult, identity: str, segment: int, time: float
 ) -> EvaluationEntry:
     """An evaluation result as it is recorded."""
+    head = evaluation_head(result, identity, segment, time)
+    rows = {"problems": problem_rows(result), "responses": response_rows(result)}
+    return head.model_copy(update={name: list(found) for name, found in rows.items()})
+
+
+def evaluation_head(
+    result: EvaluationResult, identity: str, segment: int, time: float
+) -> EvaluationEntry:
+    """The figures of an evaluation, without its problems and responses."""
     summary = result.summary
     lengths = {
         "response": summary.lengths,
@@ -232,12 +242,22 @@ def evaluation_entry(
         lengths={name: asdict(lengths[name]) for name in lengths},
         seconds=result.seconds,
         generated_tokens=result.generated_tokens,
-        problems=[
-            ProblemRow(id=clean(p.id), question=clean(p.question), truth=clean(p.truth))
-            for p in result.problems
-        ],
-        responses=[_response(row) for row in result.responses],
+        problems=[],
+        responses=[],
     )
+
+
+def problem_rows(result: EvaluationResult) -> Iterator[ProblemRow]:
+    """The problems of an evaluation as they are recorded, one at a time."""
+    for problem in result.problems:
+        yield ProblemRow(
+            id=clean(problem.id), question=clean(problem.question), truth=clean(problem.truth)
+        )
+
+
+def response_rows(result: EvaluationResult) -> Iterator[ResponseRow]:
+    """The responses of an evaluation as they are recorded, one at a time."""
+    return map(_response, result.responses)
 
 
 def _protocol(protocol: EvaluationProtocol) -> ProtocolRow:
@@ -260,6 +280,11 @@ def grade_row(name: GraderName, verdict: Verdict, failure: FailureClass | None) 
         extracted=None if extracted is None else clean(extracted),
         failure=None if failure is None else str(failure),
     )
+
+
+def stored_grade(row: GradeRow) -> StoredGrade:
+    """A recorded verdict as the registry hands it out."""
+    return StoredGrade(row.formatted, row.right, row.extracted, row.failure, row.version)
 
 
 def _response(row: GradedResponse) -> ResponseRow:

@@ -7,6 +7,10 @@ from core.registry.codec import decompress_text
 from core.registry.database import Database, Row
 from core.registry.records import EvaluationRecord, StoredGrade, StoredResponse
 
+NEWEST_GRADE = """g.version = (SELECT MAX(n.version) FROM grade n
+    WHERE n.response = g.response AND n.grader = g.grader)"""
+"""SQL condition: the grade `g` is of the newest version of its grader for its response."""
+
 NOT_SUPERSEDED = """NOT EXISTS (SELECT 1 FROM segment s
     WHERE s.run = e.run AND s.number > e.segment AND s.start_step < e.step)"""
 """Condition on an evaluation `e`: no rollback or resume took it back."""
@@ -55,13 +59,12 @@ def type_counts(
     database: Database, evaluation_uuids: Sequence[str], grader: str
 ) -> dict[str, tuple[int, int, int]]:
     """Responses of type 1, 2 and 3 under any grader, by evaluation."""
-    sql = """SELECT e.uuid, SUM(CASE WHEN g.formatted AND g."right" THEN 1 ELSE 0 END),
+    sql = f"""SELECT e.uuid, SUM(CASE WHEN g.formatted AND g."right" THEN 1 ELSE 0 END),
             SUM(CASE WHEN g.formatted AND NOT g."right" THEN 1 ELSE 0 END),
             SUM(CASE WHEN g.formatted THEN 0 ELSE 1 END)
         FROM evaluation e JOIN response x ON x.evaluation = e.key
         JOIN grade g ON g.response = x.key AND g.grader = :grader
-        WHERE e.uuid IN (:values) AND g.version = (SELECT MAX(n.version) FROM grade n
-            WHERE n.response = g.response AND n.grader = g.grader)
+        WHERE e.uuid IN (:values) AND {NEWEST_GRADE}
         GROUP BY e.uuid"""
     rows = database.read_in(sql, list(evaluation_uuids), grader=grader)
     return {uuid: (type1, type2, type3) for uuid, type1, type2, type3 in rows}

@@ -1,10 +1,10 @@
 """How often something happened, problem by problem: what paired tests are made of."""
 
 from core.registry.database import Database
+from core.registry.evaluation_queries import NEWEST_GRADE
 from core.registry.records import Outcome
 
-_NEWEST_GRADE = """JOIN grade g ON g.response = x.key AND g.grader = :grader AND g.version =
-    (SELECT MAX(n.version) FROM grade n WHERE n.response = x.key AND n.grader = g.grader)"""
+_JOINED = f"JOIN grade g ON g.response = x.key AND g.grader = :grader AND {NEWEST_GRADE}"
 _RESPONSE_OUTCOMES = {
     Outcome.UNCLOSED: "NOT x.closed",
     Outcome.UNPARSEABLE: "x.unparseable",
@@ -26,7 +26,7 @@ def counts_by_problem(
     condition = _RESPONSE_OUTCOMES.get(outcome) or _GRADE_OUTCOMES[outcome]
     if outcome in _GRADE_OUTCOMES:
         parameters["grader"] = grader
-        joined = _NEWEST_GRADE
+        joined = _JOINED
     if outcome is Outcome.UNPARSEABLE:
         restricted = "AND x.unparseable IS NOT NULL"
     sql = f"""SELECT p.id, SUM(CASE WHEN {condition} THEN 1 ELSE 0 END), COUNT(*)
@@ -51,7 +51,7 @@ def sampled_answers(
     """(right, extracted answer) of every sample by problem id, in the order sampled."""
     sql = f"""SELECT p.id, g.formatted AND g."right", g.extracted
         FROM evaluation e JOIN response x ON x.evaluation = e.key
-        JOIN problem p ON p.key = x.problem {_NEWEST_GRADE}
+        JOIN problem p ON p.key = x.problem {_JOINED}
         WHERE e.uuid = :uuid ORDER BY x.problem, x.sample"""
     found: dict[str, list[tuple[bool, str | None]]] = {}
     parameters = {"uuid": evaluation_uuid, "grader": grader}

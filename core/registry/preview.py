@@ -7,12 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from core.evaluation import EvaluationResult
-from core.registry.entries import grade_row
+from core.registry.entries import grade_row, stored_grade
 from core.registry.records import (
     EvaluationRecord,
     RunRecord,
     RunStatus,
-    StoredGrade,
     StoredResponse,
 )
 
@@ -88,12 +87,10 @@ def preview_responses(result: EvaluationResult) -> list[StoredResponse]:
     found = []
     for row in result.responses:
         problem = problems[row.problem_id]
-        grades = {}
-        for name, verdict in row.verdicts.items():
-            grade = grade_row(name, verdict, row.failures[name])
-            grades[str(name)] = StoredGrade(
-                grade.formatted, grade.right, grade.extracted, grade.failure, grade.version
-            )
+        grades = {
+            str(name): stored_grade(grade_row(name, verdict, row.failures[name]))
+            for name, verdict in row.verdicts.items()
+        }
         found.append(
             StoredResponse(
                 problem_id=problem.id,

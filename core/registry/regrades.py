@@ -16,7 +16,7 @@ from core.protocol import GradingProtocol
 from core.registry.apply import apply_entries, protocol_key
 from core.registry.codec import decompress_text
 from core.registry.entries import EventEntry, GradeRow, ProtocolRow, new_uuid
-from core.registry.evaluation_queries import newest_grades
+from core.registry.evaluation_queries import NEWEST_GRADE, newest_grades
 from core.registry.records import RunRecord, StoredGrade
 from core.registry.schema import Evaluation, Grade, Response, Run, table
 from core.registry.store import Registry
@@ -118,10 +118,13 @@ def store_regrade(
     """
     with registry.database.begin() as connection:
         rows = [{"response": key, **row.model_dump()} for key in grades for row in grades[key]]
+        before = _grades(connection, evaluation)
         insert_new(connection, table(Grade), rows, ("response", "grader", "version"))
         if observations:
             _observe(connection, evaluation, observations)
         change = _follow(connection, evaluation)
+        if _grades(connection, evaluation) == before:  # another process has just done the same
+            return change
         entry = EventEntry(
             uuid=new_uuid(),
             time=time.time(),
@@ -133,6 +136,12 @@ def store_regrade(
         )
         apply_entries(connection, run.key, [entry])
     return change
+
+
+def _grades(connection: Connection, evaluation: StoredEvaluation) -> int:
+    sql = """SELECT COUNT(*) FROM response x JOIN grade g ON g.response = x.key
+        WHERE x.evaluation = :key"""
+    return int(connection.execute(text(sql), {"key": evaluation.key}).scalar_one())
 
 
 def _observe(
@@ -205,11 +214,10 @@ def _counts(
     connection: Connection, evaluation: StoredEvaluation
 ) -> dict[str, tuple[int, int, int, int]]:
     """(graded, formatted, right, version) by grader, over the newest grades."""
-    sql = """SELECT g.grader, COUNT(*), SUM(CASE WHEN g.formatted THEN 1 ELSE 0 END),
+    sql = f"""SELECT g.grader, COUNT(*), SUM(CASE WHEN g.formatted THEN 1 ELSE 0 END),
             SUM(CASE WHEN g."right" THEN 1 ELSE 0 END), MIN(g.version)
         FROM response x JOIN grade g ON g.response = x.key
-        WHERE x.evaluation = :key AND g.version = (SELECT MAX(n.version) FROM grade n
-            WHERE n.response = g.response AND n.grader = g.grader)
+        WHERE x.evaluation = :key AND {NEWEST_GRADE}
         GROUP BY g.grader ORDER BY g.grader"""
     rows = connection.execute(text(sql), {"key": evaluation.key})
     return {row[0]: (row[1], row[2], row[3], row[4]) for row in rows}

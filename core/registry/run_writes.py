@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, case, delete, func, insert, null, select, update
@@ -35,43 +36,63 @@ _ATTEMPTS = 100
 _LOCAL = ("key", "journal_bytes")
 
 
+@dataclass(frozen=True, slots=True)
+class AddedRun:
+    """What names a run that was just stored; `id` is the short one."""
+
+    key: int
+    uuid: str
+    id: str
+
+
 def insert_run(database: Database, new: NewRun) -> str:
     """Store a new run; returns its uuid.
 
     Raises:
         UserError: the id is taken, or the registry cannot be written.
     """
-    identity, now = new_uuid(), time.time()
     with database.begin() as connection:
-        short = _free_id(connection, new)
-        row = {
-            "uuid": identity,
-            "id": short,
-            "kind": new.kind,
-            "name": _clean(new.name),
-            "group": _clean(new.group),
-            "status": RunStatus.QUEUED.value,
-            "parent_uuid": new.parent_uuid,
-            "config_hash": new.config_hash,
-            "seed": new.seed,
-            "model": clean(new.model),
-            "model_hash": new.model_hash,
-            "data": clean(new.data),
-            "data_hash": new.data_hash,
-            "size": new.size,
-            "created": now,
-            "host": host_name(),
-            "pid": os.getpid(),
-            "process_start": process_mark(),
-            "folder": f"runs/{short}",
-            "journal_bytes": 0,
-            "tags": json.dumps(clean_tree(new.tags)),
-            "note": clean(new.note),
-            "config": json.dumps(clean_tree(new.config)),
-            "provenance": json.dumps(clean_tree(new.provenance or {})),
-        }
-        connection.execute(insert(table(Run)), row)
-    return identity
+        return add_run(connection, new).uuid
+
+
+def add_run(connection: Connection, new: NewRun) -> AddedRun:
+    """Store a new run in an open write transaction.
+
+    Raises:
+        UserError: the id is taken.
+    """
+    identity, now = new_uuid(), time.time()
+    short = _free_id(connection, new)
+    row = {
+        "uuid": identity,
+        "id": short,
+        "kind": new.kind,
+        "name": _clean(new.name),
+        "group": _clean(new.group),
+        "status": RunStatus.QUEUED.value,
+        "parent_uuid": new.parent_uuid,
+        "config_hash": new.config_hash,
+        "seed": new.seed,
+        "model": clean(new.model),
+        "model_hash": new.model_hash,
+        "data": clean(new.data),
+        "data_hash": new.data_hash,
+        "size": new.size,
+        "created": now,
+        "host": host_name(),
+        "pid": os.getpid(),
+        "process_start": process_mark(),
+        "folder": f"runs/{short}",
+        "journal_bytes": 0,
+        "tags": json.dumps(clean_tree(new.tags)),
+        "note": clean(new.note),
+        "config": json.dumps(clean_tree(new.config)),
+        "provenance": json.dumps(clean_tree(new.provenance or {})),
+    }
+    done = connection.execute(insert(table(Run)), row)
+    key = done.inserted_primary_key
+    assert key is not None
+    return AddedRun(int(key[0]), identity, short)
 
 
 def insert_foreign_run(database: Database, columns: Mapping[str, Any]) -> str:

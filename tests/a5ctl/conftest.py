@@ -101,7 +101,8 @@ def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _house(folder: Path, home: Path) -> House:
+def small_house(folder: Path, home: Path) -> House:
+    """A workspace that uses the small model and data of `folder`."""
     small = (
         *("--model", str(folder / "model"), "--data", str(folder / "data"), "--engine", "hf"),
         *("--size", "8", "--steps", "6", "--batch-size", "4", "--lr", "1e-3", "--threads", "1"),
@@ -112,12 +113,12 @@ def _house(folder: Path, home: Path) -> House:
 
 @pytest.fixture
 def house(small_folder: Path, tmp_path: Path) -> House:
-    return _house(small_folder, tmp_path / "home")
+    return small_house(small_folder, tmp_path / "home")
 
 
 @pytest.fixture(scope="module")
 def lived_in(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> House:
     """A workspace that already holds two runs of one setting; tests must not change it."""
-    house = _house(small_folder, tmp_path_factory.mktemp("lived") / "home")
+    house = small_house(small_folder, tmp_path_factory.mktemp("lived") / "home")
     house.json("run", "sft", *house.small, "--quiet", "--seed", "0,1", "--eval-every", "3")
     return house

@@ -251,6 +251,46 @@ def test_hostile_text_never_reaches_the_terminal_raw(
     assert not set(ask(tmp_path, "grade", path).output) & set("\x1b\x07\u202e\u2066\x9b\r")
 
 
+def test_a_problem_never_gets_a_name_that_is_taken(tmp_path: Path) -> None:
+    bare = [line(0, right(10)), line(1, wrong(11))]
+    made = document(tmp_path, "grade", write(tmp_path / "a.jsonl", bare), "--record")["run"]
+    survey = document(tmp_path, "diagnose", made, "--by", "problem")
+    names = sorted(problem["problem"] for problem in survey["problems"])
+    # another problem that is already called what the second one would be called
+    thief = [line(7, wrong(17), id=name) for name in names] + [line(8, wrong(18), id=names[0])]
+    lines = [*thief, *bare]
+    run = document(tmp_path, "grade", write(tmp_path / "b.jsonl", lines), "--record")["run"]
+    survey = document(tmp_path, "diagnose", run, "--by", "problem")
+    found = [problem["problem"] for problem in survey["problems"]]
+    assert len(found) == len(set(found)) == 4
+
+
+def test_many_responses_are_stored_in_order_and_in_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.registry import apply
+
+    sizes = []
+    insert = apply._insert_batch
+
+    def counted(connection: Any, evaluation: int, names: Any, batch: Any, last: int) -> int:
+        sizes.append(len(batch))
+        return insert(connection, evaluation, names, batch, last)
+
+    monkeypatch.setattr(apply, "_BATCH", 3)
+    monkeypatch.setattr(apply, "_insert_batch", counted)
+    lines = [line(i % 4, right(10 + i % 4) if i % 3 else wrong(10 + i % 4)) for i in range(8)]
+    run = document(tmp_path, "grade", write(tmp_path / "d.jsonl", lines), "--record")["run"]
+    assert sizes == [3, 3, 2]
+    registry = handmade.open_home(tmp_path)
+    (stored,) = registry.evaluations([registry.find_run(run).uuid])
+    responses = registry.responses(stored.uuid)
+    assert [response.sample for response in responses] == [0] * 4 + [1] * 4
+    right_ones = [response.grades["r1_zero"].right for response in responses]
+    assert right_ones == [bool(i % 3) for i in range(8)]
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("width", [60, 80, 140])
 def test_lines_fit_the_terminal(dump: Path, tmp_path: Path, width: int) -> None:
     lines = ask(tmp_path, "grade", dump, width=width).stdout.splitlines()

@@ -2,19 +2,22 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from core.registry.liveness import display_status
 from core.registry.store import Registry, open_registry
 from tests.a5ctl.conftest import ROOT, House
+from tests.a5ctl.held import HELD, held, read_until
 
 LONG = ("--steps", "2000", "--set", "train.checkpoint_every=50", "--eval-every", "1000")
 ANNOUNCED = "from a5ctl.__main__ import main; print('up', flush=True); main()"
@@ -31,14 +34,6 @@ def the_run(house: House):
 
 def the_run_by_folder(house: House) -> str:
     return next((house.home / "runs").iterdir()).name
-
-
-def wait_for(ready: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 300
-    while not ready():
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline, "the run did not get that far in time"
-        time.sleep(0.01)
 
 
 def mount(folder: Path, *options: str) -> None:
@@ -146,55 +141,61 @@ PHASES = {
     "preflight": "loading the model",
     "engine": "starting the engine",
     "evaluation": "copying the policy",
-    "training": "step 1/",
+    "training": HELD,
 }
 
 
+def stop(process: subprocess.Popen[str], phase: str, go: Path) -> str:
+    """Press Ctrl-C in this phase; returns what is said from then on."""
+    before = read_until(process, phase)
+    process.send_signal(signal.SIGINT)
+    go.touch()
+    after = process.stdout.read()
+    assert process.wait(timeout=300) == 130, before + after
+    assert "Traceback" not in after, after
+    return " ".join(after.split())
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("engine", ["hf", pytest.param("vllm", marks=pytest.mark.vllm)])
 def test_a_stop_in_any_phase_marks_the_run_and_it_goes_on(
-    house: House, engine: str, phase: str
+    house: House, tmp_path: Path, engine: str
 ) -> None:
-    options = (*house.small, "--steps", "300", "--engine", engine)
-    process = house.process("run", "sft", *options)
-    before = []
-    for line in process.stdout:
-        before.append(line)
-        if PHASES[phase] in line:
-            break
-    process.send_signal(signal.SIGINT)
-    after = process.stdout.read()
-    assert process.wait(timeout=300) == 130, "".join(before) + after
-    assert "Traceback" not in after, after
-    run = the_run(house)
-    assert (run.status, run.exit_reason) == ("interrupted", "SIGINT")
-    assert f"go on with: a5ctl resume {run.id}" in " ".join(after.split())
-    again = house.process("resume", run.id, "--quiet")
-    finished(again, 0)
+    arguments = ("run", "sft", *house.small, "--engine", engine)
+    for phase in PHASES:
+        go = tmp_path / phase
+        process = house.process(*arguments, entry=held("trainers.sft", "SFT.update", go=go))
+        said = stop(process, PHASES[phase], go)
+        run = the_run(house)
+        assert (run.status, run.exit_reason) == ("interrupted", "SIGINT"), phase
+        assert f"go on with: a5ctl resume {run.id}" in said, phase
+        arguments = ("resume", run.id)
+    if engine == "vllm":
+        finished(house.process(*arguments, "--quiet"), 0)
+    else:
+        assert house.run(*arguments, "--quiet").exit_code == 0
     assert the_run(house).status == "finished"
+    points = registry_of(house).metrics(the_run(house).uuid)["loss"]
+    assert [point.step for point in points] == list(range(1, 7))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["checkpoint", "evaluation"])
 def test_a_kill_while_something_is_written_loses_nothing(house: House, moment: str) -> None:
-    every = ("--set", "train.checkpoint_every=1") if moment == "checkpoint" else ()
-    options = (*house.small, "--steps", "200", *every)
-    process = house.process("run", "sft", *options, "--max-tokens", "300")
-    if moment == "checkpoint":
-        wait_for(lambda: list(house.home.glob("runs/*/checkpoints/.partial-*/trainer")), process)
-    else:
-        for line in process.stdout:
-            if "copying the policy" in line:
-                break
+    options = (*house.small, "--set", "train.checkpoint_every=1", "--max-tokens", "300")
+    entry = held("trainers.checkpoint", "_write_manifest", call=3)
+    process = house.process("run", "sft", *options, entry=entry)
+    read_until(process, HELD if moment == "checkpoint" else "copying the policy")
     process.kill()
     process.wait()
+    left = list(house.home.glob("runs/*/checkpoints/.partial-*/trainer"))
+    assert bool(left) == (moment == "checkpoint")
     run = the_run(house)
     assert display_status(run) == "lost"
     assert house.run("resume", run.id, "--quiet").exit_code == 0
     assert the_run(house).status == "finished"
     points = registry_of(house).metrics(run.uuid)["loss"]
-    assert [point.step for point in points] == list(range(1, 201))
+    assert [point.step for point in points] == list(range(1, 7))
     assert not list(house.home.glob("runs/*/checkpoints/.partial-*"))
 
 
@@ -210,25 +211,41 @@ def test_two_runs_at_once_share_a_workspace(house: House) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_survives_the_loss_of_the_registry(house: House) -> None:
-    process = house.process("run", "sft", *house.small, "--steps", "1500")
-    wait_for(lambda: list(house.home.glob("runs/*/checkpoints/step-*")), process)
+def test_a_run_survives_the_loss_of_the_registry(house: House, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    entry = held("trainers.sft", "SFT.update", call=3, go=go)
+    process = house.process("run", "sft", *house.small, "--steps", "20", entry=entry)
+    read_until(process, HELD)
     for path in house.home.glob("registry.db*"):
         path.unlink()
+    go.touch()
     output, _ = process.communicate(timeout=300)
     assert "Traceback" not in output, output
     assert "is gone; restore it" in " ".join(output.split())
     journal = (house.home / "runs" / the_run_by_folder(house) / "journal.jsonl").read_text()
-    assert journal.count('{"entry":"metrics"') == 1500
+    assert journal.count('{"entry":"metrics"') == 20
     assert journal.count('{"entry":"evaluation"') == 2
 
 
-def shell(house: House, line: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    program = f"{sys.executable} -m a5ctl"
+AND_NOW = "-- and now --"
+# starting Python and importing take far longer than the commands; a terminal does not see that
+ONE_BY_ONE = f"""
+import json, os
+from a5ctl.app import app
+for arguments in json.loads(os.environ["COMMANDS"]):
+    app(arguments, standalone_mode=False)
+    print("{AND_NOW}", flush=True)
+"""
+
+
+def shell(
+    house: House, line: str, commands: Sequence[Sequence[str]] = (), **environment: str
+) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, "A5CTL_HOME": str(house.home), "PYTHONPATH": str(ROOT)}
+    variables |= {"OMP_NUM_THREADS": "1", "COMMANDS": json.dumps(commands)}
     return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", line.replace("a5ctl", program)],
-        env={**variables, "OMP_NUM_THREADS": "1", **environment},
+        ["bash", "-o", "pipefail", "-c", line],
+        env={**variables, **environment},
         capture_output=True,
         text=True,
         timeout=300,
@@ -243,14 +260,15 @@ def shell(house: House, line: str, **environment: str) -> subprocess.CompletedPr
     "redirection", ["| head -1", "2>&1 | head -1", ">&-", ">&- 2>&- <&-", "| true"]
 )
 def test_a_run_does_not_need_anyone_to_read_it(house: House, redirection: str) -> None:
-    options = " ".join(house.small)
-    done = shell(house, f"a5ctl run sft {options} {redirection}")
+    program = f"{sys.executable} -m a5ctl"
+    options = " ".join((*house.small, "--steps", "2", "--eval-limit", "4"))
+    done = shell(house, f"{program} run sft {options} {redirection}")
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert "Broken pipe" not in done.stderr
     assert the_run(house).status == "finished"
     for command in ("ls", "ls --json", "compare"):
-        assert "Traceback" not in shell(house, f"a5ctl {command} {redirection}").stderr
+        assert "Traceback" not in shell(house, f"{program} {command} {redirection}").stderr
 
 
 @pytest.mark.slow
@@ -266,21 +284,26 @@ def test_a_run_does_not_need_anyone_to_read_it(house: House, redirection: str) -
     ids=lambda e: " ".join(f"{k}={v}" for k, v in e.items()),
 )
 def test_poor_terminals_are_served(house: House, environment: dict[str, str]) -> None:
-    done = shell(house, f"a5ctl run sft {' '.join(house.small)}", **environment)
+    run_id = house.sft("--eval-limit", "4")
+    commands = (
+        ("run", "sft", *house.small, "--eval-limit", "4"),
+        *(("ls",), ("compare",), ("show", run_id), ("diagnose", run_id), ("ls", "--json")),
+    )
+    done = shell(house, f"{sys.executable} -c {shlex.quote(ONE_BY_ONE)}", commands, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    run = the_run(house)
-    for command in ("ls", "compare", f"show {run.id}", f"diagnose {run.id}"):
-        shown = shell(house, f"a5ctl {command}", **environment)
-        assert shown.returncode == 0, shown.stderr
-        assert "Traceback" not in shown.stderr
-    listed = shell(house, "a5ctl ls --json", **environment)
-    assert json.loads(listed.stdout)[0]["id"] == run.id
+    assert "Traceback" not in done.stderr
+    shown = done.stdout.split(AND_NOW)
+    assert len(shown) == len(commands) + 1
+    assert all(part.strip() for part in shown[:-1])
+    assert run_id in [run["id"] for run in json.loads(shown[-2])]
 
 
-@pytest.mark.slow
 def test_no_color_is_honoured(house: House) -> None:
+    from a5ctl.app import app
+
     house.home.mkdir()
-    colourless = shell(house, "a5ctl doctor", NO_COLOR="1", FORCE_COLOR="1")
-    coloured = shell(house, "a5ctl doctor", FORCE_COLOR="1")
+    asked = {"A5CTL_HOME": str(house.home), "FORCE_COLOR": "1"}
+    colourless = CliRunner(env={**asked, "NO_COLOR": "1"}).invoke(app, ["doctor"])
+    coloured = CliRunner(env=asked).invoke(app, ["doctor"])
     assert "\x1b[3" not in colourless.stdout
     assert "\x1b[" in coloured.stdout

@@ -1,17 +1,16 @@
 """Killed anywhere and resumed: the same numbers as a run that nobody touched."""
 
 import json
-import random
+import shutil
 import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from core.registry.liveness import display_status
 from core.registry.store import Registry, open_registry
-from tests.a5ctl.conftest import House
+from tests.a5ctl.conftest import House, small_house
+from tests.a5ctl.held import HELD, held, read_until
 
 TIMINGS = {"step_seconds", "tokens_per_second"}
 STEPS = 60
@@ -36,14 +35,6 @@ def evaluations(registry: Registry, name: str) -> list[tuple[int, list[str]]]:
     return sorted((e.step, [r.text for r in registry.responses(e.uuid)]) for e in found)
 
 
-def wait_for(condition, process: subprocess.Popen, seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline, "the run did not get that far in time"
-        time.sleep(0.02)
-
-
 def run_folder(house: House, name: str) -> Path | None:
     for path in (house.home / "runs").glob("*/config.toml"):
         if f'name = "{name}"' in path.read_text():
@@ -51,82 +42,99 @@ def run_folder(house: House, name: str) -> Path | None:
     return None
 
 
-def checkpoint_exists(house: House, name: str, step: int) -> bool:
-    folder = run_folder(house, name)
-    return folder is not None and (folder / "checkpoints" / f"step-{step:06d}").is_dir()
-
-
-def assert_same_run(house: House, untouched: str, resumed: str) -> None:
+def assert_same_run(house: House, untouched: str, resumed: str, steps: int = STEPS) -> None:
     registry = registry_of(house)
     expected = curves(registry, untouched)
-    assert [step for step, _ in expected["loss"]] == list(range(1, STEPS + 1))
+    assert [step for step, _ in expected["loss"]] == list(range(1, steps + 1))
     assert curves(registry, resumed) == expected
     assert evaluations(registry, resumed) == evaluations(registry, untouched)
 
 
-@pytest.mark.slow
-def test_a_killed_run_goes_on_with_the_same_numbers(house: House) -> None:
+@pytest.fixture(scope="module")
+def reference(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a run that nobody touched, to be copied."""
+    house = small_house(small_folder, tmp_path_factory.mktemp("untouched") / "home")
     house.sft(*LONGER, "--name", "untouched")
-    moments = random.Random(20261121)
-    for attempt in range(3):
-        name, step = f"killed-{attempt}", 2 * moments.randrange(1, STEPS // 2 - 2)
-        process = house.process("run", "sft", *house.small, *LONGER, "--name", name)
-        wait_for(lambda n=name, s=step: checkpoint_exists(house, n, s), process)
-        time.sleep(moments.random() * 0.05)
-        process.kill()
-        process.wait()
-        registry = registry_of(house)
-        assert display_status(registry.find_run(name)) == "lost"
-        result = house.run("resume", name, "--quiet")
-        assert result.exit_code == 0, result.output
-        assert registry_of(house).find_run(name).status == "finished"
-        assert_same_run(house, "untouched", name)
+    return house.home
 
 
-@pytest.mark.slow
-def test_a_run_killed_before_its_first_checkpoint_starts_over(house: House) -> None:
-    house.sft(*LONGER, "--name", "untouched")
-    process = house.process("run", "sft", *house.small, *LONGER, "--name", "early")
-    wait_for(lambda: run_folder(house, "early") is not None, process)
+@pytest.fixture
+def beside(house: House, reference: Path) -> House:
+    """A workspace of one's own that holds the untouched run."""
+    shutil.copytree(reference, house.home)
+    return house
+
+
+def killed(house: House, name: str, module: str, function: str, call: int) -> None:
+    """Start a run, and kill it as soon as a function has done its work that many times."""
+    entry = held(module, function, call=call)
+    process = house.process("run", "sft", *house.small, *LONGER, "--name", name, entry=entry)
+    read_until(process, HELD)
     process.kill()
     process.wait()
-    assert house.run("resume", "early", "--quiet").exit_code == 0
-    assert_same_run(house, "untouched", "early")
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_is_skipped_on_resume(house: House) -> None:
-    house.sft(*LONGER, "--name", "untouched")
-    process = house.process("run", "sft", *house.small, *LONGER, "--name", "damaged")
-    wait_for(lambda: checkpoint_exists(house, "damaged", 30), process)
-    process.kill()
-    process.wait()
-    newest = sorted((run_folder(house, "damaged") / "checkpoints").glob("step-*"))[-1]
+@pytest.mark.parametrize(
+    ("module", "function", "call"),
+    [
+        ("trainers.sft", "SFT.update", 37),
+        ("trainers.checkpoint", "_write_manifest", 11),
+        ("core.registry.merge", "store_entries", 3),
+    ],
+    ids=["in an update", "in a checkpoint", "in a transaction"],
+)
+def test_a_killed_run_goes_on_with_the_same_numbers(
+    beside: House, module: str, function: str, call: int
+) -> None:
+    killed(beside, "killed", module, function, call)
+    assert display_status(registry_of(beside).find_run("killed")) == "lost"
+    result = beside.run("resume", "killed", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert registry_of(beside).find_run("killed").status == "finished"
+    assert_same_run(beside, "untouched", "killed")
+
+
+@pytest.mark.slow
+def test_a_run_killed_before_its_first_checkpoint_starts_over(beside: House) -> None:
+    killed(beside, "early", "trainers.sft", "SFT.update", 1)
+    assert not list((run_folder(beside, "early") / "checkpoints").glob("step-*"))
+    assert beside.run("resume", "early", "--quiet").exit_code == 0
+    assert_same_run(beside, "untouched", "early")
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_skipped_on_resume(beside: House) -> None:
+    killed(beside, "damaged", "trainers.sft", "SFT.update", 31)
+    newest = sorted((run_folder(beside, "damaged") / "checkpoints").glob("step-*"))[-1]
     weights = newest / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    result = house.run("resume", "damaged")
+    result = beside.run("resume", "damaged")
     assert result.exit_code == 0, result.output
     assert f"checkpoint {newest.name} is skipped" in " ".join(result.output.split())
-    assert_same_run(house, "untouched", "damaged")
+    assert_same_run(beside, "untouched", "damaged")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_saves_itself_and_says_how_to_go_on(
-    house: House, signum: signal.Signals, code: int
+    beside: House, tmp_path: Path, signum: signal.Signals, code: int
 ) -> None:
-    house.sft(*LONGER, "--name", "untouched")
-    process = house.process("run", "sft", *house.small, *LONGER, "--name", "stopped")
-    wait_for(lambda: checkpoint_exists(house, "stopped", 24), process)
+    go = tmp_path / "go"
+    entry = held("trainers.sft", "SFT.update", call=25, go=go)
+    options = (*beside.small, *LONGER, "--name", "stopped")
+    process = beside.process("run", "sft", *options, entry=entry)
+    read_until(process, HELD)
     process.send_signal(signum)
+    go.touch()
     output, _ = process.communicate(timeout=300)
     assert process.returncode == code, output
     assert "go on with: a5ctl resume" in output
     assert "Traceback" not in output
-    run = registry_of(house).find_run("stopped")
+    run = registry_of(beside).find_run("stopped")
     assert (run.status, run.exit_reason) == ("interrupted", signum.name)
-    assert house.run("resume", run.id, "--quiet").exit_code == 0
-    assert_same_run(house, "untouched", "stopped")
+    assert beside.run("resume", run.id, "--quiet").exit_code == 0
+    assert_same_run(beside, "untouched", "stopped")
 
 
 def test_a_failed_run_can_be_resumed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,16 +199,18 @@ def test_changed_questions_and_changed_solutions_are_refused(
 @pytest.mark.slow
 @pytest.mark.vllm
 def test_resume_is_exact_with_vllm(house: House) -> None:
-    vllm = (*house.small, *LONGER, "--engine", "vllm")
+    longer = ("--steps", "24", "--size", "20", "--eval-every", "12")
+    vllm = (*house.small, *longer, "--engine", "vllm")
     straight = house.process("run", "sft", *vllm, "--name", "untouched", "--json")
     output, _ = straight.communicate(timeout=300)
     assert straight.returncode == 0, output
-    process = house.process("run", "sft", *vllm, "--name", "killed")
-    wait_for(lambda: checkpoint_exists(house, "killed", 26), process)
+    entry = held("trainers.sft", "SFT.update", call=15)
+    process = house.process("run", "sft", *vllm, "--name", "killed", entry=entry)
+    read_until(process, HELD)
     process.kill()
     process.wait()
     resumed = house.process("resume", "killed", "--json")
     output, _ = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, output
     assert json.loads(output[output.rindex("\n[\n") :])[0]["status"] == "finished"
-    assert_same_run(house, "untouched", "killed")
+    assert_same_run(house, "untouched", "killed", steps=24)

@@ -132,6 +132,13 @@ def test_a_run_belongs_to_a_set_that_it_fits_in_every_respect(
         ('[sets.A]\ngroup = "matrix"\n', "[sets.A]\n[sets.Z]\n", "a set needs group"),
         ('name = "filters"', "", "name: Field required"),
         ('name = "filters"', "name = ", "not valid TOML"),
+        ("", "a = " + "[" * 5000 + "]" * 5000, "nested too deep"),
+        ("[1, 2]", "[" + "9" * 5000 + "]", "not valid TOML: Exceeds the limit"),
+        ("[1, 2]", "[]", "the list in 'train.epochs' is empty"),
+        ("[1, 2]", "[1, 0, 0]", "0 is there twice in 'train.epochs'"),
+        ('["B"]', '["B", "B"]', "'B' is there twice"),
+        ("[1, 2]", str(list(range(501))), "1,002 comparisons are asked for; 1,000 is most"),
+        ('"higher"', '"' + "y" * 9999 + '"', "yyy..."),
     ],
 )
 def test_a_wrong_plan_is_refused_in_one_sentence(
@@ -143,6 +150,7 @@ def test_a_wrong_plan_is_refused_in_one_sentence(
         load_plan(write(tmp_path, text))
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 400
 
 
 def test_a_missing_file_is_named(tmp_path: Path):

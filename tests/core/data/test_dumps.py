@@ -113,6 +113,10 @@ def test_half_characters_become_escapes() -> None:
         (b'{"question": "q", "response": [], "answer": "1"}', "'response' must be a text"),
         (b'{"question": "q", "response": "r", "answer": ""}', "'answer' must be one text"),
         (b'{"question": "q", "response": "r", "answer": ["1", "2"]}', "'answer' must be one"),
+        (b'{"question": "q", "response": "r", "answer": NaN}', "'answer' must be one text"),
+        (b'{"question": "q", "response": "r", "answer": [1e999]}', "'answer' must be one text"),
+        (b'{"question": "q", "answer": 1, "response": ' + b"[" * 300 + b"]" * 300 + b"}", "a text"),
+        (b'{"question": "q", "answer": ' + b"9" * 5000 + b"}", "has 5000 digits)"),
         (b'{"question": "q", "response": "r", "answer": true}', "'answer' must be one text"),
         (b'{"question": "q", "response": "r", "answer": "x ####"}', "no truth after '####'"),
         (b'{"question": "q", "response": "r", "answer": "1", "step": -1}', "'step' must be"),
@@ -127,6 +131,25 @@ def test_a_bad_line_is_named_with_its_place(line: bytes, said: str) -> None:
         list(read_dump([good, b"\n", line], "dump.jsonl"))
     assert str(error.value).startswith("dump.jsonl:3: ")
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("start", [b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"PAR1"])
+def test_a_packed_file_is_called_so(start: bytes) -> None:
+    with pytest.raises(UserError, match=r"dump\.gz is packed or no text"):
+        list(read_dump([start + b"\x00\n"], "dump.gz"))
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("first", [b"", b"\n"])
+def test_marks_and_line_ends_of_windows_are_no_text(ending: bytes, first: bytes) -> None:
+    line = json.dumps(PLAIN).encode()
+    lines = (b"\xef\xbb\xbf" + first + line + ending + line + ending).splitlines(keepends=True)
+    assert [found.text for found in read_dump(lines, "f")] == [PLAIN["response"]] * 2
+
+
+@pytest.mark.parametrize("name", ["", "  ", None, True, float("nan"), ["a"]])
+def test_what_cannot_name_a_problem_is_no_id(name: object) -> None:
+    assert parse(id=name)[0].problem_id is None
 
 
 @pytest.mark.parametrize(
