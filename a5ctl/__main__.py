@@ -12,12 +12,25 @@ def main() -> None:
 
         from a5ctl.app import app
 
-        # built here, because Typer would end in silence if a stop came meanwhile
         program = get_command(app)
+        program()
     except KeyboardInterrupt:
-        sys.stderr.write("stopped by SIGINT before anything was started\n")
+        _tell_of_stop()
         sys.exit(130)
-    program()
+    except SystemExit as end:
+        if _stopped_in_silence(end):
+            _tell_of_stop()
+        raise
+
+
+def _stopped_in_silence(end: SystemExit) -> bool:
+    """Typer makes an exit code of a stop that comes before a command can speak of it."""
+    source = end.__context__
+    return source is not None and isinstance(source.__cause__, KeyboardInterrupt)
+
+
+def _tell_of_stop() -> None:
+    sys.stderr.write("stopped by SIGINT before anything was started\n")
 
 
 def _ensure_streams() -> None:

@@ -56,7 +56,8 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             raise typer.Exit(2) from error
         except KeyboardInterrupt as stop:
             _complain(f"stopped by {str(stop) or 'SIGINT'}; nothing was left running")
-            raise typer.Exit(getattr(stop, "exit_code", 130)) from stop
+            # without a cause: that is how a stop that nobody spoke of is told from this one
+            raise typer.Exit(getattr(stop, "exit_code", 130)) from None
 
     return wrapper
 
