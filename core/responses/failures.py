@@ -38,6 +38,7 @@ _BOX = re.compile(r"\\boxed\s*\{?")
 _REPEAT_CHARS = 60
 _REPEAT_TIMES = 4
 _LONGEST_PERIOD = 150
+_SHORTEST_RECURRENCE = _REPEAT_CHARS - _REPEAT_CHARS // _REPEAT_TIMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,20 @@ def is_degenerate(parsed: ParsedResponse) -> bool:
 
 def _ends_in_loop(text: str) -> bool:
     text = text[-_LONGEST_PERIOD * _REPEAT_TIMES - 50 :].rstrip()
-    for period in range(1, min(_LONGEST_PERIOD, len(text) // _REPEAT_TIMES) + 1):
+    if len(text) < _REPEAT_CHARS:
+        return False
+    # In a loop, all but its first round stands a second time one period earlier. That is asked of
+    # the shortest end that any loop has in common, because it rules out nearly every text at once.
+    end = text[-_SHORTEST_RECURRENCE:]
+    at = text.rfind(end, 0, -1)
+    while at >= 0:
+        period = len(text) - len(end) - at
+        if period > _LONGEST_PERIOD:
+            return False
         times = max(_REPEAT_TIMES, math.ceil(_REPEAT_CHARS / period))
         if text.endswith(text[-period:] * times):
             return True
+        at = text.rfind(end, 0, at + len(end) - 1)
     return False
 
 

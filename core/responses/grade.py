@@ -140,18 +140,23 @@ def _grade(item: GradingItem, comparer: "_Comparer") -> GradedText:
         GraderName.DIAGNOSTIC: r1_zero if parsed.closed else lenient,
         GraderName.QUESTION_ONLY: _question_only(item, comparer),
     }
-    evidence = {name: _evidence(item, parsed, truth, verdict) for name, verdict in verdicts.items()}
+    evidence = _evidence(item, parsed, truth, r1_zero)
     return GradedText(
         parsed=parsed,
         closed=parsed.closed,
         unparseable=_unparseable(parsed) if truth is not None else None,
         verdicts=verdicts,
         failures={
-            name: None if verdict.right else classify(name, evidence[name])
+            name: None
+            if verdict.right
+            else classify(
+                name,
+                evidence if verdict is r1_zero else _evidence(item, parsed, truth, verdict),
+            )
             for name, verdict in verdicts.items()
         },
         flags=response_flags(
-            evidence[GraderName.R1_ZERO],
+            evidence,
             right_by_last_number=last_right,
             right_by_r1_zero=r1_zero.right,
             reasoning_placeholders=item.placeholders.reasoning,
