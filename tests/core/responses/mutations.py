@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from core.engines.base import FinishReason
 from core.responses.grade import GradingItem, Placeholders
 
-BOMBS = ("9**9**9**9", "99999999!", "x^9999999999", "(((((x+1)^77)^77)^77)^77)^77", "2^2^2^2^2^2^2")
+BOMBS = ("9**9**9**9", "99999999!", "2**(10**12)", "x**9**9**9", "(x+y)**9999", "9999999!!")
 GIANTS = (
     "{" * 10_000,
     "9" * 20_000,
@@ -113,8 +113,14 @@ def fuzzed(
         text = _damaged(base.text, rng) if rng.random() < 0.75 else _noise(rng)
         truth = rng.choice(TRUTHS) if rng.random() < 0.25 else base.truth
         if rng.random() < bomb_rate:
-            text, truth = f" so </think> <answer> {rng.choice(BOMBS)} </answer>", "x+1"
+            text, truth = _bomb(rng), "x+1"
         yield GradingItem(text, truth, rng.choice(tuple(FinishReason)), PROMPT)
+
+
+def _bomb(rng: random.Random) -> str:
+    """A bomb in the answer and, in one of three, another one in a box before it."""
+    box = rng.choice((f"\\boxed{{{rng.choice(BOMBS)}}}", "", ""))
+    return f" so {box} </think> <answer> {rng.choice(BOMBS)} </answer>"
 
 
 def _damaged(text: str, rng: random.Random) -> str:
@@ -161,6 +167,11 @@ def _into_the_answer(text: str, rng: random.Random) -> str:
     return before + tag + rng.choice(PIECES + NOISE) + answer
 
 
+def _placeholder_for_the_answer(text: str, rng: random.Random) -> str:
+    before, tag, _ = text.rpartition("<answer>")
+    return f"{before}{tag} answer here {rng.choice(('', '</answer>'))}"
+
+
 def _tag_removed(text: str, rng: random.Random) -> str:
     return text.replace(rng.choice(TAGS), "", rng.choice((1, -1)))
 
@@ -197,6 +208,7 @@ DAMAGES: tuple[Callable[[str, random.Random], str], ...] = (
     _perturbed,
     _inserted,
     _into_the_answer,
+    _placeholder_for_the_answer,
     _tag_removed,
     _tag_doubled,
     _tags_shuffled,
