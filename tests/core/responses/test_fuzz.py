@@ -3,12 +3,16 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from a5ctl.console import plain, printable
 from benchmarks.ordinary import Solved, ordinary_responses, read_solved
 from core.engines.base import FinishReason
+from core.responses.failures import is_degenerate
 from core.responses.grade import GradedText, GradingItem, grade_responses
 from core.responses.names import FailureClass, FailureFlag, GraderName
+from core.responses.parse import parse_response
 from tests.core.responses.mutations import NOISE, fuzzed
 
 GSM8K = Path(__file__).parents[4] / "shared/data/gsm8k/test.jsonl"
@@ -60,6 +64,18 @@ def test_bombs_end_at_the_limit_and_count_as_wrong():
         assert_consistent(item, graded)
         assert graded.verdicts[GraderName.R1_ZERO].timed_out, item
         assert graded.failures[GraderName.R1_ZERO] is FailureClass.GRADER_TIMEOUT
+
+
+@given(
+    st.text(alphabet="ab c", min_size=1, max_size=150).map(str.strip).filter(bool),
+    st.integers(4, 80),
+    st.text(alphabet="ab c", max_size=30),
+    st.sampled_from(["", " ", "</think> <answer> 7 </answer>"]),
+)
+@settings(deadline=None, max_examples=300)
+def test_every_loop_at_the_end_of_a_part_is_seen(unit: str, times: int, start: str, end: str):
+    loop = unit * max(times, -(-60 // len(unit)))
+    assert is_degenerate(parse_response(start + loop + end))
 
 
 def test_grading_one_by_one_and_together_is_the_same():
