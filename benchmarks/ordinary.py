@@ -120,7 +120,7 @@ def _wrong(problem: Solved, rng: random.Random) -> GradingItem:
 
 
 def _sentence(problem: Solved, rng: random.Random) -> GradingItem:
-    subject = problem.question.split()[0].strip(",.")
+    subject = next(word for word in problem.question.split() if word.isalpha())
     phrase = rng.choice(("The answer is {}.", "{subject} has {} {unit} left.", "It takes {}."))
     phrase = phrase.replace("{subject}", subject).replace("{unit}", rng.choice(_UNITS))
     return _stopped(_whole(problem, rng, phrase.replace("{}", problem.truth)), problem)
@@ -138,7 +138,9 @@ def _no_separator(problem: Solved, rng: random.Random) -> GradingItem:
 
 
 def _no_tags(problem: Solved, rng: random.Random) -> GradingItem:
-    return GradingItem(f" {_reasoning(problem, problem.truth, rng)}", problem.truth, FinishReason.EOS)
+    return GradingItem(
+        f" {_reasoning(problem, problem.truth, rng)}", problem.truth, FinishReason.EOS
+    )
 
 
 def _truncated(problem: Solved, rng: random.Random) -> GradingItem:
