@@ -13,7 +13,7 @@ class GraderName(StrEnum):
     QUESTION_ONLY = "question_only"
 
 
-GRADER_VERSIONS: dict[GraderName, int] = dict.fromkeys(GraderName, 1)
+GRADER_VERSIONS: dict[GraderName, int] = dict.fromkeys(GraderName, 2)
 """Raised whenever a grader's verdict on any text changes."""
 
 
@@ -58,3 +58,7 @@ class FailureFlag(StrEnum):
     RIGHT_BY_LAST_NUMBER = "right_by_last_number"
     RIGHT_BY_R1_ZERO = "right_by_r1_zero"
     TEMPLATE_COPY = "template_copy"
+
+
+VERDICT_FLAGS = frozenset({FailureFlag.RIGHT_BY_LAST_NUMBER, FailureFlag.RIGHT_BY_R1_ZERO})
+"""Flags that say what other graders think; they mean something where the one asked says wrong."""

@@ -67,7 +67,22 @@ VERDICTS = [
     ("seven", 0, None),
     ("", 0, None),
     ("x", 0, None),
-    ("٣", 0, None),
+    ("٣", 1, Fraction(3)),
+    ("７", 1, Fraction(7)),
+    ("𝟕", 1, Fraction(7)),
+    ("–7", 1, Fraction(-7)),
+    ("－7", 1, Fraction(-7)),
+    ("5–7", 2, None),
+    ("½", 1, Fraction(1, 2)),
+    ("1½", 1, Fraction(3, 2)),
+    ("⅚", 1, Fraction(5, 6)),
+    ("7 m²", 1, Fraction(7)),
+    ("7 m^2", 1, Fraction(7)),
+    ("7 million", 1, Fraction(7)),
+    ("1_000", 2, None),
+    ("1 000", 2, None),
+    ("9" * 1000, 1, Fraction(10**1000 - 1)),
+    ("9" * 1001, 1, None),
 ]
 
 
