@@ -21,11 +21,13 @@ _DECIMAL = rf"(?:{_INTEGER}(?:\.[0-9]++)?|(?<![\w.])\.[0-9]++)"
 _BRACED = rf"(?:\{{\s{{0,3}}{_DECIMAL}\s{{0,3}}\}}|[0-9])"
 _LATEX_FRACTION = rf"\\[dt]?frac\s{{0,3}}(?P<top>{_BRACED})\s{{0,3}}(?P<bottom>{_BRACED})"
 _VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉"
+# What a numeral can begin with is asked first: most characters are ruled out by that alone.
 _NUMERAL = re.compile(
+    rf"(?=[0-9.\\{_VULGAR}])(?:"
     rf"(?:(?P<vulgar_whole>[0-9]++)\s?)?(?P<vulgar>[{_VULGAR}])"
     rf"|(?:(?P<whole>[0-9]++)\s{{0,3}})?{_LATEX_FRACTION}"
     r"|(?P<mixed>[0-9]++) {1,3}(?P<mixed_top>[0-9]++)/(?P<mixed_bottom>[0-9]++)"
-    rf"|(?P<number>{_DECIMAL})(?:[eE](?P<exponent>[-+]?[0-9]++)|\s?/\s?(?P<divisor>{_DECIMAL}))?"
+    rf"|(?P<number>{_DECIMAL})(?:[eE](?P<exponent>[-+]?[0-9]++)|\s?/\s?(?P<divisor>{_DECIMAL}))?)"
 )
 # Characters that stand in no numeral: between two of them, numerals can be looked for on their own.
 _LAST_BREAK = re.compile(r"(?s:.*)[<>=*]")

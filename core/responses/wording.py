@@ -7,6 +7,7 @@ from functools import lru_cache
 
 _SHORT_TEXT = 200
 _LATEX_COMMAND = re.compile(r"\\[A-Za-z]+")
+_ASCII_LETTER = re.compile(r"[A-Za-z]")
 _ANY_WORD = re.compile(r"[^\W_]+")
 # A word stands between blanks: the parts of an address or of program code are none.
 _PROSE_WORD = re.compile(
@@ -37,12 +38,12 @@ class Placeholders:
 
     def is_answer(self, text: str) -> bool:
         """The text is a placeholder for an answer; markup around it does not matter either."""
-        return _is_one_of(text, self.answer | _COURSE_ANSWER)
+        return not _holds_no_letter(text) and _is_one_of(text, self.answer | _COURSE_ANSWER)
 
     def make_up(self, text: str) -> bool:
         """The text consists of placeholders and nothing else."""
-        known = _forms(self.reasoning | self.answer | _COURSE_REASONING | _COURSE_ANSWER)
-        if len(text) > _SHORT_TEXT + 2 * sum(map(len, known)):
+        known, longest = _all_forms(self)
+        if len(text) > longest:
             return False
         rest = words = f" {_form(text)} "
         for form in sorted(known, key=len, reverse=True):
@@ -61,6 +62,8 @@ def is_sentence(answer: str) -> bool:
     (`answer is 7 or 8`), or five in all. LaTeX commands are no words; `18 miles per hour` is a
     number with its unit.
     """
+    if _holds_no_letter(answer):
+        return False
     plain = _LATEX_COMMAND.sub(" ", answer)
     words = _words(plain)
     if len(words) >= 5 or (len(words) >= 3 and not _STATING_VERBS.isdisjoint(words)):
@@ -94,6 +97,15 @@ def _is_one_of(text: str, placeholders: frozenset[str]) -> bool:
 
 
 @lru_cache(maxsize=64)
+def _all_forms(placeholders: Placeholders) -> tuple[frozenset[str], int]:
+    """The forms of every placeholder, and how long a text made up of them may be."""
+    known = _forms(
+        placeholders.reasoning | placeholders.answer | _COURSE_REASONING | _COURSE_ANSWER
+    )
+    return known, _SHORT_TEXT + 2 * sum(map(len, known))
+
+
+@lru_cache(maxsize=64)
 def _forms(placeholders: Iterable[str]) -> frozenset[str]:
     # A number between tags of the prompt is a worked example's answer, not a placeholder.
     return frozenset(_form(text) for text in placeholders if _has_letter(text))
@@ -102,6 +114,11 @@ def _forms(placeholders: Iterable[str]) -> frozenset[str]:
 def _form(text: str) -> str:
     """Its words in small letters, without LaTeX commands, punctuation and repeated blanks."""
     return " ".join(_ANY_WORD.findall(_LATEX_COMMAND.sub(" ", text).casefold()))
+
+
+def _holds_no_letter(text: str) -> bool:
+    """A bare number, most likely: asked first, because most answers are one."""
+    return text.isascii() and _ASCII_LETTER.search(text) is None
 
 
 def _has_letter(text: str) -> bool:
