@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from itertools import pairwise
 
 from a5ctl.tables.steps import Track
@@ -21,7 +22,7 @@ class Course(StrEnum):
     NEVER = "never right"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ProblemCourse:
     """One problem over the evaluations that asked it.
 
@@ -38,17 +39,17 @@ class ProblemCourse:
     runs: frozenset[str] = frozenset()
     solved_by: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def states(self) -> list[bool]:
         """Solved or not, per evaluation that asked: solved means that any sample is right."""
         return [share > 0 for share in self.solved if share is not None]
 
-    @property
+    @cached_property
     def flips(self) -> int:
         """How often it changed between solved and not."""
         return sum(before != after for before, after in pairwise(self.states))
 
-    @property
+    @cached_property
     def course(self) -> Course:
         """What happened to it."""
         states = self.states
@@ -59,7 +60,7 @@ class ProblemCourse:
         return Course.ALWAYS if states[-1] else Course.NEVER
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ProblemSurvey:
     """Every problem of a track.
 
@@ -71,7 +72,7 @@ class ProblemSurvey:
     problems: tuple[ProblemCourse, ...]
     samples: int
 
-    @property
+    @cached_property
     def counts(self) -> Counter[Course]:
         """Problems per course."""
         return Counter(problem.course for problem in self.problems)

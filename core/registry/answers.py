@@ -6,7 +6,7 @@ Functions over a whole registry, where `evaluation_queries` looks at single eval
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.registry.evaluation_queries import NEWEST_GRADE, NOT_SUPERSEDED, stored_response
 from core.registry.records import StoredGrade, StoredResponse
@@ -35,9 +35,8 @@ class ProblemAnswer:
     response: StoredResponse
 
 
-@dataclass(frozen=True, slots=True)
-class ProblemOutcome:
-    """How one evaluation's samples of one problem came out under one grader.
+class ProblemOutcome(NamedTuple):
+    """How one evaluation's samples of one problem came out under one grader; there are many.
 
     Attributes:
         key: Of the problem in the registry; the same in all evaluations of one data set.
@@ -139,7 +138,7 @@ def problem_outcomes(
         WHERE e.uuid IN (:values) AND {NEWEST_GRADE}
         GROUP BY e.uuid, x.problem ORDER BY MIN(x.key)"""
     rows = registry.database.read_in(sql, list(evaluation_uuids), grader=grader)
-    return [ProblemOutcome(*row) for row in rows]
+    return [ProblemOutcome._make(row) for row in rows]
 
 
 def problem_texts(registry: Registry, keys: Sequence[int]) -> dict[int, ProblemText]:

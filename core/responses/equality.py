@@ -17,6 +17,9 @@ from core.responses.mathd import mathd_normal_form
 MAX_INLINE_CHARS = 300
 """Longer texts are compared in the worker, where any regular expression can be timed out."""
 
+ANSWER_MARK = "####"
+"""What GSM8K writes before its answers."""
+
 _UNITS = (
     *("degree", "cm", "centimeter", "meter", "mile", "second", "minute", "hour", "day", "week"),
     *("month", "year", "foot", "feet", "inch", "yard"),
@@ -45,6 +48,7 @@ _BRACKETS = "()[]"
 _PLAIN_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _PLAIN_RATIO = re.compile(r"(-?(?:0|[1-9][0-9]*))/([1-9][0-9]*)")
 _DOUBLE_DIGITS = 15
+_SMALL_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,14}")
 
 
 class Symbolic(Protocol):
@@ -79,6 +83,9 @@ def quick_equal(given: str, truth: str) -> bool | None:
     """Decide without a worker; None means that only the worker can tell."""
     if len(given) > MAX_INLINE_CHARS or len(truth) > MAX_INLINE_CHARS:
         return None
+    if _SMALL_INTEGER.fullmatch(given.strip()) and _SMALL_INTEGER.fullmatch(truth.strip()):
+        # Both normalisations leave such integers as they are, and no rule calls two of them equal.
+        return given.strip() == truth.strip()
     try:
         return course_equal(given, truth, RefusingSymbolic())
     except NeedsWorkerError:
@@ -90,20 +97,35 @@ def course_equal(given: str, truth: str, symbolic: Symbolic) -> bool:
 
     Args:
         given: The answer without its tags.
-        truth: The ground truth; the content of its last `\\boxed{}` when it has one.
+        truth: The ground truth, possibly inside a solution (see `unpacked_truth`).
         symbolic: Answers what strings alone cannot.
 
     Raises:
         NeedsWorkerError: `symbolic` refuses and the question cannot be decided without it.
     """
-    if "\\boxed" in truth:
-        boxed = last_boxed(truth)
-        if boxed is None:
-            return False
-        truth = boxed
+    unpacked = unpacked_truth(truth)
+    if unpacked is None:
+        return False
+    truth = unpacked
     if mathd_normal_form(given) == _mathd_form_of_truth(truth):
         return True
     return _sympy_equal(given, truth, symbolic)
+
+
+def unpacked_truth(truth: str) -> str | None:
+    """The answer that a truth states when it is a whole solution; else the truth itself.
+
+    None when it has a `\\boxed` that cannot be read: then no answer is right.
+    """
+    return marked_answer(truth) if "\\boxed" in truth or ANSWER_MARK in truth else truth
+
+
+def marked_answer(text: str) -> str | None:
+    """What the last `\\boxed{}` holds; without any `\\boxed`, what follows the last `####`."""
+    if "\\boxed" in text:
+        return last_boxed(text)
+    _, mark, answer = text.rpartition(ANSWER_MARK)
+    return answer.strip() if mark else None
 
 
 def last_boxed(text: str) -> str | None:

@@ -1,15 +1,17 @@
 """Why a response is wrong: one primary class under each grader, and flags beside it."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 from core.engines.base import FinishReason
+from core.responses.equality import ANSWER_MARK
+from core.responses.loops import is_loop
 from core.responses.names import FailureClass, FailureFlag, GraderName
 from core.responses.numerals import find_numerals
 from core.responses.parse import ParsedResponse
+from core.responses.wording import Placeholders, is_empty, is_sentence
 
 DESCRIPTIONS: Mapping[FailureClass, str] = {
     FailureClass.TRUNCATED_THINKING: "the length cap cut it before it opened an answer",
@@ -33,11 +35,7 @@ DESCRIPTIONS: Mapping[FailureClass, str] = {
 }
 """What each class means, in words that complete 'this response is wrong: ...'."""
 
-_WORD = re.compile(r"[^\W\d_]{2,}")
-_BOX = re.compile(r"\\boxed\s*\{?")
-_REPEAT_CHARS = 60
-_REPEAT_TIMES = 4
-_LONGEST_PERIOD = 150
+_BOX = re.compile(r"\\boxed\{")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,8 @@ class Evidence:
         truth: Value of the truth when it is a number, else None.
         extracted: What the grader compared with the truth; None when it found nothing.
         timed_out: The comparison ran into its time limit.
-        answer_placeholders: Stripped texts that the prompt shows in place of an answer.
+        placeholders: Texts that the prompt shows in place of reasoning and answer.
+        same_value: The truth is no plain number, and what the grader compared equals it.
     """
 
     parsed: ParsedResponse
@@ -58,16 +57,17 @@ class Evidence:
     truth: Fraction | None
     extracted: str | None
     timed_out: bool
-    answer_placeholders: frozenset[str]
+    placeholders: Placeholders
+    same_value: bool
 
 
 def classify(grader: GraderName, evidence: Evidence) -> FailureClass:
     """The primary class of a response that `grader` calls wrong: the first cause that applies."""
     if grader is GraderName.QUESTION_ONLY:
-        unfinished = _unfinished_box(evidence)
+        unfinished = _unfinished_box(evidence) or _text_after_mark(evidence)
         answer = evidence.extracted or ""
     else:
-        unfinished = _unfinished_answer(evidence) or _broken_format(grader, evidence.parsed)
+        unfinished = _unfinished_answer(evidence) or _broken_format(evidence.parsed)
         answer = evidence.parsed.answer_text or ""
     return unfinished or _bad_answer(answer, evidence)
 
@@ -77,13 +77,12 @@ def response_flags(
     *,
     right_by_last_number: bool,
     right_by_r1_zero: bool,
-    reasoning_placeholders: frozenset[str],
 ) -> frozenset[FailureFlag]:
     """Everything that was observed about a response, right or wrong."""
     parsed = evidence.parsed
     answer = parsed.answer_text
-    copied = parsed.reasoning.strip() in reasoning_placeholders or (
-        answer is not None and answer.strip() in evidence.answer_placeholders
+    copied = evidence.placeholders.make_up(parsed.reasoning) or (
+        answer is not None and evidence.placeholders.is_answer(answer)
     )
     observed = {
         FailureFlag.DEGENERATE_REPETITION: is_degenerate(parsed),
@@ -95,22 +94,8 @@ def response_flags(
 
 
 def is_degenerate(parsed: ParsedResponse) -> bool:
-    """The response, its reasoning or its answer ends in a loop.
-
-    A loop is at least 4 repeats of the same up to 150 characters, at least 60 characters in all.
-    """
-    return any(
-        _ends_in_loop(part) for part in (parsed.text, parsed.reasoning, parsed.answer_text or "")
-    )
-
-
-def _ends_in_loop(text: str) -> bool:
-    text = text[-_LONGEST_PERIOD * _REPEAT_TIMES - 50 :].rstrip()
-    for period in range(1, min(_LONGEST_PERIOD, len(text) // _REPEAT_TIMES) + 1):
-        times = max(_REPEAT_TIMES, math.ceil(_REPEAT_CHARS / period))
-        if text.endswith(text[-period:] * times):
-            return True
-    return False
+    """The response, its reasoning or its answer ends in a loop or is mostly one."""
+    return any(is_loop(part) for part in (parsed.text, parsed.reasoning, parsed.answer_text or ""))
 
 
 def _unfinished_answer(evidence: Evidence) -> FailureClass | None:
@@ -148,29 +133,30 @@ def _by_finish(finish: FinishReason, capped: FailureClass, stopped: FailureClass
     return FailureClass.UNKNOWN_STOP if finish is FinishReason.UNKNOWN else stopped
 
 
-def _broken_format(grader: GraderName, parsed: ParsedResponse) -> FailureClass | None:
+def _text_after_mark(evidence: Evidence) -> FailureClass | None:
+    """The answer behind a `####` is one line; what follows it does not belong there."""
+    answer = evidence.extracted or ""
+    marked = "\\boxed" not in evidence.parsed.text and ANSWER_MARK in evidence.parsed.text
+    return FailureClass.TRAILING_TEXT if marked and "\n" in answer else None
+
+
+def _broken_format(parsed: ParsedResponse) -> FailureClass | None:
     """The first thing wrong with the tags of a closed response."""
-    if not parsed.think_closes:
+    if parsed.think_end is None or parsed.think_end > (parsed.answer_start or 0):
         return FailureClass.MISSING_THINK_CLOSE
     if "</think> <answer>" not in parsed.text:
         return FailureClass.BAD_SEPARATOR
-    if repeats_tags(grader, parsed):
+    if repeats_tags(parsed):
         return FailureClass.REPEATED_TAGS
     if parsed.trailing_text.strip():
         return FailureClass.TRAILING_TEXT
     return None
 
 
-def repeats_tags(grader: GraderName, parsed: ParsedResponse) -> bool:
-    """Tags stand too often for this grader.
-
-    To `strict` every repeat is one. The others read the last answer whatever comes before it, so
-    only further answer tags can change what they see.
-    """
-    answers = len(parsed.answer_opens) > 1 or len(parsed.answer_closes) > 1
-    if grader is not GraderName.STRICT:
-        return answers
-    return answers or len(parsed.think_closes) > 1 or bool(parsed.think_opens)
+def repeats_tags(parsed: ParsedResponse) -> bool:
+    """A tag that may stand once stands again; `<think>`, which the prompt opened, stands at all."""
+    once = (parsed.think_closes, parsed.answer_opens, parsed.answer_closes)
+    return bool(parsed.think_opens) or any(len(spans) > 1 for spans in once)
 
 
 def _bad_answer(answer: str, evidence: Evidence) -> FailureClass:
@@ -178,14 +164,15 @@ def _bad_answer(answer: str, evidence: Evidence) -> FailureClass:
     if evidence.timed_out:
         # Told before the classes that describe the text: the time limit is why it counts as wrong.
         return FailureClass.GRADER_TIMEOUT
-    if not answer.strip():
+    if is_empty(answer):
         return FailureClass.EMPTY_ANSWER
-    if answer.strip() in evidence.answer_placeholders:
+    if evidence.placeholders.is_answer(answer):
         return FailureClass.PLACEHOLDER_ANSWER
     if is_sentence(answer):
         return FailureClass.SENTENCE_ANSWER
     if evidence.truth is None:
-        return FailureClass.WRONG_NUMBER
+        refused = evidence.same_value
+        return FailureClass.RIGHT_NUMBER_REFUSED if refused else FailureClass.WRONG_NUMBER
     numerals = find_numerals(answer)
     if len(numerals) > 1:
         return FailureClass.SEVERAL_NUMBERS
@@ -193,15 +180,3 @@ def _bad_answer(answer: str, evidence: Evidence) -> FailureClass:
         return FailureClass.NOT_A_NUMBER
     same = numerals[0].value == evidence.truth
     return FailureClass.RIGHT_NUMBER_REFUSED if same else FailureClass.WRONG_NUMBER
-
-
-def is_sentence(answer: str) -> bool:
-    """The answer is prose: three words and more before its first number, or five in all.
-
-    LaTeX commands are no words; `18 miles per hour` is a number with its unit.
-    """
-    plain = re.sub(r"\\[A-Za-z]+", " ", answer)
-    if len(_WORD.findall(plain)) >= 5:
-        return True
-    before_number = re.split(r"[0-9]", plain, maxsplit=1)[0]
-    return len(_WORD.findall(before_number)) >= 3

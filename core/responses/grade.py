@@ -1,21 +1,25 @@
 """Is a response right? Every grader's verdict on every response, in one pass.
 
 `r1_zero` is the course's grader; `strict` refuses what that one is known to reward; `lenient` asks
-only for the last number; `diagnostic` is lenient where the response never closes its answer;
-`question_only` reads boxed answers; `multiple_choice` reads the letter of an option, and judges
-only problems that show options. Each has its own format rule, equality and version.
+only for the last number, or for the last expression where the truth is not a plain number;
+`diagnostic` is lenient where the response never closes its answer; `question_only` reads boxed
+answers; `multiple_choice` reads the letter of an option, and judges only problems that show
+options. Each has its own format rule, equality and version; docs/grading.md has the rules.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from core.engines.base import FinishReason
 from core.responses.choice import choice_failure, chosen_letter
-from core.responses.equality import last_boxed, quick_equal
+from core.responses.comparer import Comparer
+from core.responses.equality import last_boxed, marked_answer, unpacked_truth
+from core.responses.expressions import final_expression
 from core.responses.failures import Evidence, classify, response_flags
 from core.responses.names import (
     GRADER_VERSIONS,
+    VERDICT_FLAGS,
     FailureClass,
     FailureFlag,
     GraderName,
@@ -23,7 +27,8 @@ from core.responses.names import (
 )
 from core.responses.numerals import count_numerals, number_of
 from core.responses.parse import ParsedResponse, parse_response
-from core.responses.symbolic import Comparison, compare_symbolically
+from core.responses.symbolic import Comparison
+from core.responses.wording import Placeholders
 
 __all__ = [
     "GRADER_VERSIONS",
@@ -37,17 +42,6 @@ __all__ = [
 ]
 
 DEFAULT_TIME_LIMIT_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Placeholders:
-    """Texts that the prompt shows in place of reasoning and answer, stripped.
-
-    Echoing one of them is neither reasoning nor an answer.
-    """
-
-    reasoning: frozenset[str] = frozenset()
-    answer: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +59,7 @@ class GradingItem:
     text: str
     truth: str
     finish: FinishReason = FinishReason.UNKNOWN
-    placeholders: Placeholders = Placeholders()
+    placeholders: Placeholders = field(default_factory=Placeholders)
     options: tuple[str, ...] = ()
 
 
@@ -114,6 +108,13 @@ class GradedText:
     failures: Mapping[GraderName, FailureClass | None]
     flags: frozenset[FailureFlag]
 
+    def flags_under(self, grader: GraderName) -> frozenset[FailureFlag]:
+        """The flags as one grader shows them: what others call right matters where it says wrong.
+
+        Facts of the text (repetition, template copy) hold whatever the grader says.
+        """
+        return self.flags - VERDICT_FLAGS if self.verdicts[grader].right else self.flags
+
 
 def grade_responses(
     items: Iterable[GradingItem], *, time_limit_s: float = DEFAULT_TIME_LIMIT_S
@@ -122,33 +123,41 @@ def grade_responses(
 
     Args:
         items: Any texts; no content raises.
-        time_limit_s: Seconds that one symbolic comparison may take before it counts as wrong.
+        time_limit_s: Seconds that the comparisons of one response may take in the worker process;
+            what is undecided then counts as wrong.
 
     Raises:
-        SymbolicWorkerError: a comparison needs sympy and its worker process cannot be started.
+        SymbolicWorkerError: a comparison needs the worker process and it cannot be started.
     """
-    comparer = _Comparer(time_limit_s)
+    comparer = Comparer(time_limit_s)
     return [_grade(item, comparer) for item in items]
 
 
-def _grade(item: GradingItem, comparer: "_Comparer") -> GradedText:
+def _grade(item: GradingItem, comparer: Comparer) -> GradedText:
+    comparer.begin_response()
     parsed = parse_response(item.text)
-    truth = number_of(item.truth)
+    stated = unpacked_truth(item.truth)
+    truth = number_of(stated) if stated is not None else None
     r1_zero = _r1_zero(item, comparer)
-    last_right, last_text = _last_number(parsed, item.finish, truth)
-    lenient = _lenient(r1_zero, last_right, last_text)
+    question_only = _question_only(item, comparer)
+    if truth is not None:
+        ending = _last_number(parsed, item.finish, truth)
+    else:
+        ending = _last_expression(parsed, item.finish, stated, r1_zero, comparer)
+    lenient = _lenient(r1_zero, ending)
     verdicts = {
         GraderName.R1_ZERO: r1_zero,
         GraderName.STRICT: _strict(parsed, r1_zero, truth, item.placeholders),
         GraderName.LENIENT: lenient,
         GraderName.DIAGNOSTIC: r1_zero if parsed.closed else lenient,
-        GraderName.QUESTION_ONLY: _question_only(item, comparer),
+        GraderName.QUESTION_ONLY: question_only,
     }
-    evidence = {name: _evidence(item, parsed, truth, verdict) for name, verdict in verdicts.items()}
-    failures = {
-        name: None if verdict.right else classify(name, evidence[name])
-        for name, verdict in verdicts.items()
-    }
+    evidence = _evidence(item, parsed, truth, r1_zero, ending.right)
+    failures = _failures(verdicts, evidence)
+    if not question_only.right:
+        same = truth is None and _same_value(question_only, stated, comparer)
+        seen = _seen_by(question_only, evidence, same_value=same)
+        failures[GraderName.QUESTION_ONLY] = classify(GraderName.QUESTION_ONLY, seen)
     if item.options:
         chosen = _multiple_choice(item, parsed)
         verdicts[GraderName.MULTIPLE_CHOICE] = chosen
@@ -162,15 +171,34 @@ def _grade(item: GradingItem, comparer: "_Comparer") -> GradedText:
         verdicts=verdicts,
         failures=failures,
         flags=response_flags(
-            evidence[GraderName.R1_ZERO],
-            right_by_last_number=last_right,
-            right_by_r1_zero=r1_zero.right,
-            reasoning_placeholders=item.placeholders.reasoning,
+            evidence, right_by_last_number=ending.right, right_by_r1_zero=r1_zero.right
         ),
     )
 
 
-def _r1_zero(item: GradingItem, comparer: "_Comparer") -> Verdict:
+def _failures(
+    verdicts: Mapping[GraderName, Verdict], evidence: Evidence
+) -> dict[GraderName, FailureClass | None]:
+    """The classes under the graders that read the whole response."""
+    return {
+        name: None
+        if verdict.right
+        else classify(name, _seen_by(verdict, evidence, same_value=evidence.same_value))
+        for name, verdict in verdicts.items()
+        if name is not GraderName.QUESTION_ONLY or verdict.right
+    }
+
+
+def _seen_by(verdict: Verdict, evidence: Evidence, *, same_value: bool) -> Evidence:
+    return replace(
+        evidence,
+        extracted=verdict.extracted,
+        timed_out=verdict.timed_out,
+        same_value=same_value,
+    )
+
+
+def _r1_zero(item: GradingItem, comparer: Comparer) -> Verdict:
     text = item.text
     if "</think> <answer>" not in text or "</answer>" not in text:
         return Verdict(formatted=False, right=False, extracted=None)
@@ -180,8 +208,8 @@ def _r1_zero(item: GradingItem, comparer: "_Comparer") -> Verdict:
     return _compared(answer, item.truth, comparer)
 
 
-def _question_only(item: GradingItem, comparer: "_Comparer") -> Verdict:
-    answer = last_boxed(item.text)
+def _question_only(item: GradingItem, comparer: Comparer) -> Verdict:
+    answer = marked_answer(item.text)
     if answer is None:
         return Verdict(formatted=False, right=False, extracted=None)
     return _compared(answer, item.truth, comparer)
@@ -192,10 +220,10 @@ def _multiple_choice(item: GradingItem, parsed: ParsedResponse) -> Verdict:
     return Verdict(formatted=letter is not None, right=letter == item.truth, extracted=letter)
 
 
-def _compared(answer: str | None, truth: str, comparer: "_Comparer") -> Verdict:
+def _compared(answer: str | None, truth: str, comparer: Comparer) -> Verdict:
     if answer is None:
         return Verdict(formatted=True, right=False, extracted=None)
-    outcome = comparer.compare(answer, truth)
+    outcome = comparer.course(answer, truth)
     return Verdict(
         formatted=True,
         right=outcome is Comparison.EQUAL,
@@ -223,29 +251,56 @@ def _strictly_formatted(parsed: ParsedResponse, placeholders: Placeholders) -> b
     if not once or parsed.think_opens or not parsed.closed or parsed.trailing_text.strip():
         return False
     reasoning = parsed.reasoning.strip()
-    return bool(reasoning) and reasoning not in placeholders.reasoning
+    return bool(reasoning) and not placeholders.is_reasoning(reasoning)
 
 
-def _last_number(
-    parsed: ParsedResponse, finish: FinishReason, truth: Fraction | None
-) -> tuple[bool, str | None]:
-    """Whether the last whole number is the truth, and how it was written."""
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """What a response ends with, whatever its format: is it the truth, and how is it written?"""
+
+    right: bool
+    text: str | None
+    timed_out: bool = False
+
+
+def _last_number(parsed: ParsedResponse, finish: FinishReason, truth: Fraction) -> _Ending:
     numeral = parsed.last_whole_number(capped=finish is FinishReason.LENGTH)
     if numeral is None:
-        return False, None
-    equal = truth is not None and numeral.value == truth
-    return equal, parsed.text[numeral.start : numeral.end]
+        return _Ending(right=False, text=None)
+    return _Ending(numeral.value == truth, parsed.text[numeral.start : numeral.end])
 
 
-def _lenient(r1_zero: Verdict, last_right: bool, last_text: str | None) -> Verdict:
+def _last_expression(
+    parsed: ParsedResponse,
+    finish: FinishReason,
+    truth: str | None,
+    r1_zero: Verdict,
+    comparer: Comparer,
+) -> _Ending:
+    text = final_expression(parsed, capped=finish is FinishReason.LENGTH)
+    if r1_zero.right or r1_zero.timed_out:
+        return _Ending(r1_zero.right, text, r1_zero.timed_out)
+    if text is None or truth is None:
+        return _Ending(right=False, text=text)
+    outcome = comparer.value(text, truth)
+    return _Ending(outcome is Comparison.EQUAL, text, outcome is Comparison.TIMED_OUT)
+
+
+def _lenient(r1_zero: Verdict, ending: _Ending) -> Verdict:
     if r1_zero.right:
         return r1_zero
     return Verdict(
-        formatted=r1_zero.formatted or last_text is not None,
-        right=last_right,
-        extracted=last_text if last_text is not None else r1_zero.extracted,
-        timed_out=r1_zero.timed_out and not last_right,
+        formatted=r1_zero.formatted or ending.text is not None,
+        right=ending.right,
+        extracted=ending.text if ending.text is not None else r1_zero.extracted,
+        timed_out=(r1_zero.timed_out or ending.timed_out) and not ending.right,
     )
+
+
+def _same_value(verdict: Verdict, truth: str | None, comparer: Comparer) -> bool:
+    if verdict.extracted is None or truth is None or verdict.timed_out:
+        return False
+    return comparer.value(verdict.extracted, truth) is Comparison.EQUAL
 
 
 def _unparseable(parsed: ParsedResponse) -> bool:
@@ -253,7 +308,11 @@ def _unparseable(parsed: ParsedResponse) -> bool:
 
 
 def _evidence(
-    item: GradingItem, parsed: ParsedResponse, truth: Fraction | None, verdict: Verdict
+    item: GradingItem,
+    parsed: ParsedResponse,
+    truth: Fraction | None,
+    verdict: Verdict,
+    same_value: bool,
 ) -> Evidence:
     return Evidence(
         parsed=parsed,
@@ -261,25 +320,6 @@ def _evidence(
         truth=truth,
         extracted=verdict.extracted,
         timed_out=verdict.timed_out,
-        answer_placeholders=item.placeholders.answer,
+        placeholders=item.placeholders,
+        same_value=same_value,
     )
-
-
-class _Comparer:
-    """Answers each (answer, truth) pair of a batch once: by rules here, else in the worker."""
-
-    def __init__(self, time_limit_s: float) -> None:
-        self._time_limit_s = time_limit_s
-        self._known: dict[tuple[str, str], Comparison] = {}
-
-    def compare(self, answer: str, truth: str) -> Comparison:
-        pair = (answer, truth)
-        if pair not in self._known:
-            self._known[pair] = self._decide(answer, truth)
-        return self._known[pair]
-
-    def _decide(self, answer: str, truth: str) -> Comparison:
-        equal = quick_equal(answer, truth)
-        if equal is None:
-            return compare_symbolically(answer, truth, self._time_limit_s)
-        return Comparison.EQUAL if equal else Comparison.DIFFERENT

@@ -15,7 +15,7 @@ class GraderName(StrEnum):
     """Judges only problems that show options; the others judge every problem."""
 
 
-GRADER_VERSIONS: dict[GraderName, int] = dict.fromkeys(GraderName, 1)
+GRADER_VERSIONS: dict[GraderName, int] = dict.fromkeys(GraderName, 2)
 """Raised whenever a grader's verdict on any text changes."""
 
 
@@ -60,3 +60,7 @@ class FailureFlag(StrEnum):
     RIGHT_BY_LAST_NUMBER = "right_by_last_number"
     RIGHT_BY_R1_ZERO = "right_by_r1_zero"
     TEMPLATE_COPY = "template_copy"
+
+
+VERDICT_FLAGS = frozenset({FailureFlag.RIGHT_BY_LAST_NUMBER, FailureFlag.RIGHT_BY_R1_ZERO})
+"""Flags that say what other graders think; they mean something where the one asked says wrong."""

@@ -5,23 +5,33 @@ Currency, percent signs, units and LaTeX wrappers around it do not belong to it 
 """
 
 import re
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-MAX_NUMERAL_CHARS = 400
+MAX_NUMERAL_CHARS = 1000
 MAX_EXPONENT = 400
+_SHORT_TEXT = 100
 
 # Possessive quantifiers (`++`) keep the scan linear: no digit is looked at from two starts.
 _INTEGER = r"(?:[0-9]{1,3}(?:(?:,|\{,\}|\\,|,\\!)[0-9]{3})+(?![0-9])|[0-9]++)"
 _DECIMAL = rf"(?:{_INTEGER}(?:\.[0-9]++)?|(?<![\w.])\.[0-9]++)"
 _BRACED = rf"(?:\{{\s{{0,3}}{_DECIMAL}\s{{0,3}}\}}|[0-9])"
 _LATEX_FRACTION = rf"\\[dt]?frac\s{{0,3}}(?P<top>{_BRACED})\s{{0,3}}(?P<bottom>{_BRACED})"
+_VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉"
+# What a numeral can begin with is asked first: most characters are ruled out by that alone.
 _NUMERAL = re.compile(
-    rf"(?:(?P<whole>[0-9]++)\s{{0,3}})?{_LATEX_FRACTION}"
+    rf"(?=[0-9.\\{_VULGAR}])(?:"
+    rf"(?:(?P<vulgar_whole>[0-9]++)\s?)?(?P<vulgar>[{_VULGAR}])"
+    rf"|(?:(?P<whole>[0-9]++)\s{{0,3}})?{_LATEX_FRACTION}"
     r"|(?P<mixed>[0-9]++) {1,3}(?P<mixed_top>[0-9]++)/(?P<mixed_bottom>[0-9]++)"
-    rf"|(?P<number>{_DECIMAL})(?:[eE](?P<exponent>[-+]?[0-9]++)|\s?/\s?(?P<divisor>{_DECIMAL}))?"
+    rf"|(?P<number>{_DECIMAL})(?:[eE](?P<exponent>[-+]?[0-9]++)|\s?/\s?(?P<divisor>{_DECIMAL}))?)"
 )
+# Characters that stand in no numeral: between two of them, numerals can be looked for on their own.
+_LAST_BREAK = re.compile(r"(?s:.*)[<>=*]")
+_FOREIGN = re.compile(r"(?![0-9])\d|[\u2010-\u2013\u2212\ufe63\uff0d]")
 _BEFORE_DIGITS = ("-", "+", "−", "$")
 _SIGN = re.compile(r"([-+−])(?:\\?\$)?\Z")
 _UNIT_EXPONENT = re.compile(r"(?:\b|[0-9])(?:mm|cm|dm|m|km|ft|feet|in|inches|yd|mi)\^?\{?\Z")
@@ -58,11 +68,21 @@ class Numeral:
 
 def find_numerals(text: str) -> tuple[Numeral, ...]:
     """All numerals of `text` from left to right."""
-    found = []
-    for match in _NUMERAL.finditer(text):
-        if not _is_unit_exponent(text, match):
-            found.append(_numeral(text, match))
-    return tuple(found)
+    text = _in_ascii_digits(text)
+    return _remembered(text) if len(text) <= _SHORT_TEXT else _find(text, 0, len(text))
+
+
+def numerals_from_the_end(text: str) -> Iterator[Numeral]:
+    """The numerals of `find_numerals`, last one first; only what is asked for is read."""
+    text = _in_ascii_digits(text)
+    end = len(text)
+    while end:
+        found = _LAST_BREAK.match(text, 0, end)
+        start = found.end() if found is not None else 0
+        if start < end:
+            yield from reversed(_find(text, start, end))
+        # Without the break itself, the next search ends before it.
+        end = max(start - 1, 0)
 
 
 def count_numerals(answer: str) -> int:
@@ -75,8 +95,11 @@ def number_of(text: str) -> Fraction | None:
 
     `$18`, `1,234`, `5 cm` and `\\frac{1}{2}` are numbers; `x=5`, `2\\sqrt{3}` and `3, 4` are not.
     """
-    if len(text) > MAX_NUMERAL_CHARS:
-        return None
+    return _number_of(text) if len(text) <= MAX_NUMERAL_CHARS else None
+
+
+@lru_cache(maxsize=4096)
+def _number_of(text: str) -> Fraction | None:
     numerals = find_numerals(text)
     if len(numerals) != 1:
         return None
@@ -85,6 +108,29 @@ def number_of(text: str) -> Fraction | None:
     if _BEFORE.fullmatch(before) is None or _AFTER.fullmatch(after) is None:
         return None
     return numeral.value
+
+
+def _in_ascii_digits(text: str) -> str:
+    """Digits of every script and dashes as ASCII, one character for one, so that offsets stay."""
+    return text if text.isascii() else _FOREIGN.sub(_ascii_twin, text)
+
+
+def _ascii_twin(match: re.Match[str]) -> str:
+    return str(unicodedata.decimal(match.group(), "-"))
+
+
+def _find(text: str, start: int, end: int) -> tuple[Numeral, ...]:
+    return tuple(
+        _numeral(text, match)
+        for match in _NUMERAL.finditer(text, start, end)
+        if not _is_unit_exponent(text, match)
+    )
+
+
+# Several graders ask about the same answer, and many responses give the same one.
+@lru_cache(maxsize=4096)
+def _remembered(text: str) -> tuple[Numeral, ...]:
+    return _find(text, 0, len(text))
 
 
 def _numeral(text: str, match: re.Match[str]) -> Numeral:
@@ -125,6 +171,8 @@ def _value(digits: str) -> Fraction | None:
     if match is None:
         return None
     part = match.groupdict()
+    if part["vulgar"] is not None:
+        return _sum(part["vulgar_whole"], _vulgar(part["vulgar"]))
     if part["top"] is not None:
         return _sum(part["whole"], _ratio(part["top"], part["bottom"]))
     if part["mixed"] is not None:
@@ -141,6 +189,10 @@ def _plain(digits: str) -> Fraction:
 def _ratio(top: str, bottom: str) -> Fraction | None:
     divisor = _plain(bottom)
     return _plain(top) / divisor if divisor else None
+
+
+def _vulgar(character: str) -> Fraction:
+    return Fraction(unicodedata.numeric(character)).limit_denominator(10)
 
 
 def _sum(whole: str | None, part: Fraction | None) -> Fraction | None:

@@ -1,9 +1,13 @@
-"""What is in a response: where its tags and numbers stand. No judgement is made here."""
+"""What is in a response: where its tags and numbers stand. No judgement is made here.
+
+Tags are looked for at once, everything else when it is first asked for.
+"""
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
-from core.responses.numerals import Numeral, find_numerals
+from core.responses.numerals import Numeral, find_numerals, numerals_from_the_end
 
 Span = tuple[int, int]
 """Character offsets, start inclusive, end exclusive."""
@@ -12,7 +16,7 @@ _TAG = re.compile(r"</?(?:think|answer)>")
 _JUST_CUT = re.compile(r"[.,/]?\Z")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ParsedResponse:
     """A response with the spans of everything that graders and tables ask about.
 
@@ -22,7 +26,6 @@ class ParsedResponse:
         think_closes: Spans of every `</think>`.
         answer_opens: Spans of every `<answer>`.
         answer_closes: Spans of every `</answer>`.
-        numbers: Every numeral of the text, left to right.
     """
 
     text: str
@@ -30,7 +33,11 @@ class ParsedResponse:
     think_closes: tuple[Span, ...]
     answer_opens: tuple[Span, ...]
     answer_closes: tuple[Span, ...]
-    numbers: tuple[Numeral, ...]
+
+    @cached_property
+    def numbers(self) -> tuple[Numeral, ...]:
+        """Every numeral of the text, left to right."""
+        return find_numerals(self.text)
 
     @property
     def think_end(self) -> int | None:
@@ -42,7 +49,7 @@ class ParsedResponse:
         """Offset of the last `<answer>`; None when there is none."""
         return self.answer_opens[-1][0] if self.answer_opens else None
 
-    @property
+    @cached_property
     def answer_close(self) -> Span | None:
         """The first `</answer>` after the last `<answer>`; None when that one is not closed."""
         if not self.answer_opens:
@@ -55,7 +62,7 @@ class ParsedResponse:
         """A `</answer>` follows the last `<answer>`."""
         return self.answer_close is not None
 
-    @property
+    @cached_property
     def answer_text(self) -> str | None:
         """What the last `<answer>` holds, up to its close or the end; None without `<answer>`."""
         if not self.answer_opens:
@@ -77,7 +84,7 @@ class ParsedResponse:
     @property
     def last_number(self) -> Numeral | None:
         """The last numeral of the whole text."""
-        return self.numbers[-1] if self.numbers else None
+        return next(numerals_from_the_end(self.text), None)
 
     def last_whole_number(self, *, capped: bool) -> Numeral | None:
         """The last numeral that was written to its end.
@@ -86,15 +93,15 @@ class ParsedResponse:
             capped: The text was cut by the length cap, so that a numeral at its very end may
                 lack digits and does not count.
         """
-        if not self.numbers or not capped:
-            return self.last_number
-        if _JUST_CUT.match(self.text, self.numbers[-1].end) is None:
-            return self.numbers[-1]
-        return self.numbers[-2] if len(self.numbers) > 1 else None
+        from_the_end = numerals_from_the_end(self.text)
+        last = next(from_the_end, None)
+        if last is None or not capped or _JUST_CUT.match(self.text, last.end) is None:
+            return last
+        return next(from_the_end, None)
 
 
 def parse_response(text: str) -> ParsedResponse:
-    """Find tags and numerals of a response in one pass each; any text is accepted."""
+    """Find the tags of a response in one pass; any text is accepted."""
     spans: dict[str, list[Span]] = {}
     for match in _TAG.finditer(text):
         spans.setdefault(match.group(), []).append(match.span())
@@ -104,5 +111,4 @@ def parse_response(text: str) -> ParsedResponse:
         think_closes=tuple(spans.get("</think>", ())),
         answer_opens=tuple(spans.get("<answer>", ())),
         answer_closes=tuple(spans.get("</answer>", ())),
-        numbers=find_numerals(text),
     )

@@ -29,6 +29,15 @@ class Comparison(StrEnum):
     TIMED_OUT = "timed_out"
 
 
+class Question(StrEnum):
+    """What the worker can be asked about an answer and a truth."""
+
+    COURSE = "course"
+    """Does the course's grader call them equal?"""
+    VALUE = "value"
+    """Does math-verify call them equal?"""
+
+
 class SymbolicWorkerError(RuntimeError):
     """The worker process cannot be started."""
 
@@ -48,6 +57,7 @@ class SymbolicWorker:
             # Ctrl-C in the terminal is for the parent, which closes the pipe when it ends.
             start_new_session=True,
         )
+        self._prepared: set[Question] = set()
         self._lines: queue.Queue[str | None] = queue.Queue()
         assert self._process.stdout is not None
         threading.Thread(
@@ -60,16 +70,24 @@ class SymbolicWorker:
             self.kill()
             raise SymbolicWorkerError("the worker process for symbolic comparison did not start")
 
-    def compare(self, given: str, truth: str, time_limit_s: float) -> Comparison:
+    def prepare(self, question: Question) -> None:
+        """Let it load what a question needs, which would not fit into a comparison's limit.
+
+        Raises:
+            SymbolicWorkerError: it ended, or did not get ready.
+        """
+        if question in self._prepared:
+            return
+        if self._exchange({"prepare": question}, START_LIMIT_SECONDS) is None:
+            raise SymbolicWorkerError(f"the worker process cannot load what {question} needs")
+        self._prepared.add(question)
+
+    def compare(
+        self, given: str, truth: str, time_limit_s: float, question: Question = Question.COURSE
+    ) -> Comparison:
         """Compare two answers; after `TIMED_OUT` the worker is dead."""
-        request = json.dumps({"given": given, "truth": truth, "limit": time_limit_s})
-        reply = None
-        try:
-            reply = self._ask(request, time_limit_s)
-        finally:
-            # A reply that nobody waited for (time-out, Ctrl-C) would answer the next request.
-            if reply is None:
-                self.kill()
+        self.prepare(question)
+        reply = self._exchange({"ask": question, "given": given, "truth": truth}, time_limit_s)
         if reply is None:
             return Comparison.TIMED_OUT
         return Comparison.EQUAL if reply["equal"] else Comparison.DIFFERENT
@@ -85,6 +103,16 @@ class SymbolicWorker:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             _close_quietly(pipe)
+
+    def _exchange(self, request: dict[str, str], limit: float) -> dict[str, Any] | None:
+        reply = None
+        try:
+            reply = self._ask(json.dumps({**request, "limit": limit}), limit)
+        finally:
+            # A reply that nobody waited for (time-out, Ctrl-C) would answer the next request.
+            if reply is None:
+                self.kill()
+        return reply
 
     def _ask(self, request: str, seconds: float) -> dict[str, Any] | None:
         assert self._process.stdin is not None
@@ -111,16 +139,31 @@ class SymbolicComparer:
         self._lock = threading.Lock()
         self._worker: SymbolicWorker | None = None
 
-    def compare(self, given: str, truth: str, time_limit_s: float) -> Comparison:
+    def prepare(self, question: Question) -> None:
+        """Have a worker that is ready for a question.
+
+        Raises:
+            SymbolicWorkerError: no worker can be started.
+        """
+        with self._lock:
+            self._ready(question)
+
+    def compare(
+        self, given: str, truth: str, time_limit_s: float, question: Question = Question.COURSE
+    ) -> Comparison:
         """Compare two answers within `time_limit_s` seconds; starting a worker is not counted.
 
         Raises:
             SymbolicWorkerError: no worker can be started.
         """
         with self._lock:
-            if self._worker is None or not self._worker.alive:
-                self._worker = SymbolicWorker()
-            return self._worker.compare(given, truth, time_limit_s)
+            return self._ready(question).compare(given, truth, time_limit_s, question)
+
+    def _ready(self, question: Question) -> SymbolicWorker:
+        if self._worker is None or not self._worker.alive:
+            self._worker = SymbolicWorker()
+        self._worker.prepare(question)
+        return self._worker
 
     def close(self) -> None:
         """End the worker; the next comparison starts another."""
@@ -134,9 +177,16 @@ _shared = SymbolicComparer()
 atexit.register(_shared.close)
 
 
-def compare_symbolically(given: str, truth: str, time_limit_s: float) -> Comparison:
+def prepare_worker(question: Question) -> None:
+    """Have the process-wide worker ready, so that a comparison takes no more than its own time."""
+    _shared.prepare(question)
+
+
+def compare_symbolically(
+    given: str, truth: str, time_limit_s: float, question: Question = Question.COURSE
+) -> Comparison:
     """Compare two answers in the process-wide worker. Callable from any thread."""
-    return _shared.compare(given, truth, time_limit_s)
+    return _shared.compare(given, truth, time_limit_s, question)
 
 
 def _forget_after_fork() -> None:
@@ -154,7 +204,9 @@ if hasattr(os, "register_at_fork"):
 def _environment() -> dict[str, str]:
     inherited = os.environ.get("PYTHONPATH", "")
     path = os.pathsep.join(part for part in (str(_PACKAGE_ROOT), inherited) if part)
-    return {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
+    # One hash seed, so that no order of sets can tell one worker's answer from another's.
+    own = {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "PYTHONHASHSEED": "0"}
+    return {**os.environ, **own}
 
 
 def _read_lines(pipe: IO[str], lines: "queue.Queue[str | None]") -> None:

@@ -1,8 +1,9 @@
-"""The worker process that compares answers with LaTeX conversion and sympy: one JSON line each way.
+"""The worker process that compares answers with sympy and math-verify: one JSON line each way.
 
 Started by `core.responses.symbolic` as `python -m core.responses.symbolic_worker`. It may hang or
 die on hostile input: the parent kills it at the time limit and starts another. Output: first
-`{"ready": true}`, then for every `{"given", "truth", "limit"}` one `{"equal": bool}`.
+`{"ready": true}`, then for every `{"prepare", "limit"}` one `{"ready": true}`, and for every
+`{"ask", "given", "truth", "limit"}` one `{"equal": bool}`.
 """
 
 import json
@@ -13,6 +14,7 @@ import sys
 from typing import Any, TextIO
 
 from core.responses.equality import course_equal
+from core.responses.expressions import same_value
 
 MEMORY_LIMIT_BYTES = 4 << 30
 _BACKSTOP_SECONDS = 2
@@ -63,19 +65,24 @@ class SympySymbolic:
 
 def serve(requests: TextIO, replies: TextIO) -> None:
     """Answer until the parent closes the pipe."""
-    symbolic = SympySymbolic()
-    symbolic.is_zero("(1/2)-(2/4)")  # the first parse is the slow one
-    symbolic.latex_to_text(r"\frac{1}{2}")
     _reply(replies, {"ready": True})
     for line in requests:
         request = json.loads(line)
         _limit_cpu(float(request["limit"]))
-        _reply(replies, {"equal": _equal(request["given"], request["truth"], symbolic)})
+        if "prepare" in request:
+            # The first comparison imports the libraries and is the slow one.
+            _equal(request["prepare"], r"\frac{1}{2}", "(2)/4")
+            _reply(replies, {"ready": True})
+        else:
+            equal = _equal(request["ask"], request["given"], request["truth"])
+            _reply(replies, {"equal": equal})
 
 
-def _equal(given: str, truth: str, symbolic: SympySymbolic) -> bool:
+def _equal(question: str, given: str, truth: str) -> bool:
     try:
-        return course_equal(given, truth, symbolic)
+        if question == "value":
+            return same_value(given, truth)
+        return course_equal(given, truth, SympySymbolic())
     except (RecursionError, MemoryError, OverflowError):
         return False
 

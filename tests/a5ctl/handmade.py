@@ -69,10 +69,15 @@ def evaluation(
     protocol: EvaluationProtocol = protocol(),  # noqa: B008
     questions: Mapping[int, str] | None = None,
     samples: int = 1,
+    truths: Sequence[str] | None = None,
 ) -> EvaluationResult:
     """Problem number i has the truth 10 + i and that many answers in a row; tokens are words."""
     problems = [
-        Problem(f"p{i:03d}", (questions or {}).get(i, f"How many is {i} + 10?"), str(10 + i))
+        Problem(
+            f"p{i:03d}",
+            (questions or {}).get(i, f"How many is {i} + 10?"),
+            truths[i] if truths is not None else str(10 + i),
+        )
         for i in range(len(answers) // samples)
     ]
     asked = [(problem, sample) for problem in problems for sample in range(samples)]

@@ -73,6 +73,15 @@ def test_expressions_are_compared_by_value(answer: str, truth: str, equal: bool)
     assert course_equal(answer, truth, SympySymbolic()) is equal
 
 
+@given(
+    st.sampled_from(["0", "7", "07", "-7", "-0", "+7", " 7\n", "7.0", "1,000", "1000", "9" * 15]),
+    st.sampled_from(["0", "7", "-7", "7 ", "1000", "9" * 15, "9" * 14 + "8", "9" * 16]),
+)
+@settings(deadline=None)
+def test_shortcut_for_small_integers_agrees_with_the_full_comparison(answer: str, truth: str):
+    assert quick_equal(answer, truth) in (None, course_equal(answer, truth, SympySymbolic()))
+
+
 def test_truth_in_a_box_is_unpacked():
     assert quick_equal("7", "so it is \\boxed{7}") is True
     assert quick_equal("7", "\\boxed 7") is False

@@ -4,10 +4,9 @@ from hypothesis import strategies as st
 
 from core.engines.base import FinishReason
 from core.responses.breakdown import FORMAT_CLASSES, UNFINISHED
-from core.responses.failures import DESCRIPTIONS, is_degenerate, is_sentence
+from core.responses.failures import DESCRIPTIONS
 from core.responses.grade import GraderName, GradingItem, Placeholders, grade_responses
 from core.responses.names import FailureClass, FailureFlag
-from core.responses.parse import parse_response
 
 STOP, EOS = FinishReason.STOP_STRING, FinishReason.EOS
 LENGTH, UNKNOWN = FinishReason.LENGTH, FinishReason.UNKNOWN
@@ -37,7 +36,11 @@ TABLE = [
     (" a </think> <answer> 7", UNKNOWN, "unknown_stop"),
     (" a </think> <answer> 8 </answer>", STOP, "wrong_number"),
     (" a </think> <answer> 8 </answer>", UNKNOWN, "wrong_number"),
-    (" a </think> b </think> <answer> 8 </answer>", STOP, "wrong_number"),
+    (" a </think> b </think> <answer> 8 </answer>", STOP, "repeated_tags"),
+    (" <think> a </think> <answer> 8 </answer>", STOP, "repeated_tags"),
+    (" <answer> 7 </answer> a </think>", EOS, "missing_think_close"),
+    (" a </think> <answer> \\boxed{} </answer>", STOP, "empty_answer"),
+    (" a </think> <answer> **Your result.** </answer>", STOP, "placeholder_answer"),
 ]
 
 
@@ -57,7 +60,12 @@ def test_the_table_names_every_class_but_the_time_out():
         ("so 8", EOS, "stopped_without_answer"),
         ("so 8", LENGTH, "truncated_thinking"),
         ("so \\boxed{8", LENGTH, "truncated_answer"),
-        ("so \\boxed 8", EOS, "unclosed_answer"),
+        ("so \\boxed 8", EOS, "stopped_without_answer"),
+        ("so \\boxed{8", EOS, "unclosed_answer"),
+        ("so\n#### 7 books", EOS, "right_number_refused"),
+        ("so\n#### 7\nBye", EOS, "trailing_text"),
+        ("so\n####", EOS, "empty_answer"),
+        ("\\boxed{7\n#### 7", EOS, "unclosed_answer"),
         ("so \\boxed{}", EOS, "empty_answer"),
         ("so \\boxed{7 books}", EOS, "right_number_refused"),
         ("so \\boxed{8}", EOS, "wrong_number"),
@@ -98,39 +106,6 @@ def test_every_class_is_described_once():
     assert len(set(DESCRIPTIONS.values())) == len(FailureClass)
 
 
-@pytest.mark.parametrize(
-    ("answer", "sentence"),
-    [
-        ("7", False),
-        ("7 miles per hour", False),
-        ("7 square feet", False),
-        ("\\frac{1}{2}\\text{ cm}", False),
-        ("about 7", False),
-        ("The answer is 7", True),
-        ("7 because she ate three of them", True),
-        ("she has none left", True),
-    ],
-)
-def test_what_counts_as_a_sentence(answer: str, sentence: bool):
-    assert is_sentence(answer) == sentence
-
-
-@pytest.mark.parametrize(
-    ("text", "loops"),
-    [
-        ("so 3 + 4 = 7 and that is the answer we were asked to find in this problem", False),
-        ("ha ha ha ha", False),
-        ("wait, I think that this is wrong. " * 5, True),
-        ("0" * 80, True),
-        ("x " * 40 + "</think> <answer> 7 </answer>", True),
-        ("fine </think> <answer> " + "1 + " * 30, True),
-        ("a long but different beginning, then " + "the same the same " * 9 + "the", True),
-    ],
-)
-def test_loops_are_seen_at_the_end_of_each_part(text: str, loops: bool):
-    assert is_degenerate(parse_response(text)) == loops
-
-
 def test_flags_can_hold_together():
     text = "your working </think> <answer> 7 </answer>"
     flags = grade_responses([GradingItem(text, "7", STOP, PROMPT)])[0].flags
@@ -139,3 +114,10 @@ def test_flags_can_hold_together():
         FailureFlag.RIGHT_BY_R1_ZERO,
         FailureFlag.RIGHT_BY_LAST_NUMBER,
     }
+
+
+def test_verdict_flags_are_shown_where_the_grader_says_wrong():
+    text = "your working </think> <answer> 7 </answer>"
+    graded = grade_responses([GradingItem(text, "7", STOP, PROMPT)])[0]
+    assert graded.flags_under(GraderName.R1_ZERO) == {FailureFlag.TEMPLATE_COPY}
+    assert graded.flags_under(GraderName.STRICT) == graded.flags

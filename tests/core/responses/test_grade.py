@@ -15,7 +15,7 @@ from core.responses.grade import (
     grade_responses,
 )
 from core.responses.names import GRADER_VERSIONS, FailureClass, FailureFlag
-from core.responses.symbolic import Comparison, compare_symbolically
+from core.responses.symbolic import Comparison, Question, compare_symbolically
 
 GSM8K = Path(__file__).parents[4] / "shared" / "data" / "gsm8k" / "test.jsonl"
 PROMPT = Placeholders(
@@ -40,11 +40,11 @@ def asked_of_the_worker(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]
     """Every comparison that is sent to the worker process, and is answered by it."""
     asked: list[tuple[str, str]] = []
 
-    def compare(given: str, truth: str, time_limit_s: float) -> Comparison:
+    def compare(given: str, truth: str, limit: float, question: Question) -> Comparison:
         asked.append((given, truth))
-        return compare_symbolically(given, truth, time_limit_s)
+        return compare_symbolically(given, truth, limit, question)
 
-    monkeypatch.setattr("core.responses.grade.compare_symbolically", compare)
+    monkeypatch.setattr("core.responses.comparer.compare_symbolically", compare)
     return asked
 
 

@@ -1,10 +1,16 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.responses.numerals import count_numerals, find_numerals, number_of
+from core.responses import numerals
+from core.responses.numerals import (
+    count_numerals,
+    find_numerals,
+    number_of,
+    numerals_from_the_end,
+)
 
 # The verdict table: an answer, how many numerals it holds, and the value when it holds one.
 VERDICTS = [
@@ -61,7 +67,22 @@ VERDICTS = [
     ("seven", 0, None),
     ("", 0, None),
     ("x", 0, None),
-    ("٣", 0, None),
+    ("٣", 1, Fraction(3)),
+    ("７", 1, Fraction(7)),
+    ("𝟕", 1, Fraction(7)),
+    ("–7", 1, Fraction(-7)),
+    ("－7", 1, Fraction(-7)),
+    ("5–7", 2, None),
+    ("½", 1, Fraction(1, 2)),
+    ("1½", 1, Fraction(3, 2)),
+    ("⅚", 1, Fraction(5, 6)),
+    ("7 m²", 1, Fraction(7)),
+    ("7 m^2", 1, Fraction(7)),
+    ("7 million", 1, Fraction(7)),
+    ("1_000", 2, None),
+    ("1 000", 2, None),
+    ("9" * 1000, 1, Fraction(10**1000 - 1)),
+    ("9" * 1001, 1, None),
 ]
 
 
@@ -145,6 +166,26 @@ def test_spans_are_ordered_and_disjoint(text: str):
     edges = [edge for n in numerals for edge in (n.start, n.end)]
     assert edges == sorted(edges)
     assert all(any(c.isdigit() for c in text[n.start : n.end]) for n in numerals)
+
+
+@given(st.text(alphabet="0123456789.,-+/eE \\fracdm{}$%x^<>=*\n½٣−", max_size=80))
+@settings(deadline=None, max_examples=400)
+def test_read_from_the_end_they_are_the_same(text: str):
+    assert tuple(numerals_from_the_end(text)) == find_numerals(text)[::-1]
+
+
+def test_from_the_end_only_what_is_asked_for_is_read(monkeypatch: pytest.MonkeyPatch):
+    read = []
+    find = numerals._find
+
+    def watched(text: str, start: int, end: int) -> tuple[numerals.Numeral, ...]:
+        read.append(text[start:end])
+        return find(text, start, end)
+
+    monkeypatch.setattr(numerals, "_find", watched)
+    last = next(numerals_from_the_end("1 + 2 = 3 and 3 * 4 = 12 <answer> 12 </answer>"))
+    assert last.value == 12
+    assert read == ["/answer", " 12 "]
 
 
 @given(st.integers(-(10**12), 10**12))
