@@ -31,7 +31,7 @@ _NUMERAL = re.compile(
 )
 # Characters that stand in no numeral: between two of them, numerals can be looked for on their own.
 _LAST_BREAK = re.compile(r"(?s:.*)[<>=*]")
-_FOREIGN = re.compile(r"(?![0-9])\d|[\u2010-\u2013\u2212\ufe63\uff0d]")
+_FOREIGN = re.compile(r"(?:(?![0-9])\d)++|[\u2010-\u2013\u2212\ufe63\uff0d]")
 _BEFORE_DIGITS = ("-", "+", "−", "$")
 _SIGN = re.compile(r"([-+−])(?:\\?\$)?\Z")
 _UNIT_EXPONENT = re.compile(r"(?:\b|[0-9])(?:mm|cm|dm|m|km|ft|feet|in|inches|yd|mi)\^?\{?\Z")
@@ -112,11 +112,17 @@ def _number_of(text: str) -> Fraction | None:
 
 def _in_ascii_digits(text: str) -> str:
     """Digits of every script and dashes as ASCII, one character for one, so that offsets stay."""
-    return text if text.isascii() else _FOREIGN.sub(_ascii_twin, text)
+    return text if text.isascii() else _translated(text)
 
 
-def _ascii_twin(match: re.Match[str]) -> str:
-    return str(unicodedata.decimal(match.group(), "-"))
+# One response is asked about its last number and its answer in turn.
+@lru_cache(maxsize=2)
+def _translated(text: str) -> str:
+    return _FOREIGN.sub(_ascii_twins, text)
+
+
+def _ascii_twins(match: re.Match[str]) -> str:
+    return "".join(str(unicodedata.decimal(character, "-")) for character in match.group())
 
 
 def _find(text: str, start: int, end: int) -> tuple[Numeral, ...]:

@@ -108,8 +108,8 @@ def test_boxed_answers_are_noticed(tmp_path: Path) -> None:
 
 
 def test_the_prompt_tells_what_is_a_copied_placeholder(tmp_path: Path) -> None:
-    prompt = "Answer as <think> reasoning here </think> <answer> answer here </answer>: 2+2?"
-    copied = (" reasoning here </think> <answer> answer here </answer>", FinishReason.EOS)
+    prompt = "Answer as <think> reasoning here </think> <answer> final result </answer>: 2+2?"
+    copied = (" reasoning here </think> <answer> final result </answer>", FinishReason.EOS)
     path = write(tmp_path / "d.jsonl", [line(0, copied, prompt=prompt)])
     found = document(tmp_path, "grade", path)
     assert found["flags"]["template_copy"] == 1

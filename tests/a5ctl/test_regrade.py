@@ -16,6 +16,8 @@ from core.responses.names import GRADER_VERSIONS, FailureClass, GraderName
 from tests.a5ctl import handmade
 from tests.a5ctl.handmade import bad_separator, cut, evaluation, right, unclosed, wrong
 
+NOW = GRADER_VERSIONS[GraderName.R1_ZERO]
+NEXT = NOW + 1
 ANSWERS = [right(10), bad_separator(11), wrong(12), bad_separator(13), unclosed(14), cut(15)]
 NewGrader = Callable[[GraderName], None]
 
@@ -76,7 +78,7 @@ def test_without_a_new_version_nothing_changes(home: Path) -> None:
     result = ask(home, "regrade", "sft-aaaa")
     assert result.exit_code == 0, result.output
     said = " ".join(result.stdout.split())
-    assert "nothing to do: every response of sft-aaaa has its grades of r1_zero 1" in said
+    assert f"nothing to do: every response of sft-aaaa has its grades of r1_zero {NOW}" in said
     assert all_grades(registry) == before
 
 
@@ -88,10 +90,10 @@ def test_a_new_version_stands_beside_the_old_grades(home: Path, forgiving: NewGr
     assert found["responses"] == 12
     assert found["flipped"] == 4
     (row,) = found["graders"]
-    assert (row["gained"], row["lost"], row["versions"]) == (4, 0, [1, 2])
+    assert (row["gained"], row["lost"], row["versions"]) == (4, 0, [NOW, NEXT])
     after = all_grades(registry)
     assert set(before) < set(after)
-    assert {row[1:3] for row in set(after) - set(before)} == {("r1_zero", 2)}
+    assert {row[1:3] for row in set(after) - set(before)} == {("r1_zero", NEXT)}
     assert len(after) == len(before) + 12
 
 
@@ -111,7 +113,7 @@ def test_figures_follow_the_newest_grades_everywhere(home: Path, forgiving: NewG
     diagnosed = document(home, "diagnose", "sft-aaaa")
     assert diagnosed["accuracy"] == pytest.approx(3 / 6)
     assert diagnosed["accuracy_by_grader"]["r1_zero"] == pytest.approx(3 / 6)
-    assert diagnosed["protocol"]["grader_version"] == 2
+    assert diagnosed["protocol"]["grader_version"] == NEXT
     assert (diagnosed["type1"], diagnosed["type2"], diagnosed["type3"]) == (3, 1, 2)
     (listed,) = document(home, "ls")
     assert listed["accuracy"] == pytest.approx(3 / 6)
@@ -149,7 +151,7 @@ def test_another_grader_alone_leaves_the_headline(home: Path, forgiving: NewGrad
     diagnosed = document(home, "diagnose", "sft-aaaa")
     assert diagnosed["accuracy"] == pytest.approx(1 / 6)
     assert diagnosed["accuracy_by_grader"]["strict"] == pytest.approx(3 / 6)
-    assert diagnosed["protocol"]["grader_version"] == 1
+    assert diagnosed["protocol"]["grader_version"] == NOW
 
 
 def test_what_is_observed_beside_the_verdicts_is_noted_anew(
@@ -171,11 +173,11 @@ def test_flipped_verdicts_are_shown_with_both_sides(home: Path, forgiving: NewGr
     text = ask(home, "regrade", "sft-aaaa", "--examples", "1").stdout
     assert "12 responses in 2 evaluations graded again; 4 verdicts flipped" in text
     assert "flipped verdicts: 1 of 4" in text
-    assert f"wrong, {FailureClass.BAD_SEPARATOR} by r1_zero version 1: nothing" in text
-    assert "right by r1_zero version 2: 11" in " ".join(text.split())
+    assert f"wrong, {FailureClass.BAD_SEPARATOR} by r1_zero version {NOW}: nothing" in text
+    assert f"right by r1_zero version {NEXT}: 11" in " ".join(text.split())
     assert "--examples 4 shows every one" in text
     lines = [line.split() for line in text.splitlines()]
-    assert ["r1_zero", "1", "to", "2", "12", "4", "0", "0"] in lines
+    assert ["r1_zero", str(NOW), "to", str(NEXT), "12", "4", "0", "0"] in lines
     assert ["10", "test", "6", "r1_zero", "16.7%", "50.0%"] in lines
 
 
@@ -195,7 +197,7 @@ def test_a_regrade_that_dies_leaves_whole_evaluations(
     monkeypatch.setattr(core.regrading, "store_regrade", die_in_the_second)
     assert ask(home, "regrade", "sft-aaaa", "--grader", "r1_zero").exit_code != 0
     rows = all_grades(handmade.open_home(home))
-    assert sum(row[1:3] == ("r1_zero", 2) for row in rows) == 6
+    assert sum(row[1:3] == ("r1_zero", NEXT) for row in rows) == 6
     monkeypatch.undo()
     forgiving(GraderName.R1_ZERO)
     assert document(home, "regrade", "sft-aaaa", "--grader", "r1_zero")["responses"] == 6

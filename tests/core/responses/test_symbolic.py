@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.responses.symbolic import Comparison, SymbolicComparer, SymbolicWorker
+from core.responses.symbolic import Comparison, Question, SymbolicComparer, SymbolicWorker
 
 ROOT = Path(__file__).parents[3]
 AMPLE_S = 60.0
@@ -42,6 +42,22 @@ def test_a_bomb_costs_the_worker_its_life_and_the_next_comparison_works(
         assert bombed._process.returncode == -signal.SIGKILL
     assert comparer.compare("x+1", "1+x", AMPLE_S) is Comparison.EQUAL
     assert comparer._worker is not bombed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bomb", ["99999999!", "10^{10^{10}}"])
+def test_a_bomb_for_math_verify_ends_the_same_way(comparer: SymbolicComparer, bomb: str):
+    assert comparer.compare(bomb, "\\sqrt{2}", 0.5, Question.VALUE) is Comparison.TIMED_OUT
+    assert comparer.compare("1+x", "x+1", AMPLE_S, Question.VALUE) is Comparison.EQUAL
+
+
+def test_loading_math_verify_is_not_counted(comparer: SymbolicComparer):
+    comparer.close()
+    comparer.prepare(Question.VALUE)
+    worker = comparer._worker
+    assert comparer.compare("√2", "\\sqrt{2}", AMPLE_S, Question.VALUE) is Comparison.EQUAL
+    assert comparer.compare("√2", "\\sqrt{2}", AMPLE_S, Question.COURSE) is Comparison.DIFFERENT
+    assert comparer._worker is worker
 
 
 @pytest.mark.parametrize(
