@@ -173,7 +173,7 @@ def _bad_answer(answer: str, evidence: Evidence) -> FailureClass:
     if evidence.truth is None:
         refused = evidence.same_value
         return FailureClass.RIGHT_NUMBER_REFUSED if refused else FailureClass.WRONG_NUMBER
-    numerals = find_numerals(answer)
+    numerals = find_numerals(answer, at_most=2)
     if len(numerals) > 1:
         return FailureClass.SEVERAL_NUMBERS
     if not numerals:

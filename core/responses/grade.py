@@ -25,7 +25,7 @@ from core.responses.names import (
     GraderName,
     ResponseType,
 )
-from core.responses.numerals import count_numerals, number_of
+from core.responses.numerals import holds_one_numeral, number_of
 from core.responses.parse import ParsedResponse, parse_response
 from core.responses.symbolic import Comparison
 from core.responses.wording import Placeholders
@@ -237,7 +237,7 @@ def _strict(
 ) -> Verdict:
     formatted = r1_zero.formatted and _strictly_formatted(parsed, placeholders)
     answer = parsed.answer_text
-    one_number = truth is None or (answer is not None and count_numerals(answer) == 1)
+    one_number = truth is None or (answer is not None and holds_one_numeral(answer))
     return Verdict(
         formatted=formatted,
         right=formatted and r1_zero.right and one_number,
@@ -304,7 +304,7 @@ def _same_value(verdict: Verdict, truth: str | None, comparer: Comparer) -> bool
 
 
 def _unparseable(parsed: ParsedResponse) -> bool:
-    return parsed.closed and count_numerals(parsed.answer_text or "") != 1
+    return parsed.closed and not holds_one_numeral(parsed.answer_text or "")
 
 
 def _evidence(

@@ -6,14 +6,17 @@ Currency, percent signs, units and LaTeX wrappers around it do not belong to it 
 
 import re
 import unicodedata
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import islice
 
 MAX_NUMERAL_CHARS = 1000
 MAX_EXPONENT = 400
 _SHORT_TEXT = 100
+_USUALLY_ASKED = 4
 
 # Possessive quantifiers (`++`) keep the scan linear: no digit is looked at from two starts.
 _INTEGER = r"(?:[0-9]{1,3}(?:(?:,|\{,\}|\\,|,\\!)[0-9]{3})+(?![0-9])|[0-9]++)"
@@ -66,10 +69,12 @@ class Numeral:
         return -value if value is not None and self.negative else value
 
 
-def find_numerals(text: str) -> tuple[Numeral, ...]:
-    """All numerals of `text` from left to right."""
+def find_numerals(text: str, at_most: int | None = None) -> tuple[Numeral, ...]:
+    """The numerals of `text` from left to right; only the first ones where `at_most` is given."""
     text = _in_ascii_digits(text)
-    return _remembered(text) if len(text) <= _SHORT_TEXT else _find(text, 0, len(text))
+    if len(text) <= _SHORT_TEXT:
+        return _remembered(text)[:at_most]
+    return tuple(islice(_find(text, 0, len(text)), at_most))
 
 
 def numerals_from_the_end(text: str) -> Iterator[Numeral]:
@@ -80,14 +85,14 @@ def numerals_from_the_end(text: str) -> Iterator[Numeral]:
         found = _LAST_BREAK.match(text, 0, end)
         start = found.end() if found is not None else 0
         if start < end:
-            yield from reversed(_find(text, start, end))
+            yield from _backwards(text, start, end)
         # Without the break itself, the next search ends before it.
         end = max(start - 1, 0)
 
 
-def count_numerals(answer: str) -> int:
-    """How many numerals an answer holds; anything but one is unparseable as a number."""
-    return len(find_numerals(answer))
+def holds_one_numeral(answer: str) -> bool:
+    """The answer holds exactly one numeral; any other is unparseable as a number."""
+    return len(find_numerals(answer, at_most=2)) == 1
 
 
 def number_of(text: str) -> Fraction | None:
@@ -100,7 +105,7 @@ def number_of(text: str) -> Fraction | None:
 
 @lru_cache(maxsize=4096)
 def _number_of(text: str) -> Fraction | None:
-    numerals = find_numerals(text)
+    numerals = find_numerals(text, at_most=2)
     if len(numerals) != 1:
         return None
     (numeral,) = numerals
@@ -125,18 +130,31 @@ def _ascii_twins(match: re.Match[str]) -> str:
     return "".join(str(unicodedata.decimal(character, "-")) for character in match.group())
 
 
-def _find(text: str, start: int, end: int) -> tuple[Numeral, ...]:
-    return tuple(
+def _find(text: str, start: int, end: int) -> Iterator[Numeral]:
+    return (
         _numeral(text, match)
         for match in _NUMERAL.finditer(text, start, end)
         if not _is_unit_exponent(text, match)
     )
 
 
+def _backwards(text: str, start: int, end: int) -> Iterator[Numeral]:
+    """The numerals of a stretch, last one first.
+
+    The first few are kept while the stretch is read once; only who asks for more pays for all.
+    """
+    last = deque(_NUMERAL.finditer(text, start, end), maxlen=_USUALLY_ASKED)
+    found = [_numeral(text, match) for match in last if not _is_unit_exponent(text, match)]
+    yield from reversed(found)
+    if len(last) == _USUALLY_ASKED:
+        everything = tuple(_find(text, start, end))
+        yield from reversed(everything[: len(everything) - len(found)])
+
+
 # Several graders ask about the same answer, and many responses give the same one.
 @lru_cache(maxsize=4096)
 def _remembered(text: str) -> tuple[Numeral, ...]:
-    return _find(text, 0, len(text))
+    return tuple(_find(text, 0, len(text)))
 
 
 def _numeral(text: str, match: re.Match[str]) -> Numeral:
