@@ -17,6 +17,8 @@ from core.registry.records import (
     StoredResponse,
 )
 from core.responses.breakdown import FailureBreakdown, OutcomeRow, break_down
+from core.responses.causes import CauseContext, Subject, find_causes
+from core.responses.counterfactuals import Counterfactual, counterfactuals
 from core.responses.names import FailureClass, FailureFlag, GraderName
 from core.responses.verdict import Advice, Commands, Explanation, explain
 from core.statistics import wilson_interval
@@ -54,7 +56,8 @@ class Diagnosis:
         type1: Formatted and right.
         type2: Formatted and wrong.
         type3: Not formatted.
-        explanation: The verdict in words, with advice.
+        explanation: The verdict in words, with causes and advice.
+        counterfactuals: The accuracy as it is, and if one thing were otherwise.
         lengths: Right against wrong, in tokens.
     """
 
@@ -68,6 +71,7 @@ class Diagnosis:
     type3: int
     interval: tuple[float, float]
     explanation: Explanation
+    counterfactuals: tuple[Counterfactual, ...]
     lengths: tuple[LengthContrast, ...]
 
     def of_class(self, failure: FailureClass) -> list[Case]:
@@ -82,6 +86,7 @@ def diagnose_evaluation(
     grader: GraderName,
     commands: Commands,
     further: tuple[Advice, ...] = (),
+    context: CauseContext | None = None,
 ) -> Diagnosis:
     """Take one evaluation apart.
 
@@ -92,6 +97,7 @@ def diagnose_evaluation(
         grader: Decides what is right.
         commands: What the advice may tell people to type.
         further: Advice that does not come from the failures; it stands last.
+        context: What is known beside the responses; only the cap where it is not given.
 
     Raises:
         UserError: there are no responses, or the grader never judged them.
@@ -104,10 +110,12 @@ def diagnose_evaluation(
     cases = tuple(_case(response, grader, run.id) for response in responses)
     right = [case.grade.right for case in cases]
     formatted = sum(case.grade.formatted for case in cases)
-    summary = break_down(_row(case) for case in cases)
+    rows = [_row(case) for case in cases]
+    summary = break_down(rows)
     type1 = summary.n - summary.failures
-    cap = evaluation.protocol.get("max_tokens")
-    explanation = explain(summary, run=run.id, max_tokens=cap, commands=commands)
+    known = context or CauseContext(grader, evaluation.protocol.get("max_tokens"))
+    findings = find_causes([_subject(c, r) for c, r in zip(cases, rows, strict=True)], known)
+    explanation = explain(summary, findings, run=run.id, context=known, commands=commands)
     return Diagnosis(
         run=run,
         evaluation=evaluation,
@@ -119,6 +127,7 @@ def diagnose_evaluation(
         type3=summary.n - formatted,
         interval=wilson_interval(type1, summary.n),
         explanation=replace(explanation, advice=explanation.advice + further),
+        counterfactuals=counterfactuals(summary),
         lengths=length_contrasts(responses, right),
     )
 
@@ -161,19 +170,28 @@ def commands_for(
         last: It is the run's last one; only those weights are sure to be kept.
         config: The run's config file, as a person would type it; None when it is gone.
     """
-    diagnose = f"a5ctl diagnose {shlex.quote(run.id)}"
-    diagnose += "" if last else f" --step {evaluation.step}"
-    diagnose += "" if grader == evaluation.grader else f" --grader {grader}"
+    name = shlex.quote(run.id)
+    shown = f"a5ctl diagnose {name}" + ("" if last else f" --step {evaluation.step}")
+    diagnose = shown + ("" if grader == evaluation.grader else f" --grader {grader}")
+    seen = Commands(diagnose, None, None, graded=shown)
     if "dump" in run.config:  # another tool has the weights
-        return Commands(diagnose, None, None)
+        return seen
+    stops = evaluation.protocol.get("stop")
+    seen = replace(seen, stops=None if stops is None else tuple(stops))
     if run.kind == "eval":
         again = f"a5ctl run eval --config {shlex.quote(str(config))}" if config else None
-        return Commands(diagnose, again, _training(run.config))
+        probe = f"a5ctl probe {name}" if config and last else None
+        return replace(seen, evaluate=again, train=_training(run.config), probe=probe)
     if not last or evaluation.step == 0:
-        return Commands(diagnose, None, None)
-    name = shlex.quote(run.id)
-    more = run.config.get("data", {}).get("size") is not None
-    return Commands(diagnose, f"a5ctl run eval --run {name}", f"a5ctl run sft --init {name}", more)
+        return seen
+    return replace(
+        seen,
+        evaluate=f"a5ctl run eval --run {name}",
+        train=_training({**run.config, "model": {"run": run.id}}),
+        more_data=run.config.get("data", {}).get("size") is not None,
+        probe=f"a5ctl probe {name}",
+        supervise=run.config.get("train", {}).get("supervise", "response"),
+    )
 
 
 def further_advice(
@@ -199,16 +217,17 @@ def _training(config: Mapping[str, Any]) -> str:
     """Training from the weights that an evaluation run looked at, on its data."""
     model, data = config.get("model", {}), config.get("data", {})
     parts = ["a5ctl", "run", "sft"]
+    options = [
+        ("--data", data.get("source"), "builtin"),
+        ("--prompt", config.get("prompt", {}).get("template"), "think_answer"),
+        ("--eval-data", data.get("evaluation_source"), None),
+    ]
     if model.get("run") is not None:
         step = model.get("run_step")
         parts += ["--init", model["run"] + ("" if step is None else f":{step}")]
-        return shlex.join(parts)
-    template = config.get("prompt", {}).get("template")
-    for option, value, default in (
-        ("--model", model.get("source"), "builtin"),
-        ("--data", data.get("source"), "builtin"),
-        ("--prompt", template, "think_answer"),
-    ):
+    else:
+        options.insert(0, ("--model", model.get("source"), "builtin"))
+    for option, value, default in options:
         if value is not None and value != default:
             parts += [option, str(value)]
     return shlex.join(parts)
@@ -225,6 +244,13 @@ def _case(response: StoredResponse, grader: GraderName, run: str) -> Case:
             f"a5ctl regrade {run} --grader {missing} adds it"
         )
     return Case(response, grade, lenient.right)
+
+
+def _subject(case: Case, row: OutcomeRow) -> Subject:
+    response, given = case.response, case.grade.extracted
+    if given is None:
+        given = response.grades[GraderName.LENIENT].extracted
+    return Subject(row, response.text, response.truth, given, response.problem_id)
 
 
 def _row(case: Case) -> OutcomeRow:

@@ -1,0 +1,175 @@
+"""How the responses of one evaluation end, told apart by looking at all of them.
+
+One response that stands open at the cap says little. Whether the others end well below the cap,
+whether any of them closes an answer, and where the lengths of unfinished ones pile up, says more;
+it also stands in for the reasons of ending that a tool did not write down.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.engines.base import FinishReason
+from core.responses.signs import Asked, Signs, Subject
+
+SHORT_TAIL = 60
+"""Characters after an opened answer that still are that answer; a number with its unit is shorter,
+so that a longer tail went on with the answer left open."""
+BITE = 0.5
+"""The cap bites where nine of ten of the others need at least this share of it. Where lengths are
+lognormal and a tenth is cut, this holds up to a spread of 1.5 in log lengths; a gap of a factor of
+two below a crowd at the cap means that those at the cap were not about to end."""
+SAME_LENGTH = 0.7
+"""Without a reason of ending, responses that break off were cut if their lengths are nearly the
+same (tenth percentile to ninetieth): a cap does that, and lengths of texts that ended by
+themselves differ by a factor of two and more. Another tokenizer than the tool's counts up to about
+a fifth differently."""
+BREAKS = 0.25
+"""Share of them that ends in a word or an operator; a cut at any place leaves about half so."""
+_LEAST_OTHERS = 10
+_LEAST_BROKEN = 6
+_BREAKS_OFF = re.compile(r"[^\W\d_]\Z|[-+*/=×÷,:;($]\s*\Z")
+"""Ends in a word, an operator or a mark that something follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How responses end, by their index.
+
+    Attributes:
+        cut: The length cap stopped them, or seems to have.
+        stops_not: They go on after their answer, repeat themselves, or wander.
+        open: Their answer is left open, without a cap that cut it.
+        needs_room: They were cut while working.
+        finished: They have a complete answer and end with it.
+        stop_cut_off: The tool cut the stop string off, so that no answer seems closed.
+        usual_length: Tokens within which nine of ten uncut responses end; None with too few.
+    """
+
+    cut: frozenset[int]
+    stops_not: frozenset[int]
+    open: frozenset[int]
+    needs_room: frozenset[int]
+    finished: frozenset[int]
+    stop_cut_off: bool
+    usual_length: float | None
+
+
+def read_ending(
+    subjects: Sequence[Subject],
+    signs: Sequence[Signs],
+    asked: Asked,
+    cap: int | None,
+    from_tool: bool,
+) -> Ending:
+    """Sort responses by how they end.
+
+    Args:
+        subjects: All responses of one evaluation.
+        signs: What stands in each.
+        asked: The form of answer that the grader reads.
+        cap: Length cap in tokens, counted as the responses are; None where it is not known.
+        from_tool: Stop strings may have been cut off.
+    """
+    cut = _cut(subjects, signs)
+    stop_cut_off = from_tool and _stop_cut_off(signs, cut)
+    usual = _usual_length(subjects, cut)
+    bites = _bites(subjects, cut, usual, cap)
+    closes = _closes_mostly(signs)
+    sorted_by: dict[str, set[int]] = {name: set() for name in ("on", "open", "room", "done", "")}
+    for index, (subject, sign) in enumerate(zip(subjects, signs, strict=True)):
+        kind = _kind(sign, asked, index in cut, closes=closes, stop_cut_off=stop_cut_off)
+        if kind == "room" and not bites and not subject.outcome.recovered:
+            kind = "on"
+        sorted_by[kind].add(index)
+    return Ending(
+        cut=cut,
+        stops_not=frozenset(sorted_by["on"]),
+        open=frozenset(sorted_by["open"]),
+        needs_room=frozenset(sorted_by["room"]),
+        finished=frozenset(sorted_by["done"]),
+        stop_cut_off=stop_cut_off,
+        usual_length=usual,
+    )
+
+
+def _kind(sign: Signs, asked: Asked, cut: bool, *, closes: bool, stop_cut_off: bool) -> str:
+    """on, open, room, done, or nothing of these (it ended without an answer)."""
+    if cut and asked is not Asked.TAGS and sign.complete:
+        # A box or a number may stand in the middle of the work: only a loop tells that it is over.
+        return "on" if sign.loops or asked is Asked.BOX else "room"
+    if sign.goes_on:
+        return "on"
+    if sign.complete:
+        return "done"
+    if not sign.opened:
+        return ("on" if sign.loops else "room") if cut else ""
+    if stop_cut_off and not cut:
+        return "done"
+    if not cut:
+        return "open"
+    if len(sign.tail.strip()) <= SHORT_TAIL and not sign.loops:
+        return "room"
+    return "on" if closes and sign.loops else "open"
+
+
+def _cut(subjects: Sequence[Subject], signs: Sequence[Signs]) -> frozenset[int]:
+    """Those that the cap stopped; where nobody wrote that down, those that look like it."""
+    known = {i for i, s in enumerate(subjects) if s.outcome.finish is FinishReason.LENGTH}
+    unknown = [
+        index
+        for index, subject in enumerate(subjects)
+        if subject.outcome.finish is FinishReason.UNKNOWN and not signs[index].complete
+    ]
+    looping = {index for index in unknown if signs[index].loops}
+    working = [i for i in unknown if not signs[i].other_format and i not in looping]
+    thinking = [index for index in working if not signs[index].opened]
+    broken = [index for index in thinking if _breaks_off(subjects[index].text)]
+    found = known | looping
+    if len(broken) < max(_LEAST_BROKEN, BREAKS * len(thinking)):
+        return frozenset(found)
+    lengths = sorted(subjects[index].outcome.tokens for index in broken)
+    low, cap, high = (lengths[int(share * (len(lengths) - 1))] for share in (0.1, 0.5, 0.9))
+    if low < SAME_LENGTH * high:
+        return frozenset(found)
+    # A cap there is; it also falls behind digits and inside of answers.
+    return frozenset(
+        found | {i for i in working if subjects[i].outcome.tokens >= SAME_LENGTH * cap}
+    )
+
+
+def _breaks_off(text: str) -> bool:
+    return _BREAKS_OFF.search(text) is not None
+
+
+def _stop_cut_off(signs: Sequence[Signs], cut: frozenset[int]) -> bool:
+    """No answer is closed, and the open ones end in the space that stands before `</answer>`.
+
+    A model that never learnt to close ends right after its number.
+    """
+    opened = [sign for index, sign in enumerate(signs) if sign.opened and index not in cut]
+    if len(opened) < _LEAST_OTHERS or any(sign.complete for sign in opened):
+        return False
+    spaced = sum(sign.tail[-1:].isspace() and sign.tail.strip() != "" for sign in opened)
+    return 2 * spaced >= len(opened)
+
+
+def _closes_mostly(signs: Sequence[Signs]) -> bool:
+    opened = [sign for sign in signs if sign.opened]
+    return 2 * sum(sign.complete for sign in opened) >= len(opened)
+
+
+def _usual_length(subjects: Sequence[Subject], cut: frozenset[int]) -> float | None:
+    lengths = sorted(s.outcome.tokens for i, s in enumerate(subjects) if i not in cut)
+    if len(lengths) < _LEAST_OTHERS:
+        return None
+    return float(lengths[int(0.9 * (len(lengths) - 1))])
+
+
+def _bites(
+    subjects: Sequence[Subject], cut: frozenset[int], usual: float | None, cap: int | None
+) -> bool:
+    if usual is None or not cut:
+        return True
+    lengths = sorted(subjects[index].outcome.tokens for index in cut)
+    return usual >= BITE * (cap if cap is not None else lengths[len(lengths) // 2])
