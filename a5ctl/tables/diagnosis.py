@@ -16,6 +16,7 @@ from core.registry.records import (
     StoredGrade,
     StoredResponse,
 )
+from core.responses.advice import without_repeats
 from core.responses.breakdown import FailureBreakdown, OutcomeRow, break_down
 from core.responses.causes import CauseContext, Subject, find_causes
 from core.responses.counterfactuals import Counterfactual, counterfactuals
@@ -126,7 +127,7 @@ def diagnose_evaluation(
         type2=formatted - type1,
         type3=summary.n - formatted,
         interval=wilson_interval(type1, summary.n),
-        explanation=replace(explanation, advice=explanation.advice + further),
+        explanation=replace(explanation, advice=without_repeats((*explanation.advice, *further))),
         counterfactuals=counterfactuals(summary),
         lengths=length_contrasts(responses, right),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from a5ctl.tables.diagnosis import Diagnosis, diagnose_evaluation
 from core.dump_evaluation import DumpSettings
+from core.engines.base import FinishReason
 from core.errors import UserError
 from core.evaluation import EvaluationResult
 from core.registry.preview import preview_evaluation, preview_responses, preview_run
@@ -100,7 +101,15 @@ def dump_config(settings: DumpSettings) -> dict[str, object]:
 def _advice(
     result: EvaluationResult, settings: DumpSettings, command: str, *, recorded: bool
 ) -> list[Advice]:
+    wrong = [row for row in result.responses if row.failures[settings.grader] is not None]
     found = []
+    left_open = sum(
+        row.finish is not FinishReason.LENGTH and not row.closed and "<answer>" in row.text
+        for row in wrong
+    )
+    if not settings.restore_stop and left_open and 2 * left_open >= len(wrong):
+        text = f"{left_open} stop inside an open answer: many tools cut the stop string off"
+        found.append(Advice(f"{text}; put it back", f"{command} --restore-stop"))
     boxed = sum("\\boxed" in row.text for row in result.responses)
     if settings.grader is not GraderName.QUESTION_ONLY and 2 * boxed >= len(result.responses):
         boxes = shlex.join(["--grader", GraderName.QUESTION_ONLY])

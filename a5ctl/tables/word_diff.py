@@ -1,7 +1,7 @@
 """What changed between two responses, word by word."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -37,7 +37,10 @@ def compare_words(old: str, new: str) -> tuple[Piece, ...] | None:
     """Both texts as shared and changed stretches in turn; None where they share too little."""
     a, b = _TOKEN.findall(old)[:MOST_TOKENS], _TOKEN.findall(new)[:MOST_TOKENS]
     matcher = SequenceMatcher(None, a, b, autojunk=False)
-    if matcher.ratio() < _UNALIKE:
+    words = [
+        token for block in matcher.get_matching_blocks() for token in a[block.a :][: block.size]
+    ]
+    if 2 * _count(words) < _UNALIKE * (_count(a) + _count(b)):
         return None
     pieces: list[Piece] = []
     for _, start, end, other, other_end in matcher.get_opcodes():
@@ -86,6 +89,10 @@ def changes_json(old: str, new: str) -> list[dict[str, str]] | None:
     return [
         {"removed": piece.removed, "added": piece.added} for piece in pieces if not piece.shared
     ]
+
+
+def _count(tokens: Sequence[str]) -> int:
+    return sum(not token.isspace() for token in tokens)
 
 
 def _piece(piece: Piece, marked: bool, *, first: bool, last: bool) -> Iterator[Text]:

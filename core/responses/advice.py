@@ -146,7 +146,7 @@ def _more_room(commands: Commands, cap: int | None) -> Iterator[Advice]:
         command = f"{commands.probe} --max-tokens {first},{2 * first}"
         yield Advice("see what the cut responses come to with more room", command)
     if commands.evaluate is not None:
-        yield Advice("evaluate under a larger cap", f"{commands.evaluate} --max-tokens {2 * first}")
+        yield Advice("evaluate under a larger cap", f"{commands.evaluate} --max-tokens {first}")
 
 
 def _unclosed(commands: Commands) -> Iterator[Advice]:

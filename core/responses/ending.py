@@ -26,10 +26,13 @@ themselves differ by a factor of two and more. Another tokenizer than the tool's
 a fifth differently."""
 BREAKS = 0.25
 """Share of them that ends in a word or an operator; a cut at any place leaves about half so."""
+NEARLY_ALL = 0.9
+"""The same for responses that do not break off in the middle of a sentence, or that loop."""
 _LEAST_OTHERS = 10
 _LEAST_BROKEN = 6
 _BREAKS_OFF = re.compile(r"[^\W\d_]\Z|[-+*/=×÷,:;($]\s*\Z")
 """Ends in a word, an operator or a mark that something follows."""
+_ENDS_WELL = re.compile(r"[.!?}\])>*]\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,11 @@ def read_ending(
     cut = _cut(subjects, signs)
     stop_cut_off = from_tool and _stop_cut_off(signs, cut)
     usual = _usual_length(subjects, cut)
-    bites = _bites(subjects, cut, usual, cap)
-    closes = _closes_mostly(signs)
+    bites = _bites(subjects, signs, cut, usual, cap)
+    loops = _loops_in_answers(signs, cut)
     sorted_by: dict[str, set[int]] = {name: set() for name in ("on", "open", "room", "done", "")}
     for index, (subject, sign) in enumerate(zip(subjects, signs, strict=True)):
-        kind = _kind(sign, asked, index in cut, closes=closes, stop_cut_off=stop_cut_off)
+        kind = _kind(sign, asked, index in cut, loops=loops, stop_cut_off=stop_cut_off)
         if kind == "room" and not bites and not subject.outcome.recovered:
             kind = "on"
         sorted_by[kind].add(index)
@@ -93,7 +96,7 @@ def read_ending(
     )
 
 
-def _kind(sign: Signs, asked: Asked, cut: bool, *, closes: bool, stop_cut_off: bool) -> str:
+def _kind(sign: Signs, asked: Asked, cut: bool, *, loops: bool, stop_cut_off: bool) -> str:
     """on, open, room, done, or nothing of these (it ended without an answer)."""
     if cut and asked is not Asked.TAGS and sign.complete:
         # A box or a number may stand in the middle of the work: only a loop tells that it is over.
@@ -108,9 +111,9 @@ def _kind(sign: Signs, asked: Asked, cut: bool, *, closes: bool, stop_cut_off: b
         return "done"
     if not cut:
         return "open"
-    if len(sign.tail.strip()) <= SHORT_TAIL and not sign.loops:
+    if not _goes_on_open(sign):
         return "room"
-    return "on" if closes and sign.loops else "open"
+    return "on" if loops else "open"
 
 
 def _cut(subjects: Sequence[Subject], signs: Sequence[Signs]) -> frozenset[int]:
@@ -123,23 +126,29 @@ def _cut(subjects: Sequence[Subject], signs: Sequence[Signs]) -> frozenset[int]:
     ]
     looping = {index for index in unknown if signs[index].loops}
     working = [i for i in unknown if not signs[i].other_format and i not in looping]
-    thinking = [index for index in working if not signs[index].opened]
-    broken = [index for index in thinking if _breaks_off(subjects[index].text)]
     found = known | looping
-    if len(broken) < max(_LEAST_BROKEN, BREAKS * len(thinking)):
-        return frozenset(found)
-    lengths = sorted(subjects[index].outcome.tokens for index in broken)
-    low, cap, high = (lengths[int(share * (len(lengths) - 1))] for share in (0.1, 0.5, 0.9))
-    if low < SAME_LENGTH * high:
-        return frozenset(found)
-    # A cap there is; it also falls behind digits and inside of answers.
-    return frozenset(
-        found | {i for i in working if subjects[i].outcome.tokens >= SAME_LENGTH * cap}
-    )
+    caps = [_cap_of([subjects[i].outcome.tokens for i in looping], NEARLY_ALL)]
+    thinking = [index for index in working if not signs[index].opened]
+    broken = [index for index in thinking if _BREAKS_OFF.search(subjects[index].text)]
+    if len(broken) >= BREAKS * len(thinking):
+        caps.append(_cap_of([subjects[i].outcome.tokens for i in broken], SAME_LENGTH))
+    unfinished = [i for i in thinking if not _ENDS_WELL.search(subjects[i].text)]
+    if 2 * len(unfinished) >= len(thinking):
+        caps.append(_cap_of([subjects[i].outcome.tokens for i in unfinished], NEARLY_ALL))
+    # Where there is a cap, it also falls behind digits, behind sentences and inside of answers.
+    least = min((cap for cap in caps if cap is not None), default=None)
+    if least is not None:
+        found |= {i for i in working if subjects[i].outcome.tokens >= least}
+    return frozenset(found)
 
 
-def _breaks_off(text: str) -> bool:
-    return _BREAKS_OFF.search(text) is not None
+def _cap_of(lengths: Sequence[int], alike: float) -> float | None:
+    """The least length that a cap at these lengths leaves; None where they are not alike."""
+    if len(lengths) < _LEAST_BROKEN:
+        return None
+    ordered = sorted(lengths)
+    low, middle, high = (ordered[int(share * (len(ordered) - 1))] for share in (0.1, 0.5, 0.9))
+    return alike * middle if low >= alike * high else None
 
 
 def _stop_cut_off(signs: Sequence[Signs], cut: frozenset[int]) -> bool:
@@ -154,9 +163,20 @@ def _stop_cut_off(signs: Sequence[Signs], cut: frozenset[int]) -> bool:
     return 2 * spaced >= len(opened)
 
 
-def _closes_mostly(signs: Sequence[Signs]) -> bool:
+def _goes_on_open(sign: Signs) -> bool:
+    """More stands behind the opening of an unfinished answer than an answer is long."""
+    return sign.opened and not sign.complete and (len(sign.tail.strip()) > SHORT_TAIL or sign.loops)
+
+
+def _loops_in_answers(signs: Sequence[Signs], cut: frozenset[int]) -> bool:
+    """Cut responses with an open answer loop, in a model that mostly closes what it opens.
+
+    Decided for all of them at once: else they are a model that does not close its answers.
+    """
     opened = [sign for sign in signs if sign.opened]
-    return 2 * sum(sign.complete for sign in opened) >= len(opened)
+    going_on = [signs[index] for index in cut if _goes_on_open(signs[index])]
+    closes = 2 * sum(sign.complete for sign in opened) >= len(opened)
+    return closes and 2 * sum(sign.loops for sign in going_on) > len(going_on)
 
 
 def _usual_length(subjects: Sequence[Subject], cut: frozenset[int]) -> float | None:
@@ -167,9 +187,16 @@ def _usual_length(subjects: Sequence[Subject], cut: frozenset[int]) -> float | N
 
 
 def _bites(
-    subjects: Sequence[Subject], cut: frozenset[int], usual: float | None, cap: int | None
+    subjects: Sequence[Subject],
+    signs: Sequence[Signs],
+    cut: frozenset[int],
+    usual: float | None,
+    cap: int | None,
 ) -> bool:
-    if usual is None or not cut:
+    """A larger cap would let those that were cut come to an answer."""
+    if not cut:
         return True
+    if usual is None:  # nobody ends by itself: those that loop speak for those that do not yet
+        return 2 * sum(signs[index].loops for index in cut) < len(cut)
     lengths = sorted(subjects[index].outcome.tokens for index in cut)
     return usual >= BITE * (cap if cap is not None else lengths[len(lengths) // 2])
