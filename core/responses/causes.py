@@ -77,7 +77,7 @@ def find_causes(subjects: Sequence[Subject], context: CauseContext) -> Findings:
         return Findings()
     asked = asked_by(context.grader)
     signs = [read_signs(subject, asked) for subject in subjects]
-    ending = read_ending(subjects, signs, asked, context.cap, context.from_tool)
+    ending = read_ending(subjects, signs, asked, context.from_tool)
     reading = Reading(subjects, signs, ending, context)
     held = _held(reading, asked)
     named = {name: held[name] for name in held if _enough(reading, name, len(held[name]))}

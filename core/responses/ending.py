@@ -62,7 +62,6 @@ def read_ending(
     subjects: Sequence[Subject],
     signs: Sequence[Signs],
     asked: Asked,
-    cap: int | None,
     from_tool: bool,
 ) -> Ending:
     """Sort responses by how they end.
@@ -71,14 +70,13 @@ def read_ending(
         subjects: All responses of one evaluation.
         signs: What stands in each.
         asked: The form of answer that the grader reads.
-        cap: Length cap in tokens, counted as the responses are; None where it is not known.
         from_tool: Stop strings may have been cut off.
     """
     cut = _cut(subjects, signs)
     stop_cut_off = from_tool and _stop_cut_off(signs, cut)
     usual = _usual_length(subjects, cut)
-    bites = _bites(subjects, signs, cut, usual, cap)
-    loops = _loops_in_answers(signs, cut)
+    bites = _bites(subjects, signs, cut, usual)
+    loops = _loops_in_answers(signs)
     sorted_by: dict[str, set[int]] = {name: set() for name in ("on", "open", "room", "done", "")}
     for index, (subject, sign) in enumerate(zip(subjects, signs, strict=True)):
         kind = _kind(sign, asked, index in cut, loops=loops, stop_cut_off=stop_cut_off)
@@ -109,10 +107,8 @@ def _kind(sign: Signs, asked: Asked, cut: bool, *, loops: bool, stop_cut_off: bo
         return ("on" if sign.loops else "room") if cut else ""
     if stop_cut_off and not cut:
         return "done"
-    if not cut:
-        return "open"
     if not _goes_on_open(sign):
-        return "room"
+        return "room" if cut else "open"
     return "on" if loops else "open"
 
 
@@ -168,13 +164,13 @@ def _goes_on_open(sign: Signs) -> bool:
     return sign.opened and not sign.complete and (len(sign.tail.strip()) > SHORT_TAIL or sign.loops)
 
 
-def _loops_in_answers(signs: Sequence[Signs], cut: frozenset[int]) -> bool:
-    """Cut responses with an open answer loop, in a model that mostly closes what it opens.
+def _loops_in_answers(signs: Sequence[Signs]) -> bool:
+    """Open answers that go on loop, in a model that mostly closes what it opens.
 
     Decided for all of them at once: else they are a model that does not close its answers.
     """
     opened = [sign for sign in signs if sign.opened]
-    going_on = [signs[index] for index in cut if _goes_on_open(signs[index])]
+    going_on = [sign for sign in opened if _goes_on_open(sign)]
     closes = 2 * sum(sign.complete for sign in opened) >= len(opened)
     return closes and 2 * sum(sign.loops for sign in going_on) > len(going_on)
 
@@ -191,7 +187,6 @@ def _bites(
     signs: Sequence[Signs],
     cut: frozenset[int],
     usual: float | None,
-    cap: int | None,
 ) -> bool:
     """A larger cap would let those that were cut come to an answer."""
     if not cut:
@@ -199,4 +194,4 @@ def _bites(
     if usual is None:  # nobody ends by itself: those that loop speak for those that do not yet
         return 2 * sum(signs[index].loops for index in cut) < len(cut)
     lengths = sorted(subjects[index].outcome.tokens for index in cut)
-    return usual >= BITE * (cap if cap is not None else lengths[len(lengths) // 2])
+    return usual >= BITE * lengths[len(lengths) // 2]

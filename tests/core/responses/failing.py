@@ -78,6 +78,12 @@ def nearly_loops(solved: Solved, rng: random.Random) -> tuple[str, FinishReason]
     return cut(f" {solved.steps} {again}"), LENGTH
 
 
+def rambles(solved: Solved, rng: random.Random) -> tuple[str, FinishReason]:
+    """No loop, and far longer than any solution."""
+    words = " ".join(f"{rng.choice(_NAMES)} {rng.randrange(9999)}" for _ in range(CAP))
+    return cut(f" {solved.steps} {words}"), LENGTH
+
+
 def never_closes(solved: Solved, rng: random.Random) -> tuple[str, FinishReason]:
     return solved.text().removesuffix(" </answer>"), EOS
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -165,32 +167,17 @@ def test_samples_of_one_problem_weigh_as_one_response():
     assert named(same) == []
 
 
-def test_a_crowd_at_the_cap_far_above_all_others_wanders():
-    subjects = respond(failing.capped(30), share=1.0, n=200)
-    near = named(subjects, cap=30)
-    assert near == [CauseName.LENGTH_CAP]
-    assert named(subjects, cap=400) == [CauseName.NEVER_STOPS]
+def test_a_crowd_at_the_cap_far_above_all_others_does_not_stop():
+    assert named(respond(failing.capped(30))) == [CauseName.LENGTH_CAP]
+    assert named(respond(failing.rambles, share=0.4)) == [CauseName.NEVER_STOPS]
 
 
-def test_what_a_probe_recovered_needed_room_however_large_the_cap():
+def test_what_a_probe_recovered_needed_room_however_far_above_the_others():
     rows = [
-        Subject(
-            OutcomeRow(
-                s.outcome.failure,
-                s.outcome.lenient_right,
-                s.outcome.finish,
-                s.outcome.tokens,
-                s.outcome.flags,
-                recovered=s.outcome.finish is FinishReason.LENGTH,
-            ),
-            s.text,
-            s.truth,
-            s.given,
-            s.problem,
-        )
-        for s in respond(failing.capped(30), share=1.0)
+        replace(s, outcome=replace(s.outcome, recovered=s.outcome.finish is FinishReason.LENGTH))
+        for s in respond(failing.rambles, share=0.4)
     ]
-    (found,) = find_causes(rows, CauseContext(cap=400)).causes
+    (found,) = find_causes(rows, CauseContext()).causes
     assert found.cause is CauseName.LENGTH_CAP
     assert "a probe made" in found.evidence
 
