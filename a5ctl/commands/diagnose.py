@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from core.responses.names import FailureClass, GraderName
     from core.workspace import Workspace
 
+_SHOWN = 3
+_FLIPS_SHOWN = 2
+
 
 def diagnose(
     run: Annotated[
@@ -30,7 +33,15 @@ def diagnose(
     class_: Annotated[
         str | None, typer.Option("--class", metavar="CLASS", help="Only this failure class.")
     ] = None,
-    examples: Annotated[int, typer.Option(min=0, help="Example responses per class.")] = 3,
+    examples: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Responses to show of each class; 3 with --class, 2 with --against, else 0."
+        ),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also show format by math, flags and lengths.")
+    ] = False,
     against: Annotated[
         str | None,
         typer.Option(metavar="RUN[:STEP]", help="What flipped since this evaluation."),
@@ -66,6 +77,8 @@ def diagnose(
 
         a5ctl diagnose sft-256-k3f9
 
+        a5ctl diagnose sft-256-k3f9 --full --examples 2
+
         a5ctl diagnose sft-256-k3f9 --class unclosed_answer --examples 10
 
         a5ctl diagnose sft-256-k3f9 --against sft-256-k3f9:0
@@ -79,11 +92,16 @@ def diagnose(
     chosen_grader, chosen_class = parse_grader(grader), parse_failure_class(class_)
     if force and against is None:
         _refuse("--force belongs to --against RUN; without it nothing is tested")
+    if full and (against, by, problem, class_) != (None, None, None, None):
+        _refuse(
+            "--full belongs to the whole diagnosis; leave --class, --against, --by and --problem"
+        )
     _check_view(by, problem, {"--step": step, "--class": class_, "--against": against})
     workspace, store = open_workspace_and_registry(home, registry)
+    of_each = _SHOWN if examples is None else examples
     if problem is not None:
         record = None if run is None else store.find_run(run)
-        _show_problem(store, record, problem, chosen_grader, examples, json_)
+        _show_problem(store, record, problem, chosen_grader, of_each, json_)
         return
     if run is None:
         _refuse("name a run, or one problem of every run: a5ctl diagnose --problem ID")
@@ -97,9 +115,9 @@ def diagnose(
         before = _other(workspace, store, against, diagnosis.grader)
         flips = _find_flips(before, diagnosis, grader is not None, force)
     if json_:
-        _print_json(diagnosis, flips, chosen_class, examples)
+        _print_json(diagnosis, flips, chosen_class, of_each)
     else:
-        _show(diagnosis, flips, chosen_class, examples)
+        _show(diagnosis, flips, chosen_class, examples, full)
 
 
 def _check_view(by: str | None, problem: str | None, others: "Mapping[str, object]") -> None:
@@ -162,6 +180,7 @@ def _diagnosis(
     *,
     alone: bool = False,
 ) -> "Diagnosis":
+    from a5ctl.tables.cause_context import cause_context
     from a5ctl.tables.diagnosis import (
         choose_evaluation,
         commands_for,
@@ -187,7 +206,8 @@ def _diagnosis(
         used,
         commands,
         further_advice(run, evaluation, evaluations) if alone else (),
-        store.probes_of(evaluation.uuid),
+        probes=store.probes_of(evaluation.uuid),
+        context=cause_context(store, run, evaluation, evaluations, used),
     )
 
 
@@ -209,18 +229,26 @@ def _find_flips(before: "Diagnosis", after: "Diagnosis", same_grader: bool, forc
 
 
 def _show(
-    diagnosis: "Diagnosis", flips: "Flips | None", failure: "FailureClass | None", examples: int
+    diagnosis: "Diagnosis",
+    flips: "Flips | None",
+    failure: "FailureClass | None",
+    examples: int | None,
+    full: bool,
 ) -> None:
     from a5ctl.console import out
-    from a5ctl.tables.diagnosis_view import print_advice, print_classes
+    from a5ctl.tables.diagnosis_view import print_advice, print_diagnosis
     from a5ctl.tables.flips_view import print_flips
 
     console = out()
     if flips is not None:
-        print_flips(console, flips, None if failure is None else [failure], examples)
-        print_advice(console, diagnosis.explanation.advice)
+        wanted = None if failure is None else [failure]
+        print_flips(console, flips, wanted, _FLIPS_SHOWN if examples is None else examples)
+        advice = diagnosis.explanation.advice
+        print_advice(console, [item for item in advice if "--against" not in item.command])
         return
-    print_classes(console, diagnosis, failure, examples)
+    if examples is None:
+        examples = 0 if failure is None else _SHOWN
+    print_diagnosis(console, diagnosis, failure, examples=examples, full=full)
 
 
 def _print_json(

@@ -34,7 +34,13 @@ def grade(
     class_: Annotated[
         str | None, typer.Option("--class", metavar="CLASS", help="Only this failure class.")
     ] = None,
-    examples: Annotated[int, typer.Option(min=0, help="Example responses per class.")] = 3,
+    examples: Annotated[
+        int | None,
+        typer.Option(min=0, help="Responses to show of each class; 3 with --class, else 0."),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also show format by math, flags and lengths.")
+    ] = False,
     restore_stop: Annotated[
         bool,
         typer.Option(
@@ -107,7 +113,11 @@ def grade(
     if record:
         labels = {"name": name, "model": model, "group": group}
         run = _record(dump, settings, results, labels, home, registry)
-    _show(diagnosis, results, run, failure, examples, json_)
+    if json_:
+        _print_json(diagnosis, results, run, failure, 3 if examples is None else examples)
+        return
+    shown = examples if examples is not None else 0 if failure is None else 3
+    _show(diagnosis, results, run, failure, shown, full)
 
 
 def _grade(file: Path, settings: "DumpSettings") -> "tuple[DumpFile, list[EvaluationResult]]":
@@ -185,25 +195,35 @@ def _record(
     return record_dump(store, settings, results, origin)
 
 
+def _print_json(
+    diagnosis: "Diagnosis",
+    results: "list[EvaluationResult]",
+    run: str | None,
+    failure: "FailureClass | None",
+    examples: int,
+) -> None:
+    from a5ctl.console import print_json
+    from a5ctl.tables.diagnosis_view import classes_of, diagnosis_json
+
+    document = diagnosis_json(diagnosis, classes_of(diagnosis, failure), examples)
+    steps = [result.step for result in results]
+    print_json({**document, "run": run, "file": diagnosis.run.id, "steps": steps})
+
+
 def _show(
     diagnosis: "Diagnosis",
     results: "list[EvaluationResult]",
     run: str | None,
     failure: "FailureClass | None",
     examples: int,
-    json_: bool,
+    full: bool,
 ) -> None:
-    from a5ctl.console import out, plain, print_json
-    from a5ctl.tables.diagnosis_view import classes_of, diagnosis_json, print_classes
+    from a5ctl.console import out, plain
+    from a5ctl.tables.diagnosis_view import print_diagnosis
     from a5ctl.tables.dumps import steps_of
 
-    if json_:
-        document = diagnosis_json(diagnosis, classes_of(diagnosis, failure), examples)
-        steps = [result.step for result in results]
-        print_json({**document, "run": run, "file": diagnosis.run.id, "steps": steps})
-        return
     console = out()
-    print_classes(console, diagnosis, failure, examples)
+    print_diagnosis(console, diagnosis, failure, examples=examples, full=full)
     if len(results) > 1:
         note = f"the file holds {len(results)} steps: {steps_of(results)}; --step chooses"
         console.print(plain(note, style="dim"))

@@ -18,7 +18,10 @@ from core.registry.records import (
     StoredGrade,
     StoredResponse,
 )
+from core.responses.advice import without_repeats
 from core.responses.breakdown import FailureBreakdown, OutcomeRow, break_down
+from core.responses.causes import CauseContext, Subject, find_causes
+from core.responses.counterfactuals import Counterfactual, counterfactuals
 from core.responses.names import FailureClass, FailureFlag, GraderName
 from core.responses.verdict import Advice, Commands, Explanation, explain
 from core.statistics import wilson_interval
@@ -58,7 +61,8 @@ class Diagnosis:
         type1: Formatted and right.
         type2: Formatted and wrong.
         type3: Not formatted.
-        explanation: The verdict in words, with advice.
+        explanation: The verdict in words, with causes and advice.
+        counterfactuals: The accuracy as it is, and if one thing were otherwise.
         lengths: Right against wrong, in tokens.
         probes: What probes of this evaluation found.
     """
@@ -73,6 +77,7 @@ class Diagnosis:
     type3: int
     interval: tuple[float, float]
     explanation: Explanation
+    counterfactuals: tuple[Counterfactual, ...]
     lengths: tuple[LengthContrast, ...]
     probes: tuple[ProbeFindings, ...] = ()
 
@@ -89,6 +94,7 @@ def diagnose_evaluation(
     commands: Commands,
     further: tuple[Advice, ...] = (),
     probes: Sequence[ProbeRecord] = (),
+    context: CauseContext | None = None,
 ) -> Diagnosis:
     """Take one evaluation apart.
 
@@ -100,6 +106,7 @@ def diagnose_evaluation(
         commands: What the advice may tell people to type.
         further: Advice that does not come from the failures; it stands last.
         probes: Probes of this evaluation.
+        context: What is known beside the responses; only the cap where it is not given.
 
     Raises:
         UserError: there are no responses, or the grader never judged them.
@@ -113,10 +120,12 @@ def diagnose_evaluation(
     cases = tuple(_case(response, grader, run.id, saved) for response in responses)
     right = [case.grade.right for case in cases]
     formatted = sum(case.grade.formatted for case in cases)
-    summary = break_down(_row(case) for case in cases)
+    rows = [_row(case) for case in cases]
+    summary = break_down(rows)
     type1 = summary.n - summary.failures
-    cap = evaluation.protocol.get("max_tokens")
-    explanation = explain(summary, run=run.id, max_tokens=cap, commands=commands)
+    known = context or CauseContext(grader, evaluation.protocol.get("max_tokens"))
+    findings = find_causes([_subject(c, r) for c, r in zip(cases, rows, strict=True)], known)
+    explanation = explain(summary, findings, run=run.id, context=known, commands=commands)
     return Diagnosis(
         run=run,
         evaluation=evaluation,
@@ -127,7 +136,8 @@ def diagnose_evaluation(
         type2=formatted - type1,
         type3=summary.n - formatted,
         interval=wilson_interval(type1, summary.n),
-        explanation=replace(explanation, advice=explanation.advice + further),
+        explanation=replace(explanation, advice=without_repeats((*explanation.advice, *further))),
+        counterfactuals=counterfactuals(summary),
         lengths=length_contrasts(responses, right),
         probes=tuple(find(probe, responses, grader) for probe in probes),
     )
@@ -171,21 +181,31 @@ def commands_for(
         last: It is the run's last one; only those weights are sure to be kept.
         config: The run's config file, as a person would type it; None when it is gone.
     """
-    diagnose = f"a5ctl diagnose {shlex.quote(run.id)}"
-    diagnose += "" if last else f" --step {evaluation.step}"
-    diagnose += "" if grader == evaluation.grader else f" --grader {grader}"
+    name = shlex.quote(run.id)
+    shown = f"a5ctl diagnose {name}" + ("" if last else f" --step {evaluation.step}")
+    diagnose = shown + ("" if grader == evaluation.grader else f" --grader {grader}")
+    seen = Commands(diagnose, None, None, graded=shown)
     if "dump" in run.config:  # another tool has the weights
-        return Commands(diagnose, None, None)
+        return seen
+    stops = evaluation.protocol.get("stop")
+    seen = replace(seen, stops=None if stops is None else tuple(stops))
     if run.kind == "eval":
         again = f"a5ctl run eval --config {shlex.quote(str(config))}" if config else None
+        probe = f"a5ctl probe {name}" if config and last else None
         # multiple choice gives nothing to train on
         choices = evaluation.grader == GraderName.MULTIPLE_CHOICE
-        return Commands(diagnose, again, None if choices else _training(run.config))
+        train = None if choices else _training(run.config)
+        return replace(seen, evaluate=again, train=train, probe=probe)
     if not last or evaluation.step == 0:
-        return Commands(diagnose, None, None)
-    name = shlex.quote(run.id)
-    more = run.config.get("data", {}).get("size") is not None
-    return Commands(diagnose, f"a5ctl run eval --run {name}", f"a5ctl run sft --init {name}", more)
+        return seen
+    return replace(
+        seen,
+        evaluate=f"a5ctl run eval --run {name}",
+        train=_training({**run.config, "model": {"run": run.id}}),
+        more_data=run.config.get("data", {}).get("size") is not None,
+        probe=f"a5ctl probe {name}",
+        supervise=run.config.get("train", {}).get("supervise", "response"),
+    )
 
 
 def further_advice(
@@ -211,16 +231,17 @@ def _training(config: Mapping[str, Any]) -> str:
     """Training from the weights that an evaluation run looked at, on its data."""
     model, data = config.get("model", {}), config.get("data", {})
     parts = ["a5ctl", "run", "sft"]
+    options = [
+        ("--data", data.get("source"), "builtin"),
+        ("--prompt", config.get("prompt", {}).get("template"), "think_answer"),
+        ("--eval-data", data.get("evaluation_source"), None),
+    ]
     if model.get("run") is not None:
         step = model.get("run_step")
         parts += ["--init", model["run"] + ("" if step is None else f":{step}")]
-        return shlex.join(parts)
-    template = config.get("prompt", {}).get("template")
-    for option, value, default in (
-        ("--model", model.get("source"), "builtin"),
-        ("--data", data.get("source"), "builtin"),
-        ("--prompt", template, "think_answer"),
-    ):
+    else:
+        options.insert(0, ("--model", model.get("source"), "builtin"))
+    for option, value, default in options:
         if value is not None and value != default:
             parts += [option, str(value)]
     return shlex.join(parts)
@@ -238,6 +259,13 @@ def _case(response: StoredResponse, grader: GraderName, run: str, saved: Collect
         )
     place = response.problem_id, response.sample
     return Case(response, grade, lenient.right, recovered=place in saved)
+
+
+def _subject(case: Case, row: OutcomeRow) -> Subject:
+    response, given = case.response, case.grade.extracted
+    if given is None:
+        given = response.grades[GraderName.LENIENT].extracted
+    return Subject(row, response.text, response.truth, given, response.problem_id)
 
 
 def _row(case: Case) -> OutcomeRow:

@@ -13,10 +13,16 @@ from rich.text import Text
 
 from a5ctl.console import plain
 from a5ctl.format import count, interval, percent
+from a5ctl.tables.causes_view import (
+    cause_lines,
+    causes_json,
+    counterfactual_lines,
+    counterfactuals_json,
+)
 from a5ctl.tables.diagnosis import Diagnosis
 from a5ctl.tables.histograms import histogram_lines
 from a5ctl.tables.responses import response_json, response_view, spread
-from core.responses.breakdown import FormatState, MathState
+from core.responses.breakdown import FailureBreakdown, FormatState, MathState
 from core.responses.failures import DESCRIPTIONS
 from core.responses.names import FailureClass, FailureFlag, GraderName
 from core.responses.verdict import Advice
@@ -27,6 +33,10 @@ FLAG_MEANINGS: Mapping[FailureFlag, str] = {
     FailureFlag.RIGHT_BY_R1_ZERO: "right to the course's grader",
     FailureFlag.TEMPLATE_COPY: "copies the prompt's placeholders",
 }
+FEW_CLASSES = 3
+"""So many classes have their meanings below them in a narrow terminal."""
+MOST_CLASSES = 6
+"""So many classes have a line of their own."""
 _MATH_TITLES = {
     MathState.RIGHT: "math right",
     MathState.WRONG: "math wrong",
@@ -38,48 +48,52 @@ _FORMAT_TITLES = {FormatState.OK: "format ok", FormatState.NOT_OK: "format not o
 def print_diagnosis(
     console: Console,
     diagnosis: Diagnosis,
-    classes: Sequence[FailureClass],
-    examples: int,
+    failure: FailureClass | None = None,
     *,
-    chosen: bool,
+    examples: int = 0,
+    full: bool = False,
 ) -> None:
-    """Print the sections in order.
+    """Print the overview, or what belongs to one failure class that somebody asked for.
 
     Args:
         console: Where to.
         diagnosis: What to show.
-        classes: Whose examples to show.
-        examples: How many per class.
-        chosen: A person asked for these classes: only their part of the tables is shown.
+        failure: Only this class; everything when not given.
+        examples: Responses to show of each class.
+        full: Also show format by math, flags and lengths.
     """
-    console.print(header(diagnosis))
-    console.print(verdict(diagnosis))
-    if diagnosis.breakdown.failures:
-        _section(console, "failures by class", class_lines(diagnosis, classes, console.width))
-        if not chosen:
-            _section(console, "failures by format and math", [state_table(diagnosis)])
-            _section(console, "flags on failures", list(flag_lines(diagnosis)))
-    if not chosen:
-        _section(
-            console,
-            "lengths in tokens, right against wrong",
-            histogram_lines(diagnosis.lengths),
-        )
-    for failure in classes if examples else ():
-        _examples(console, diagnosis, failure, examples)
-    print_advice(console, diagnosis.explanation.advice)
-
-
-def print_classes(
-    console: Console, diagnosis: Diagnosis, failure: FailureClass | None, examples: int
-) -> None:
-    """Print everything, or only what belongs to one failure class that somebody asked for."""
     classes = classes_of(diagnosis, failure)
     if failure is not None and not classes:
         here = ", ".join(diagnosis.breakdown.by_class) or "no failure at all"
         console.print(f"nothing failed as {failure} at this step; there is {here}")
         return
-    print_diagnosis(console, diagnosis, classes, examples, chosen=failure is not None)
+    console.print(header(diagnosis, full=full))
+    console.print(verdict(diagnosis))
+    if failure is None:
+        _overview(console, diagnosis)
+    if classes:
+        _section(console, "failures by class", class_lines(diagnosis, classes, console.width))
+    if full and failure is None:
+        _details(console, diagnosis)
+    for shown in classes if examples else ():
+        _examples(console, diagnosis, shown, examples)
+    print_advice(console, diagnosis.explanation.advice)
+
+
+def _overview(console: Console, diagnosis: Diagnosis) -> None:
+    explanation = diagnosis.explanation
+    _section(console, "causes", list(cause_lines(explanation.causes)))
+    if diagnosis.breakdown.failures:
+        lines = list(counterfactual_lines(diagnosis.counterfactuals))
+        _section(console, "what the accuracy would be", lines)
+
+
+def _details(console: Console, diagnosis: Diagnosis) -> None:
+    if diagnosis.breakdown.failures:
+        _section(console, "failures by format and math", [state_table(diagnosis)])
+        _section(console, "flags on failures", list(flag_lines(diagnosis)))
+    lines = histogram_lines(diagnosis.lengths)
+    _section(console, "lengths in tokens, right against wrong", lines)
 
 
 def classes_of(diagnosis: Diagnosis, failure: FailureClass | None) -> list[FailureClass]:
@@ -90,8 +104,8 @@ def classes_of(diagnosis: Diagnosis, failure: FailureClass | None) -> list[Failu
     return [failure] if failure in counts else []
 
 
-def header(diagnosis: Diagnosis) -> RenderableType:
-    """Which evaluation this is, and its figures."""
+def header(diagnosis: Diagnosis, *, full: bool = True) -> RenderableType:
+    """Which evaluation this is, and its figures; its fingerprints in full."""
     evaluation = diagnosis.evaluation
     n = diagnosis.breakdown.n
     title = plain(diagnosis.run.id, style="bold cyan").append(
@@ -109,41 +123,50 @@ def header(diagnosis: Diagnosis) -> RenderableType:
         Text(others),
         *(Text(line) for line in _counts(diagnosis)),
         plain(_setup(diagnosis), style="dim"),
-        plain(protocol, style="dim"),
+        *([plain(protocol, style="dim")] if full else []),
     )
 
 
 def verdict(diagnosis: Diagnosis) -> RenderableType:
     """The plain-words verdict."""
     explanation = diagnosis.explanation
-    body = Text(explanation.headline, style="bold yellow")
-    for sentence in explanation.sentences:
-        body.append("\n").append_text(plain(sentence, style="not bold default"))
+    body = Text(explanation.headline, style="bold yellow").append("\n")
+    body.append_text(plain(" ".join(explanation.sentences), style="not bold default"))
     return Padding(body, (1, 0, 0, 0))
 
 
 def class_lines(
     diagnosis: Diagnosis, classes: Sequence[FailureClass], width: int
 ) -> list[RenderableType]:
-    """One line per class, its meaning beside it, or below where the terminal is narrow."""
+    """One line per class; its meaning beside it, or below where the terminal is narrow.
+
+    Where there are many, those that hold little are added up, and narrow terminals go without
+    meanings; `--class` has them.
+    """
     summary = diagnosis.breakdown
-    head = f"{'class':<23}{'count':>7}{'of all':>9}{'of wrong':>10}{'if by last number':>19}"
+    head = f"{'class':<23}{'count':>7}{'of all':>9}{'of wrong':>10}"
+    beside = width >= len(head) + 3 + max(map(len, DESCRIPTIONS.values()))
+    below = not beside and len(classes) <= FEW_CLASSES
+    shown = classes[:MOST_CLASSES] if len(classes) > MOST_CLASSES + 1 else classes
     lines: list[RenderableType] = [Text(head, style="dim")]
-    for failure in classes:
-        amount = summary.by_class[failure]
-        line = Text(f"{failure:<23}", style="bold").append(
-            f"{amount:>7,}{percent(amount / summary.n):>9}{percent(amount / summary.failures):>10}"
-            f"{percent(summary.accuracy_if_lenient(failure)):>19}",
-            style="not bold",
-        )
-        if width >= len(head) + 3 + max(map(len, DESCRIPTIONS.values())):
-            lines.append(line.append(f"   {DESCRIPTIONS[failure]}", style="not bold dim"))
-        else:
-            lines += [line, Text(f"  {DESCRIPTIONS[failure]}", style="dim")]
-    lines.append(
-        Text("if by last number: accuracy if that class alone were graded so", style="dim italic")
-    )
+    for failure in shown:
+        line = _class_line(summary, failure, summary.by_class[failure])
+        if beside:
+            line.append(f"   {DESCRIPTIONS[failure]}", style="not bold dim")
+        lines.append(line)
+        if below:
+            lines.append(Text(f"  {DESCRIPTIONS[failure]}", style="dim"))
+    if rest := classes[len(shown) :]:
+        amount = sum(summary.by_class[failure] for failure in rest)
+        lines.append(_class_line(summary, f"{len(rest)} other classes", amount))
     return lines
+
+
+def _class_line(summary: FailureBreakdown, name: str, amount: int) -> Text:
+    figures = (
+        f"{amount:>7,}{percent(amount / summary.n):>9}{percent(amount / summary.failures):>10}"
+    )
+    return Text(f"{name:<23}", style="bold").append(figures, style="not bold")
 
 
 def state_table(diagnosis: Diagnosis) -> Table:
@@ -176,7 +199,7 @@ def print_advice(console: Console, advice: Sequence[Advice]) -> None:
     """What to try, with the commands; a command is never broken over lines."""
     if not advice:
         return
-    console.print(Rule("try", align="left", style="dim"))
+    console.print(Padding(Rule("try", align="left", style="dim"), (1, 0, 0, 0)))
     for item in advice:
         console.print(plain(item.text, style="dim"))
         console.print(Text("  ").append_text(plain(item.command, style="cyan")), soft_wrap=True)
@@ -205,7 +228,13 @@ def diagnosis_json(
         "truncated": evaluation.truncated,
         "protocol": dict(evaluation.protocol),
         "fingerprints": {"generation": evaluation.generation, "grading": evaluation.grading},
-        "verdict": asdict(diagnosis.explanation),
+        "verdict": {
+            "headline": diagnosis.explanation.headline,
+            "sentences": diagnosis.explanation.sentences,
+            "advice": [asdict(item) for item in diagnosis.explanation.advice],
+        },
+        "causes": causes_json(diagnosis.explanation.causes),
+        "counterfactuals": counterfactuals_json(diagnosis.counterfactuals),
         "failures": summary.failures,
         "classes": [_class_json(diagnosis, failure, examples) for failure in classes],
         "format_and_math": [

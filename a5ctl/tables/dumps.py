@@ -10,7 +10,8 @@ from core.engines.base import FinishReason
 from core.errors import UserError
 from core.evaluation import EvaluationResult
 from core.registry.preview import preview_evaluation, preview_responses, preview_run
-from core.responses.names import FailureClass, GraderName
+from core.responses.causes import CauseContext
+from core.responses.names import GraderName
 from core.responses.verdict import Advice, Commands
 
 
@@ -57,8 +58,9 @@ def diagnose_dump(
         preview_evaluation(result),
         preview_responses(result),
         settings.grader,
-        Commands(command, None, None),
+        _commands(settings, command),
         tuple(_advice(result, settings, command, recorded=recorded)),
+        context=CauseContext(settings.grader, from_tool=True),
     )
 
 
@@ -101,16 +103,12 @@ def _advice(
 ) -> list[Advice]:
     wrong = [row for row in result.responses if row.failures[settings.grader] is not None]
     found = []
-    left_open = [
-        row
+    left_open = sum(
+        row.finish is not FinishReason.LENGTH and not row.closed and "<answer>" in row.text
         for row in wrong
-        if row.finish is not FinishReason.LENGTH
-        and row.failures[settings.grader]
-        in (FailureClass.UNCLOSED_ANSWER, FailureClass.UNKNOWN_STOP)
-        and "<answer>" in row.text
-    ]
-    if not settings.restore_stop and left_open and 2 * len(left_open) >= len(wrong):
-        text = f"{len(left_open)} stop inside an open answer: many tools cut the stop string off"
+    )
+    if not settings.restore_stop and left_open and 2 * left_open >= len(wrong):
+        text = f"{left_open} stop inside an open answer: many tools cut the stop string off"
         found.append(Advice(f"{text}; put it back", f"{command} --restore-stop"))
     boxed = sum("\\boxed" in row.text for row in result.responses)
     if settings.grader is not GraderName.QUESTION_ONLY and 2 * boxed >= len(result.responses):
@@ -120,6 +118,12 @@ def _advice(
     if not recorded:
         found.append(Advice("keep this as a run, to compare it with others", f"{command} --record"))
     return found
+
+
+def _commands(settings: DumpSettings, command: str) -> Commands:
+    plain = _without_grader(command)
+    restore = None if settings.restore_stop else f"{command} --restore-stop"
+    return Commands(command, None, None, graded=plain, restore=restore)
 
 
 def _command(dump: DumpFile, settings: DumpSettings, step: str) -> str:

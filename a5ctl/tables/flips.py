@@ -1,29 +1,35 @@
 """Two evaluations on the same problems: what was fixed, what broke, and what to put it down to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from a5ctl.tables.diagnosis import Case, Diagnosis
 from core.errors import UserError
 from core.protocol import ProtocolDifference, compare_protocols
 from core.responses.attribution import Attribution, Cause, Outcome, attribute, cause_of
 from core.responses.names import FailureClass
-from core.statistics import PairedComparison, compare_paired, minimum_detectable_difference
+from core.statistics import PairedComparison, compare_paired_shares, minimum_detectable_difference
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A problem that one side gets right and the other wrong.
+    """A problem that one side gets right more often than the other.
 
     Attributes:
-        before: The response of the run that is compared against.
-        after: The response of the run that is diagnosed.
-        cause: Read off the wrong side.
+        before: A response of the run that is compared against; a wrong one if the problem was
+            fixed, a right one if it broke.
+        after: A response of the run that is diagnosed, the other way round.
+        cause: Read off the wrong one of the two.
+        right_before: Right samples and all samples before.
+        right_after: The same after.
     """
 
     before: Case
     after: Case
     cause: Cause
+    right_before: tuple[int, int]
+    right_after: tuple[int, int]
 
     @property
     def failure(self) -> FailureClass | None:
@@ -39,11 +45,12 @@ class Flips:
         before: The evaluation that is compared against.
         after: The evaluation that is diagnosed.
         protocols: Fields in which the two protocols differ.
-        left_out: Responses of either side without a partner.
-        fixed: Wrong before, right after.
-        broken: Right before, wrong after.
+        left_out: Responses to problems that only one side answered.
+        sampled: Some problem has several samples.
+        fixed: Right more often after than before; the largest changes first.
+        broken: Right less often.
         attribution: The difference by cause; descriptive.
-        test: The paired test; None where it is refused.
+        test: The paired test over problems; None where it is refused.
         refused: Why there is no test.
         detectable: Difference of accuracies that this test finds with 80% power.
     """
@@ -52,6 +59,7 @@ class Flips:
     after: Diagnosis
     protocols: ProtocolDifference
     left_out: int
+    sampled: bool
     fixed: tuple[Flip, ...]
     broken: tuple[Flip, ...]
     attribution: Attribution
@@ -61,12 +69,15 @@ class Flips:
 
     @property
     def n(self) -> int:
-        """Pairs of responses."""
+        """Problems that both sides answered."""
         return self.attribution.n
 
 
 def find_flips(before: Diagnosis, after: Diagnosis, *, same_grader: bool, force: bool) -> Flips:
-    """Pair two evaluations up.
+    """Pair two evaluations up, problem by problem.
+
+    Samples of one problem are not independent, and have no partner on the other side: a problem
+    counts once, by the share of its samples that are right.
 
     Args:
         before: What is compared against; diagnosed under the same grader as `after`.
@@ -82,59 +93,75 @@ def find_flips(before: Diagnosis, after: Diagnosis, *, same_grader: bool, force:
             f"step {after.evaluation.step} of {after.run.id} cannot be compared with itself; "
             f"name another run, or another step: --against {after.run.id}:STEP"
         )
-    old, new = _keyed(before.cases), _keyed(after.cases)
+    old, new = _by_problem(before.cases), _by_problem(after.cases)
     shared = [key for key in new if key in old]
     if not shared:
         raise UserError(f"no problem was asked in both {before.run.id} and {after.run.id}")
-    changed = [_flip(old[key], new[key]) for key in shared if _right(old, key) != _right(new, key)]
+    gaps = {key: _share(new[key]) - _share(old[key]) for key in shared}
+    changed = sorted((key for key in shared if gaps[key]), key=lambda key: -abs(gaps[key]))
     protocols = _protocols(before, after, same_grader)
-    refused = "" if force else _refusal(protocols, before, after)
+    refused = "" if force else _refusal(protocols)
     test = None
     if not refused:
-        test = compare_paired(
-            {_name(key): _right(old, key) for key in shared},
-            {_name(key): _right(new, key) for key in shared},
+        test = compare_paired_shares(
+            {_name(key): float(_share(old[key])) for key in shared},
+            {_name(key): float(_share(new[key])) for key in shared},
         )
+    squares = float(sum(gap * gap for gap in gaps.values()))
+    paired = sum(len(old[key]) + len(new[key]) for key in shared)
     return Flips(
         before=before,
         after=after,
         protocols=protocols,
-        left_out=len(old) + len(new) - 2 * len(shared),
-        fixed=tuple(flip for flip in changed if flip.after.grade.right),
-        broken=tuple(flip for flip in changed if flip.before.grade.right),
+        left_out=len(before.cases) + len(after.cases) - paired,
+        sampled=paired > 2 * len(shared),
+        fixed=tuple(_flip(old[key], new[key], fixed=True) for key in changed if gaps[key] > 0),
+        broken=tuple(_flip(old[key], new[key], fixed=False) for key in changed if gaps[key] < 0),
         attribution=attribute(
-            {_name(key): _outcome(old[key]) for key in shared},
-            {_name(key): _outcome(new[key]) for key in shared},
+            {_name(key): [_outcome(case) for case in old[key]] for key in shared},
+            {_name(key): [_outcome(case) for case in new[key]] for key in shared},
         ),
         test=test,
         refused=refused,
-        detectable=minimum_detectable_difference(len(changed), len(shared)) if test else None,
+        detectable=minimum_detectable_difference(squares, len(shared)) if test else None,
     )
 
 
-_Key = tuple[str, int, str, str]
+_Key = tuple[str, str, str]
 
 
-def _keyed(cases: Sequence[Case]) -> dict[_Key, Case]:
+def _by_problem(cases: Sequence[Case]) -> dict[_Key, list[Case]]:
+    """Samples of each problem, in order."""
     # Ids are unique within one data set only: the same id may stand for another question.
-    return {
-        (r.problem_id, r.sample, r.question, r.truth): case
-        for case in cases
-        for r in (case.response,)
-    }
+    found: dict[_Key, list[Case]] = {}
+    for case in cases:
+        response = case.response
+        key = (response.problem_id, response.question, response.truth)
+        found.setdefault(key, []).append(case)
+    return found
 
 
 def _name(key: _Key) -> str:
-    return f"{key[0]}#{key[1]}"
+    return "\0".join(key)
 
 
-def _right(cases: Mapping[_Key, Case], key: _Key) -> bool:
-    return cases[key].grade.right
+def _share(cases: Sequence[Case]) -> Fraction:
+    return Fraction(sum(case.grade.right for case in cases), len(cases))
 
 
-def _flip(before: Case, after: Case) -> Flip:
-    wrong = before if after.grade.right else after
-    return Flip(before, after, cause_of(_outcome(wrong)))
+def _flip(before: Sequence[Case], after: Sequence[Case], *, fixed: bool) -> Flip:
+    """The first wrong sample of the side that did worse, beside the first right one of the other.
+
+    The side that did worse has a wrong sample and the other a right one, since their shares differ.
+    """
+    old = next(case for case in before if case.grade.right is not fixed)
+    new = next(case for case in after if case.grade.right is fixed)
+    cause = cause_of(_outcome(old if fixed else new))
+    return Flip(old, new, cause, _counts(before), _counts(after))
+
+
+def _counts(cases: Sequence[Case]) -> tuple[int, int]:
+    return sum(case.grade.right for case in cases), len(cases)
 
 
 def _outcome(case: Case) -> Outcome:
@@ -152,10 +179,7 @@ def _protocols(before: Diagnosis, after: Diagnosis, same_grader: bool) -> Protoc
     return ProtocolDifference(tuple(blocking), found.warning)
 
 
-def _refusal(protocols: ProtocolDifference, before: Diagnosis, after: Diagnosis) -> str:
-    if protocols.blocking:
-        fields = ", ".join(protocols.blocking)
-        return f"the protocols differ in {fields}; --force tests anyway"
-    if any(case.response.sample for side in (before, after) for case in side.cases):
-        return "several samples of one problem are not independent; --force pairs them anyway"
-    return ""
+def _refusal(protocols: ProtocolDifference) -> str:
+    if not protocols.blocking:
+        return ""
+    return f"the protocols differ in {', '.join(protocols.blocking)}; --force tests anyway"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from fractions import Fraction
 from typing import Any
 
 from rich import box
@@ -18,12 +19,15 @@ from a5ctl.tables.flips import Flip, Flips
 from a5ctl.tables.responses import (
     answer_view,
     extracted_text,
+    field_grid,
     problem_lines,
     response_json,
     spread,
 )
+from a5ctl.tables.word_diff import changes_json, diff_text
 from core.responses.attribution import Cause
 from core.responses.names import FailureClass
+from core.statistics import PairedMethod
 
 LISTED = 12
 """Flips that a list shows before it says how many more there are."""
@@ -46,9 +50,9 @@ def print_flips(
         classes: List only flips whose wrong side is of one of these classes; None lists all.
         examples: How many fixed and how many broken problems to show with both texts.
     """
-    console.print(header(flips.after))
+    console.print(header(flips.after, full=False))
     console.print(Text("against", style="bold"))
-    console.print(header(flips.before))
+    console.print(header(flips.before, full=False))
     for line in protocol_lines(flips):
         console.print(line)
     console.print(Padding(plain(test_sentence(flips)), (1, 0, 0, 0)))
@@ -66,14 +70,22 @@ def print_flips(
 
 def test_sentence(flips: Flips) -> str:
     """The difference and how sure it is, in words."""
-    changed = f"{count(len(flips.fixed))} fixed, {count(len(flips.broken))} broken"
-    counted = f"On {count(flips.n)} responses to the same problems: {changed}"
+    fixed, broken = count(len(flips.fixed)), count(len(flips.broken))
+    counted = f"On {count(flips.n)} problems that both answered: {fixed} fixed, {broken} broken"
+    if flips.sampled:
+        counted = (
+            f"On {count(flips.n)} problems with several samples: {fixed} right more often than "
+            f"before, {broken} less often"
+        )
     if flips.test is None:
         return f"{counted}. Not tested: {flips.refused}."
     low, high = flips.test.interval
+    method = (
+        "exact McNemar" if flips.test.method is PairedMethod.MCNEMAR else "paired z over problems,"
+    )
     text = (
         f"{counted}; difference {points(flips.test.difference)} points "
-        f"[{points(low)}, {points(high)}], exact McNemar p {p_value(flips.test.p)}."
+        f"[{points(low)}, {points(high)}], {method} p {p_value(flips.test.p)}."
     )
     if flips.detectable:
         text += (
@@ -121,19 +133,19 @@ def attribution_table(flips: Flips) -> Table:
     for row in flips.attribution.rows:
         table.add_row(
             row.cause,
-            count(row.gained),
-            count(row.lost),
-            f"{row.net:+d}",
-            points(row.net / flips.n),
+            _amount(row.gained),
+            _amount(row.lost),
+            _signed(row.net),
+            points(float(row.net / flips.n)),
             _CAUSE_MEANINGS[row.cause],
         )
     table.add_row(
         "all",
-        count(len(flips.fixed)),
-        count(len(flips.broken)),
-        f"{flips.attribution.net:+d}",
+        _amount(sum((row.gained for row in flips.attribution.rows), Fraction())),
+        _amount(sum((row.lost for row in flips.attribution.rows), Fraction())),
+        _signed(flips.attribution.net),
         points(flips.attribution.difference),
-        "",
+        "samples count as parts of a problem" if flips.sampled else "",
         style="bold",
     )
     return table
@@ -156,9 +168,19 @@ def flips_json(
         "not_tested": flips.refused or None,
         "minimum_detectable_difference": flips.detectable,
         "attribution": {
-            "net": flips.attribution.net,
+            "net": _number(flips.attribution.net),
             "difference": flips.attribution.difference,
-            "rows": [{**asdict(row), "net": row.net} for row in flips.attribution.rows],
+            "rows": [
+                {
+                    "cause": row.cause,
+                    "gained": _number(row.gained),
+                    "lost": _number(row.lost),
+                    "net": _number(row.net),
+                    "points": 100 * float(row.net / flips.n),
+                }
+                for row in flips.attribution.rows
+            ],
+            "descriptive": True,
         },
         "fixed": _flips_json(_of_classes(flips.fixed, classes), examples),
         "broken": _flips_json(_of_classes(flips.broken, classes), examples),
@@ -171,7 +193,8 @@ def _flips_json(flips: Sequence[Flip], examples: int) -> dict[str, Any]:
         "problems": [
             {
                 "problem": flip.after.response.problem_id,
-                "sample": flip.after.response.sample,
+                "right_before": flip.right_before,
+                "right_after": flip.right_after,
                 "truth": flip.after.response.truth,
                 "before": flip.before.grade.extracted,
                 "after": flip.after.grade.extracted,
@@ -184,6 +207,7 @@ def _flips_json(flips: Sequence[Flip], examples: int) -> dict[str, Any]:
             {
                 "before": response_json(flip.before.response, flip.before.grade),
                 "after": response_json(flip.after.response, flip.after.grade),
+                "changes": changes_json(flip.before.response.text, flip.after.response.text),
             }
             for flip in spread(flips, examples)
         ],
@@ -199,12 +223,24 @@ def _list(console: Console, title: str, flips: Sequence[Flip], whole: Flips, exa
     if not flips:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in ("problem", "truth", "before", "after", "cause", "class of the wrong one"):
+    right = ("right",) if whole.sampled else ()
+    for column in (
+        "problem",
+        "truth",
+        *right,
+        "before",
+        "after",
+        "cause",
+        "class of the wrong one",
+    ):
         table.add_column(column, overflow="fold")
     for flip in flips[:LISTED]:
+        (old, of_old), (new, of_new) = flip.right_before, flip.right_after
+        shares = (f"{old}/{of_old} -> {new}/{of_new}",) if whole.sampled else ()
         table.add_row(
             plain(flip.after.response.problem_id, style="cyan"),
             plain(flip.after.response.truth[:_ANSWER_CHARS]),
+            *shares,
             extracted_text(flip.before.grade, _ANSWER_CHARS),
             extracted_text(flip.after.grade, _ANSWER_CHARS),
             flip.cause,
@@ -217,6 +253,23 @@ def _list(console: Console, title: str, flips: Sequence[Flip], whole: Flips, exa
         console.print(problem_lines(flip.after.response))
         console.print(answer_view(flip.before.response, flip.before.grade, _side(whole, "before")))
         console.print(answer_view(flip.after.response, flip.after.grade, _side(whole, "after")))
+        marked = not console.is_terminal or console.no_color
+        changes = diff_text(flip.before.response.text, flip.after.response.text, marked=marked)
+        grid = field_grid()
+        grid.add_row("changes", changes)
+        console.print(Padding(grid, (0, 0, 1, 2)))
+
+
+def _amount(number: Fraction) -> str:
+    return count(float(number)) if number.denominator == 1 else f"{float(number):,.2f}"
+
+
+def _signed(number: Fraction) -> str:
+    return f"{int(number):+,d}" if number.denominator == 1 else f"{float(number):+,.2f}"
+
+
+def _number(number: Fraction) -> int | float:
+    return int(number) if number.denominator == 1 else float(number)
 
 
 def _side(flips: Flips, name: str) -> str:

@@ -4,10 +4,10 @@ Each problem that changed sides gets one cause, so that the rows add up to the d
 This describes what happened; it does not prove why.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 
 
 class Cause(StrEnum):
@@ -38,7 +38,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class AttributionRow:
-    """The changed problems of one cause.
+    """The changed problems of one cause; parts of problems where there are several samples.
 
     Attributes:
         cause: What they are put down to.
@@ -47,11 +47,11 @@ class AttributionRow:
     """
 
     cause: Cause
-    gained: int
-    lost: int
+    gained: Fraction
+    lost: Fraction
 
     @property
-    def net(self) -> int:
+    def net(self) -> Fraction:
         """Problems that this cause adds to B's score."""
         return self.gained - self.lost
 
@@ -69,26 +69,38 @@ class Attribution:
     rows: tuple[AttributionRow, ...]
 
     @property
-    def net(self) -> int:
-        """Right answers of B minus right answers of A."""
-        return sum(row.net for row in self.rows)
+    def net(self) -> Fraction:
+        """Problems that B gets right minus problems that A gets right."""
+        return sum((row.net for row in self.rows), Fraction())
 
     @property
     def difference(self) -> float:
-        """Accuracy of B minus accuracy of A."""
-        return self.net / self.n if self.n else 0.0
+        """Accuracy of B minus accuracy of A, every problem counting once."""
+        return float(self.net / self.n) if self.n else 0.0
 
 
-def attribute(a: Mapping[str, Outcome], b: Mapping[str, Outcome]) -> Attribution:
+def attribute(
+    a: Mapping[str, Sequence[Outcome]], b: Mapping[str, Sequence[Outcome]]
+) -> Attribution:
     """Put every problem that changed from A to B down to a cause.
 
+    Samples of one problem have no order, so each of A meets each of B: a problem is gained by the
+    share of these pairs that are wrong in A and right in B. With one sample that is 0 or 1. With
+    a and b the shares right, gained minus lost is (1 - a) b - a (1 - b) = b - a, so the rows add
+    up to the difference exactly.
+
     Args:
-        a: Problem id -> outcome in the run that is compared against.
+        a: Problem id -> outcomes of its samples in the run that is compared against; at least one.
         b: The same in the other run; problems that only one side has are left out.
     """
-    shared = sorted(a.keys() & b.keys())
-    gained = _count(a[key] for key in shared if b[key].right and not a[key].right)
-    lost = _count(b[key] for key in shared if a[key].right and not b[key].right)
+    shared = a.keys() & b.keys()
+    gained: dict[Cause, Fraction] = dict.fromkeys(Cause, Fraction())
+    lost = dict(gained)
+    for key in shared:
+        before, after = a[key], b[key]
+        for cause in Cause:
+            gained[cause] += _wrong(before, cause) * _right(after)
+            lost[cause] += _right(before) * _wrong(after, cause)
     rows = tuple(AttributionRow(cause, gained[cause], lost[cause]) for cause in Cause)
     return Attribution(n=len(shared), rows=rows)
 
@@ -100,5 +112,11 @@ def cause_of(wrong: Outcome) -> Cause:
     return Cause.TRUNCATION if wrong.capped else Cause.MATH
 
 
-def _count(wrong: Iterable[Outcome]) -> Counter[Cause]:
-    return Counter(cause_of(outcome) for outcome in wrong)
+def _right(samples: Sequence[Outcome]) -> Fraction:
+    return Fraction(sum(sample.right for sample in samples), len(samples))
+
+
+def _wrong(samples: Sequence[Outcome], cause: Cause) -> Fraction:
+    """Share of the samples that are wrong by this cause."""
+    count = sum(not sample.right and cause_of(sample) is cause for sample in samples)
+    return Fraction(count, len(samples))

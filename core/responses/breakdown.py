@@ -111,6 +111,8 @@ class FailureBreakdown:
         capped_loops: Those of these that end in a loop, so that a longer cap would not help.
         lenient_right: Wrong responses whose right number stands last.
         recovered: Wrong responses that a probe made right.
+        capped: Wrong responses that the length cap stopped, whatever they hold.
+        capped_lenient_right: Those of them whose right number stands last.
         mean_tokens_wrong: Mean length of wrong responses; None without any.
         mean_tokens_right: Mean length of right responses; None without any.
     """
@@ -126,6 +128,8 @@ class FailureBreakdown:
     capped_loops: int
     lenient_right: int
     recovered: int
+    capped: int
+    capped_lenient_right: int
     mean_tokens_wrong: float | None
     mean_tokens_right: float | None
 
@@ -169,6 +173,8 @@ def break_down(rows: Iterable[OutcomeRow]) -> FailureBreakdown:
         capped_loops=sum(FailureFlag.DEGENERATE_REPETITION in row.flags for row in cut),
         lenient_right=sum(row.lenient_right for row in wrong),
         recovered=sum(row.recovered for row in wrong),
+        capped=sum(row.capped for row in wrong),
+        capped_lenient_right=sum(row.capped and row.lenient_right for row in wrong),
         mean_tokens_wrong=_mean([row.tokens for row in wrong]),
         mean_tokens_right=_mean([row.tokens for row in right]),
     )

@@ -1,55 +1,41 @@
 """A verdict in plain words on why responses fail; every sentence is computed from the counts."""
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from core.responses.advice import (
+    Advice,
+    Commands,
+    advice_on,
+    command_for,
+    commands_of_run,
+    without_repeats,
+)
 from core.responses.breakdown import FailureBreakdown, FormatState, MathState
-from core.responses.failures import DESCRIPTIONS
-from core.responses.names import FailureClass, FailureFlag
+from core.responses.cause_names import CauseContext, Findings, FoundCause
+from core.responses.names import FailureClass
+from core.responses.wrong_math import WORKING
+
+__all__ = [
+    "Advice",
+    "Commands",
+    "Explanation",
+    "NamedCause",
+    "commands_of_run",
+    "explain",
+    "headline",
+]
 
 NOTEWORTHY_SHARE = 0.1
-"""A cause is worth a sentence or a piece of advice from this share of the failures on."""
+"""A class of failures is worth a piece of advice from this share of the failures on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Advice:
-    """Something to try.
+class NamedCause:
+    """A cause with what to try about it; None where nothing can be done from here."""
 
-    Attributes:
-        text: Why, in one clause.
-        command: The command that does it.
-    """
-
-    text: str
-    command: str
-
-
-@dataclass(frozen=True, slots=True)
-class Commands:
-    """How the advice on one evaluation is typed; options are appended to each.
-
-    Attributes:
-        diagnose: Shows this evaluation.
-        evaluate: Evaluates the same weights again; None where they are not to be had.
-        train: Trains on from them, or trains where nothing was trained; None likewise.
-        more_data: Training problems are left that the run did not use.
-    """
-
-    diagnose: str
-    evaluate: str | None
-    train: str | None
-    more_data: bool = True
-
-
-def commands_of_run(run: str) -> Commands:
-    """The commands for the last evaluation of a run that trained."""
-    name = shlex.quote(run)
-    return Commands(
-        diagnose=f"a5ctl diagnose {name}",
-        evaluate=f"a5ctl run eval --run {name}",
-        train=f"a5ctl run sft --init {name}",
-    )
+    found: FoundCause
+    command: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,37 +45,46 @@ class Explanation:
     Attributes:
         headline: The verdict in one sentence.
         sentences: The counts behind it, one fact each.
+        causes: What accuses, the one behind most failures first; empty for a working model.
         advice: What to try next, most promising first.
     """
 
     headline: str
     sentences: tuple[str, ...]
+    causes: tuple[NamedCause, ...]
     advice: tuple[Advice, ...]
 
 
 def explain(
     summary: FailureBreakdown,
+    findings: Findings = Findings(),  # noqa: B008
     *,
     run: str = "RUN",
-    max_tokens: int | None = None,
+    context: CauseContext = CauseContext(),  # noqa: B008
     commands: Commands | None = None,
 ) -> Explanation:
     """Put the failures of one evaluation into words.
 
     Args:
         summary: Its counts under one grader.
+        findings: The causes that explain them.
         run: Id of the run, for the commands.
-        max_tokens: The length cap it was generated under, where it is known.
+        context: What the causes were found with.
         commands: How to act on this evaluation; those of a run that trained when not given.
     """
+    typed = commands or commands_of_run(run)
     return Explanation(
-        headline=headline(summary),
-        sentences=tuple(_sentences(summary)),
-        advice=tuple(_advice(summary, commands or commands_of_run(run), max_tokens)),
+        headline=headline(summary, stop_cut_off=findings.stop_cut_off),
+        sentences=tuple(_sentences(summary, findings)),
+        causes=tuple(
+            NamedCause(cause, command_for(cause, typed, context, boxes=findings.boxes))
+            for cause in findings.causes
+        ),
+        advice=without_repeats(list(_advice(summary, findings, context, typed))),
     )
 
 
-def headline(summary: FailureBreakdown) -> str:
+def headline(summary: FailureBreakdown, *, stop_cut_off: bool = False) -> str:
     """The verdict: what at least half of the failures share.
 
     'It fails the format, not the math' needs that many failures with the right number last, or
@@ -99,6 +94,8 @@ def headline(summary: FailureBreakdown) -> str:
         return "There are no responses to judge."
     if not summary.failures:
         return "Nothing failed."
+    if stop_cut_off:
+        return "The tool cut </answer> off every response; the format cannot be judged before."
     wrong = summary.with_math(MathState.WRONG)
     if _half(summary, summary.with_math(MathState.RIGHT)):
         return "It fails the format, not the math."
@@ -111,73 +108,51 @@ def headline(summary: FailureBreakdown) -> str:
     return "No single cause explains half of the failures."
 
 
-def _sentences(summary: FailureBreakdown) -> Iterator[str]:
+def _sentences(summary: FailureBreakdown, findings: Findings) -> Iterator[str]:
     wrong = summary.failures
     if not summary.n:
         return
-    yield f"{wrong} of {summary.n} responses are wrong ({_percent(wrong, summary.n)})."
+    yield f"{wrong:,} of {summary.n:,} responses are wrong ({wrong / summary.n:.1%})."
     if not wrong:
         return
     if summary.unclosed:
-        capped = summary.unclosed_capped
-        yield f"{summary.unclosed} never complete an answer, {capped} of them at the length cap."
-    yield f"{summary.lenient_right} hold the right number last."
-    if summary.recovered:
-        yield f"{summary.recovered} were made right by a probe."
-    if summary.lenient_right:
         yield (
-            f"Graded by the last number, accuracy would be {summary.accuracy_by_last_number:.1%} "
-            f"instead of {summary.accuracy:.1%}."
+            f"{summary.unclosed:,} never complete an answer, {summary.unclosed_capped:,} of them "
+            "at the length cap."
         )
-    largest = _largest(summary)
-    count = summary.by_class[largest]
-    yield f"The largest class is {largest} ({count} of {wrong}): {DESCRIPTIONS[largest]}."
-    if _noteworthy(summary, summary.by_flag[FailureFlag.DEGENERATE_REPETITION]):
-        yield f"{summary.by_flag[FailureFlag.DEGENERATE_REPETITION]} end in a loop."
-    if _noteworthy(summary, summary.by_flag[FailureFlag.TEMPLATE_COPY]):
-        yield f"{summary.by_flag[FailureFlag.TEMPLATE_COPY]} copy the prompt's placeholders."
+    yield f"{summary.lenient_right:,} hold the right number last."
+    if summary.recovered:
+        yield f"{summary.recovered:,} were made right by a probe."
+    if not findings.causes and not findings.stop_cut_off:
+        yield _acquittal(summary)
+
+
+def _acquittal(summary: FailureBreakdown) -> str:
+    if summary.accuracy >= WORKING:
+        return "No cause stands out: this is what a working model leaves over."
+    return "No cause reaches a tenth of all responses with 95% confidence."
 
 
 def _advice(
-    summary: FailureBreakdown, commands: Commands, max_tokens: int | None
+    summary: FailureBreakdown, findings: Findings, context: CauseContext, commands: Commands
 ) -> Iterator[Advice]:
     if not summary.failures:
         return
-    if commands.train is not None and _half(summary, summary.with_math(MathState.RIGHT)):
-        yield Advice("train on responses in the format", commands.train)
-    if commands.evaluate is not None:
-        yield from _evaluation_advice(summary, commands.evaluate, max_tokens)
-    if commands.train is not None and _half(summary, summary.with_math(MathState.WRONG)):
-        yield _math_advice(commands.train, commands.more_data)
+    if findings.stop_cut_off and commands.restore is not None:
+        yield Advice("put the stop string back that the tool cut off", commands.restore)
+    for cause in findings.causes:
+        yield from advice_on(cause.cause, commands, context, boxes=findings.boxes)
+    timeouts = summary.by_class.get(FailureClass.GRADER_TIMEOUT, 0)
+    if commands.evaluate is not None and timeouts >= max(1, NOTEWORTHY_SHARE * summary.failures):
+        yield Advice(
+            f"give the {timeouts:,} comparisons that timed out more time",
+            f"{commands.evaluate} --set evaluation.grader_time_limit=20",
+        )
     largest = _largest(summary)
     yield Advice(
-        f"read the {summary.by_class[largest]} responses of the largest class",
+        f"read responses of the largest class ({summary.by_class[largest]:,})",
         f"{commands.diagnose} --class {largest}",
     )
-
-
-def _evaluation_advice(
-    summary: FailureBreakdown, evaluate: str, max_tokens: int | None
-) -> Iterator[Advice]:
-    cut = summary.unclosed_capped - summary.capped_loops
-    if _noteworthy(summary, cut):
-        cap = str(2 * max_tokens) if max_tokens is not None else "2048"
-        yield Advice(
-            f"give the {cut} responses that were cut without looping more room",
-            f"{evaluate} --max-tokens {cap}",
-        )
-    timeouts = summary.by_class.get(FailureClass.GRADER_TIMEOUT, 0)
-    if _noteworthy(summary, timeouts):
-        yield Advice(
-            f"give the {timeouts} comparisons that timed out more time",
-            f"{evaluate} --set evaluation.grader_time_limit=20",
-        )
-
-
-def _math_advice(train: str, more_data: bool) -> Advice:
-    if more_data:
-        return Advice("train on more problems; the math is what is missing", f"{train} --size full")
-    return Advice("train longer; the math is what is missing, and all problems were used", train)
 
 
 def _largest(summary: FailureBreakdown) -> FailureClass:
@@ -186,11 +161,3 @@ def _largest(summary: FailureBreakdown) -> FailureClass:
 
 def _half(summary: FailureBreakdown, count: int) -> bool:
     return 2 * count >= summary.failures
-
-
-def _noteworthy(summary: FailureBreakdown, count: int) -> bool:
-    return count > 0 and count >= NOTEWORTHY_SHARE * summary.failures
-
-
-def _percent(count: int, n: int) -> str:
-    return f"{count / n:.1%}"

@@ -14,6 +14,13 @@ from a5ctl.tables.histograms import blocks, length_contrasts
 from a5ctl.tables.responses import shortened, spread
 from core.engines.base import FinishReason
 from core.responses.breakdown import OutcomeRow, break_down
+from core.responses.causes import (
+    CauseContext,
+    CauseName,
+    Findings,
+    FoundCause,
+    Sibling,
+)
 from core.responses.names import FailureClass, GraderName
 from core.responses.verdict import commands_of_run, explain
 from tests.a5ctl import handmade
@@ -54,12 +61,12 @@ def document(home: Path, *arguments: str) -> dict:
 
 
 def test_the_last_evaluation_is_put_into_words(home: Path):
-    text = shown(home, "sft-256-aaaa")
-    assert "sft-256-aaaa  step 10  test of handmade  n 7" in text
+    text = " ".join(shown(home, "sft-256-aaaa").split())
+    assert "sft-256-aaaa step 10 test of handmade n 7" in text
     assert "accuracy 28.6% [8.2, 64.1] under r1_zero" in text
-    assert "strict 28.6%  lenient 71.4%  diagnostic 71.4%" in text
-    assert "type1 2 (28.6%)  type2 1 (14.3%)  type3 4 (57.1%)" in text
-    assert "unclosed 4 (57.1%)  unparseable 0 (0.0%)  capped 1 (14.3%)" in text
+    assert "strict 28.6% lenient 71.4% diagnostic 71.4%" in text
+    assert "type1 2 (28.6%) type2 1 (14.3%) type3 4 (57.1%)" in text
+    assert "unclosed 4 (57.1%) unparseable 0 (0.0%) capped 1 (14.3%)" in text
     assert "It fails the format, not the math." in text
     assert "5 of 7 responses are wrong (71.4%)." in text
     assert "4 never complete an answer, 1 of them at the length cap." in text
@@ -84,12 +91,12 @@ def test_classes_add_up_to_the_failures(home: Path):
 def test_a_class_line_says_what_the_class_means(home: Path):
     text = shown(home, "sft-256-aaaa", width=140)
     (line,) = [line for line in text.splitlines() if line.startswith("unclosed_answer  ")]
-    assert line.split()[:5] == ["unclosed_answer", "3", "42.9%", "60.0%", "71.4%"]
+    assert line.split()[:4] == ["unclosed_answer", "3", "42.9%", "60.0%"]
     assert line.endswith("it ended by itself inside the answer, without </answer>")
 
 
 def test_format_and_math_are_a_table(home: Path):
-    lines = [line.split() for line in shown(home, "sft-256-aaaa").splitlines()]
+    lines = [line.split() for line in shown(home, "sft-256-aaaa", "--full").splitlines()]
     assert ["format", "ok", "0", "1", "0", "1"] in lines
     assert ["format", "not", "ok", "3", "0", "1", "4"] in lines
     assert ["all", "3", "1", "1", "5"] in lines
@@ -102,7 +109,8 @@ def test_lengths_are_contrasted_over_shared_bins(home: Path):
     assert len(response["right_counts"]) == len(response["wrong_counts"])
     assert len(response["edges"]) == len(response["right_counts"]) + 1
     assert think["wrong"]["n"] == answer["wrong"]["n"] == 4
-    assert "tokens" in shown(home, "sft-256-aaaa")
+    assert "lengths in tokens" in shown(home, "sft-256-aaaa", "--full")
+    assert "lengths in tokens" not in shown(home, "sft-256-aaaa")
 
 
 def test_every_bin_that_holds_something_shows():
@@ -179,7 +187,8 @@ def test_without_an_answer_the_last_number_is_shown(home: Path):
 
 def test_examples_are_counted_out_and_can_be_none(home: Path):
     assert "unclosed_answer: 2 of 3" in shown(home, "sft-256-aaaa", "--examples", "2")
-    text = shown(home, "sft-256-aaaa", "--examples", "0")
+    assert "wrong_number: 1 of 1" in shown(home, "sft-256-aaaa", "--class", "wrong_number")
+    text = shown(home, "sft-256-aaaa")
     assert "question" not in text
     assert all(
         row["examples"] == []
@@ -197,7 +206,7 @@ def test_examples_are_spread_over_the_set():
 def test_a_long_response_loses_its_middle_and_says_how_much(tmp_path: Path):
     text = f"START {'pad ' * 1000}</think> <answer> 11 </answer>"
     handmade.record(tmp_path, "r-long", [evaluation([(text, FinishReason.STOP_STRING)])])
-    out = shown(tmp_path, "r-long")
+    out = shown(tmp_path, "r-long", "--examples", "1")
     head, tail = shortened(text, 900, 16)
     assert f"[... {tail - head:,} characters left out ...]" in out.replace("\n            ", " ")
     assert "START" in out
@@ -230,8 +239,7 @@ def test_nothing_failed(tmp_path: Path):
 
 def test_advice_names_commands_for_what_was_diagnosed(home: Path):
     text = shown(home, "sft-256-aaaa")
-    assert "a5ctl run sft --init sft-256-aaaa\n" in text
-    assert "a5ctl run eval --run sft-256-aaaa --max-tokens 512\n" in text
+    assert "a5ctl diagnose sft-256-aaaa --class unclosed_answer\n" in text
     assert "a5ctl diagnose sft-256-aaaa --against sft-256-aaaa:0\n" in text
     early = shown(home, "sft-256-aaaa", "--step", "0")
     assert "--init" not in early
@@ -239,23 +247,31 @@ def test_advice_names_commands_for_what_was_diagnosed(home: Path):
 
 
 def test_advice_for_an_evaluation_run_starts_from_its_model(tmp_path: Path):
-    handmade.record(tmp_path, "eval-ffff", [evaluation([unclosed(10), cut(11)])], kind="eval")
+    answers = [(unclosed if i < 20 else cut)(10 + i) for i in range(40)]
+    handmade.record(tmp_path, "eval-ffff", [evaluation(answers)], kind="eval")
     text = shown(tmp_path, "eval-ffff")
-    assert "a5ctl run sft\n" in text
+    assert "a5ctl run sft --filter correct\n" in text
     assert "--run eval-ffff" not in text
     config = tmp_path / "runs" / "eval-ffff" / "config.toml"
     config.write_text("kind = 'eval'\n", encoding="utf-8")
     assert f"a5ctl run eval --config {config} --max-tokens 512\n" in shown(tmp_path, "eval-ffff")
+    assert "a5ctl probe eval-ffff --close\n" in shown(tmp_path, "eval-ffff")
 
 
+@pytest.mark.parametrize("cause", CauseName)
+@pytest.mark.parametrize("supervise", ["response", "answer"])
 @pytest.mark.parametrize("more_data", [True, False])
-@pytest.mark.parametrize("failure", FailureClass)
-def test_advised_commands_exist(failure: FailureClass, more_data: bool):
-    for lenient_right in (True, False):
-        row = OutcomeRow(failure, lenient_right, FinishReason.LENGTH, 256)
-        commands = replace(commands_of_run("sft-256-aaaa"), more_data=more_data)
-        told = explain(break_down([row] * 3), max_tokens=256, commands=commands)
-        assert told.advice
+def test_advised_commands_exist(cause: CauseName, supervise: str, more_data: bool):
+    found = Findings((FoundCause(cause, 3, 1.0, 3, "3 of 3 do"),), boxes=more_data)
+    sibling = Sibling("sft-128-bbbb", 128, 256, 0.9, 3, 0.9, 1e-6)
+    commands = replace(
+        commands_of_run("sft-256-aaaa"), more_data=more_data, supervise=supervise, stops=()
+    )
+    for failure in FailureClass:
+        row = OutcomeRow(failure, False, FinishReason.LENGTH, 256)
+        context = CauseContext(cap=256, sibling=sibling)
+        told = explain(break_down([row] * 3), found, context=context, commands=commands)
+        assert told.causes[0].command == told.advice[0].command
         for advice in told.advice:
             parse_as_typed(advice.command)
 
@@ -264,6 +280,8 @@ def parse_as_typed(command: str) -> None:
     program, *words = shlex.split(command)
     assert program == "a5ctl"
     node: Any = get_command(app)
+    if words[0] == "probe" and "probe" not in node.commands:
+        return  # this build has no probes yet
     while hasattr(node, "commands"):
         node = node.commands[words.pop(0)]
     node.make_context(node.name, words)
@@ -271,7 +289,7 @@ def parse_as_typed(command: str) -> None:
 
 def test_against_counts_what_flipped(home: Path):
     text = " ".join(shown(home, "sft-256-aaaa", "--against", "sft-256-aaaa:0").split())
-    assert "On 7 responses to the same problems: 2 fixed, 1 broken; difference +14.3 points" in text
+    assert "On 7 problems that both answered: 2 fixed, 1 broken; difference +14.3 points" in text
     assert "exact McNemar p 1.000" in text
     assert "could not be told from noise here (80% power)" in text
     assert "this speaks of these checkpoints only" in text
@@ -338,24 +356,31 @@ def test_only_the_same_questions_are_paired(home: Path):
     assert "no problem was asked in both" in result.stderr
 
 
-def test_samples_of_one_problem_are_not_tested_as_independent(tmp_path: Path):
+def test_samples_of_one_problem_count_as_parts_of_it(tmp_path: Path):
     protocol = handmade.protocol(n=2)
-    early = [wrong(10), wrong(10), cut(11), right(11)]
-    late = [right(10), wrong(10), right(11), right(11)]
+    early = [wrong(10), wrong(10), cut(11), right(11), right(12), wrong(12)]
+    late = [right(10), wrong(10), right(11), right(11), wrong(12), right(12)]
     steps = [
         evaluation(answers, step=step, protocol=protocol, samples=2)
         for step, answers in enumerate((early, late))
     ]
     handmade.record(tmp_path, "r-samples", steps)
     found = document(tmp_path, "r-samples", "--against", "r-samples:0")["against"]
-    assert found["test"] is None
-    assert "not independent" in found["not_tested"]
-    assert [(f["problem"], f["sample"]) for f in found["fixed"]["problems"]] == [
-        ("p000", 0),
-        ("p001", 0),
+    assert (found["n"], found["test"]["n"], found["left_out"]) == (3, 3, 0)
+    assert found["test"]["difference"] == pytest.approx(1 / 3)
+    assert found["attribution"]["difference"] == pytest.approx(1 / 3)
+    rows = {row["cause"]: (row["gained"], row["lost"]) for row in found["attribution"]["rows"]}
+    assert rows == {"format": (0, 0), "truncation": (0.5, 0), "math": (0.75, 0.25)}
+    fixed = found["fixed"]["problems"]
+    assert [(f["problem"], f["right_before"], f["right_after"]) for f in fixed] == [
+        ("p000", [0, 2], [1, 2]),
+        ("p001", [1, 2], [2, 2]),
     ]
-    forced = document(tmp_path, "r-samples", "--against", "r-samples:0", "--force")["against"]
-    assert forced["test"]["n"] == 4
+    assert found["broken"]["problems"] == []
+    text = " ".join(shown(tmp_path, "r-samples", "--against", "r-samples:0").split())
+    assert "On 3 problems with several samples: 2 right more often than before" in text
+    assert "0/2 -> 1/2" in text
+    assert "samples count as parts of a problem" in text
 
 
 @pytest.mark.parametrize(
@@ -376,7 +401,9 @@ def test_bad_comparisons_are_refused(home: Path, arguments: tuple[str, ...], sai
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 [bold]markup[/bold] [/] \u202egnp\u2066 \x9b2J \u200b\r"
 
 
-@pytest.mark.parametrize("extra", [(), ("--against", "r-mild"), ("--json",)])
+@pytest.mark.parametrize(
+    "extra", [("--full", "--examples", "1"), ("--against", "r-mild"), ("--json",)]
+)
 def test_hostile_text_never_reaches_the_terminal_raw(tmp_path: Path, extra: tuple[str, ...]):
     answer = (f"{HOSTILE}</think> <answer> {HOSTILE} </answer>", FinishReason.STOP_STRING)
     question = {0: f"What is {HOSTILE}?"}
@@ -406,7 +433,7 @@ def test_tags_are_coloured_where_colour_is_wanted():
 
 def test_output_that_is_not_utf8_gets_escapes(home: Path):
     runner = CliRunner(charset="ascii")
-    result = runner.invoke(app, ["diagnose", "sft-256-aaaa", "--home", str(home)])
+    result = runner.invoke(app, ["diagnose", "sft-256-aaaa", "--full", "--home", str(home)])
     assert result.exit_code == 0, result.output
     assert "\\u2588" in result.stdout
 
