@@ -15,7 +15,10 @@ class GraderName(StrEnum):
     """Judges only problems that show options; the others judge every problem."""
 
 
-GRADER_VERSIONS: dict[GraderName, int] = dict.fromkeys(GraderName, 2)
+GRADER_VERSIONS: dict[GraderName, int] = {
+    **dict.fromkeys(GraderName, 2),
+    GraderName.MULTIPLE_CHOICE: 1,
+}
 """Raised whenever a grader's verdict on any text changes."""
 
 
