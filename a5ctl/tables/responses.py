@@ -10,7 +10,7 @@ from rich.text import Text
 
 from a5ctl.console import plain
 from core.registry.records import StoredGrade, StoredResponse
-from core.responses.names import GraderName
+from core.responses.names import FailureFlag, GraderName, telling_flags
 from core.responses.parse import parse_response
 
 _QUESTION_CHARS = 280
@@ -55,7 +55,7 @@ def answer_view(
     if title is not None:
         grid.add_row("run", plain(title, style="bold"))
     grid.add_row("extracted", _extracted(response, grade))
-    grid.add_row("ended", _ending(response))
+    grid.add_row("ended", _ending(response, grade))
     grid.add_row("response", response_text(response.text))
     return Padding(grid, (0, 0, 1, 2))
 
@@ -110,7 +110,7 @@ def response_json(response: StoredResponse, grade: StoredGrade) -> dict[str, Any
         "tokens": response.tokens,
         "think_tokens": response.think_tokens,
         "answer_position": response.answer_position,
-        "flags": sorted(response.flags),
+        "flags": _flags(response, grade),
         "text": response.text,
     }
 
@@ -140,14 +140,18 @@ def _extracted(response: StoredResponse, grade: StoredGrade) -> Text:
     return shown.append("; last number ", style="dim").append_text(extracted_text(lenient))
 
 
-def _ending(response: StoredResponse) -> Text:
+def _ending(response: StoredResponse, grade: StoredGrade) -> Text:
     parts = [f"{response.finish}, {response.tokens:,} tokens"]
     if response.think_tokens is not None:
         parts.append(f"think {response.think_tokens:,}")
     if response.answer_position is not None:
         parts.append(f"<answer> at {response.answer_position:,}")
-    parts += sorted(response.flags)
+    parts += _flags(response, grade)
     return plain(", ".join(parts), style="dim")
+
+
+def _flags(response: StoredResponse, grade: StoredGrade) -> list[str]:
+    return sorted(telling_flags(map(FailureFlag, response.flags), right=grade.right))
 
 
 def brief(text: str, limit: int = _ANSWER_CHARS, style: str = "") -> Text:

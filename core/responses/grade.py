@@ -19,11 +19,11 @@ from core.responses.expressions import final_expression
 from core.responses.failures import Evidence, classify, response_flags
 from core.responses.names import (
     GRADER_VERSIONS,
-    VERDICT_FLAGS,
     FailureClass,
     FailureFlag,
     GraderName,
     ResponseType,
+    telling_flags,
 )
 from core.responses.numerals import holds_one_numeral, number_of
 from core.responses.parse import ParsedResponse, parse_response
@@ -109,11 +109,8 @@ class GradedText:
     flags: frozenset[FailureFlag]
 
     def flags_under(self, grader: GraderName) -> frozenset[FailureFlag]:
-        """The flags as one grader shows them: what others call right matters where it says wrong.
-
-        Facts of the text (repetition, template copy) hold whatever the grader says.
-        """
-        return self.flags - VERDICT_FLAGS if self.verdicts[grader].right else self.flags
+        """The flags that say something beside this grader's verdict."""
+        return telling_flags(self.flags, right=self.verdicts[grader].right)
 
 
 def grade_responses(

@@ -1,5 +1,6 @@
 """The names that grading speaks in: graders, failure classes, flags, response types."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -67,3 +68,12 @@ class FailureFlag(StrEnum):
 
 VERDICT_FLAGS = frozenset({FailureFlag.RIGHT_BY_LAST_NUMBER, FailureFlag.RIGHT_BY_R1_ZERO})
 """Flags that say what other graders think; they mean something where the one asked says wrong."""
+
+
+def telling_flags(flags: Iterable[FailureFlag], *, right: bool) -> frozenset[FailureFlag]:
+    """The flags that say something beside one grader's verdict.
+
+    What other graders think matters where this one says wrong; facts of the text (repetition,
+    template copy) always do.
+    """
+    return frozenset(flags) - VERDICT_FLAGS if right else frozenset(flags)
