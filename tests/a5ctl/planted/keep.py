@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from a5ctl.app import app
 
 FOLDER = Path(__file__).parent
-_KEPT = ("id", "kind", "name", "group", "size", "seed", "data", "step", "parent_id", "config")
+_KEPT = ("id", "kind", "name", "group", "size", "seed", "data", "parent_id", "config")
 
 
 def keep(home: Path, run: str, name: str, folder: Path) -> None:
@@ -22,7 +22,8 @@ def keep(home: Path, run: str, name: str, folder: Path) -> None:
     shown = json.loads(_ask("show", run, "--json", "--home", str(home)))
     texts = _ask("export", "responses", run, "--out", "-", "--home", str(home))
     settings: dict[str, Any] = {key: _anywhere(shown[key]) for key in _KEPT}
-    settings["protocol"] = shown["evaluations"][-1]["protocol"]
+    evaluation = shown["evaluations"][-1]
+    settings |= {"step": evaluation["step"], "protocol": evaluation["protocol"]}
     settings["command"] = " ".join(["a5ctl", *_anywhere(shown["provenance"]["argv"][1:])])
     (folder / f"{name}.run.json").write_text(json.dumps(settings, indent=1) + "\n")
     (folder / f"{name}.jsonl.gz").write_bytes(gzip.compress(texts.encode(), mtime=0))
