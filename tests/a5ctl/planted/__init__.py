@@ -1,0 +1,1 @@
+"""Runs and dumps with a planted cause; see README.md in this folder."""
