@@ -1,5 +1,6 @@
 """`a5ctl compare`: which run is best, by how much, and is the difference real?"""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -106,7 +107,7 @@ def _judge(
     from core.criteria.plan import load_plan
 
     loaded = load_plan(path)
-    _, store = open_workspace_and_registry(home, registry, create=True)
+    _, store = open_workspace_and_registry(home, registry, create=not _exists(home, registry))
     versions = store.note_plan(loaded.plan.name, loaded.hash, loaded.text)
     report = check_plan(store, loaded, versions, force=force)
     if json_:
@@ -115,6 +116,17 @@ def _judge(
     console = out()
     for line, style in plan_lines(report):
         console.print(plain(line, style=style))
+
+
+def _exists(home: Path | None, registry: str | None) -> bool:
+    """A plan that is known is judged without writing; so nothing is made where a registry is."""
+    from core.registry.database import Database
+    from core.workspace import open_workspace
+
+    given = home or os.environ.get("A5CTL_HOME")
+    if given and not Path(given).expanduser().exists():
+        return False
+    return Database(open_workspace(home, create=False).registry_url(registry)).exists()
 
 
 def _chosen(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from a5ctl.console import printable
 from core.errors import UserError
 from core.registry.answers import ProblemAnswer, answers_to, problem_ids
 from core.registry.records import RunRecord, StoredGrade
@@ -70,21 +71,31 @@ def find_answers(
 
     Args:
         registry: Where to look.
-        problem_id: Exact id.
+        problem_id: Exact id, or as the screen shows it.
         run: Only its responses; those of every run when None.
         grader: Decides what is right; each evaluation's own grader when None.
 
     Raises:
         UserError: nothing is stored; the message names ids that look alike.
     """
-    answers = answers_to(registry, problem_id, None if run is None else run.uuid)
+    uuid = None if run is None else run.uuid
+    answers = answers_to(registry, problem_id, uuid)
+    if not answers:
+        shown = _shown_as(registry, problem_id)
+        answers = [answer for meant in shown for answer in answers_to(registry, meant, uuid)]
     if not answers:
         raise UserError(_nothing(registry, problem_id, run))
-    questions: dict[tuple[str, str], list[JudgedAnswer]] = {}
+    questions: dict[tuple[str, str, str], list[JudgedAnswer]] = {}
     for answer in answers:
-        asked = (answer.response.question, answer.response.truth)
+        response = answer.response
+        asked = (response.problem_id, response.question, response.truth)
         questions.setdefault(asked, []).append(_judge(answer, grader))
-    return [Question(problem_id, *asked, tuple(found)) for asked, found in questions.items()]
+    return [Question(*asked, tuple(found)) for asked, found in questions.items()]
+
+
+def _shown_as(registry: Registry, text: str) -> list[str]:
+    """Ids that the screen shows as this text: commands are printed with escapes, and pasted so."""
+    return [known for known in problem_ids(registry) if known != text and printable(known) == text]
 
 
 def _judge(answer: ProblemAnswer, grader: GraderName | None) -> JudgedAnswer:

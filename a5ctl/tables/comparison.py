@@ -96,18 +96,18 @@ def build_comparison(
     Raises:
         UserError: none of the runs has an evaluation, or the baseline has none.
     """
-    entries, missing = collect_entries(registry, runs, grader)
-    warnings = [f"{run.id} has no evaluation yet and is left out" for run in missing]
+    entries, left_out = collect_entries(registry, runs, grader)
+    if baseline is not None and baseline.id in left_out:
+        raise UserError(f"baseline {baseline.id} {left_out[baseline.id]}; choose another one")
     if not entries:
-        raise UserError("none of these runs has an evaluation yet; a5ctl ls shows where they stand")
-    warnings += _protocol_warnings(entries, grader)
+        raise UserError(_nothing(left_out, grader))
+    warnings = [f"{run} {why} and is left out" for run, why in left_out.items()]
+    warnings += _protocol_warnings(entries)
     cells = _cells(entries, merge_seeds)
     paired: Mapping[str, Paired] = {}
     settings: tuple[SettingTest, ...] = ()
     if baseline is not None:
-        reference = next((e for e in entries if e.run.uuid == baseline.uuid), None)
-        if reference is None:
-            raise UserError(f"baseline {baseline.id} has no evaluation to test against")
+        reference = next(e for e in entries if e.run.uuid == baseline.uuid)
         paired = paired_tests(registry, reference, entries, grader, force)
         settings = setting_tests(registry, reference, entries, grader, force)
     if paired:
@@ -125,6 +125,13 @@ def build_comparison(
         settings=settings,
         detectable=detectable,
     )
+
+
+def _nothing(left_out: Mapping[str, str], grader: str | None) -> str:
+    judged = [f"run {run} {why}" for run, why in left_out.items() if "no accuracy" in why]
+    if judged:
+        return f"{judged[0]}; choose another --grader than {grader}"
+    return "none of these runs has an evaluation yet; a5ctl ls shows where they stand"
 
 
 def _cells(entries: Sequence[Entry], merge_seeds: bool) -> list[Cell]:
@@ -151,11 +158,11 @@ def _common_grader(entries: Sequence[Entry]) -> str | None:
     return graders.pop() if len(graders) == 1 else None
 
 
-def _protocol_warnings(entries: Sequence[Entry], grader: str | None) -> list[str]:
+def _protocol_warnings(entries: Sequence[Entry]) -> list[str]:
     reference = entries[0]
     by_fields: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = defaultdict(list)
     for entry in entries[1:]:
-        found = protocol_differences(reference.evaluation, entry.evaluation, grader)
+        found = protocol_differences(reference.evaluation, entry.evaluation)
         if found.blocking or found.warning:
             by_fields[(found.blocking, found.warning)].append(entry.run.id)
     return [

@@ -149,8 +149,8 @@ def _paired_columns(comparison: Comparison) -> list[Column]:
     return [
         Column("diff", 1, 10, show(lambda p: points(p.comparison.difference))),
         Column("95% of diff", 4, 14, show(lambda p: interval(p.bootstrap))),
-        Column("+/-", 2, 9, show(lambda p: f"+{p.comparison.only_b}/-{p.comparison.only_a}")),
-        Column("p (Holm)", 1, 8, show(lambda p: p_value(p.adjusted))),
+        Column("+/-", 2, 10, show(lambda p: f"+{p.comparison.only_b}/-{p.comparison.only_a}")),
+        Column("p (Holm)", 1, 10, show(lambda p: p_value(p.adjusted))),
     ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from a5ctl.tables.entries import last_evaluations, protocol_differences, run_settings
+from a5ctl.tables.entries import judged_by, last_evaluations, protocol_differences, run_settings
 from a5ctl.tables.pairs import detectable_difference, same_problems, shares
 from a5ctl.tables.verdicts import Figures, Finding, Judged, PlanReport, Timing, Verdict
 from core.criteria.plan import Criterion, LoadedPlan, Scope, plan_changes
@@ -147,11 +147,12 @@ def _judge(
 ) -> Finding:
     ids = dict.fromkeys(c.run.id for pair in pairs for c in pair)
     draft = replace(draft, runs=tuple(ids))
-    first = pairs[0][0].evaluation
     every = [candidate.evaluation for pair in pairs for candidate in pair]
-    fields = {f for e in every for f in protocol_differences(first, e, criterion.grader).blocking}
+    judged = judged_by(registry, every, criterion.grader)
+    fields = {f for e in judged for f in protocol_differences(judged[0], e).blocking}
     if fields and not force:
-        why = f"protocols differ in {', '.join(sorted(fields))}; --force compares anyway"
+        mend = "a5ctl regrade RUN judges all alike, " if "grader_version" in fields else ""
+        why = f"protocols differ in {', '.join(sorted(fields))}; {mend}--force compares anyway"
         return replace(draft, reason=why)
     tables = [
         tuple(shares(registry, c.evaluation, criterion.metric, criterion.grader) for c in pair)

@@ -24,7 +24,7 @@ from core.responses.causes import CauseContext, Subject, find_causes
 from core.responses.counterfactuals import Counterfactual, counterfactuals
 from core.responses.names import FailureClass, FailureFlag, GraderName
 from core.responses.verdict import Advice, Commands, Explanation, explain
-from core.statistics import wilson_interval
+from core.statistics import clustered_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def diagnose_evaluation(
         type1=type1,
         type2=formatted - type1,
         type3=summary.n - formatted,
-        interval=wilson_interval(type1, summary.n),
+        interval=_interval(cases),
         explanation=replace(explanation, advice=without_repeats((*explanation.advice, *further))),
         counterfactuals=counterfactuals(summary),
         lengths=length_contrasts(responses, right),
@@ -259,6 +259,15 @@ def _case(response: StoredResponse, grader: GraderName, run: str, saved: Collect
         )
     place = response.problem_id, response.sample
     return Case(response, grade, lenient.right, recovered=place in saved)
+
+
+def _interval(cases: Sequence[Case]) -> tuple[float, float]:
+    """95% interval of the accuracy; samples of one problem are not independent."""
+    counts: dict[str, tuple[int, int]] = {}
+    for case in cases:
+        right, asked = counts.get(case.response.problem_id, (0, 0))
+        counts[case.response.problem_id] = (right + case.grade.right, asked + 1)
+    return clustered_rate(list(counts.values())).interval
 
 
 def _subject(case: Case, row: OutcomeRow) -> Subject:

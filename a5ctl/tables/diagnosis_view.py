@@ -21,6 +21,7 @@ from a5ctl.tables.causes_view import (
 )
 from a5ctl.tables.diagnosis import Diagnosis
 from a5ctl.tables.histograms import histogram_lines
+from a5ctl.tables.probing_view import version_notes
 from a5ctl.tables.responses import response_json, response_view, spread
 from core.responses.breakdown import FailureBreakdown, FormatState, MathState
 from core.responses.failures import DESCRIPTIONS
@@ -82,6 +83,8 @@ def print_diagnosis(
 
 def _overview(console: Console, diagnosis: Diagnosis) -> None:
     explanation = diagnosis.explanation
+    for note in version_notes(diagnosis.probes):
+        console.print(plain(note, style="yellow"))
     _section(console, "causes", list(cause_lines(explanation.causes)))
     if diagnosis.breakdown.failures:
         lines = list(counterfactual_lines(diagnosis.counterfactuals))

@@ -3,11 +3,10 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.config.load import flatten
-from core.errors import UserError
 from core.protocol import ProtocolDifference, compare_protocols
 from core.registry.records import EvaluationRecord, Outcome, RunRecord
 from core.registry.store import Registry
@@ -85,24 +84,33 @@ def last_evaluations(
 
 def collect_entries(
     registry: Registry, runs: Sequence[RunRecord], grader: str | None
-) -> tuple[list[Entry], list[RunRecord]]:
-    """Entries of the runs that have an evaluation, and the runs that have none."""
+) -> tuple[list[Entry], dict[str, str]]:
+    """Entries of the runs that can be compared, and by run id why the others cannot."""
     newest = last_evaluations(registry, runs)
     summaries = registry.metric_summaries([run.uuid for run in runs])
-    shown = [e.uuid for e in newest.values() if e is not None]
-    types = registry.type_counts(shown, grader) if grader else {}
+    shown = [e for e in newest.values() if e is not None]
+    types = registry.type_counts([e.uuid for e in shown], grader) if grader else {}
+    judged = {e.uuid: e for e in judged_by(registry, shown, grader)}
     entries: list[Entry] = []
-    missing: list[RunRecord] = []
+    left_out: dict[str, str] = {}
     for run in runs:
-        evaluation = newest[run.uuid]
-        if evaluation is None:
-            missing.append(run)
+        found = newest[run.uuid]
+        if found is None:
+            left_out[run.id] = "has no evaluation yet"
+            continue
+        evaluation = judged[found.uuid]
+        if grader is not None and grader not in evaluation.accuracy_by_grader:
+            known = ", ".join(evaluation.accuracy_by_grader)
+            left_out[run.id] = (
+                f"has no accuracy under {grader}, which did not judge all its responses ({known} "
+                "did)"
+            )
             continue
         tokens = summaries.get(run.uuid, {}).get("tokens_total")
         counts = types.get(evaluation.uuid)
         trained = tokens.last if tokens else None
         entries.append(_entry(registry, run, evaluation, grader, counts, trained))
-    return entries, missing
+    return entries, left_out
 
 
 def run_settings(run: RunRecord) -> dict[str, Any]:
@@ -116,15 +124,28 @@ def run_settings(run: RunRecord) -> dict[str, Any]:
     return {"kind": run.kind, **flat}
 
 
-def protocol_differences(
-    a: EvaluationRecord, b: EvaluationRecord, grader: str | None
-) -> ProtocolDifference:
-    """How two protocols differ; headline graders do not matter where one was chosen for both."""
-    found = compare_protocols(a.protocol, b.protocol)
+def judged_by(
+    registry: Registry, evaluations: Sequence[EvaluationRecord], grader: str | None
+) -> list[EvaluationRecord]:
+    """The evaluations with a chosen grader, and the version that judged, in their protocols.
+
+    Headline graders do not matter where one was chosen for all; the versions of that one do.
+    """
     if grader is None:
-        return found
-    blocking = (name for name in found.blocking if name not in ("grader", "grader_version"))
-    return ProtocolDifference(tuple(blocking), found.warning)
+        return list(evaluations)
+    versions = registry.grade_versions([e.uuid for e in evaluations], grader)
+    return [
+        replace(
+            e,
+            protocol={**e.protocol, "grader": grader, "grader_version": versions.get(e.uuid)},
+        )
+        for e in evaluations
+    ]
+
+
+def protocol_differences(a: EvaluationRecord, b: EvaluationRecord) -> ProtocolDifference:
+    """How the protocols of two evaluations differ."""
+    return compare_protocols(a.protocol, b.protocol)
 
 
 def by_setting(entries: Sequence[Entry]) -> dict[str, dict[int, Entry]]:
@@ -144,7 +165,7 @@ def _entry(
     types: tuple[int, int, int] | None,
     tokens: float | None,
 ) -> Entry:
-    accuracy = _accuracy(run, evaluation, grader)
+    accuracy = evaluation.accuracy if grader is None else evaluation.accuracy_by_grader[grader]
     ended = run.ended if run.ended is not None else run.heartbeat
     several = evaluation.protocol.get("n") != 1
     return Entry(
@@ -160,18 +181,6 @@ def _entry(
     )
 
 
-def _accuracy(run: RunRecord, evaluation: EvaluationRecord, grader: str | None) -> float:
-    if grader is None:
-        return evaluation.accuracy
-    if grader not in evaluation.accuracy_by_grader:
-        known = ", ".join(evaluation.accuracy_by_grader)
-        raise UserError(
-            f"run {run.id} has no accuracy under {grader}, which did not judge all its responses; "
-            f"choose {known}"
-        )
-    return evaluation.accuracy_by_grader[grader]
-
-
 def _interval(
     registry: Registry, evaluation: EvaluationRecord, grader: str | None, accuracy: float
 ) -> tuple[float, float]:
@@ -179,7 +188,7 @@ def _interval(
         name = grader or evaluation.grader
         counts = registry.counts_by_problem(evaluation.uuid, Outcome.ACCURACY, name)
         return clustered_rate(list(counts.values())).interval
-    if grader is None or grader == evaluation.grader:
+    if grader is None:
         return evaluation.interval
     return wilson_interval(round(accuracy * evaluation.n), evaluation.n)
 

@@ -182,4 +182,5 @@ def _protocols(before: Diagnosis, after: Diagnosis, same_grader: bool) -> Protoc
 def _refusal(protocols: ProtocolDifference) -> str:
     if not protocols.blocking:
         return ""
-    return f"the protocols differ in {', '.join(protocols.blocking)}; --force tests anyway"
+    mend = "a5ctl regrade RUN judges both alike, " if "grader_version" in protocols.blocking else ""
+    return f"the protocols differ in {', '.join(protocols.blocking)}; {mend}--force tests anyway"

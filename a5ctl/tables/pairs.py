@@ -153,7 +153,7 @@ def detectable_difference(a: Mapping[str, float], b: Mapping[str, float]) -> flo
 def _paired(
     registry: Registry, reference: Entry, entry: Entry, grader: str | None, force: bool
 ) -> Paired:
-    blocking = protocol_differences(reference.evaluation, entry.evaluation, grader).blocking
+    blocking = protocol_differences(reference.evaluation, entry.evaluation).blocking
     if blocking and not force:
         return Paired(None, _refusal(blocking))
     name = grader or reference.evaluation.grader
@@ -183,7 +183,7 @@ def _across(
         return SettingTest(runs, None, why)
     first = base[seeds[0]].evaluation
     every = [side[seed].evaluation for seed in seeds for side in (base, own)]
-    blocking = {f for e in every for f in protocol_differences(first, e, grader).blocking}
+    blocking = {f for e in every for f in protocol_differences(first, e).blocking}
     if blocking and not force:
         return SettingTest(runs, None, _refusal(sorted(blocking)))
     name = grader or first.grader
@@ -203,7 +203,8 @@ def _across(
 
 def _refusal(fields: Sequence[str]) -> str:
     differ = "differs" if len(fields) == 1 else "differ"
-    return f"{', '.join(fields)} {differ}; --force tests anyway"
+    mend = "a5ctl regrade RUN judges both alike, " if "grader_version" in fields else ""
+    return f"{', '.join(fields)} {differ}; {mend}--force tests anyway"
 
 
 def _kept(table: dict[str, float], same: frozenset[str] | None) -> dict[str, float]:

@@ -32,7 +32,7 @@ def print_probes(
         examples: How many responses to show of each kind.
     """
     console.print(_title(report))
-    for note in report.notes:
+    for note in (*report.notes, *version_notes(report.findings)):
         console.print(plain(note, style="yellow"))
     caps, closing = report.of_kind(ProbeKind.MAX_TOKENS), report.of_kind(ProbeKind.CLOSE)
     largest = {record.kind: record for record in report.records}
@@ -58,7 +58,7 @@ def probes_json(report: ProbeReport) -> dict[str, Any]:
         "n": report.n,
         "grader": report.grader,
         "accuracy": report.findings[0].accuracy,
-        "notes": list(report.notes),
+        "notes": [*report.notes, *version_notes(report.findings)],
         "probes": [
             {**findings_json(found), **_record_json(record, report.grader)}
             for record, found in zip(report.records, report.findings, strict=True)
@@ -82,7 +82,23 @@ def findings_json(found: ProbeFindings) -> dict[str, Any]:
         "diverged": found.diverged,
         "accuracy_if": found.accuracy_if,
         "closed_alone": {"n": closed, "right": right},
+        "grader_versions": sorted(found.versions[0]),
+        "stored_grader_versions": sorted(found.versions[1]),
     }
+
+
+def version_notes(findings: Sequence[ProbeFindings]) -> list[str]:
+    """One line per probe that was judged by another version of the grader than its evaluation."""
+    return [_version_note(found) for found in findings if found.mixed]
+
+
+def _version_note(found: ProbeFindings) -> str:
+    probed, stored = (" and ".join(map(str, sorted(side))) for side in found.versions)
+    what = "--close" if found.kind is ProbeKind.CLOSE else f"--max-tokens {found.cap}"
+    return (
+        f"the probe {what} was judged by version {probed} of the grader, the evaluation by version "
+        f"{stored}; probe again to judge both alike"
+    )
 
 
 def _tally_json(tally: Tally) -> dict[str, int]:

@@ -41,6 +41,7 @@ class ProbeFindings:
         accuracy_if: Of the evaluation with the new texts in place of the probed ones.
         closed_alone: Responses of the evaluation that closed their answer by themselves, and how
             many of them are right.
+        versions: Of the grader: behind the probed verdicts, then behind the stored ones.
     """
 
     kind: ProbeKind
@@ -53,6 +54,12 @@ class ProbeFindings:
     accuracy: float
     accuracy_if: float
     closed_alone: tuple[int, int]
+    versions: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
+
+    @property
+    def mixed(self) -> bool:
+        """The probed verdicts and the stored ones come from different versions of the grader."""
+        return len(frozenset().union(*self.versions)) > 1
 
     @property
     def limited(self) -> bool:
@@ -95,6 +102,7 @@ def find(
         accuracy=total / len(responses),
         accuracy_if=(total - before + everything.right) / len(responses),
         closed_alone=(len(closed), sum(_right(r, grader) for r in closed)),
+        versions=(_versions(probe.responses, grader), _versions(responses, grader)),
     )
 
 
@@ -127,6 +135,12 @@ def _capped(
 
 def _place(response: StoredResponse | ProbedResponse) -> Place:
     return response.problem_id, response.sample
+
+
+def _versions(
+    responses: Sequence[StoredResponse | ProbedResponse], grader: GraderName
+) -> frozenset[int]:
+    return frozenset(r.grades[grader].version for r in responses if grader in r.grades)
 
 
 def _right(response: StoredResponse | ProbedResponse, grader: GraderName) -> bool:

@@ -107,6 +107,12 @@ class Database:
             text = f"registry {self.label} cannot grow: the disk is full; free some space"
         elif "readonly" in reason or "read-only" in reason:
             text = f"registry {self.label} is read-only; choose another one with --registry"
+        elif "unable to open database file" in reason and self.exists():
+            folder = self.path.parent if self.path else "its folder"
+            text = (
+                f"registry {self.label} cannot be written: SQLite needs to make files in {folder}; "
+                "make both writable, or give a writable copy with --registry"
+            )
         elif "not a database" in reason or "malformed" in reason:
             text = f"{self.label} is damaged or no SQLite file; choose another one with --registry"
         else:

@@ -70,6 +70,17 @@ def type_counts(
     return {uuid: (type1, type2, type3) for uuid, type1, type2, type3 in rows}
 
 
+def grade_versions(
+    database: Database, evaluation_uuids: Sequence[str], grader: str
+) -> dict[str, int]:
+    """Version of the newest grades by evaluation; the oldest of them where they are mixed."""
+    sql = f"""SELECT e.uuid, MIN(g.version) FROM evaluation e
+        JOIN response x ON x.evaluation = e.key
+        JOIN grade g ON g.response = x.key AND g.grader = :grader
+        WHERE e.uuid IN (:values) AND {NEWEST_GRADE} GROUP BY e.uuid"""
+    return dict(database.read_in(sql, list(evaluation_uuids), grader=grader))
+
+
 def solved_questions(database: Database, run_uuid: str, grader: str) -> set[str]:
     """Questions that any response of the run's visible evaluations answers right."""
     sql = f"""SELECT p.question, x.key, g."right" FROM evaluation e

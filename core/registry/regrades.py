@@ -21,7 +21,7 @@ from core.registry.records import RunRecord, StoredGrade
 from core.registry.schema import Evaluation, Grade, Response, Run, table
 from core.registry.store import Registry
 from core.registry.upsert import insert_new
-from core.statistics import wilson_interval
+from core.statistics import clustered_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ def _follow(connection: Connection, evaluation: StoredEvaluation) -> dict[str, A
     counts = _counts(connection, evaluation)
     grader = str(evaluation.protocol["grader"])
     n, formatted, type1, version = counts[grader]
-    low, high = wilson_interval(type1, n)
+    low, high = clustered_rate(_right_by_problem(connection, evaluation, grader)).interval
     # a grader that judges only some of the problems has no accuracy over all of them
     whole = {name: found for name, found in counts.items() if found[0] == n}
     after = {name: right / total for name, (total, _, right, _) in whole.items()}
@@ -221,6 +221,17 @@ def _counts(
         GROUP BY g.grader ORDER BY g.grader"""
     rows = connection.execute(text(sql), {"key": evaluation.key})
     return {row[0]: (row[1], row[2], row[3], row[4]) for row in rows}
+
+
+def _right_by_problem(
+    connection: Connection, evaluation: StoredEvaluation, grader: str
+) -> list[tuple[int, int]]:
+    """(right samples, samples) of each problem; samples of one problem are not independent."""
+    sql = f"""SELECT SUM(CASE WHEN g.formatted AND g."right" THEN 1 ELSE 0 END), COUNT(*)
+        FROM response x JOIN grade g ON g.response = x.key AND g.grader = :grader
+        WHERE x.evaluation = :key AND {NEWEST_GRADE} GROUP BY x.problem"""
+    rows = connection.execute(text(sql), {"key": evaluation.key, "grader": grader})
+    return [(right, asked) for right, asked in rows]
 
 
 def _move_protocol(

@@ -232,6 +232,10 @@ class Registry:
         """Responses of type 1, 2 and 3 under any grader, by evaluation uuid."""
         return evaluation_queries.type_counts(self.database, evaluation_uuids, grader)
 
+    def grade_versions(self, evaluation_uuids: Sequence[str], grader: str) -> dict[str, int]:
+        """Version of the grader behind the newest grades, by evaluation uuid."""
+        return evaluation_queries.grade_versions(self.database, evaluation_uuids, grader)
+
     def counts_by_problem(
         self, evaluation_uuid: str, outcome: Outcome, grader: str
     ) -> dict[str, tuple[int, int]]:

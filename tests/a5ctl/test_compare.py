@@ -101,6 +101,45 @@ def test_types_are_those_of_the_chosen_grader(tmp_path: Path) -> None:
     assert types("--grader", "lenient") == [3, 1, 0]
 
 
+def test_versions_of_a_chosen_grader_are_not_tested_against_each_other(tmp_path: Path) -> None:
+    for run in ("sft-2-aaaa", "sft-2-bbbb"):
+        handmade.record(tmp_path, run, [evaluation([right(10), wrong(11)])])
+    with handmade.open_home(tmp_path).database.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE grade SET version = version - 1 WHERE grader = 'strict' AND response IN "
+            "(SELECT x.key FROM response x JOIN evaluation e ON e.key = x.evaluation "
+            "JOIN run r ON r.key = e.run WHERE r.id = 'sft-2-aaaa')"
+        )
+    house = House(tmp_path, tmp_path, tmp_path)
+    found = house.json("compare", "--baseline", "sft-2-aaaa", "--grader", "strict")
+    assert "grader_version" in found["warnings"][0]
+    rows = [run for cell in found["cells"] for run in cell["runs"]]
+    (paired,) = [row["paired"] for row in rows if row["run"] == "sft-2-bbbb"]
+    assert paired["comparison"] is None
+    assert "a5ctl regrade" in paired["refused"]
+    same = house.json("compare", "--baseline", "sft-2-aaaa", "--grader", "lenient")
+    assert same["warnings"] == []
+
+
+def test_runs_that_a_grader_never_judged_are_left_out(tmp_path: Path) -> None:
+    for run in ("sft-2-aaaa", "sft-2-bbbb"):
+        handmade.record(tmp_path, run, [evaluation([right(10), wrong(11)])])
+    with handmade.open_home(tmp_path).database.begin() as connection:
+        connection.exec_driver_sql(
+            """UPDATE evaluation SET accuracies = '{"r1_zero": 0.5, "diagnostic": 0.5}' """
+            "WHERE run = (SELECT key FROM run WHERE id = 'sft-2-aaaa')"
+        )
+    house = House(tmp_path, tmp_path, tmp_path)
+    found = house.json("compare", "--grader", "strict")
+    assert [run["run"] for cell in found["cells"] for run in cell["runs"]] == ["sft-2-bbbb"]
+    assert "sft-2-aaaa has no accuracy under strict" in found["warnings"][0]
+    assert found["warnings"][0].endswith("is left out")
+    for refused in (("--baseline", "sft-2-aaaa"), ("sft-2-aaaa",)):
+        result = house.run("compare", *refused, "--grader", "strict")
+        assert result.exit_code == 2
+        assert "sft-2-aaaa has no accuracy under strict" in " ".join(result.output.split())
+
+
 @pytest.mark.parametrize("width", [60, 80, 140, 220])
 def test_the_table_fits_the_terminal(compared: House, width: int) -> None:
     from typer.testing import CliRunner

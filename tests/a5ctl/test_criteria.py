@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from core.errors import UserError
 from core.registry.records import RunStatus
 from tests.a5ctl import handmade
 from tests.a5ctl.conftest import House
@@ -276,3 +277,33 @@ def test_hostile_names_and_narrow_terminals(home: House, width: int) -> None:
     assert "\x1b" not in result.output
     assert "[bold]B" in result.output
     assert max(map(len, result.output.splitlines())) <= width
+
+
+def test_a_known_plan_is_judged_where_nothing_can_be_written(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs(home, "a", 0.4, (0,))
+    judge(home)
+
+    def refuse(*_: object) -> None:
+        raise UserError("nothing can be written")
+
+    monkeypatch.setattr("core.workspace._ensure_writable", refuse)
+    monkeypatch.setattr("core.registry.database.Database.begin", refuse)
+    assert verdict(judge(home)) == "cannot tell"
+
+
+def test_other_versions_of_the_grader_cannot_be_compared(home: House) -> None:
+    runs(home, "a", 0.4, (0, 1, 2))
+    runs(home, "b", 0.6, (0, 1, 2))
+    with handmade.open_home(home.home).database.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE grade SET version = version - 1 WHERE response IN "
+            "(SELECT x.key FROM response x "
+            "JOIN evaluation e ON e.key = x.evaluation JOIN run r ON r.key = e.run "
+            "WHERE r.id LIKE 'sft-a-%')"
+        )
+    found = finding(judge(home))
+    assert found["verdict"] == "cannot tell"
+    assert "grader_version" in found["reason"]
+    assert "a5ctl regrade" in found["reason"]

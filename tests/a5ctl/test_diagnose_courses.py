@@ -1,7 +1,9 @@
 """`a5ctl diagnose --by step`, `--by problem` and `--problem ID`."""
 
 import json
+import shlex
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -254,3 +256,17 @@ def test_graders_are_named_where_they_differ(home: Path) -> None:
     assert "grader" in shown(home, "--problem", "p000", width=140)
     (question,) = document(home, "--problem", "p000", "--grader", "lenient")["questions"]
     assert {answer["grader"] for answer in question["answers"]} == {"lenient"}
+
+
+def test_the_printed_command_of_a_hostile_id_finds_it(tmp_path: Path) -> None:
+    result = evaluation([wrong(10)])
+    named = replace(
+        result,
+        problems=(replace(result.problems[0], id="p\x1b[31m 1"),),
+        responses=(replace(result.responses[0], problem_id="p\x1b[31m 1"),),
+    )
+    handmade.record(tmp_path, "r-named", [named])
+    printed = shown(tmp_path, "r-named", "--by", "problem").splitlines()[-1]
+    assert "\x1b" not in printed
+    (question,) = document(tmp_path, *shlex.split(printed)[2:])["questions"]
+    assert question["responses"] == 1

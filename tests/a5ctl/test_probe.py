@@ -197,6 +197,20 @@ def test_diagnose_counts_what_was_recovered(home: Path, engine: Callable) -> Non
     assert after["accuracy"] == before["accuracy"]
 
 
+def test_verdicts_of_another_version_of_the_grader_are_said(home: Path, engine: Callable) -> None:
+    engine(script)
+    (fresh,) = document(home, "probe", "eval-aaaa", "--close")["probes"]
+    assert fresh["grader_versions"] == fresh["stored_grader_versions"]
+    assert "judged by version" not in ask(home, "diagnose", "eval-aaaa").stdout
+    with handmade.open_home(home).database.begin() as connection:
+        connection.exec_driver_sql("UPDATE grade SET version = version + 1")
+    said = " ".join(ask(home, "diagnose", "eval-aaaa").stdout.split())
+    assert "the probe --close was judged by version" in said
+    assert "probe again to judge both alike" in said
+    (kept,) = document(home, "diagnose", "eval-aaaa")["probes"]
+    assert kept["stored_grader_versions"] == [v + 1 for v in kept["grader_versions"]]
+
+
 def test_another_text_is_said_and_not_counted(home: Path, engine: Callable) -> None:
     engine(lambda prompt: (script(prompt)[0].replace("first", "then"), STOP))
     result = ask(home, "probe", "eval-aaaa", "--max-tokens", "100")

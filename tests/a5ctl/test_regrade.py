@@ -168,6 +168,20 @@ def test_what_is_observed_beside_the_verdicts_is_noted_anew(
     assert "right_by_last_number,right_by_r1_zero" in flags
 
 
+def test_samples_of_one_problem_stay_dependent(tmp_path: Path, forgiving: NewGrader) -> None:
+    answers = [right(10)] * 8 + [wrong(11)] * 8 + [right(12)] * 8 + [wrong(13)] * 8
+    sampled = evaluation(answers, samples=8, protocol=handmade.protocol(n=8))
+    handmade.record(tmp_path, "sft-cccc", [sampled])
+    forgiving(GraderName.R1_ZERO)
+    document(tmp_path, "regrade", "sft-cccc")
+    low, high = document(tmp_path, "diagnose", "sft-cccc")["interval"]
+    assert high - low > 0.6
+    registry = handmade.open_home(tmp_path)
+    (stored,) = registry.evaluations([registry.find_run("sft-cccc").uuid])
+    assert stored.interval == pytest.approx((low, high))
+    assert stored.interval == pytest.approx(sampled.summary.interval)
+
+
 def test_flipped_verdicts_are_shown_with_both_sides(home: Path, forgiving: NewGrader) -> None:
     forgiving(GraderName.R1_ZERO)
     text = ask(home, "regrade", "sft-aaaa", "--examples", "1").stdout

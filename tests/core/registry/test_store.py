@@ -199,3 +199,13 @@ def test_databases_that_cannot_be_used_are_refused_without_their_password(
     with pytest.raises(UserError, match=said) as refused:
         open_registry(url)
     assert "secret" not in str(refused.value)
+
+
+def test_a_folder_in_which_sqlite_makes_no_files_is_one_sentence_with_the_fix(
+    registry: Registry,
+) -> None:
+    error = sqlite3.OperationalError("unable to open database file")
+    said = str(registry.database.unavailable(error))
+    assert "cannot be written" in said
+    assert "make both writable, or give a writable copy with --registry" in said
+    assert "unable to open" not in said
