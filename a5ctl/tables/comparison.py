@@ -168,12 +168,14 @@ def _protocol_warnings(entries: Sequence[Entry]) -> list[str]:
     return [
         f"protocol: {_some(ids)} differ{'s' if len(ids) == 1 else ''} from {reference.run.id} in "
         f"{', '.join(blocking + warning)}"
-        + (_consequence(reference.run.id, ids[0]) if blocking else "")
+        + (_consequence(reference.run.id, ids[0], blocking) if blocking else "")
         for (blocking, warning), ids in by_fields.items()
     ]
 
 
-def _consequence(reference: str, other: str) -> str:
+def _consequence(reference: str, other: str, blocking: tuple[str, ...]) -> str:
+    if blocking == ("grader_version",):
+        return "; a5ctl regrade RUN judges the older ones by the version of today"
     return (
         "; these accuracies answer different questions, "
         f"a5ctl protocol diff {reference} {other} shows the values"

@@ -83,7 +83,7 @@ def print_diagnosis(
 
 def _overview(console: Console, diagnosis: Diagnosis) -> None:
     explanation = diagnosis.explanation
-    for note in version_notes(diagnosis.probes):
+    for note in version_notes(diagnosis.probes, diagnosis.run.id):
         console.print(plain(note, style="yellow"))
     _section(console, "causes", list(cause_lines(explanation.causes)))
     if diagnosis.breakdown.failures:

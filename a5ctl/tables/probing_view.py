@@ -32,7 +32,7 @@ def print_probes(
         examples: How many responses to show of each kind.
     """
     console.print(_title(report))
-    for note in (*report.notes, *version_notes(report.findings)):
+    for note in (*report.notes, *version_notes(report.findings, report.run.id)):
         console.print(plain(note, style="yellow"))
     caps, closing = report.of_kind(ProbeKind.MAX_TOKENS), report.of_kind(ProbeKind.CLOSE)
     largest = {record.kind: record for record in report.records}
@@ -58,7 +58,7 @@ def probes_json(report: ProbeReport) -> dict[str, Any]:
         "n": report.n,
         "grader": report.grader,
         "accuracy": report.findings[0].accuracy,
-        "notes": [*report.notes, *version_notes(report.findings)],
+        "notes": [*report.notes, *version_notes(report.findings, report.run.id)],
         "probes": [
             {**findings_json(found), **_record_json(record, report.grader)}
             for record, found in zip(report.records, report.findings, strict=True)
@@ -87,17 +87,20 @@ def findings_json(found: ProbeFindings) -> dict[str, Any]:
     }
 
 
-def version_notes(findings: Sequence[ProbeFindings]) -> list[str]:
+def version_notes(findings: Sequence[ProbeFindings], run: str) -> list[str]:
     """One line per probe that was judged by another version of the grader than its evaluation."""
-    return [_version_note(found) for found in findings if found.mixed]
+    return [_version_note(found, run) for found in findings if found.mixed]
 
 
-def _version_note(found: ProbeFindings) -> str:
+def _version_note(found: ProbeFindings, run: str) -> str:
     probed, stored = (" and ".join(map(str, sorted(side))) for side in found.versions)
     what = "--close" if found.kind is ProbeKind.CLOSE else f"--max-tokens {found.cap}"
+    # whichever is behind is brought up to date
+    behind = max(found.versions[0]) > min(found.versions[1])
+    mend = f"a5ctl regrade {run}" if behind else f"a5ctl probe {run} {what}"
     return (
         f"the probe {what} was judged by version {probed} of the grader, the evaluation by version "
-        f"{stored}; probe again to judge both alike"
+        f"{stored}; to judge both alike: {mend}"
     )
 
 

@@ -106,7 +106,10 @@ class Database:
         elif "disk is full" in reason:
             text = f"registry {self.label} cannot grow: the disk is full; free some space"
         elif "readonly" in reason or "read-only" in reason:
-            text = f"registry {self.label} is read-only; choose another one with --registry"
+            text = (
+                f"registry {self.label} is read-only; make it and its folder writable, or give a "
+                "writable copy with --registry"
+            )
         elif "unable to open database file" in reason and self.exists():
             folder = self.path.parent if self.path else "its folder"
             text = (

@@ -13,6 +13,7 @@ from core.responses.advice import (
 )
 from core.responses.breakdown import FailureBreakdown, FormatState, MathState
 from core.responses.cause_names import CauseContext, Findings, FoundCause
+from core.responses.causes import LEAST_COUNT
 from core.responses.names import FailureClass
 from core.responses.wrong_math import WORKING
 
@@ -128,6 +129,8 @@ def _sentences(summary: FailureBreakdown, findings: Findings) -> Iterator[str]:
 
 
 def _acquittal(summary: FailureBreakdown) -> str:
+    if summary.n < LEAST_COUNT:
+        return "So few responses cannot name a cause."
     if summary.accuracy >= WORKING:
         return "No cause stands out: this is what a working model leaves over."
     return "No cause reaches a tenth of all responses with 95% confidence."

@@ -113,6 +113,7 @@ def test_versions_of_a_chosen_grader_are_not_tested_against_each_other(tmp_path:
     house = House(tmp_path, tmp_path, tmp_path)
     found = house.json("compare", "--baseline", "sft-2-aaaa", "--grader", "strict")
     assert "grader_version" in found["warnings"][0]
+    assert "a5ctl regrade RUN judges" in found["warnings"][0]
     rows = [run for cell in found["cells"] for run in cell["runs"]]
     (paired,) = [row["paired"] for row in rows if row["run"] == "sft-2-bbbb"]
     assert paired["comparison"] is None

@@ -72,8 +72,13 @@ def test_sentences_hold_the_counts():
     ]
 
 
+def test_few_responses_neither_accuse_nor_acquit():
+    told = explain(break_down([RIGHT] * 3 + [UNCLOSED_RIGHT] * 2), run="sft-256-k3f9")
+    assert told.sentences[-1] == "So few responses cannot name a cause."
+
+
 def test_a_weak_model_without_a_cause_is_not_called_a_working_one():
-    told = explain(break_down([RIGHT] + [WRONG] * 3))
+    told = explain(break_down([RIGHT] * 10 + [WRONG] * 30))
     assert told.sentences[-1].startswith("No cause reaches a tenth of all responses")
 
 
