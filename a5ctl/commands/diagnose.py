@@ -96,7 +96,9 @@ def diagnose(
         _refuse(
             "--full belongs to the whole diagnosis; leave --class, --against, --by and --problem"
         )
-    _check_view(by, problem, {"--step": step, "--class": class_, "--against": against})
+    shown = None if by is None else examples
+    picked = {"--step": step, "--class": class_, "--against": against, "--examples": shown}
+    _check_view(by, problem, picked)
     workspace, store = open_workspace_and_registry(home, registry)
     of_each = _SHOWN if examples is None else examples
     if problem is not None:

@@ -61,7 +61,9 @@ def _earlier(
 ) -> Earlier | None:
     """The run's first evaluation by the last number, if it is comparable and another one."""
     first = min(evaluations, key=lambda e: (e.step, e.time))
-    if first.step >= evaluation.step or not _comparable(first, evaluation):
+    if first.step >= evaluation.step:
+        return None
+    if not _comparable(store, first, evaluation, GraderName.LENIENT):
         return None
     test = _compare(store, evaluation, first, GraderName.LENIENT)
     now = evaluation.accuracy_by_grader[GraderName.LENIENT]
@@ -78,7 +80,7 @@ def _sibling(
         return None
     tried = []
     for other, note in _smaller(store, run):
-        last = _last_comparable(store, other, evaluation)
+        last = _last_comparable(store, other, evaluation, grader)
         if last is not None and last.accuracy_by_grader.get(grader, 0.0) >= here + FAR_BETTER:
             tried.append((other, note, last, _compare(store, evaluation, last, grader)))
     held = _least_by_size(tried)
@@ -156,16 +158,21 @@ def _note(
 
 
 def _last_comparable(
-    store: Registry, run: RunRecord, evaluation: EvaluationRecord
+    store: Registry, run: RunRecord, evaluation: EvaluationRecord, grader: GraderName
 ) -> EvaluationRecord | None:
-    found = [e for e in store.evaluations([run.uuid]) if _comparable(e, evaluation)]
+    every = store.evaluations([run.uuid])
+    found = [e for e in every if _comparable(store, e, evaluation, grader)]
     return max(found, key=lambda e: (e.step, e.time), default=None)
 
 
-def _comparable(a: EvaluationRecord, b: EvaluationRecord) -> bool:
-    """The same questions asked in the same way; the grader is chosen here."""
+def _comparable(
+    store: Registry, a: EvaluationRecord, b: EvaluationRecord, grader: GraderName
+) -> bool:
+    """The same questions asked in the same way, judged by one version of the chosen grader."""
     blocking = compare_protocols(a.protocol, b.protocol).blocking
-    return not set(blocking) - {"grader", "grader_version"}
+    if set(blocking) - {"grader", "grader_version"}:
+        return False
+    return len(set(store.grade_versions([a.uuid, b.uuid], grader).values())) == 1
 
 
 def _compare(

@@ -235,7 +235,8 @@ def _named(value: Any) -> bool:
 
 
 def _missing(record: Mapping[str, Any], place: str, what: str, keys: Sequence[str]) -> UserError:
-    has = ", ".join(repr(key[:40]) for key in list(record)[:12]) or "none"
+    filled = [key for key, value in record.items() if value is not None]
+    has = ", ".join(repr(key[:40]) for key in filled[:12]) or "none"
     return UserError(
-        f"{place}: no field holds the {what} (one of {', '.join(keys)}); the line has {has}"
+        f"{place}: no field holds the {what} (one of {', '.join(keys)}); the line fills {has}"
     )
