@@ -20,7 +20,7 @@ from trainers.rng import capture_rng, restore_rng, seed_everything
 from trainers.sft import SFT
 from trainers.stage import Stage
 from trainers.threads import choose_threads
-from trainers.tokenization import Example, collate, encode_example, padding_id
+from trainers.tokenization import Example, encode_example
 
 
 def train(stage: Stage) -> None:
@@ -156,8 +156,7 @@ def _rehearse(
     """One forward and backward pass whose gradients and random numbers are thrown away."""
     states = capture_rng()
     batch = next(split_microbatches([examples[index] for index in indices], budget))
-    ids, labels = collate(batch, padding_id(policy.tokenizer))
-    policy.supervised_log_probs(ids.to(policy.device), labels.to(policy.device)).sum().backward()
+    policy.accumulate(batch, lambda log_probs, _: log_probs.sum())
     for parameter in policy.model.parameters():
         parameter.grad = None
     if policy.device.type == "cuda":

@@ -1,0 +1,101 @@
+"""From hidden states to log-probabilities and straight back, without ever holding all logits."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from trainers.fast.ops import add_product
+
+# logits that one chunk may hold: 64 MiB in float32
+_LOGITS = 16 * 1024 * 1024
+
+TokenLoss = Callable[[Tensor, Tensor], Tensor]
+"""Adds up a loss over tokens: (log-probabilities (n,), their places among the row's targets (n,))
+-> scalar. It must be a sum of terms that each depend on one token, so that it may be taken in
+parts."""
+
+
+def project(hidden: Tensor, head: Tensor, labels: Tensor) -> Tensor:
+    """Log-probability of each label, in nats, without gradients.
+
+    Args:
+        hidden: Shape (S, H), narrow.
+        head: Shape (V, H), narrow.
+        labels: Shape (S,), int64.
+
+    Returns:
+        Shape (S,), float32 or wider.
+    """
+    rows = chunk_rows(head.shape[0])
+    parts = [
+        _log_probs(logits := _logits(part, head), torch.softmax(logits, -1), target)
+        for part, target in zip(hidden.split(rows), labels.split(rows), strict=True)
+    ]
+    return torch.cat(parts)
+
+
+def project_with_gradients(
+    hidden: Tensor, head: Tensor, labels: Tensor, parameter: nn.Parameter, loss: TokenLoss
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probabilities, a loss of them, and its gradients, in one pass over the vocabulary.
+
+    With p = softmax(W h) and c the gradient of the loss by log p(y), the gradient of the logits is
+    c (onehot(y) - p): it is made from p while a chunk's logits are at hand, so that nothing is
+    computed twice.
+
+    Args:
+        hidden: Shape (S, H), narrow.
+        head: Shape (V, H), narrow.
+        labels: Shape (S,), int64.
+        parameter: The head's parameter, whose `.grad` grows.
+        loss: Of the log-probabilities.
+
+    Returns:
+        The loss (scalar), the log-probabilities (S,), and the gradient of `hidden`.
+    """
+    total, seen, gradients = None, [], torch.empty_like(hidden)
+    rows = chunk_rows(head.shape[0])
+    places = torch.arange(len(labels))
+    for start in range(0, len(labels), rows):
+        part = slice(start, start + rows)
+        logits = _logits(hidden[part], head)
+        shares = torch.softmax(logits, -1)
+        log_probs = _log_probs(logits, shares, labels[part])
+        value, slope = _value_and_slope(loss, log_probs, places[part])
+        # the logits are no longer needed; their gradient takes the place of the probabilities
+        shares.mul_(-slope[:, None])
+        shares.scatter_add_(1, labels[part, None], slope[:, None])
+        narrow = shares.to(hidden.dtype)
+        gradients[part] = narrow @ head
+        add_product(parameter, narrow, hidden[part])
+        total = value if total is None else total + value
+        seen.append(log_probs)
+    if total is None:
+        return loss(places.float(), places).detach(), places.float(), gradients
+    return total, torch.cat(seen), gradients
+
+
+def chunk_rows(vocabulary: int) -> int:
+    """Positions that are projected at once."""
+    return max(1, _LOGITS // vocabulary)
+
+
+def _logits(hidden: Tensor, head: Tensor) -> Tensor:
+    logits = F.linear(hidden, head)
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _log_probs(logits: Tensor, shares: Tensor, labels: Tensor) -> Tensor:
+    """log p(y) = z_y - logsumexp(z), and logsumexp(z) = max z - log max p, as max p >= 1 / V."""
+    normalizer = logits.amax(-1) - shares.amax(-1).log()
+    return logits.gather(-1, labels[:, None]).squeeze(-1) - normalizer
+
+
+def _value_and_slope(loss: TokenLoss, log_probs: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    with torch.enable_grad():
+        leaf = log_probs.detach().requires_grad_()
+        value = loss(leaf, places)
+        (slope,) = torch.autograd.grad(value, leaf)
+    return value.detach(), slope
