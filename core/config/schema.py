@@ -60,7 +60,8 @@ class ModelSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes CUDA when there is one."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the forward pass while training; auto is float32 on CPU, bfloat16 on CUDA."""
+    """Precision of the forward pass while training; auto is bfloat16 on CUDA and on CPUs that
+    multiply it natively, else float32. Weights and sums stay float32."""
 
 
 class DataSettings(Section):

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from trainers.fast.ops import add_product
 
-# logits that one chunk may hold: 64 MiB in float32
-_LOGITS = 16 * 1024 * 1024
+# logits that one chunk may hold, 6 to 10 bytes each: every chunk of a large vocabulary walks once
+# over the whole gradient of the head, so chunks must not be small
+_LOGITS = 64 * 1024 * 1024
 
 TokenLoss = Callable[[Tensor, Tensor], Tensor]
 """Adds up a loss over tokens: (log-probabilities (n,), their places among the row's targets (n,))
@@ -30,7 +31,7 @@ def project(hidden: Tensor, head: Tensor, labels: Tensor) -> Tensor:
     """
     rows = chunk_rows(head.shape[0])
     parts = [
-        _log_probs(logits := _logits(part, head), torch.softmax(logits, -1), target)
+        _log_probs(logits := F.linear(part, head), _shares(logits), target)
         for part, target in zip(hidden.split(rows), labels.split(rows), strict=True)
     ]
     return torch.cat(parts)
@@ -60,8 +61,8 @@ def project_with_gradients(
     places = torch.arange(len(labels))
     for start in range(0, len(labels), rows):
         part = slice(start, start + rows)
-        logits = _logits(hidden[part], head)
-        shares = torch.softmax(logits, -1)
+        logits = F.linear(hidden[part], head)
+        shares = _shares(logits)
         log_probs = _log_probs(logits, shares, labels[part])
         value, slope = _value_and_slope(loss, log_probs, places[part])
         # the logits are no longer needed; their gradient takes the place of the probabilities
@@ -82,15 +83,14 @@ def chunk_rows(vocabulary: int) -> int:
     return max(1, _LOGITS // vocabulary)
 
 
-def _logits(hidden: Tensor, head: Tensor) -> Tensor:
-    logits = F.linear(hidden, head)
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+def _shares(logits: Tensor) -> Tensor:
+    return torch.softmax(logits, -1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
 def _log_probs(logits: Tensor, shares: Tensor, labels: Tensor) -> Tensor:
     """log p(y) = z_y - logsumexp(z), and logsumexp(z) = max z - log max p, as max p >= 1 / V."""
-    normalizer = logits.amax(-1) - shares.amax(-1).log()
-    return logits.gather(-1, labels[:, None]).squeeze(-1) - normalizer
+    normalizer = logits.amax(-1).to(shares.dtype) - shares.amax(-1).log()
+    return logits.gather(-1, labels[:, None]).squeeze(-1).to(shares.dtype) - normalizer
 
 
 def _value_and_slope(loss: TokenLoss, log_probs: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
