@@ -20,5 +20,5 @@ def training_precision(wanted: str, device: str) -> str:
 
 def cpu_multiplies_bfloat16() -> bool:
     """The processor has instructions for bfloat16 products (AVX512-BF16, AMX)."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16"))
