@@ -31,7 +31,7 @@ def project(hidden: Tensor, head: Tensor, labels: Tensor) -> Tensor:
     """
     rows = chunk_rows(head.shape[0])
     parts = [
-        _log_probs(logits := F.linear(part, head), _shares(logits), target)
+        _shares_and_log_probs(F.linear(part, head), target)[1]
         for part, target in zip(hidden.split(rows), labels.split(rows), strict=True)
     ]
     return torch.cat(parts)
@@ -43,8 +43,9 @@ def project_with_gradients(
     """Log-probabilities, a loss of them, and its gradients, in one pass over the vocabulary.
 
     With p = softmax(W h) and c the gradient of the loss by log p(y), the gradient of the logits is
-    c (onehot(y) - p): it is made from p while a chunk's logits are at hand, so that nothing is
-    computed twice.
+    -c (p - onehot(y)): it is made from p while a chunk's logits are at hand, so that nothing is
+    computed twice. c multiplies the narrow sides of the two products instead of the wide matrix,
+    and p(y) - 1 = expm1(log p(y)) keeps its digits where p(y) is near 1.
 
     Args:
         hidden: Shape (S, H), narrow.
@@ -61,16 +62,12 @@ def project_with_gradients(
     places = torch.arange(len(labels))
     for start in range(0, len(labels), rows):
         part = slice(start, start + rows)
-        logits = F.linear(hidden[part], head)
-        shares = _shares(logits)
-        log_probs = _log_probs(logits, shares, labels[part])
+        shares, log_probs = _shares_and_log_probs(F.linear(hidden[part], head), labels[part])
         value, slope = _value_and_slope(loss, log_probs, places[part])
-        # the logits are no longer needed; their gradient takes the place of the probabilities
-        shares.mul_(-slope[:, None])
-        shares.scatter_add_(1, labels[part, None], slope[:, None])
-        narrow = shares.to(hidden.dtype)
-        gradients[part] = narrow @ head
-        add_product(parameter, narrow, hidden[part])
+        shares.scatter_(1, labels[part, None], log_probs.expm1()[:, None])
+        errors, scale = shares.to(hidden.dtype), -slope[:, None]
+        gradients[part] = (errors @ head) * scale
+        add_product(parameter, errors, (hidden[part] * scale).to(hidden.dtype))
         total = value if total is None else total + value
         seen.append(log_probs)
     if total is None:
@@ -83,14 +80,15 @@ def chunk_rows(vocabulary: int) -> int:
     return max(1, _LOGITS // vocabulary)
 
 
-def _shares(logits: Tensor) -> Tensor:
-    return torch.softmax(logits, -1, dtype=torch.promote_types(logits.dtype, torch.float32))
-
-
-def _log_probs(logits: Tensor, shares: Tensor, labels: Tensor) -> Tensor:
-    """log p(y) = z_y - logsumexp(z), and logsumexp(z) = max z - log max p, as max p >= 1 / V."""
-    normalizer = logits.amax(-1).to(shares.dtype) - shares.amax(-1).log()
-    return logits.gather(-1, labels[:, None]).squeeze(-1).to(shares.dtype) - normalizer
+def _shares_and_log_probs(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """p = softmax(z), and log p(y) = z_y - logsumexp(z), where logsumexp(z) = max z - log max p."""
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    shares = torch.softmax(logits, -1, dtype=wide)
+    largest, place = logits.max(-1, keepdim=True)
+    # max p is at least 1 / V, so its logarithm is exact enough wherever the maximum is
+    normalizer = largest.to(wide) - shares.gather(-1, place).log()
+    log_probs = logits.gather(-1, labels[:, None]).to(wide) - normalizer
+    return shares, log_probs.squeeze(-1)
 
 
 def _value_and_slope(loss: TokenLoss, log_probs: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
