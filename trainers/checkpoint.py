@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -146,9 +146,17 @@ def find_checkpoint(folder: Path, step: int | None, run: str) -> Path:
     raise UserError(f"run {run} has no checkpoint of step {step}; it has {steps}")
 
 
-def prune(folder: Path, keep: int) -> list[Path]:
-    """Delete all but the newest `keep` checkpoints and return what went."""
-    surplus = checkpoints(folder)[:-keep]
+def prune(folder: Path, keep_last: int, protected: Collection[int] = ()) -> list[Path]:
+    """Delete old checkpoints and return what went.
+
+    Args:
+        folder: Where the checkpoints are.
+        keep_last: How many of the newest stay; at least one.
+        protected: Steps that stay however old they are; whether or not newest.
+    """
+    surplus = [
+        path for path in checkpoints(folder)[:-keep_last] if checkpoint_step(path) not in protected
+    ]
     for path in surplus:
         shutil.rmtree(path)
     return surplus

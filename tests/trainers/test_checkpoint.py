@@ -104,3 +104,10 @@ def test_pruning_keeps_the_newest(tmp_path: Path) -> None:
         (tmp_path / f"step-{step:06d}").mkdir()
     assert [checkpoint_step(path) for path in prune(tmp_path, 2)] == [8]
     assert [checkpoint_step(path) for path in checkpoints(tmp_path)] == [24, 120]
+
+
+def test_pruning_spares_protected_steps(tmp_path: Path) -> None:
+    for step in (8, 16, 24, 120):
+        (tmp_path / f"step-{step:06d}").mkdir()
+    assert [checkpoint_step(path) for path in prune(tmp_path, 1, protected={8, 120})] == [16, 24]
+    assert prune(tmp_path, 1, protected={8}) == []
