@@ -10,7 +10,6 @@ import torch
 from core.config.schema import Supervise, TrainSettings
 from core.errors import UserError
 from tests.trainers.test_sft import encoded, method
-from trainers import checkpoint as checkpoints_module
 from trainers.checkpoint import (
     TrainerState,
     checkpoint_step,
@@ -84,7 +83,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoints_module, "_save_tensors", full)
+    monkeypatch.setattr("trainers.durable._write", full)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(tmp_path, sft.policy, sft.optimizer, TrainerState(1))
     assert list(tmp_path.iterdir()) == []
