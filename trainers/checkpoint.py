@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -175,10 +175,15 @@ def checkpoint_step(path: Path) -> int:
 def damage(path: Path) -> str | None:
     """What is wrong with a checkpoint, in words; None when every checksum holds."""
     try:
-        step = verify(path).state["step"]
+        state = verify(path).state
     except DamagedError as error:
         return str(error)
-    return None if step == checkpoint_step(path) else f"it holds step {step}"
+    if state["step"] != checkpoint_step(path):
+        return f"it holds step {state['step']}"
+    known = {field.name for field in fields(TrainerState)}
+    if unknown := sorted(state.keys() - known):
+        return f"it holds counters of another version: {', '.join(unknown)}"
+    return None
 
 
 def newest_whole(folder: Path) -> tuple[Path | None, dict[Path, str]]:
