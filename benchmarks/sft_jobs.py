@@ -113,7 +113,9 @@ class Figures:
         }
 
 
-def run_peer(work: Workload, folder: Path, name: str, python: str, steps: int) -> Figures:
+def run_peer(
+    work: Workload, folder: Path, name: str, python: str, steps: int, lr: float = LEARNING_RATE
+) -> Figures:
     """Train with one of TRL's configurations.
 
     Raises:
@@ -130,7 +132,7 @@ def run_peer(work: Workload, folder: Path, name: str, python: str, steps: int) -
         "model": str(own / "model"),
         "data": str(own / "pairs.jsonl"),
         "steps": steps,
-        "lr": LEARNING_RATE,
+        "lr": lr,
         "threads": peer.threads,
         "attention": peer.attention,
         "settings": {
