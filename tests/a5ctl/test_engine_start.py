@@ -101,3 +101,11 @@ def _failed(house: House) -> list[str]:
     assert result.exit_code == 1
     assert "vLLM could not start" in result.output
     return [path.name for path in (house.home / "runs").iterdir()]
+
+
+def test_the_moment_of_the_start_moves_no_update(house: House) -> None:
+    runs = [house.sft(), house.sft(*LATE), house.sft(*LATE, "--eval-every", "2")]
+    store = registry_of(house)
+    curves = [store.metrics(store.find_run(run).uuid)["loss"] for run in runs]
+    values = [[point.value for point in curve] for curve in curves]
+    assert values[0] == values[1] == values[2]
