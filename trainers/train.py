@@ -20,7 +20,8 @@ from trainers.rng import capture_rng, restore_rng, seed_everything
 from trainers.sft import SFT
 from trainers.stage import Stage
 from trainers.threads import choose_threads
-from trainers.tokenization import Example, encode_example
+from trainers.token_cache import cached_examples
+from trainers.tokenization import Example, SourceText
 
 
 def train(stage: Stage) -> None:
@@ -64,20 +65,20 @@ def train(stage: Stage) -> None:
 
 
 def encode_all(stage: Stage, policy: Policy) -> list[Example]:
-    """Tokenize every training problem of the run."""
+    """Every training problem of the run in tokens."""
     settings, template = stage.config.train, stage.prepared.template
-    return [
-        encode_example(
-            problem.id,
-            template.prompt(problem),
-            template.target(problem) or "",
-            policy.tokenizer,
-            supervise=settings.supervise,
-            supervise_eos=settings.supervise_eos,
-            max_length=settings.max_length,
-        )
+    texts = [
+        SourceText(problem.id, template.prompt(problem), template.target(problem) or "")
         for problem in stage.prepared.train
     ]
+    return cached_examples(
+        stage.token_cache,
+        texts,
+        policy.tokenizer,
+        supervise=settings.supervise,
+        supervise_eos=settings.supervise_eos,
+        max_length=settings.max_length,
+    )
 
 
 def _newest_checkpoint(stage: Stage) -> Path | None:
