@@ -9,12 +9,13 @@ micro-batches never changes the loss or its gradient.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.config.schema import Normalization, TrainSettings
 from trainers.batching import BatchPlan, split_microbatches
 from trainers.objectives import sft_loss
 from trainers.optimization import LearningRate, Optimizer
+from trainers.out_of_memory import OutOfMemoryGuard
 from trainers.policy import Policy
 from trainers.tokenization import Example, collate, padding_id
 
@@ -31,6 +32,7 @@ class SFT:
         plan: Which examples each step sees.
         settings: Normalization and micro-batch budget.
         microbatch_tokens: Token positions per forward pass.
+        guard: Redoes a step that ran out of memory, with fewer positions per pass.
     """
 
     policy: Policy
@@ -40,6 +42,7 @@ class SFT:
     plan: BatchPlan
     settings: TrainSettings
     microbatch_tokens: int
+    guard: OutOfMemoryGuard = field(default_factory=OutOfMemoryGuard)
 
     @property
     def total_steps(self) -> int:
@@ -51,14 +54,27 @@ class SFT:
         started = time.perf_counter()
         batch = [self.examples[index] for index in self.plan.batch(step)]
         denominator = self._denominator(batch)
-        loss = positions = 0.0
-        for microbatch in split_microbatches(batch, self.microbatch_tokens):
-            part, size = self._accumulate(microbatch, denominator)
-            loss += part
-            positions += size
+        (loss, positions), self.microbatch_tokens = self.guard.run(
+            self.policy,
+            lambda tokens: self._gradients(batch, denominator, tokens),
+            step=step,
+            budget=self.microbatch_tokens,
+            longest=max(len(example.token_ids) for example in batch),
+        )
         rate = self.learning_rate.at(step)
         grad_norm = self.optimizer.update(rate)
         return self._metrics(step, batch, loss, grad_norm, rate, positions, started)
+
+    def _gradients(
+        self, batch: Sequence[Example], denominator: float, microbatch_tokens: int
+    ) -> tuple[float, float]:
+        """Accumulate the gradients of one step; its loss, and token positions with padding."""
+        loss = positions = 0.0
+        for microbatch in split_microbatches(batch, microbatch_tokens):
+            part, size = self._accumulate(microbatch, denominator)
+            loss += part
+            positions += size
+        return loss, positions
 
     def _accumulate(self, microbatch: Sequence[Example], denominator: float) -> tuple[float, int]:
         ids, labels = collate(microbatch, padding_id(self.policy.tokenizer))
