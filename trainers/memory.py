@@ -18,6 +18,10 @@ _MOST_TOKENS = {"cpu": 512, "cuda": 16384}
 _CHUNK_LOGITS = 16 * 2**20
 # logits, their softmax and its gradient live together in the backward pass
 _LOGITS_COPIES = 3
+# measured on CPU (docs/preflight.md): threads and late imports, and what the allocator cannot reuse
+# between micro-batches of unlike sizes
+_FIXED_OVERHEAD = 45 * _MIB
+_FRAGMENTATION = 0.15
 # of the memory that is free, the estimate may fill so much
 _FILLED = 0.85
 _FLOAT32 = 4
@@ -114,13 +118,15 @@ def estimate_memory(
     )
     # under autocast the backward pass keeps the bfloat16 copies of the weights
     copies = weights // 2 if model.bfloat16 else 0
+    activations = microbatch_tokens * per_token + copies
+    projection = _projection_bytes(model.config, microbatch_tokens)
     return MemoryEstimate(
         weights=weights,
         gradients=weights,
         moments=2 * weights,
-        activations=microbatch_tokens * per_token + copies,
-        projection=_projection_bytes(model.config, microbatch_tokens),
-        overhead=0,
+        activations=activations,
+        projection=projection,
+        overhead=_FIXED_OVERHEAD + int(_FRAGMENTATION * (activations + projection)),
     )
 
 
@@ -205,7 +211,8 @@ def describe_memory(plan: MemoryPlan) -> str:
         f"training will take about {_mib(estimate.total)}: weights {_mib(estimate.weights)}, "
         f"gradients {_mib(estimate.gradients)}, moments {_mib(estimate.moments)}, activations of "
         f"{plan.microbatch_tokens:,} tokens {_mib(estimate.activations)}{again}, output layer "
-        f"{_mib(estimate.projection)}, engine {_mib(plan.engine)} beside"
+        f"{_mib(estimate.projection)}, the rest {_mib(estimate.overhead)}; the engine takes about "
+        f"{_mib(plan.engine)} beside"
     )
     if plan.available is None:
         return text
@@ -222,7 +229,10 @@ def _projection_bytes(config: Any, microbatch_tokens: int) -> int:
     vocabulary = config.vocab_size
     rows = max(1, _CHUNK_LOGITS // vocabulary)
     logits = min(microbatch_tokens, rows) * vocabulary * _FLOAT32 * _LOGITS_COPIES
-    return logits + vocabulary * config.hidden_size * _FLOAT32
+    # in transit besides the gradient itself: the sum over chunks and the chunk's own, and where
+    # input and output share the matrix, that of the input
+    matrices = 3 if config.tie_word_embeddings else 2
+    return logits + matrices * vocabulary * config.hidden_size * _FLOAT32
 
 
 def _mib(count: float) -> str:

@@ -16,6 +16,7 @@ from trainers.tokenization import Example
 
 _MIB = 2**20
 _ELEMENT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_NUMBERS_PER_PAGE = 1024
 # sequences that the transformers engine decodes together
 _BATCH = 64
 
@@ -71,6 +72,8 @@ def engine_bytes(stage: Stage, policy: Policy, examples: Sequence[Example]) -> i
 
 def start_meter(policy: Policy) -> MemoryMeter:
     """Begin to measure, right behind the loading of the model."""
+    if policy.device.type == "cpu":
+        _touch(policy)
     weights = sum(p.numel() * p.element_size() for p in policy.model.parameters())
     return MemoryMeter.start(policy.device, weights)
 
@@ -110,3 +113,10 @@ def _keeper(stage: Stage) -> Callable[[Relief], None]:
         stage.event(Severity.WARNING, "out_of_memory", relief.message, relief.step)
 
     return keep
+
+
+def _touch(policy: Policy) -> None:
+    """Read a number of every page: weights that are only mapped count for nothing until then."""
+    with torch.no_grad():
+        for parameter in policy.model.parameters():
+            parameter.view(-1)[::_NUMBERS_PER_PAGE].sum()

@@ -52,7 +52,7 @@ def _memory(given: PreflightInput) -> Result:
 
 CHECKS = (
     Check(
-        "supervision", "supervised tokens besides EOS in every example", _ERROR, tokens.supervision
+        "supervision", "something besides EOS to learn in every example", _ERROR, tokens.supervised
     ),
     Check("alignment", "labels of the collated tensors against the examples", _ERROR, alignment),
     Check("eos", "a supervised EOS at the end of whole examples", _ERROR, tokens.eos),

@@ -69,25 +69,35 @@ def find_defect(row: Row, tokenizer: Any) -> str | None:
     tokens, marks = row.example.token_ids, row.example.supervised
     if row.input_ids[: len(tokens) - 1] != tokens[:-1]:
         return "the tokens fed are not those of the example"
+    if len(row.labels) != len(row.input_ids):
+        return f"{len(row.input_ids)} tokens have {len(row.labels)} labels"
     wanted = tuple(
         t if marked else IGNORED for t, marked in zip(tokens[1:], marks[1:], strict=True)
     )
     for place, label in enumerate(row.labels):
-        following = tokens[place + 1] if place + 1 < len(tokens) else None
-        if label == IGNORED:
-            if place < len(wanted) and wanted[place] != IGNORED:
-                end = wanted[place] == tokenizer.eos_token_id
-                return f"{'EOS' if end else 'a token to learn'} at position {place + 1} is masked"
-        elif following is None:
-            return f"padding at position {place + 1} is supervised"
-        elif label != following:
-            asked, right = tokenizer.decode([label]), tokenizer.decode([following])
-            return f"position {place} is labelled {asked!r} where {right!r} comes next"
-        elif place + 1 < row.example.prompt_length:
-            return f"position {place + 1} of the prompt is supervised"
-        elif wanted[place] == IGNORED:
-            return f"position {place + 1} is supervised and should not be"
+        if label != IGNORED and (found := _false_label(row, place, tokenizer)) is not None:
+            return found
+    for place, (label, right) in enumerate(zip(row.labels, wanted, strict=False)):
+        if label != right:
+            what = "EOS" if right == tokenizer.eos_token_id else "a token"
+            return f"{what} at position {place + 1} is {_masked(label)} and should not be"
     return None
+
+
+def _false_label(row: Row, place: int, tokenizer: Any) -> str | None:
+    tokens, label = row.example.token_ids, row.labels[place]
+    if place + 1 >= len(tokens):
+        return f"padding at position {place + 1} is supervised"
+    if label != tokens[place + 1]:
+        asked, right = tokenizer.decode([label]), tokenizer.decode([tokens[place + 1]])
+        return f"position {place} is labelled {asked!r} where {right!r} comes next"
+    if place + 1 < row.example.prompt_length:
+        return f"position {place + 1} of the prompt is supervised"
+    return None
+
+
+def _masked(label: int) -> str:
+    return "masked" if label == IGNORED else "supervised"
 
 
 def decode_example(example: Example, tokenizer: Any) -> DecodedExample:

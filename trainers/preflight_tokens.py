@@ -14,7 +14,7 @@ END_MARKS = (
 """Texts that end a response for common model families."""
 
 
-def supervision(given: PreflightInput) -> Result:
+def supervised(given: PreflightInput) -> Result:
     """Every example has something of its response to learn."""
     eos = given.tokenizer.eos_token_id
     empty = [e for e in given.examples if not _learns_text(e, eos)]
