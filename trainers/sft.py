@@ -9,12 +9,13 @@ micro-batches never changes the loss or its gradient.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.config.schema import Normalization, TrainSettings
 from trainers.batching import BatchPlan, split_microbatches
 from trainers.objectives import sft_loss
 from trainers.optimization import LearningRate, Optimizer
+from trainers.out_of_memory import OutOfMemoryGuard
 from trainers.policy import Accumulated, Policy
 from trainers.tokenization import Example
 
@@ -31,6 +32,7 @@ class SFT:
         plan: Which examples each step sees.
         settings: Normalization and micro-batch budget.
         microbatch_tokens: Token positions per forward pass.
+        guard: Redoes a step that ran out of memory, with fewer positions per pass.
     """
 
     policy: Policy
@@ -40,6 +42,7 @@ class SFT:
     plan: BatchPlan
     settings: TrainSettings
     microbatch_tokens: int
+    guard: OutOfMemoryGuard = field(default_factory=OutOfMemoryGuard)
 
     @property
     def total_steps(self) -> int:
@@ -51,15 +54,27 @@ class SFT:
         started = time.perf_counter()
         batch = [self.examples[index] for index in self.plan.batch(step)]
         denominator = self._denominator(batch)
-        parts = [
-            self.policy.accumulate(
-                microbatch, lambda log_probs, _: sft_loss(log_probs, denominator)
-            )
-            for microbatch in split_microbatches(batch, self.microbatch_tokens)
-        ]
+        parts, self.microbatch_tokens = self.guard.run(
+            self.policy,
+            lambda tokens: self._gradients(batch, denominator, tokens),
+            step=step,
+            budget=self.microbatch_tokens,
+            longest=max(len(example.token_ids) for example in batch),
+        )
         rate = self.learning_rate.at(step)
         grad_norm = self.optimizer.update(rate)
         return self._metrics(step, batch, parts, grad_norm, rate, started)
+
+    def _gradients(
+        self, batch: Sequence[Example], denominator: float, microbatch_tokens: int
+    ) -> list[Accumulated]:
+        """Accumulate the gradients of one step."""
+        return [
+            self.policy.accumulate(
+                microbatch, lambda log_probs, _: sft_loss(log_probs, denominator)
+            )
+            for microbatch in split_microbatches(batch, microbatch_tokens)
+        ]
 
     def _denominator(self, batch: Sequence[Example]) -> float:
         if self.settings.normalization is Normalization.TOKENS:

@@ -11,7 +11,13 @@ from trainers.checkpoint import TrainerState, newest_whole, restore
 from trainers.defaults import required
 from trainers.evaluator import build_evaluator
 from trainers.loop import Loop
-from trainers.memory import microbatch_token_budget
+from trainers.memory import MemoryPlan
+from trainers.memory_setup import (
+    compare_memory,
+    guard_against_exhaustion,
+    settle_memory,
+    start_meter,
+)
 from trainers.observer import Severity
 from trainers.optimization import LearningRate, build_optimizer
 from trainers.policy import Policy, load_policy
@@ -38,20 +44,23 @@ def train(stage: Stage) -> None:
     policy = load_policy(
         checkpoint or stage.prepared.model_dir, device=model.device, dtype=model.dtype
     )
+    meter = start_meter(policy)
     examples = encode_all(stage, policy)
-    _preflight(stage, policy, examples)
-    evaluator = build_evaluator(stage, live=True)
+    memory = settle_memory(stage, policy, examples)
+    _preflight(stage, policy, examples, memory)
+    with meter.elsewhere():
+        evaluator = build_evaluator(stage, live=True)
     try:
-        method = _sft(stage, policy, examples)
+        method = _sft(stage, policy, examples, memory)
         state = TrainerState()
         if checkpoint is not None:
             state = restore(checkpoint, method.optimizer, policy.device)
         if stage.resuming:
             stage.recorder.begin_segment(state.step)
             stage.event(Severity.INFO, "resumed", f"resumed behind step {state.step}", state.step)
-        Loop(
+        state = Loop(
             method=method,
-            evaluate=lambda step: evaluator.evaluate(step, policy),
+            evaluate=meter.apart(lambda step: evaluator.evaluate(step, policy)),
             recorder=stage.recorder,
             observer=stage.observer,
             interrupts=stage.interrupts,
@@ -60,6 +69,7 @@ def train(stage: Stage) -> None:
             evaluation=stage.config.evaluation,
             evaluated=_evaluated_steps(stage),
         ).run(state)
+        compare_memory(stage, memory, meter, state.step)
     finally:
         evaluator.close()
 
@@ -89,7 +99,9 @@ def _newest_checkpoint(stage: Stage) -> Path | None:
     return path
 
 
-def _preflight(stage: Stage, policy: Policy, examples: Sequence[Example]) -> None:
+def _preflight(
+    stage: Stage, policy: Policy, examples: Sequence[Example], memory: MemoryPlan
+) -> None:
     report = run_preflight(
         PreflightInput(
             config=stage.config,
@@ -100,6 +112,8 @@ def _preflight(stage: Stage, policy: Policy, examples: Sequence[Example]) -> Non
             parameters=sum(p.numel() for p in policy.model.parameters()),
             max_context=getattr(policy.model.config, "max_position_embeddings", None),
             vocabulary=policy.model.get_input_embeddings().weight.shape[0],
+            evaluated=stage.prepared.evaluation,
+            memory=memory,
         )
     )
     if not stage.resuming:
@@ -116,18 +130,22 @@ def _evaluated_steps(stage: Stage) -> frozenset[int]:
     return frozenset(e.step for e in stage.registry.evaluations([stage.run.uuid]))
 
 
-def _sft(stage: Stage, policy: Policy, examples: Sequence[Example]) -> SFT:
+def _sft(stage: Stage, policy: Policy, examples: Sequence[Example], memory: MemoryPlan) -> SFT:
     settings = stage.config.train
     plan = plan_batches(
         examples, settings, required(settings.batch_size, "train.batch_size"), stage.config.seed
     )
-    longest = max(len(example.token_ids) for example in examples)
-    budget = settings.microbatch_tokens or microbatch_token_budget(
-        policy.model.config, policy.device.type, longest
+    guard = guard_against_exhaustion(stage)
+    threads, budget = guard.run(
+        policy,
+        lambda tokens: choose_threads(
+            lambda: _rehearse(policy, examples, plan.batch(1), tokens), settings.threads
+        ),
+        step=1,
+        budget=memory.microbatch_tokens,
+        longest=max(len(examples[index].token_ids) for index in plan.batch(1)),
     )
-    threads = choose_threads(
-        lambda: _rehearse(policy, examples, plan.batch(1), budget), settings.threads
-    )
+    settings = stage.config.train
     if settings.threads is None or settings.microbatch_tokens is None:
         chosen = settings.model_copy(update={"threads": threads, "microbatch_tokens": budget})
         stage.keep_choice(stage.config.model_copy(update={"train": chosen}))
@@ -148,6 +166,7 @@ def _sft(stage: Stage, policy: Policy, examples: Sequence[Example]) -> SFT:
         plan=plan,
         settings=settings,
         microbatch_tokens=budget,
+        guard=guard,
     )
 
 

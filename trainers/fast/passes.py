@@ -32,7 +32,6 @@ from trainers.fast.weights import Layer, Weights, read_weights, refusal
 class _Kept:
     """What one layer's forward pass keeps; all but `residual` may be left out and made again."""
 
-    residual: Tensor
     before_attention: Normed
     attended: Attended
     mixed: Tensor
@@ -124,7 +123,7 @@ class WrittenOut:
         second = rms_norm(x, weights.epsilon)
         hidden = second.output(layer.second_norm, weights.narrow)
         gate, up = F.linear(hidden, gate_weight), F.linear(hidden, up_weight)
-        kept = _Kept(x, first, attended, mixed, second, gate, up)
+        kept = _Kept(first, attended, mixed, second, gate, up)
         return x + F.linear(swiglu(gate, up), down), kept
 
     def _layer_backward(
