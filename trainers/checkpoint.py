@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,18 @@ class TrainerState:
         tokens: Training tokens fed so far, without padding.
         seconds: Training time so far.
         method: What the method itself has to remember; JSON-ready.
+        lr_factor: The learning rate is multiplied by it; rollbacks make it smaller.
+        rollbacks: Rollbacks so far.
+        watch: What the watchdog has seen of the updates; JSON-ready.
     """
 
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
     method: dict[str, Any] | None = None
+    lr_factor: float = 1.0
+    rollbacks: int = 0
+    watch: dict[str, Any] | None = None
 
 
 def save_checkpoint(
@@ -146,9 +152,16 @@ def find_checkpoint(folder: Path, step: int | None, run: str) -> Path:
     raise UserError(f"run {run} has no checkpoint of step {step}; it has {steps}")
 
 
-def prune(folder: Path, keep: int) -> list[Path]:
-    """Delete all but the newest `keep` checkpoints and return what went."""
-    surplus = checkpoints(folder)[:-keep]
+def prune(folder: Path, keep_last: int, protected: Collection[int] = ()) -> list[Path]:
+    """Delete all but the newest `keep_last` checkpoints and return what went.
+
+    Args:
+        folder: Holds the checkpoints.
+        keep_last: How many to keep, newest first.
+        protected: Steps whose checkpoints stay whatever their age.
+    """
+    older = checkpoints(folder)[:-keep_last]
+    surplus = [path for path in older if checkpoint_step(path) not in protected]
     for path in surplus:
         shutil.rmtree(path)
     return surplus
