@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from statistics import median
 from typing import Any
 
@@ -14,6 +15,17 @@ WINDOW = 20
 _NAMED = 4
 TYPICAL = 10
 """Values behind one typical value, their median."""
+
+
+class Remedy(StrEnum):
+    """What helps."""
+
+    SLOWER = "slower"
+    """Going back and learning at a lower rate."""
+    STOP = "stop"
+    """Another setting only: `rollback` stops, too."""
+    NONE = "none"
+    """Nothing any more: the run is over, and a warning is all there is."""
 
 
 @dataclass(slots=True)
@@ -103,8 +115,7 @@ class Rule:
         advice: What to do about it; completes a sentence after a semicolon.
         needs: Metrics without which it is silent; `evaluation` for rules that look at evaluations.
         severity: `error` ends the run even where alarms only warn.
-        lower_rate_helps: Going back and halving the learning rate is a remedy; where it is not,
-            `rollback` stops instead.
+        remedy: What is done about it where alarms do more than warn.
     """
 
     name: str
@@ -114,7 +125,7 @@ class Rule:
     advice: str
     needs: tuple[str, ...]
     severity: Severity = Severity.WARNING
-    lower_rate_helps: bool = True
+    remedy: Remedy = Remedy.SLOWER
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from trainers.alarms import EvaluationRule, EvaluationView, Measured
+from trainers.alarms import EvaluationRule, EvaluationView, Measured, Remedy
 
 _LEAST_RESPONSES = 6
 _CAP_RISE = 0.1
@@ -69,15 +69,26 @@ def _one_answer(view: EvaluationView) -> Measured | None:
 
 
 def _into_the_cap(view: EvaluationView) -> Measured | None:
+    return _capped(view) if _rose(view) else None
+
+
+def _at_the_cap(view: EvaluationView) -> Measured | None:
+    return _capped(view) if view.last and not _rose(view) else None
+
+
+def _capped(view: EvaluationView) -> Measured | None:
     now = view.now
-    before = min((facts.capped for facts in view.earlier), default=None)
-    rose = before is not None and now.capped >= before + _CAP_RISE
-    if now.capped * now.n < _LEAST_RESPONSES or not (rose or view.last):
+    if now.capped * now.n < _LEAST_RESPONSES:
         return None
+    before = min((facts.capped for facts in view.earlier), default=None)
     earlier = "" if before is None else f", {before:.1%} at best before"
     text = f"{now.capped:.1%} of the responses run into the length cap{earlier}"
     figures = {"at_cap_share": now.capped, "at_cap_share_before": before}
     return _measured(view, now.capped, text, figures, "capped")
+
+
+def _rose(view: EvaluationView) -> bool:
+    return any(view.now.capped >= facts.capped + _CAP_RISE for facts in view.earlier)
 
 
 EVALUATION_RULES: tuple[EvaluationRule, ...] = (
@@ -106,14 +117,26 @@ EVALUATION_RULES: tuple[EvaluationRule, ...] = (
     ),
     EvaluationRule(
         "into_the_cap",
-        f"share of responses that the length cap ends, where it rose by {_CAP_RISE:.0%} or the run "
-        "is over",
+        "share of responses that the length cap ends, where an earlier evaluation had at least "
+        f"{_CAP_RISE:.0%} less",
+        0.5,
+        "the shares, five such responses",
+        "look whether the targets end (EOS, </answer>) and are supervised to their end, and "
+        "lower --lr if they are",
+        ("evaluation",),
+        measure=_into_the_cap,
+    ),
+    EvaluationRule(
+        "at_the_cap",
+        "share of responses that the length cap ends at the end of the run, where it was no lower "
+        "before",
         0.5,
         "the shares, five such responses",
         "look whether the targets end (EOS, </answer>) and are supervised to their end; if they "
-        "are, raise --max-tokens",
+        "are, raise --max-tokens or train for longer",
         ("evaluation",),
-        measure=_into_the_cap,
+        remedy=Remedy.NONE,
+        measure=_at_the_cap,
     ),
 )
 

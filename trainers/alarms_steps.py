@@ -7,7 +7,7 @@ half and on fresh runs: benchmarks/watchdog_false_alarms.py.
 import math
 from statistics import median
 
-from trainers.alarms import TYPICAL, WINDOW, Measured, MetricHistory, StepRule, StepView
+from trainers.alarms import TYPICAL, WINDOW, Measured, MetricHistory, Remedy, StepRule, StepView
 from trainers.observer import Severity
 
 _LEAST_USUAL_LOSS = 0.1
@@ -152,7 +152,7 @@ STEP_RULES: tuple[StepRule, ...] = (
         "the shares and their steps",
         "the rounding of the weights swallows the updates: raise --lr, or train float32 weights",
         ("unchanged_share",),
-        lower_rate_helps=False,
+        remedy=Remedy.STOP,
         measure=_update_swallowed,
     ),
 )

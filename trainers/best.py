@@ -14,23 +14,6 @@ def best_steps(scores: Mapping[int, float], count: int) -> frozenset[int]:
     return frozenset(ranked[:count])
 
 
-def retreat_steps(kept: Iterable[int], step: int, window: int) -> frozenset[int]:
-    """Checkpoints to keep so that one from before any alarm's window is always there.
-
-    Args:
-        kept: Steps of the checkpoints on disk.
-        step: The newest step.
-        window: Steps that an alarm may speak of.
-
-    Returns:
-        The newest one that is older than the window, and the oldest inside, which will be next.
-    """
-    ordered = sorted(kept)
-    settled = [saved for saved in ordered if saved <= step - window]
-    coming = [saved for saved in ordered if saved > step - window]
-    return frozenset([*settled[-1:], *coming[:1]])
-
-
 def rollback_target(
     kept: Iterable[int], scores: Mapping[int, float], under_alarm: Collection[int], since: int
 ) -> int | None:
@@ -51,3 +34,37 @@ def rollback_target(
     if evaluated:
         return max(best_steps(evaluated, 1))
     return max(before, default=None)
+
+
+def retreat_steps(
+    kept: Collection[int],
+    scores: Mapping[int, float],
+    under_alarm: Collection[int],
+    step: int,
+    window: int,
+) -> frozenset[int]:
+    """Checkpoints to keep so that a rollback finds the one it wants, however far it looks back.
+
+    Args:
+        kept: Steps of the checkpoints on disk.
+        scores: Accuracy by step.
+        under_alarm: Steps whose evaluation shows a fault.
+        step: The newest step.
+        window: Steps that an alarm may speak of.
+
+    Returns:
+        What is the best evaluated one before any step of the window; where none is evaluated
+        before it, the newest one before it and the oldest inside, which will be next.
+    """
+    evaluated = [saved for saved in kept if saved in scores]
+    oldest = step - window + 1
+    wanted = [
+        rollback_target(evaluated, scores, under_alarm, since) for since in range(oldest, step + 2)
+    ]
+    best = [saved for saved in wanted if saved is not None]
+    if wanted[0] is not None:
+        return frozenset(best)
+    ordered = sorted(kept)
+    settled = [saved for saved in ordered if saved < oldest]
+    coming = [saved for saved in ordered if saved >= oldest]
+    return frozenset([*best, *settled[-1:], *coming[:1]])

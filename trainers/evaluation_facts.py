@@ -21,7 +21,8 @@ class ResponseSign:
 
     Attributes:
         key: `problem/sample`.
-        given: What the grader compared with the truth; None where it found nothing.
+        given: What the grader compared with the truth; None where it found nothing, or where the
+            cap came first.
         truth: The right answer.
         formatted: It keeps the headline grader's format.
         lenient: It is right whatever its format.
@@ -76,11 +77,11 @@ def facts_of_result(result: EvaluationResult) -> EvaluationFacts:
     signs = [
         ResponseSign(
             key=f"{row.problem_id}/{row.sample}",
-            given=row.verdicts[reads].extracted,
+            given=None if _cut(row.finish) else row.verdicts[reads].extracted,
             truth=truths[row.problem_id],
             formatted=row.verdicts[grader].formatted,
             lenient=row.verdicts[reads].right,
-            capped=row.finish is FinishReason.LENGTH,
+            capped=_cut(row.finish),
             text=row.text,
         )
         for row in result.responses
@@ -97,11 +98,11 @@ def facts_of_record(
     signs = [
         ResponseSign(
             key=f"{row.problem_id}/{row.sample}",
-            given=row.grades[reads].extracted,
+            given=None if _cut(row.finish) else row.grades[reads].extracted,
             truth=row.truth,
             formatted=row.grades[grader].formatted,
             lenient=row.grades[reads].right,
-            capped=row.finish == FinishReason.LENGTH,
+            capped=_cut(row.finish),
             text=row.text,
         )
         for row in responses
@@ -112,6 +113,10 @@ def facts_of_record(
 def _reads(grader: GraderName) -> GraderName:
     # lenient finds an answer in unformatted texts too; a letter is no last number
     return grader if grader is GraderName.MULTIPLE_CHOICE else GraderName.LENIENT
+
+
+def _cut(finish: str) -> bool:
+    return finish == FinishReason.LENGTH
 
 
 def _facts(step: int, accuracy: float, signs: Sequence[ResponseSign]) -> EvaluationFacts:

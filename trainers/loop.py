@@ -193,7 +193,8 @@ class Loop:
         before = {scored: score for scored, score in scores if scored < step and scored in kept}
         protected = best_steps(before, self.train.keep_best)
         if self.train.on_alarm is OnAlarm.ROLLBACK:
-            protected |= retreat_steps(kept, step, WINDOW)
+            faulty = self._watchdog.under_alarm()
+            protected |= retreat_steps(kept, before, faulty, step, WINDOW)
         prune(self.folder, self.train.keep_last, protected)
 
     def _checkpoint_due(self, step: int) -> bool:

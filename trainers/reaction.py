@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.config.schema import OnAlarm, TrainSettings
 from core.registry.recorder import Recorder
-from trainers.alarms import Alarm
+from trainers.alarms import Alarm, Remedy
 from trainers.best import rollback_target
 from trainers.checkpoint import TrainerState, checkpoint_step, checkpoints, damage
 from trainers.observer import Observer, Severity
@@ -52,24 +52,26 @@ class Reaction:
         Raises:
             TrainingStoppedError: the run ends here.
         """
-        messages = [self._announce(alarm) for alarm in alarms]
-        mode = self.settings.on_alarm
-        pairs = [
-            (alarm, message)
-            for alarm, message in zip(alarms, messages, strict=True)
-            if mode is not OnAlarm.WARN or alarm.rule.severity is Severity.ERROR
-        ]
-        if not pairs:
+        acting, reasons = [], []
+        for alarm in alarms:
+            message = self._announce(alarm)
+            if self._must_act(alarm):
+                acting.append(alarm)
+                reasons.append(f"step {alarm.step}: {message}")
+        if not acting:
             return state
-        acting = [alarm for alarm, _ in pairs]
-        reason = f"step {acting[0].step}: {pairs[0][1]}"
-        if mode is not OnAlarm.ROLLBACK:
-            raise TrainingStoppedError(reason)
-        if not all(alarm.rule.lower_rate_helps for alarm in acting):
-            raise TrainingStoppedError(f"{reason}; no rollback, which would not help")
+        if self.settings.on_alarm is not OnAlarm.ROLLBACK:
+            raise TrainingStoppedError(reasons[0])
+        if any(alarm.rule.remedy is not Remedy.SLOWER for alarm in acting):
+            raise TrainingStoppedError(f"{reasons[0]}; no rollback, because it would not help")
         if state.rollbacks >= self.settings.max_rollbacks:
-            raise TrainingStoppedError(f"{reason}; no rollback, {state.rollbacks} did not help")
+            raise TrainingStoppedError(f"{reasons[0]}; {state.rollbacks} rollbacks did not help")
         return self._go_back(acting, state)
+
+    def _must_act(self, alarm: Alarm) -> bool:
+        if alarm.rule.severity is Severity.ERROR:
+            return True
+        return self.settings.on_alarm is not OnAlarm.WARN and alarm.rule.remedy is not Remedy.NONE
 
     def _announce(self, alarm: Alarm) -> str:
         worst = alarm.measured.worst_step
