@@ -12,7 +12,7 @@ _NOISE = 2.0
 
 def _format_lost(view: EvaluationView) -> Measured | None:
     if not view.earlier:
-        return _format_gap(view)
+        return None
     now = view.now
     before = min(view.earlier, key=lambda facts: facts.unformatted)
     rise = now.unformatted - before.unformatted
@@ -35,10 +35,9 @@ def _format_lost(view: EvaluationView) -> Measured | None:
 
 
 def _format_gap(view: EvaluationView) -> Measured | None:
-    """At the end of a run that was never evaluated before: right answers that the format costs."""
     now = view.now
     gap = now.lenient - now.accuracy
-    if not view.last or gap * now.n < _LEAST_RESPONSES:
+    if view.earlier or not view.last or gap * now.n < _LEAST_RESPONSES:
         return None
     text = (
         f"{now.unformatted:.1%} of the responses break the format: {now.lenient:.1%} hold the "
@@ -95,14 +94,24 @@ EVALUATION_RULES: tuple[EvaluationRule, ...] = (
     EvaluationRule(
         "format_lost",
         "share of responses that break the headline grader's format, minus the lowest such share "
-        "of an earlier evaluation, while no fewer hold the right answer; without an earlier one, "
-        "the lenient accuracy at the end of the run minus the headline's",
+        "of an earlier evaluation, while no fewer hold the right answer",
         0.2,
-        "the shares, the lenient accuracies, five such responses",
+        "both shares, both lenient accuracies, five such responses",
         "the model forgets the format, not the math: take an earlier checkpoint, train for fewer "
         "steps, or look at the format of the targets",
         ("evaluation",),
         measure=_format_lost,
+    ),
+    EvaluationRule(
+        "format_gap",
+        "lenient minus headline accuracy at the end of a run that was not evaluated before",
+        0.2,
+        "both accuracies, the share that breaks the format, five such responses",
+        "right answers are lost to the format: a5ctl diagnose says how; evaluate on the way "
+        "(--eval-every) to see whether it was lost or not yet learned",
+        ("evaluation",),
+        remedy=Remedy.NONE,
+        measure=_format_gap,
     ),
     EvaluationRule(
         "one_answer",

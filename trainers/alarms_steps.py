@@ -1,7 +1,7 @@
 """Alarms that the metrics of the updates raise. A later method adds its rows here.
 
-Thresholds were frozen on half of the healthy runs of the built-in model and then held on the other
-half and on fresh runs: benchmarks/watchdog_false_alarms.py.
+Thresholds were frozen on forty runs of the built-in model, and then held on others:
+benchmarks/watchdog_false_alarms.py.
 """
 
 import math
@@ -119,7 +119,7 @@ STEP_RULES: tuple[StepRule, ...] = (
         "loss_diverged",
         f"lowest loss of the last {TYPICAL} steps, minus the first loss or the lowest median of "
         f"{TYPICAL} steps, whichever is lower (nats)",
-        1,
+        0.5,
         f"the last {TYPICAL} losses, the batch of the highest",
         "the learning rate is far too high: lower --lr",
         ("loss",),
@@ -128,7 +128,7 @@ STEP_RULES: tuple[StepRule, ...] = (
     StepRule(
         "grad_spike",
         f"gradient norm divided by the median of the {WINDOW} steps before (at least the clip)",
-        20,
+        30,
         "norm, median, clip, the batch",
         "look at the examples of this batch, and lower --lr if it happens again",
         ("grad_norm",),
@@ -138,7 +138,7 @@ STEP_RULES: tuple[StepRule, ...] = (
         "clipped",
         f"median gradient norm of the last {WINDOW} steps divided by the clip, where at least "
         f"{_CLIPPED_SHARE:.0%} of them were clipped",
-        10,
+        30,
         "share, median, highest norm, the batch of the highest",
         "the clip, not --lr, sets the size of the updates: lower --lr, or raise train.clip_norm",
         ("grad_norm",),

@@ -75,13 +75,13 @@ def test_a_loss_that_falls_and_then_stays_high_is_an_alarm() -> None:
 
 
 def test_a_jump_of_the_gradient_counts_only_above_the_clip() -> None:
-    assert rules([1.0] * 30, [0.6] * 25 + [30.0, *[0.6] * 4]) == ["grad_spike"]
+    assert rules([1.0] * 30, [0.6] * 25 + [40.0, *[0.6] * 4]) == ["grad_spike"]
     assert rules([1.0] * 30, [0.01] * 25 + [0.9, *[0.01] * 4]) == []
 
 
 def test_steps_that_are_all_clipped_hard_are_one_alarm() -> None:
     assert rules([1.0] * 40, [138.0] * 40) == ["clipped"]
-    assert rules([1.0] * 40, [3.0] * 40) == []
+    assert rules([1.0] * 40, [10.0] * 40) == []
 
 
 def test_updates_that_change_nothing_are_an_alarm() -> None:
@@ -121,7 +121,9 @@ def test_an_alarm_names_figures_examples_and_what_to_do() -> None:
 def test_what_was_seen_survives_a_checkpoint() -> None:
     straight, resumed = watchdog(), watchdog()
     generator = random.Random(1)
-    course = [(generator.uniform(0.5, 2.0), generator.uniform(0.2, 40.0)) for _ in range(200)]
+    course = [
+        (generator.choice([0.5, 1.0, 4.0, 9.0]), generator.uniform(0, 90)) for _ in range(200)
+    ]
     seen = []
     for step, (loss, norm) in enumerate(course, 1):
         metrics = {"loss": loss, "grad_norm": norm}
@@ -146,7 +148,7 @@ def test_lost_format_with_the_math_still_there_is_an_alarm() -> None:
 
 def test_a_run_that_was_never_evaluated_before_shows_what_the_format_costs() -> None:
     final = evaluation(answers(40, bad_separator=30), step=30)
-    assert raised(final) == ["format_lost"]
+    assert raised(final) == ["format_gap"]
     assert raised(evaluation(answers(40, bad_separator=30), step=20)) == []
 
 
