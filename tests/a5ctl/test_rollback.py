@@ -90,6 +90,7 @@ def test_undone_steps_are_shown_once_and_the_curve_goes_on_from_the_checkpoint(
     assert len(registry.segments(run.uuid)) == len(rollbacks(registry, "untouched"))
 
 
+@pytest.mark.slow
 def test_the_steps_before_are_bitwise_those_of_the_run_without_alarm(
     rolled_back: House, house: House
 ) -> None:
@@ -102,6 +103,7 @@ def test_the_steps_before_are_bitwise_those_of_the_run_without_alarm(
     assert back["loss"][first + 1] != warned["loss"][first + 1]
 
 
+@pytest.mark.slow
 def test_without_a_checkpoint_from_before_it_starts_over_from_the_initial_weights(
     house: House,
 ) -> None:
@@ -157,6 +159,7 @@ def test_a_damaged_checkpoint_is_not_gone_back_to(
     assert rollbacks(registry_of(house), "damaged")
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_kept_beside_the_newest(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
