@@ -23,8 +23,7 @@ from trainers.packed.choice import (
 )
 from trainers.packed.forward import supervised_log_probs_packed
 from trainers.packed.kernels import Kernel
-from trainers.packed.row import PackedRow, pack_row
-from trainers.tokenization import Example
+from trainers.packed.row import pack_row
 
 # mean difference in nats between an example alone and within a row, by precision; a wrong
 # position or scale moves trained and freshly drawn models alike by more
@@ -43,6 +42,13 @@ class Packing:
 
     kernel: Kernel | None
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _TrialTokens:
+    problem_id: str
+    token_ids: tuple[int, ...]
+    supervised: tuple[bool, ...]
 
 
 def prepare_packed(
@@ -110,12 +116,13 @@ def attention_need(model: Any, device: torch.device, compute_dtype: torch.dtype)
 
 
 def _shown_problem(model: Any, compute_dtype: torch.dtype) -> str | None:
-    first, other, second = _example(7, 1), _example(7, 2), _example(12, 3)
+    size = model.get_output_embeddings().weight.shape[0]
+    first, other, second = (_trial_tokens(*each, size) for each in ((7, 1), (7, 2), (12, 3)))
     device = next(model.parameters()).device
     with torch.no_grad(), _evaluating(model), _autocast(device, compute_dtype):
         try:
             together, changed, alone = (
-                supervised_log_probs_packed(model, _row(examples, model, device))
+                supervised_log_probs_packed(model, pack_row(examples).to(device))
                 for examples in ((first, second), (other, second), (second,))
             )
             own = _own_log_probs(model, second, device)
@@ -133,31 +140,17 @@ def _shown_problem(model: Any, compute_dtype: torch.dtype) -> str | None:
     return None
 
 
-def _own_log_probs(model: Any, example: Example, device: torch.device) -> torch.Tensor:
+def _own_log_probs(model: Any, tokens: _TrialTokens, device: torch.device) -> torch.Tensor:
     """Log-probabilities from the model's own logits: whatever it does to them is in them."""
-    ids = _ids(example, model, device)
+    ids = torch.tensor(tokens.token_ids, device=device)
     logits = model(input_ids=ids[:-1].unsqueeze(0), use_cache=False).logits[0]
     wide = logits if logits.dtype is torch.float64 else logits.float()
     return torch.log_softmax(wide, -1).gather(-1, ids[1:].unsqueeze(-1)).squeeze(-1)
 
 
-def _example(length: int, start: int) -> Example:
-    ids = tuple(start + 7 * place for place in range(length))
-    return Example("trial", ids, (False,) + (True,) * (length - 1), 1, length)
-
-
-def _ids(example: Example, model: Any, device: torch.device) -> torch.Tensor:
-    size = model.get_output_embeddings().weight.shape[0]
-    return torch.tensor(example.token_ids, device=device) % size
-
-
-def _row(examples: tuple[Example, ...], model: Any, device: torch.device) -> PackedRow:
-    return pack_row(
-        [
-            Example(e.problem_id, tuple(_ids(e, model, device).tolist()), e.supervised, 1, 0)
-            for e in examples
-        ]
-    ).to(device)
+def _trial_tokens(length: int, start: int, vocabulary: int) -> _TrialTokens:
+    ids = tuple((start + 7 * place) % vocabulary for place in range(length))
+    return _TrialTokens("trial", ids, (True,) * length)
 
 
 def _autocast(device: torch.device, compute_dtype: torch.dtype) -> torch.autocast:

@@ -3,11 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from trainers.tokenization import Example
+
+class Tokens(Protocol):
+    """What a row needs to know of an example; `trainers.tokenization.Example` says it all."""
+
+    @property
+    def problem_id(self) -> str:
+        """Id of its problem."""
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """All its tokens."""
+
+    @property
+    def supervised(self) -> tuple[bool, ...]:
+        """For each token, whether it is a target."""
+
+
+AnyTokens = TypeVar("AnyTokens", bound=Tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +68,7 @@ class PackedRow:
         return replace(self, **tensors)
 
 
-def pack_row(examples: Sequence[Example]) -> PackedRow:
+def pack_row(examples: Sequence[Tokens]) -> PackedRow:
     """Join examples into one row, in the order given.
 
     Raises:
@@ -71,11 +89,11 @@ def pack_row(examples: Sequence[Example]) -> PackedRow:
         longest=max(lengths),
         supervised=supervised,
         labels=torch.tensor(targets, dtype=torch.int64)[supervised],
-        counts=tuple(example.supervised_count for example in examples),
+        counts=tuple(sum(example.supervised[1:]) for example in examples),
     )
 
 
-def split_rows(examples: Sequence[Example], token_budget: int) -> list[tuple[Example, ...]]:
+def split_rows(examples: Sequence[AnyTokens], token_budget: int) -> list[tuple[AnyTokens, ...]]:
     """Share examples out over as few rows as the budget allows, about equally long.
 
     The longest examples are placed first, each into the emptiest row where it fits; one longer
@@ -89,7 +107,7 @@ def split_rows(examples: Sequence[Example], token_budget: int) -> list[tuple[Exa
     kept = [example for example in examples if len(example.token_ids) > 1]
     kept.sort(key=lambda example: (-len(example.token_ids), example.problem_id, example.token_ids))
     total = sum(len(example.token_ids) - 1 for example in kept)
-    rows: list[list[Example]] = [[] for _ in range(-(-total // token_budget))]
+    rows: list[list[AnyTokens]] = [[] for _ in range(-(-total // token_budget))]
     used = [0] * len(rows)
     for example in kept:
         size = len(example.token_ids) - 1

@@ -12,7 +12,15 @@ from trainers.packed.choice import (
     find_installed,
     try_kernel,
 )
-from trainers.packed.kernels import ATTENTION, Kernel, block_attention, varlen_options
+from trainers.packed.kernels import (
+    ATTENTION,
+    Kernel,
+    PackedAttention,
+    block_attention,
+    repeated_varlen_attention,
+    varlen_attention,
+    varlen_options,
+)
 
 NEED = AttentionNeed(torch.device("cuda"), torch.bfloat16, 14, 2, 64, 64**-0.5)
 EVERYTHING = Installed(flash_attn="2.8.3", torch_varlen="2.13.0", capability=(9, 0))
@@ -151,3 +159,13 @@ def test_torch_is_told_causal_scale_and_shared_heads_in_the_words_of_its_version
 def test_the_installed_torch_speaks_one_of_the_known_forms() -> None:
     varlen = pytest.importorskip("torch.nn.attention.varlen")
     assert varlen_options(varlen.varlen_attn, 0.125, 64, grouped=True)
+
+
+@pytest.mark.parametrize("attend", [varlen_attention, repeated_varlen_attention])
+def test_torch_accepts_the_call_with_fewer_key_heads(attend: PackedAttention) -> None:
+    pytest.importorskip("torch.nn.attention.varlen")
+    # without a GPU the kernel cannot run, but tensors without values pass through its checks
+    query, key = (torch.empty(9, heads, 64, device="meta").bfloat16() for heads in (14, 2))
+    ends = torch.empty(3, dtype=torch.int32, device="meta")
+    mixed = attend(query, key, key, ends, 5, 0.125)
+    assert (mixed.shape, mixed.dtype) == (query.shape, query.dtype)
