@@ -17,6 +17,7 @@ from trainers.checkpoint import (
     checkpoints,
     prune,
     save_checkpoint,
+    size_and_hash,
 )
 from trainers.evaluation_facts import EvaluationFacts, facts_of_result
 from trainers.interrupt import Interrupts
@@ -181,7 +182,7 @@ class Loop:
             self.recorder.event(Severity.WARNING, "checkpoint_failed", text, step=state.step)
             self.observer.event(Severity.WARNING, text, state.step)
             return
-        self.recorder.artifact("checkpoint", path)
+        self.recorder.artifact("checkpoint", path, size_and_hash(path))
         self._prune(state.step)
 
     def _prune(self, step: int) -> None:

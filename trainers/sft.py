@@ -9,14 +9,15 @@ micro-batches never changes the loss or its gradient.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.config.schema import Normalization, TrainSettings
 from trainers.batching import BatchPlan, split_microbatches
 from trainers.objectives import sft_loss
 from trainers.optimization import LearningRate, Optimizer
-from trainers.policy import Policy
-from trainers.tokenization import Example, collate, padding_id
+from trainers.out_of_memory import OutOfMemoryGuard
+from trainers.policy import Accumulated, Policy
+from trainers.tokenization import Example
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class SFT:
         plan: Which examples each step sees.
         settings: Normalization and micro-batch budget.
         microbatch_tokens: Token positions per forward pass.
+        guard: Redoes a step that ran out of memory, with fewer positions per pass.
     """
 
     policy: Policy
@@ -40,6 +42,7 @@ class SFT:
     plan: BatchPlan
     settings: TrainSettings
     microbatch_tokens: int
+    guard: OutOfMemoryGuard = field(default_factory=OutOfMemoryGuard)
 
     @property
     def total_steps(self) -> int:
@@ -55,22 +58,27 @@ class SFT:
         started = time.perf_counter()
         batch = [self.examples[index] for index in self.plan.batch(step)]
         denominator = self._denominator(batch)
-        loss = positions = 0.0
-        for microbatch in split_microbatches(batch, self.microbatch_tokens):
-            part, size = self._accumulate(microbatch, denominator)
-            loss += part
-            positions += size
+        parts, self.microbatch_tokens = self.guard.run(
+            self.policy,
+            lambda tokens: self._gradients(batch, denominator, tokens),
+            step=step,
+            budget=self.microbatch_tokens,
+            longest=max(len(example.token_ids) for example in batch),
+        )
         rate = self.learning_rate.at(step)
         grad_norm = self.optimizer.update(rate)
-        return self._metrics(step, batch, loss, grad_norm, rate, positions, started)
+        return self._metrics(step, batch, parts, grad_norm, rate, started)
 
-    def _accumulate(self, microbatch: Sequence[Example], denominator: float) -> tuple[float, int]:
-        ids, labels = collate(microbatch, padding_id(self.policy.tokenizer))
-        device = self.policy.device
-        log_probs = self.policy.supervised_log_probs(ids.to(device), labels.to(device))
-        loss = sft_loss(log_probs, denominator)
-        loss.backward()
-        return float(loss.detach()), len(microbatch) * (ids.shape[1] + 1)
+    def _gradients(
+        self, batch: Sequence[Example], denominator: float, microbatch_tokens: int
+    ) -> list[Accumulated]:
+        """Accumulate the gradients of one step."""
+        return [
+            self.policy.accumulate(
+                microbatch, lambda log_probs, _: sft_loss(log_probs, denominator)
+            )
+            for microbatch in split_microbatches(batch, microbatch_tokens)
+        ]
 
     def _denominator(self, batch: Sequence[Example]) -> float:
         if self.settings.normalization is Normalization.TOKENS:
@@ -81,23 +89,26 @@ class SFT:
         self,
         step: int,
         batch: Sequence[Example],
-        loss: float,
+        parts: Sequence[Accumulated],
         grad_norm: float,
         rate: float,
-        positions: float,
         started: float,
     ) -> dict[str, float]:
         tokens = sum(len(example.token_ids) for example in batch)
         supervised = sum(example.supervised_count for example in batch)
+        positions = sum(part.positions for part in parts)
+        padding = sum(part.padding for part in parts)
+        inputs = tokens - len(batch)  # an example's last token is a target only
         seconds = time.perf_counter() - started
         return {
-            "loss": loss,
+            "loss": sum(part.loss for part in parts),
             "grad_norm": grad_norm,
             "lr": rate,
             "epoch": self.plan.epoch_at(step),
             "tokens": float(tokens),
             "supervised_fraction": supervised / tokens,
-            "padding_share": 1.0 - tokens / positions,
+            "padding_share": padding / positions,
+            "shared_fraction": 1.0 - (positions - padding) / inputs,
             "step_seconds": seconds,
             "tokens_per_second": tokens / seconds,
         }

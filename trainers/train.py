@@ -12,7 +12,13 @@ from trainers.defaults import required
 from trainers.evaluation_facts import EvaluationFacts, facts_of_record
 from trainers.evaluator import build_evaluator
 from trainers.loop import Loop
-from trainers.memory import microbatch_token_budget
+from trainers.memory import MemoryPlan
+from trainers.memory_setup import (
+    compare_memory,
+    guard_against_exhaustion,
+    settle_memory,
+    start_meter,
+)
 from trainers.observer import Severity
 from trainers.optimization import LearningRate, build_optimizer
 from trainers.policy import Policy, load_policy
@@ -22,7 +28,8 @@ from trainers.rollback import Rewinder, after_rollbacks, finish_rollback
 from trainers.sft import SFT
 from trainers.stage import Stage
 from trainers.threads import choose_threads
-from trainers.tokenization import Example, collate, encode_example, padding_id
+from trainers.token_cache import cached_examples
+from trainers.tokenization import Example, SourceText
 
 
 def train(stage: Stage) -> None:
@@ -40,11 +47,14 @@ def train(stage: Stage) -> None:
     policy = load_policy(
         checkpoint or stage.prepared.model_dir, device=model.device, dtype=model.dtype
     )
+    meter = start_meter(policy)
     examples = encode_all(stage, policy)
-    _preflight(stage, policy, examples)
-    evaluator = build_evaluator(stage, live=True)
+    memory = settle_memory(stage, policy, examples)
+    _preflight(stage, policy, examples, memory)
+    with meter.elsewhere():
+        evaluator = build_evaluator(stage, live=True)
     try:
-        method = _sft(stage, policy, examples)
+        method = _sft(stage, policy, examples, memory)
         state = TrainerState()
         rewinder = Rewinder(policy, method.optimizer, stage.prepared.model_dir, capture_rng())
         if checkpoint is not None:
@@ -53,9 +63,9 @@ def train(stage: Stage) -> None:
         if stage.resuming:
             stage.recorder.begin_segment(state.step)
             stage.event(Severity.INFO, "resumed", f"resumed behind step {state.step}", state.step)
-        Loop(
+        state = Loop(
             method=method,
-            evaluate=lambda step: evaluator.evaluate(step, policy),
+            evaluate=meter.apart(lambda step: evaluator.evaluate(step, policy)),
             recorder=stage.recorder,
             observer=stage.observer,
             interrupts=stage.interrupts,
@@ -65,25 +75,26 @@ def train(stage: Stage) -> None:
             rewinder=rewinder,
             evaluated=_evaluated(stage),
         ).run(state)
+        compare_memory(stage, memory, meter, state.step)
     finally:
         evaluator.close()
 
 
 def encode_all(stage: Stage, policy: Policy) -> list[Example]:
-    """Tokenize every training problem of the run."""
+    """Every training problem of the run in tokens."""
     settings, template = stage.config.train, stage.prepared.template
-    return [
-        encode_example(
-            problem.id,
-            template.prompt(problem),
-            template.target(problem) or "",
-            policy.tokenizer,
-            supervise=settings.supervise,
-            supervise_eos=settings.supervise_eos,
-            max_length=settings.max_length,
-        )
+    texts = [
+        SourceText(problem.id, template.prompt(problem), template.target(problem) or "")
         for problem in stage.prepared.train
     ]
+    return cached_examples(
+        stage.token_cache,
+        texts,
+        policy.tokenizer,
+        supervise=settings.supervise,
+        supervise_eos=settings.supervise_eos,
+        max_length=settings.max_length,
+    )
 
 
 def _newest_checkpoint(stage: Stage) -> Path | None:
@@ -94,7 +105,9 @@ def _newest_checkpoint(stage: Stage) -> Path | None:
     return path
 
 
-def _preflight(stage: Stage, policy: Policy, examples: Sequence[Example]) -> None:
+def _preflight(
+    stage: Stage, policy: Policy, examples: Sequence[Example], memory: MemoryPlan
+) -> None:
     report = run_preflight(
         PreflightInput(
             config=stage.config,
@@ -105,6 +118,8 @@ def _preflight(stage: Stage, policy: Policy, examples: Sequence[Example]) -> Non
             parameters=sum(p.numel() for p in policy.model.parameters()),
             max_context=getattr(policy.model.config, "max_position_embeddings", None),
             vocabulary=policy.model.get_input_embeddings().weight.shape[0],
+            evaluated=stage.prepared.evaluation,
+            memory=memory,
         )
     )
     if not stage.resuming:
@@ -125,18 +140,22 @@ def _evaluated(stage: Stage) -> list[EvaluationFacts]:
     ]
 
 
-def _sft(stage: Stage, policy: Policy, examples: Sequence[Example]) -> SFT:
+def _sft(stage: Stage, policy: Policy, examples: Sequence[Example], memory: MemoryPlan) -> SFT:
     settings = stage.config.train
     plan = plan_batches(
         examples, settings, required(settings.batch_size, "train.batch_size"), stage.config.seed
     )
-    longest = max(len(example.token_ids) for example in examples)
-    budget = settings.microbatch_tokens or microbatch_token_budget(
-        policy.model.config, policy.device.type, longest
+    guard = guard_against_exhaustion(stage)
+    threads, budget = guard.run(
+        policy,
+        lambda tokens: choose_threads(
+            lambda: _rehearse(policy, examples, plan.batch(1), tokens), settings.threads
+        ),
+        step=1,
+        budget=memory.microbatch_tokens,
+        longest=max(len(examples[index].token_ids) for index in plan.batch(1)),
     )
-    threads = choose_threads(
-        lambda: _rehearse(policy, examples, plan.batch(1), budget), settings.threads
-    )
+    settings = stage.config.train
     if settings.threads is None or settings.microbatch_tokens is None:
         chosen = settings.model_copy(update={"threads": threads, "microbatch_tokens": budget})
         stage.keep_choice(stage.config.model_copy(update={"train": chosen}))
@@ -157,6 +176,7 @@ def _sft(stage: Stage, policy: Policy, examples: Sequence[Example]) -> SFT:
         plan=plan,
         settings=settings,
         microbatch_tokens=budget,
+        guard=guard,
     )
 
 
@@ -166,8 +186,7 @@ def _rehearse(
     """One forward and backward pass whose gradients and random numbers are thrown away."""
     states = capture_rng()
     batch = next(split_microbatches([examples[index] for index in indices], budget))
-    ids, labels = collate(batch, padding_id(policy.tokenizer))
-    policy.supervised_log_probs(ids.to(policy.device), labels.to(policy.device)).sum().backward()
+    policy.accumulate(batch, lambda log_probs, _: log_probs.sum())
     for parameter in policy.model.parameters():
         parameter.grad = None
     if policy.device.type == "cuda":
