@@ -24,12 +24,10 @@ from trainers.interrupt import Interrupts
 from trainers.observer import Observer, Severity, StepReport
 from trainers.optimization import LearningRate, Optimizer
 from trainers.policy import Policy
-from trainers.reaction import Reaction, TrainingStoppedError
+from trainers.reaction import Reaction
 from trainers.rollback import Rewinder
 from trainers.update_probe import UpdateProbe
 from trainers.watchdog import Watchdog
-
-__all__ = ["Loop", "Method", "TrainingStoppedError"]
 
 
 class Method(Protocol):
