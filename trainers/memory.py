@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.config.schema import ActivationCheckpointing
+from trainers.fast.head import chunk_rows
 
 _MIB = 2**20
 _MICROBATCH_BYTES = 2**30
 _FEWEST_TOKENS = 256
-# on CPU small and well-filled beats large and padded; on CUDA launches must be worth their while
+# on CPU small beats large where rows are padded; on CUDA launches must be worth their while
 _MOST_TOKENS = {"cpu": 512, "cuda": 16384}
+_MOST_WRITTEN_OUT = 2048
 # logits that one chunk of the projection may hold, as in trainers/policy.py
 _CHUNK_LOGITS = 16 * 2**20
 # logits, their softmax and its gradient live together in the backward pass
@@ -94,12 +96,21 @@ class TrainedModel:
         parameters: Number of parameters, tied ones once.
         device: `cpu` or `cuda`.
         bfloat16: The forward pass runs in bfloat16 over float32 weights.
+        written_out: It is trained by the written-out passes over packed rows.
+        typical: Tokens of a usual example; the written-out passes keep attention weights.
     """
 
     config: Any
     parameters: int
     device: str
     bfloat16: bool = False
+    written_out: bool = False
+    typical: int = 256
+
+    @property
+    def element_bytes(self) -> int:
+        """Of a number in a matrix product."""
+        return _FLOAT32 // 2 if self.bfloat16 else _FLOAT32
 
 
 def estimate_memory(
@@ -113,13 +124,11 @@ def estimate_memory(
         checkpointing: Layers compute their activations again.
     """
     weights = model.parameters * _FLOAT32
-    per_token = activation_bytes_per_token(
-        model.config, _FLOAT32 // (2 if model.bfloat16 else 1), checkpointing=checkpointing
-    )
-    # under autocast the backward pass keeps the bfloat16 copies of the weights
+    # copies of the weights in bfloat16 stay until the backward pass is done
     copies = weights // 2 if model.bfloat16 else 0
+    per_token = model_bytes_per_token(model, checkpointing=checkpointing)
     activations = microbatch_tokens * per_token + copies
-    projection = _projection_bytes(model.config, microbatch_tokens)
+    projection = _projection_bytes(model, microbatch_tokens)
     return MemoryEstimate(
         weights=weights,
         gradients=weights,
@@ -128,6 +137,34 @@ def estimate_memory(
         projection=projection,
         overhead=_FIXED_OVERHEAD + int(_FRAGMENTATION * (activations + projection)),
     )
+
+
+def model_bytes_per_token(model: TrainedModel, *, checkpointing: bool = False) -> int:
+    """Bytes that one token's activations take, by how the model is trained."""
+    if model.written_out:
+        return written_out_bytes_per_token(model, checkpointing=checkpointing)
+    return activation_bytes_per_token(
+        model.config, model.element_bytes, checkpointing=checkpointing
+    )
+
+
+def written_out_bytes_per_token(model: TrainedModel, *, checkpointing: bool = False) -> int:
+    """What the written-out passes keep of one token (trainers/fast/passes.py).
+
+    Per layer in float32 the two norms before their scaling; in the dtype of matrix products the
+    queries, keys and values, attention's weights over about half of an example and its output, and
+    gate and up of the MLP. The layer at work takes about as much again.
+    """
+    config = model.config
+    heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    pairs = getattr(config, "num_key_value_heads", None) or heads
+    narrow = 2 * (heads + pairs) * width + heads * model.typical // 2 + 2 * config.intermediate_size
+    layer = 2 * config.hidden_size * _FLOAT32 + narrow * model.element_bytes
+    kept = config.num_hidden_layers
+    if checkpointing:
+        return int(kept * config.hidden_size * _FLOAT32 + 2 * layer)
+    return int((kept + 1) * layer)
 
 
 def activation_bytes_per_token(
@@ -152,16 +189,16 @@ def activation_bytes_per_token(
     return int((kept + (layer if checkpointing else 0)) * element_bytes)
 
 
-def microbatch_token_budget(config: Any, device: str, longest: int) -> int:
+def microbatch_token_budget(model: TrainedModel, longest: int) -> int:
     """Token positions per forward pass that keep activations around one GiB.
 
     Args:
-        config: The model's config.
-        device: `cpu` or `cuda`.
+        model: What is trained.
         longest: Tokens of the longest example, which must fit alone.
     """
-    fitting = _MICROBATCH_BYTES // activation_bytes_per_token(config)
-    return max(longest, min(_MOST_TOKENS[device], max(_FEWEST_TOKENS, fitting)))
+    fitting = _MICROBATCH_BYTES // model_bytes_per_token(model)
+    most = _MOST_WRITTEN_OUT if model.written_out else _MOST_TOKENS[model.device]
+    return max(longest, min(most, max(_FEWEST_TOKENS, fitting)))
 
 
 def plan_memory(
@@ -192,7 +229,7 @@ def plan_memory(
         estimate = estimate_memory(model, tokens, checkpointing=checkpointing)
         return MemoryPlan(tokens, checkpointing, estimate, available, engine)
 
-    first = wanted_tokens or microbatch_token_budget(model.config, model.device, longest)
+    first = wanted_tokens or microbatch_token_budget(model, longest)
     found = plan(first, on)
     while wanted_tokens is None and not found.fits:
         if found.microbatch_tokens <= max(longest, _FEWEST_TOKENS):
@@ -225,8 +262,13 @@ def describe_memory(plan: MemoryPlan) -> str:
     )
 
 
-def _projection_bytes(config: Any, microbatch_tokens: int) -> int:
+def _projection_bytes(model: TrainedModel, microbatch_tokens: int) -> int:
+    config = model.config
     vocabulary = config.vocab_size
+    if model.written_out:
+        # logits, their softmax in float32, and its errors; a block of rows of the head's gradient
+        rows = min(microbatch_tokens, chunk_rows(vocabulary))
+        return rows * vocabulary * (_FLOAT32 + 2 * model.element_bytes)
     rows = max(1, _CHUNK_LOGITS // vocabulary)
     logits = min(microbatch_tokens, rows) * vocabulary * _FLOAT32 * _LOGITS_COPIES
     # in transit besides the gradient itself: the sum over chunks and the chunk's own, and where

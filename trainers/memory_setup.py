@@ -46,6 +46,7 @@ def trained_model(policy: Policy) -> TrainedModel:
         sum(parameter.numel() for parameter in policy.model.parameters()),
         policy.device.type,
         policy.compute_dtype is torch.bfloat16,
+        written_out=policy.passes is not None,
     )
 
 

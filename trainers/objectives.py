@@ -1,5 +1,6 @@
 """Losses and their pieces: pure functions of tensors, free of models' internals and of state."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -100,6 +101,21 @@ def sft_loss(log_probs: Tensor, denominator: float) -> Tensor:
     if denominator <= 0:
         raise ValueError(f"the denominator of a loss must be positive, not {denominator}")
     return -log_probs.sum() / denominator
+
+
+@dataclass(frozen=True, slots=True)
+class SftLoss:
+    """`sft_loss` with its denominator, as a sum over targets that may be taken in parts.
+
+    Attributes:
+        denominator: The same for every micro-batch of the step.
+    """
+
+    denominator: float
+
+    def __call__(self, log_probs: Tensor, places: Tensor) -> Tensor:
+        """The loss of some targets, whatever their places in the micro-batch."""
+        return sft_loss(log_probs, self.denominator)
 
 
 def sft_microbatch_train_step(

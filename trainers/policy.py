@@ -12,10 +12,19 @@ from torch.utils.checkpoint import checkpoint
 from core.errors import UserError
 from core.models import load_tokenizer
 from core.pretrained import load_causal_lm
+from trainers.activation_checkpointing import activation_checkpointing_is_on
 from trainers.fast.head import TokenLoss
 from trainers.fast.layout import pack
 from trainers.fast.passes import WrittenOut, written_out
-from trainers.objectives import token_log_probs
+from trainers.objectives import SftLoss, token_log_probs
+from trainers.packed.forward import supervised_log_probs_packed, supervised_loss_packed
+from trainers.packed.prepare import Packing, prepare_packed
+from trainers.packed.projection_choice import (
+    ProjectionChoice,
+    ProjectionSize,
+    choose_projection,
+)
+from trainers.packed.row import PackedRow, pack_row
 from trainers.tokenization import IGNORED, Example, collate, padding_id
 
 # logits that one chunk may hold; about 64 MiB in float32, small beside any model that needs chunks
@@ -28,13 +37,11 @@ class Accumulated:
 
     Attributes:
         loss: Its share in the loss of the step.
-        log_probs: Of its targets, shape (S,), nats, without gradients; examples in their order.
         positions: Token positions that were computed.
         padding: How many of them hold no token.
     """
 
     loss: float
-    log_probs: Tensor
     positions: int
     padding: int
 
@@ -50,7 +57,8 @@ class Policy:
         compute_dtype: Precision of the forward pass.
         passes: Written-out forward and backward passes; None where the model or the device needs
             transformers' own.
-        passes_reason: Which passes these are, and why, for the record.
+        packing: Whether transformers' own passes take packed rows, and with which kernel; None
+            where that was not asked.
     """
 
     model: Any
@@ -58,7 +66,18 @@ class Policy:
     device: torch.device
     compute_dtype: torch.dtype
     passes: WrittenOut | None = None
-    passes_reason: str = "transformers' own passes"
+    packing: Packing | None = None
+    _projection: ProjectionChoice | None = None
+
+    @property
+    def how(self) -> str:
+        """How forward and backward passes are computed, for the record."""
+        if self.passes is not None:
+            return "written-out passes over packed rows"
+        if self.packing is not None and self.packing.kernel is not None:
+            projection = "" if self._projection is None else f"; {self._projection.reason}"
+            return f"packed rows: {self.packing.reason}{projection}"
+        return "padded rows" if self.packing is None else self.packing.reason
 
     def accumulate(self, examples: Sequence[Example], loss: TokenLoss) -> Accumulated:
         """Add the gradient of a loss over the examples' targets to every parameter's `.grad`.
@@ -68,12 +87,41 @@ class Policy:
             loss: A sum over targets: of their log-probabilities (n,) and their places (n,) among
                 the targets of the micro-batch.
         """
-        if self.passes is None:
-            return self._accumulate_padded(examples, loss)
-        row = pack(examples)
-        self.passes.recompute = bool(getattr(self.model, "is_gradient_checkpointing", False))
-        value, log_probs = self.passes.accumulate(row, loss)
-        return Accumulated(float(value), log_probs, row.tokens, 0)
+        if self.passes is not None:
+            row = pack(examples)
+            self.passes.recompute = activation_checkpointing_is_on(self.model)
+            value, _ = self.passes.accumulate(row, loss)
+            return Accumulated(float(value), row.tokens, 0)
+        if self.packing is not None and self.packing.kernel is not None:
+            return self._accumulate_packed(examples, loss)
+        return self._accumulate_padded(examples, loss)
+
+    def _accumulate_packed(self, examples: Sequence[Example], loss: TokenLoss) -> Accumulated:
+        row = pack_row(examples).to(self.device)
+        with self._autocast():
+            if isinstance(loss, SftLoss):
+                value = supervised_loss_packed(
+                    self.model, row, loss.denominator, self._choose_projection(row).projection
+                )
+            else:
+                log_probs = supervised_log_probs_packed(self.model, row)
+                value = loss(log_probs, torch.arange(len(log_probs), device=self.device))
+        value.backward()
+        return Accumulated(float(value.detach()), row.positions, 0)
+
+    def _choose_projection(self, row: PackedRow) -> ProjectionChoice:
+        if self._projection is None:
+            head = self.model.get_output_embeddings().weight
+            self._projection = choose_projection(
+                ProjectionSize(
+                    positions=max(1, len(row.labels)),
+                    hidden=head.shape[1],
+                    vocabulary=head.shape[0],
+                    dtype=self.compute_dtype,
+                    device=self.device,
+                )
+            )
+        return self._projection
 
     def _accumulate_padded(self, examples: Sequence[Example], loss: TokenLoss) -> Accumulated:
         ids, labels = collate(examples, padding_id(self.tokenizer))
@@ -82,7 +130,7 @@ class Policy:
         value.backward()
         tokens = sum(len(example.token_ids) - 1 for example in examples)
         padding = ids.numel() - tokens
-        return Accumulated(float(value.detach()), log_probs.detach(), ids.numel(), padding)
+        return Accumulated(float(value.detach()), ids.numel(), padding)
 
     def supervised_log_probs(self, input_ids: Tensor, labels: Tensor) -> Tensor:
         """Log-probability of each supervised label, in nats.
@@ -145,13 +193,13 @@ def load_policy(folder: Path, *, device: str, dtype: str) -> Policy:
     model.to(device)
     model.train()
     compute_dtype = getattr(torch, dtype)
+    policy = Policy(model, load_tokenizer(folder), torch.device(device), compute_dtype)
     if device == "cpu":
-        passes, reason = written_out(model, compute_dtype)
+        # packed rows through transformers gained nothing over length-sorted padding on CPUs
+        policy.passes, _ = written_out(model, compute_dtype)
     else:
-        passes, reason = None, f"transformers' own passes, because the device is {device}"
-    return Policy(
-        model, load_tokenizer(folder), torch.device(device), compute_dtype, passes, reason
-    )
+        policy.packing = prepare_packed(model, compute_dtype)
+    return policy
 
 
 def choose_device(wanted: str) -> str:

@@ -6,9 +6,15 @@ code that made them: behind the input at position t the loss must ask for token 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from trainers.batching import split_microbatches
+from trainers.fast.layout import pack
+from trainers.packed.row import pack_row
 from trainers.preflight_report import DecodedExample, PreflightInput, Result, fatal, fine
 from trainers.tokenization import IGNORED, Example, collate, padding_id
 
@@ -41,7 +47,39 @@ def padded_rows(examples: Sequence[Example], pad_id: int) -> Iterator[Row]:
         yield Row(example, tuple(row), tuple(asked))
 
 
-FORMS: dict[str, Form] = {"padded": padded_rows}
+def packed_rows(examples: Sequence[Example], pad_id: int) -> Iterator[Row]:
+    """The rows of `pack_row`, taken apart where it says that examples end."""
+    row = pack_row(examples)
+    labels = _spread(row.supervised, row.labels, row.positions)
+    ends = row.cu_seqlens.tolist()
+    for example, (start, end) in zip(examples, pairwise(ends), strict=True):
+        yield Row(example, tuple(row.ids[start:end].tolist()), tuple(labels[start:end]))
+
+
+def prefix_sharing_rows(examples: Sequence[Example], pad_id: int) -> Iterator[Row]:
+    """The rows of `pack`: what all share, then what each has alone."""
+    row = pack(examples)
+    labels, ids = _spread(row.supervised, row.labels, row.tokens), row.ids.tolist()
+    start = row.prefix
+    for example, length in zip(examples, row.lengths, strict=True):
+        own = range(start, start + length)
+        places = [*range(row.prefix), *own]
+        yield Row(example, tuple(ids[i] for i in places), tuple(labels[i] for i in places))
+        start += length
+
+
+def _spread(places: Tensor, labels: Tensor, length: int) -> list[int]:
+    spread = torch.full((length,), IGNORED, dtype=torch.int64)
+    spread[places] = labels
+    result: list[int] = spread.tolist()
+    return result
+
+
+FORMS: dict[str, Form] = {
+    "padded": padded_rows,
+    "packed": packed_rows,
+    "prefix-sharing": prefix_sharing_rows,
+}
 """Every form of micro-batch that training uses."""
 
 

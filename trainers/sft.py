@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from core.config.schema import Normalization, TrainSettings
 from trainers.batching import BatchPlan, split_microbatches
-from trainers.objectives import sft_loss
+from trainers.objectives import SftLoss
 from trainers.optimization import LearningRate, Optimizer
 from trainers.out_of_memory import OutOfMemoryGuard
 from trainers.policy import Accumulated, Policy
@@ -73,10 +73,9 @@ class SFT:
         self, batch: Sequence[Example], denominator: float, microbatch_tokens: int
     ) -> list[Accumulated]:
         """Accumulate the gradients of one step."""
+        loss = SftLoss(denominator)
         return [
-            self.policy.accumulate(
-                microbatch, lambda log_probs, _: sft_loss(log_probs, denominator)
-            )
+            self.policy.accumulate(microbatch, loss)
             for microbatch in split_microbatches(batch, microbatch_tokens)
         ]
 

@@ -19,6 +19,7 @@ from trainers.memory_setup import (
     settle_memory,
     start_meter,
 )
+from trainers.objectives import SftLoss
 from trainers.observer import Severity
 from trainers.optimization import LearningRate, build_optimizer
 from trainers.policy import Policy, load_policy
@@ -100,7 +101,8 @@ def _resumed(state: TrainerState) -> str:
     text = f"resumed behind step {state.step}"
     if not state.rollbacks:
         return text
-    return f"{text}, at {state.lr_factor:g} times the learning rate after {state.rollbacks} rollback(s)"
+    rolled = f"after {state.rollbacks} rollback(s)"
+    return f"{text}, at {state.lr_factor:g} times the learning rate {rolled}"
 
 
 def _newest_checkpoint(stage: Stage) -> Path | None:
@@ -166,9 +168,8 @@ def _sft(stage: Stage, policy: Policy, examples: Sequence[Example], memory: Memo
     if settings.threads is None or settings.microbatch_tokens is None:
         chosen = settings.model_copy(update={"threads": threads, "microbatch_tokens": budget})
         stage.keep_choice(stage.config.model_copy(update={"train": chosen}))
-        stage.recorder.event(
-            Severity.INFO, "choices", f"{threads} threads, micro-batches of {budget} tokens"
-        )
+        text = f"{threads} threads, micro-batches of {budget} tokens, {policy.how}"
+        stage.recorder.event(Severity.INFO, "choices", text)
     return SFT(
         policy=policy,
         optimizer=build_optimizer(policy.model.named_parameters(), settings),
@@ -193,7 +194,7 @@ def _rehearse(
     """One forward and backward pass whose gradients and random numbers are thrown away."""
     states = capture_rng()
     batch = next(split_microbatches([examples[index] for index in indices], budget))
-    policy.accumulate(batch, lambda log_probs, _: log_probs.sum())
+    policy.accumulate(batch, SftLoss(1.0))
     for parameter in policy.model.parameters():
         parameter.grad = None
     if policy.device.type == "cuda":
