@@ -101,8 +101,8 @@ def _resumed(state: TrainerState) -> str:
     text = f"resumed behind step {state.step}"
     if not state.rollbacks:
         return text
-    rolled = f"after {state.rollbacks} rollback(s)"
-    return f"{text}, at {state.lr_factor:g} times the learning rate {rolled}"
+    slower = f"{state.lr_factor:g} times the learning rate"
+    return f"{text}, at {slower} after {state.rollbacks} rollback(s)"
 
 
 def _newest_checkpoint(stage: Stage) -> Path | None:

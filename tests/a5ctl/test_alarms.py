@@ -13,7 +13,7 @@ from trainers.watchdog import RULES
 
 NAMES = {rule.name for rule in RULES}
 # one evaluation, at the end; its texts are longer than a target
-TRAINED = ("--set", "evaluation.at_start=false", "--max-tokens", "40", "--steps", "30")
+TRAINED = ("--set", "evaluation.at_start=false", "--max-tokens", "60", "--steps", "80")
 FAST = ("--set", "evaluation.at_start=false", "--eval-limit", "3", "--steps", "24")
 
 
@@ -91,8 +91,8 @@ def test_targets_that_never_end(house: House) -> None:
     first = house.sft(*options)
     assert alarms(house) == {}
     again = [o for o in house.small if o not in ("--model", str(house.model))]
-    again += ["--init", first, "--eval-every", "30", "--set", "train.supervise_eos=false"]
-    house.json("run", "sft", *again, *options, "--set", "evaluation.at_start=true", "--quiet")
+    again += ["--init", first, *options, "--steps", "40", "--set", "train.supervise_eos=false"]
+    house.json("run", "sft", *again, "--set", "evaluation.at_start=true", "--quiet")
     event = alarms(house)["into_the_cap"]
     assert event.data["at_cap_share"] >= event.data["at_cap_share_before"] + 0.1
     assert len(event.data["responses"]) == 5
