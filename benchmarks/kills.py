@@ -74,13 +74,14 @@ class Workspace:
             return self.begin("resume", name)
         return self.begin("run", "sft", *self.options, "--name", name)
 
-    def known(self, name: str) -> bool:
-        """Whether the registry has heard of it."""
+    def known(self, name: str, status: str | None = None) -> bool:
+        """Whether the registry has heard of it, and knows it to be of this status."""
         if not (self.home / "registry.db").exists():
             return False
         registry = open_registry(f"sqlite:///{self.home / 'registry.db'}")
         try:
-            return any(run.name == name for run in registry.runs())
+            runs = [run for run in registry.runs() if run.name == name]
+            return any(status in (None, run.status) for run in runs)
         finally:
             registry.close()
 
@@ -189,11 +190,12 @@ def main() -> None:
             name = f"killed-{runs}"
             for _ in range(given.in_a_row):
                 place = kill_at_random(workspace, name, draw, ended - started, ended - begun)
-                if place is None:
+                if place is not None:
+                    killed += 1
+                    places[place] += 1
+                    print(f"{killed:3} {name} {place}, newest {workspace.newest()}", flush=True)
+                if workspace.known(name, "finished"):
                     break
-                killed += 1
-                places[place] += 1
-                print(f"{killed:3} {name} {place}, newest {workspace.newest()}", flush=True)
             else:
                 finished(workspace.run(name))
             found = workspace.outcome(name)

@@ -144,8 +144,10 @@ def write_checkpoint(
             _write_manifest(writer, state)
             writer.sync()
         _publish(partial, final)
-    except BaseException:
+    except BaseException as error:
         _remove(partial)
+        if isinstance(error, OSError):
+            raise OSError(f"checkpoint {final} could not be written: {error}") from error
         raise
     return final
 
@@ -271,7 +273,8 @@ def _publish(partial: Path, final: Path) -> None:
     """Give a folder whose files are on disk its name, and have that on disk too."""
     replaced = _retire(final) if final.exists() or final.is_symlink() else None
     partial.rename(final)
-    sync_folder(final.parent)
+    for folder in (final.parent, final.parent.parent):  # the first checkpoint made its folder too
+        sync_folder(folder)
     if replaced is not None:
         _remove(replaced)
 

@@ -42,12 +42,18 @@ def run_folder(house: House, name: str) -> Path | None:
     return None
 
 
+def final_weights(house: House, name: str) -> bytes:
+    newest = max((run_folder(house, name) / "checkpoints").glob("step-*"))
+    return (newest / "model.safetensors").read_bytes()
+
+
 def assert_same_run(house: House, untouched: str, resumed: str, steps: int = STEPS) -> None:
     registry = registry_of(house)
     expected = curves(registry, untouched)
     assert [step for step, _ in expected["loss"]] == list(range(1, steps + 1))
     assert curves(registry, resumed) == expected
     assert evaluations(registry, resumed) == evaluations(registry, untouched)
+    assert final_weights(house, resumed) == final_weights(house, untouched)
 
 
 @pytest.fixture(scope="module")
@@ -66,32 +72,57 @@ def beside(house: House, reference: Path) -> House:
 
 
 def killed(house: House, name: str, module: str, function: str, call: int) -> None:
-    """Start a run, and kill it as soon as a function has done its work that many times."""
+    """Start or resume a run; kill it as soon as a function has done its work that many times."""
     entry = held(module, function, call=call)
-    process = house.process("run", "sft", *house.small, *LONGER, "--name", name, entry=entry)
+    if run_folder(house, name) is None:
+        process = house.process("run", "sft", *house.small, *LONGER, "--name", name, entry=entry)
+    else:
+        process = house.process("resume", name, entry=entry)
     read_until(process, HELD)
     process.kill()
     process.wait()
 
 
+IN_AN_UPDATE = ("trainers.sft", "SFT.update")
+AFTER_TENSORS = ("trainers.checkpoint", "_write_tensors")
+AFTER_THE_MANIFEST = ("trainers.checkpoint", "_write_manifest")
+AFTER_THE_RENAME = ("trainers.checkpoint", "_publish")
+BEFORE_OLD_FILES_GO = ("trainers.checkpoint", "_retire")
+IN_AN_EVALUATION = ("core.engines.hf", "HfEngine.generate")
+IN_A_TRANSACTION = ("core.registry.merge", "store_entries")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("module", "function", "call"),
+    ("place", "call"),
     [
-        ("trainers.sft", "SFT.update", 37),
-        ("trainers.checkpoint", "_write_manifest", 11),
-        ("core.registry.merge", "store_entries", 3),
+        (IN_AN_UPDATE, 37),
+        (IN_AN_UPDATE, STEPS),
+        (AFTER_THE_MANIFEST, 11),
+        (BEFORE_OLD_FILES_GO, 5),
+        (IN_AN_EVALUATION, 2),
+        (IN_A_TRANSACTION, 3),
     ],
-    ids=["in an update", "in a checkpoint", "in a transaction"],
+    ids=["update", "last update", "manifest", "prune", "evaluation", "transaction"],
 )
 def test_a_killed_run_goes_on_with_the_same_numbers(
-    beside: House, module: str, function: str, call: int
+    beside: House, place: tuple[str, str], call: int
 ) -> None:
-    killed(beside, "killed", module, function, call)
+    killed(beside, "killed", *place, call)
     assert display_status(registry_of(beside).find_run("killed")) == "lost"
     result = beside.run("resume", "killed", "--quiet")
     assert result.exit_code == 0, result.output
     assert registry_of(beside).find_run("killed").status == "finished"
+    assert_same_run(beside, "untouched", "killed")
+    folder = run_folder(beside, "killed") / "checkpoints"
+    assert not list(folder.glob(".partial-*"))
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_ends_with_the_same_numbers(beside: House) -> None:
+    for place, call in ((AFTER_TENSORS, 2), (AFTER_THE_RENAME, 4), (IN_AN_UPDATE, 1)):
+        killed(beside, "killed", *place, call)
+    assert beside.run("resume", "killed", "--quiet").exit_code == 0
     assert_same_run(beside, "untouched", "killed")
 
 
