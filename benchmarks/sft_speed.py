@@ -185,9 +185,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(WORKLOADS), choices=list(WORKLOADS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--search", action="store_true", help="try TRL's configurations")
-    parser.add_argument(
-        "--best", help="compare with this configuration instead of the searched one"
-    )
+    parser.add_argument("--configs", nargs="*", default=[], choices=list(PEERS), metavar="NAME")
+    parser.add_argument("--best", help="compare with this configuration, not the searched one")
     parser.add_argument("--set", nargs="*", default=[], help="our settings: train__threads=1")
     given = parser.parse_args()
     folder = given.work.resolve()
