@@ -1,5 +1,6 @@
 """Evaluation inside a run: one engine, started once, fed with the live weights each time."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from core.provenance import data_hash
 from core.registry.recorder import Recorder
 from core.responses.grade import GRADER_VERSIONS
 from trainers.defaults import required
+from trainers.distributed.world import World
 from trainers.observer import Observer
 from trainers.policy import Policy
 from trainers.stage import Stage
@@ -68,6 +70,22 @@ class Evaluator:
     def close(self) -> None:
         """Return the engine's memory."""
         self.engine.close()
+
+
+def evaluate_together(world: World, evaluator: Evaluator | None, step: int, policy: Policy) -> None:
+    """Let the main process evaluate while the others help to gather the weights, then wait.
+
+    Args:
+        world: The processes that train together; all of them call this.
+        evaluator: None in all but the main process.
+        step: Updates behind the policy.
+        policy: What is evaluated.
+    """
+    if evaluator is not None:
+        evaluator.evaluate(step, policy)
+    else:
+        deque(policy.named_weights(), maxlen=0)
+    world.barrier()
 
 
 def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:

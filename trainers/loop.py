@@ -9,6 +9,7 @@ from typing import Protocol
 from core.config.schema import EvaluationSettings, TrainSettings
 from core.registry.recorder import Recorder
 from trainers.checkpoint import TrainerState, prune, save_checkpoint
+from trainers.distributed.world import ALONE, World
 from trainers.interrupt import Interrupts
 from trainers.observer import Observer, Severity, StepReport
 from trainers.optimization import Optimizer
@@ -50,6 +51,7 @@ class Loop:
         train: Checkpoint cadence, clipping.
         evaluation: Evaluation cadence.
         evaluated: Steps whose evaluation is already recorded (a resumed run).
+        world: The processes that train together.
     """
 
     method: Method
@@ -61,6 +63,7 @@ class Loop:
     train: TrainSettings
     evaluation: EvaluationSettings
     evaluated: frozenset[int] = frozenset()
+    world: World = ALONE
 
     def run(self, state: TrainerState) -> TrainerState:
         """Train from `state` to the last step.
@@ -76,11 +79,14 @@ class Loop:
         while state.step < self.method.total_steps:
             with self.interrupts.deferred():
                 state = self._step(state, watchdog)
+                stopping = self.world.decide(lambda: self.interrupts.requested)
             evaluation_due = self._evaluation_due(state.step)
             # saved before the evaluation, so that a stop during it costs no training
-            if self._checkpoint_due(state.step) or evaluation_due or self.interrupts.requested:
+            if self._checkpoint_due(state.step) or evaluation_due or stopping:
                 self._checkpoint(state)
             self.interrupts.raise_now()
+            if stopping:  # another process was asked, and says so
+                return state
             if evaluation_due:
                 self.evaluate(state.step)
         return state
@@ -110,9 +116,10 @@ class Loop:
         self.recorder.flush()
         try:
             with self.interrupts.deferred():
-                path = save_checkpoint(
-                    self.folder, self.method.policy, self.method.optimizer, state
-                )
+                policy, optimizer = self.world.gathered(self.method.policy, self.method.optimizer)
+                if not self.world.main:
+                    return
+                path = save_checkpoint(self.folder, policy, optimizer, state)
         except OSError as error:
             if state.step == self.method.total_steps:
                 raise

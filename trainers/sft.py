@@ -7,12 +7,15 @@ m marks the supervised tokens and N counts them in the whole batch, so that the 
 micro-batches never changes the loss or its gradient.
 """
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.config.schema import Normalization, TrainSettings
 from trainers.batching import BatchPlan, split_microbatches
+from trainers.distributed.share import share_of
+from trainers.distributed.world import ALONE, World
 from trainers.objectives import sft_loss
 from trainers.optimization import LearningRate, Optimizer
 from trainers.policy import Policy
@@ -31,6 +34,7 @@ class SFT:
         plan: Which examples each step sees.
         settings: Normalization and micro-batch budget.
         microbatch_tokens: Token positions per forward pass.
+        world: The processes that share the work of an update.
     """
 
     policy: Policy
@@ -40,6 +44,7 @@ class SFT:
     plan: BatchPlan
     settings: TrainSettings
     microbatch_tokens: int
+    world: World = ALONE
 
     @property
     def total_steps(self) -> int:
@@ -51,14 +56,21 @@ class SFT:
         started = time.perf_counter()
         batch = [self.examples[index] for index in self.plan.batch(step)]
         denominator = self._denominator(batch)
+        share = share_of(self.world.rank, self.world.size, batch, self._split)
         loss = positions = 0.0
-        for microbatch in split_microbatches(batch, self.microbatch_tokens):
+        for microbatch in share.microbatches:
             part, size = self._accumulate(microbatch, denominator)
             loss += part
             positions += size
+        for microbatch in share.idle:
+            self._accumulate(microbatch, math.inf)
+        loss, positions = self.world.sum(loss, positions)
         rate = self.learning_rate.at(step)
         grad_norm = self.optimizer.update(rate)
         return self._metrics(step, batch, loss, grad_norm, rate, positions, started)
+
+    def _split(self, examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
+        return split_microbatches(examples, self.microbatch_tokens)
 
     def _accumulate(self, microbatch: Sequence[Example], denominator: float) -> tuple[float, int]:
         ids, labels = collate(microbatch, padding_id(self.policy.tokenizer))

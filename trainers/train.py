@@ -9,7 +9,7 @@ from core.errors import UserError
 from trainers.batching import plan_batches, split_microbatches
 from trainers.checkpoint import TrainerState, newest_whole, restore
 from trainers.defaults import required
-from trainers.evaluator import build_evaluator
+from trainers.evaluator import build_evaluator, evaluate_together
 from trainers.loop import Loop
 from trainers.memory import microbatch_token_budget
 from trainers.observer import Severity
@@ -31,15 +31,17 @@ def train(stage: Stage) -> None:
         Interrupted, TrainingStoppedError, EngineError, OSError: see the loop.
     """
     seed_everything(stage.config.seed)
-    checkpoint = _newest_checkpoint(stage) if stage.resuming else None
+    world = stage.world
+    checkpoint = world.decide(lambda: _newest_checkpoint(stage)) if stage.resuming else None
     stage.observer.phase("loading the model")
     model = stage.config.model
     policy = load_policy(
         checkpoint or stage.prepared.model_dir, device=model.device, dtype=model.dtype
     )
     examples = encode_all(stage, policy)
-    _preflight(stage, policy, examples)
-    evaluator = build_evaluator(stage, live=True)
+    if world.main:
+        _preflight(stage, policy, examples)
+    evaluator = build_evaluator(stage, live=True) if world.main else None
     try:
         method = _sft(stage, policy, examples)
         state = TrainerState()
@@ -50,17 +52,19 @@ def train(stage: Stage) -> None:
             stage.event(Severity.INFO, "resumed", f"resumed behind step {state.step}", state.step)
         Loop(
             method=method,
-            evaluate=lambda step: evaluator.evaluate(step, policy),
+            evaluate=lambda step: evaluate_together(world, evaluator, step, method.policy),
             recorder=stage.recorder,
             observer=stage.observer,
             interrupts=stage.interrupts,
             folder=stage.checkpoint_folder,
             train=stage.config.train,
             evaluation=stage.config.evaluation,
-            evaluated=_evaluated_steps(stage),
+            evaluated=world.decide(lambda: _evaluated_steps(stage)),
+            world=world,
         ).run(state)
     finally:
-        evaluator.close()
+        if evaluator is not None:
+            evaluator.close()
 
 
 def encode_all(stage: Stage, policy: Policy) -> list[Example]:
@@ -125,7 +129,8 @@ def _sft(stage: Stage, policy: Policy, examples: Sequence[Example]) -> SFT:
         policy.model.config, policy.device.type, longest
     )
     threads = choose_threads(
-        lambda: _rehearse(policy, examples, plan.batch(1), budget), settings.threads
+        lambda: _rehearse(policy, examples, plan.batch(1), budget),
+        settings.threads or stage.world.threads,
     )
     if settings.threads is None or settings.microbatch_tokens is None:
         chosen = settings.model_copy(update={"threads": threads, "microbatch_tokens": budget})
@@ -133,9 +138,12 @@ def _sft(stage: Stage, policy: Policy, examples: Sequence[Example]) -> SFT:
         stage.recorder.event(
             Severity.INFO, "choices", f"{threads} threads, micro-batches of {budget} tokens"
         )
+    policy = stage.world.shard(policy)
     return SFT(
         policy=policy,
-        optimizer=build_optimizer(policy.model.named_parameters(), settings),
+        optimizer=stage.world.for_shards(
+            build_optimizer(policy.model.named_parameters(), settings)
+        ),
         learning_rate=LearningRate(
             required(settings.lr, "train.lr"),
             settings.schedule,
@@ -147,6 +155,7 @@ def _sft(stage: Stage, policy: Policy, examples: Sequence[Example]) -> SFT:
         plan=plan,
         settings=settings,
         microbatch_tokens=budget,
+        world=stage.world,
     )
 
 

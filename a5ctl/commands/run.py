@@ -159,6 +159,12 @@ def sft(
     threads: Annotated[
         int | None, typer.Option(help="CPU threads; measured if not given.", rich_help_panel=_TRAIN)
     ] = None,
+    gpus: Annotated[
+        int | None,
+        typer.Option(
+            help="GPUs that train together; with --device cpu, processes.", rich_help_panel=_TRAIN
+        ),
+    ] = None,
     eval_every: Annotated[
         int | None, typer.Option(help="Also evaluate every N updates.", rich_help_panel=_EVAL)
     ] = None,
@@ -213,6 +219,7 @@ def sft(
         "train.supervise": supervise,
         "train.max_length": max_length,
         "train.threads": threads,
+        "train.gpus": gpus,
         "evaluation.every": eval_every,
         **_shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
         **_labels(name, group, tag, note),

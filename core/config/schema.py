@@ -148,8 +148,10 @@ class TrainSettings(Section):
     """Steps between checkpoints; an eighth of the run when not given. The last step has one."""
     keep_last: int = Field(2, ge=1)
     """Checkpoints to keep, newest first."""
+    gpus: int = Field(1, ge=1, le=1024)
+    """GPUs of this machine that train together, a process on each; on device cpu, processes."""
     threads: int | None = Field(None, ge=1, le=1024)
-    """CPU threads for training; measured at the start when not given, and kept on resume."""
+    """CPU threads of a process; measured at the start when not given, and kept on resume."""
 
     @model_validator(mode="after")
     def _one_budget(self) -> "TrainSettings":
