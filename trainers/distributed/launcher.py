@@ -114,9 +114,8 @@ class _Watch:
             hint = " (as the system does when memory runs out)" if -code == signal.SIGKILL else ""
             return f"{name} was killed by {signal.Signals(-code).name}{hint}"
         found = read_report(worker.reports)
-        return (
-            f"{name} ended: {found['error']}" if "error" in found else f"{name} ended with {code}"
-        )
+        reason = f": {found['error']}" if "error" in found else f" with code {code}"
+        return f"{name} ended{reason}"
 
 
 def run_processes(
