@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from core.config.schema import RunConfig
 from core.data.problem import Problem
@@ -21,6 +22,7 @@ from trainers.defaults import required
 from trainers.distributed.world import World
 from trainers.observer import Observer
 from trainers.policy import Policy
+from trainers.prepare import Prepared
 from trainers.stage import Stage
 
 _GENERATION_ROOM = 16
@@ -104,7 +106,8 @@ def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:
     prompts = {p.id: prepared.template.prompt(p) for p in prepared.evaluation}
     lengths = {name: len(encode_prompt(tokenizer, text)) for name, text in prompts.items()}
     sampling = sampling_of(config)
-    engine = build_engine(
+    build = partial(
+        build_engine,
         prepared.engine,
         prepared.model_dir,
         dtype=config.evaluation.dtype,
@@ -114,6 +117,7 @@ def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:
         dummy_weights=live,
         gpu_memory_utilization=config.evaluation.gpu_memory_utilization,
     )
+    engine = build() if _beside_trainer(prepared) else stage.world.engine(build)
     try:
         _check_room(lengths, engine.max_model_len, config.evaluation.split)
     except UserError:
@@ -129,6 +133,11 @@ def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:
         stage.recorder,
         stage.observer,
     )
+
+
+def _beside_trainer(prepared: Prepared) -> bool:
+    """On the CPU transformers can share any process; vLLM cannot share one that has companions."""
+    return prepared.engine.name == "hf" and prepared.device == "cpu"
 
 
 def sampling_of(config: RunConfig) -> Sampling:

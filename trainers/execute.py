@@ -257,7 +257,16 @@ def _report_processes(stage: Stage) -> None:
     if now != before:
         text = f"{text} (before: {before})"
         stage.keep_choice(stage.config)
-    stage.event(Severity.INFO, "processes", text)
+    stage.event(Severity.INFO, "processes", f"{text}{_place_of_engine(stage)}")
+
+
+def _place_of_engine(stage: Stage) -> str:
+    if stage.prepared.device == "cpu" or stage.world.size == 1:
+        return ""
+    own = stage.world.engine_device
+    if own is None:
+        return "; the evaluation engine shares the GPU of the first"
+    return f"; the evaluation engine has GPU {own} for itself"
 
 
 def _evaluate_only(stage: Stage) -> None:

@@ -39,7 +39,9 @@ def work(reports: int, display: Callable[[], AbstractContextManager[Observer]]) 
     lifeline = Lifeline(sys.stdin.fileno())
     try:
         job = lifeline.job()
-        world = ProcessGroup(rank, size, job.prepared.device, job.rendezvous, lifeline.lost)
+        world = ProcessGroup(
+            rank, size, job.prepared.device, job.rendezvous, lifeline.lost, job.engine_device
+        )
         if rank == 0:
             _lead(job, world, display, reports)
         else:

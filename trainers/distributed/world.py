@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from trainers.distributed.checks import threads_per_process
 
 if TYPE_CHECKING:
+    from core.engines.base import InferenceEngine
     from trainers.optimization import Optimizer
     from trainers.policy import Policy
 
@@ -24,6 +25,8 @@ _STEP_TIMEOUT = timedelta(minutes=10)
 _WAIT_TIMEOUT = timedelta(days=30)
 # The launcher looks around every few hundredths of a second; a busy machine is slower.
 _NEWS_WITHIN_S = 3.0
+# What tells torch that a process has companions, and how many threads it gets beside them.
+_OWN_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "OMP_NUM_THREADS")
 
 
 class World:
@@ -32,10 +35,12 @@ class World:
     Attributes:
         rank: Number of this process.
         size: Processes that train together.
+        engine_device: The GPU that the engine has for itself, if any.
     """
 
     rank = 0
     size = 1
+    engine_device: str | None = None
 
     @property
     def main(self) -> bool:
@@ -65,6 +70,10 @@ class World:
         """Policy and optimizer with whole tensors, to be read into a checkpoint by the main one."""
         return policy, optimizer
 
+    def engine(self, build: "Callable[[], InferenceEngine]") -> "InferenceEngine":
+        """The engine that `build` makes, where it can work beside the trainer."""
+        return build()
+
     @property
     def threads(self) -> int | None:
         """CPU threads of each process; None when they are to be measured."""
@@ -90,6 +99,7 @@ class ProcessGroup(World):
         device: str,
         rendezvous: Path,
         lost: Callable[[float], str | None],
+        engine_device: str | None = None,
     ) -> None:
         """Connect with the others, who must do the same.
 
@@ -99,12 +109,14 @@ class ProcessGroup(World):
             device: `cpu` or `cuda`.
             rendezvous: A file, missing at first, through which the processes find each other.
             lost: Says which process was lost, waiting so many seconds for the news.
+            engine_device: The GPU that the engine has for itself; None to share this process'.
         """
         import torch.distributed as dist
 
         self.rank = rank
         self.size = size
         self._lost = lost
+        self.engine_device = engine_device
         backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
         dist.init_process_group(
             backend,
@@ -155,6 +167,15 @@ class ProcessGroup(World):
         from trainers.distributed.sharding import gathered
 
         return gathered(policy, optimizer, self)
+
+    def engine(self, build: "Callable[[], InferenceEngine]") -> "InferenceEngine":
+        """The engine in a process of its own, on a GPU of its own where there is one more."""
+        from core.engines.remote import RemoteEngine
+
+        environment: dict[str, str | None] = dict.fromkeys(_OWN_VARIABLES)
+        if self.engine_device is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = self.engine_device
+        return RemoteEngine(build, environment)
 
     @property
     def threads(self) -> int | None:
