@@ -5,29 +5,42 @@ checksums last, and then renamed. A folder `step-<n>` therefore always is a comp
 what a later accident damaged is found by its checksums and skipped.
 """
 
-import hashlib
-import json
-import os
+import re
 import shutil
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from torch import Tensor
 
 from core.errors import UserError
+from trainers.checkpoint_manifest import (
+    MANIFEST,
+    OPTIMIZER,
+    RNG,
+    WEIGHTS,
+    DamagedError,
+    Manifest,
+    manifest_bytes,
+    read_manifest,
+    verify,
+)
+from trainers.durable import FolderWriter, sync_folder
 from trainers.optimization import Optimizer
 from trainers.policy import Policy
 from trainers.rng import capture_rng, restore_rng
+from trainers.safetensors_stream import as_it_is, file_order, safetensors_bytes
 
-# in a folder of its own, because engines read every safetensors file beside config.json as weights
-_STATE = Path("trainer")
-_MANIFEST = _STATE / "manifest.json"
-_OPTIMIZER = _STATE / "optimizer.safetensors"
-_RNG = _STATE / "rng.safetensors"
 _PREFIX = "step-"
+_STEP = re.compile(rf"{_PREFIX}([0-9]+)")
+_PARTIAL = ".partial-"
+# config and tokenizer of a model do not change while it trains
+_descriptions: WeakKeyDictionary[Any, dict[str, bytes]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,67 +60,129 @@ class TrainerState:
     method: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a checkpoint holds, wherever it comes from.
+
+    Names, not positions, say what belongs to what: the same checkpoint can be loaded by a run
+    that groups or shards its parameters differently.
+
+    Attributes:
+        weights: As in the model's `state_dict`; tied weights once.
+        optimizer: `<parameter name>.<moment>`, as `Optimizer.tensors` gives it.
+        rng: As `capture_rng` gives it.
+        files: Config and tokenizer: content by file name.
+    """
+
+    weights: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
+    rng: Mapping[str, Tensor]
+    files: Mapping[str, bytes]
+
+
 def save_checkpoint(
     folder: Path, policy: Policy, optimizer: Optimizer, state: TrainerState
 ) -> Path:
-    """Write `<folder>/step-<n>` atomically.
+    """Write `<folder>/step-<n>` of a policy that this process holds whole; see `write_checkpoint`.
+
+    Raises:
+        OSError: the disk is full or cannot be written; nothing half-written is left behind.
+    """
+    return write_checkpoint(folder, lambda: contents_of(policy, optimizer, folder), state)
+
+
+def contents_of(policy: Policy, optimizer: Optimizer, scratch: Path) -> Contents:
+    """What a checkpoint of this policy and optimizer holds, without copies.
+
+    Args:
+        policy: What is trained.
+        optimizer: Its optimizer.
+        scratch: A folder for files that are gone on return; made where it is missing.
+    """
+    weights: dict[str, Tensor] = {}
+    stored: set[int] = set()
+    for name, tensor in policy.named_weights():
+        # tied weights are one tensor under two names; a file holds it once
+        if tensor.data_ptr() not in stored:
+            stored.add(tensor.data_ptr())
+            weights[name] = tensor
+    return Contents(weights, optimizer.tensors(), capture_rng(), _described(policy, scratch))
+
+
+def write_checkpoint(
+    folder: Path,
+    contents: Callable[[], Contents],
+    state: TrainerState,
+    fetch: Callable[[Tensor], Tensor] = as_it_is,
+) -> Path:
+    """Write `<folder>/step-<n>`: a folder of that name is always complete and on disk.
+
+    Args:
+        folder: Where checkpoints go.
+        contents: What to write. Its tensors must not change until this function returns.
+        state: The counters.
+        fetch: Makes a whole tensor of an entry of `weights` or `optimizer` (gathers its shards);
+            called in the order of `fetched_tensors`, one tensor in memory at a time.
 
     Raises:
         OSError: the disk is full or cannot be written; nothing half-written is left behind.
     """
     final = folder / f"{_PREFIX}{state.step:06d}"
-    partial = folder / f".partial-{state.step:06d}"
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = folder / f"{_PARTIAL}{state.step:06d}"
+    _clean(folder)
     try:
-        (partial / _STATE).mkdir(parents=True)
-        policy.save(partial)
-        _save_tensors(optimizer.tensors(), partial / _OPTIMIZER)
-        _save_tensors(capture_rng(), partial / _RNG)
-        _write_manifest(partial, state)
-        if final.exists():
-            shutil.rmtree(final)
-        partial.rename(final)
-        _sync(folder)
-    except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, Exception) and not isinstance(error, OSError):
-            # safetensors reports a full disk as an error type of its own
-            raise OSError(f"checkpoint {final} could not be written: {error}") from error
+        partial.mkdir(parents=True)
+        with FolderWriter(partial) as writer:
+            _write_tensors(writer, contents(), fetch)
+            _write_manifest(writer, state)
+            writer.sync()
+        _publish(partial, final)
+    except BaseException:
+        _remove(partial)
         raise
     return final
 
 
+def fetched_tensors(contents: Contents) -> list[Tensor]:
+    """What `write_checkpoint` fetches, in its order: for processes that join in the fetching."""
+    parts = (contents.weights, contents.optimizer)
+    return [tensors[name] for tensors in parts for name in file_order(tensors)]
+
+
 def restore(checkpoint: Path, optimizer: Optimizer, device: torch.device) -> TrainerState:
-    """Put optimizer and RNG back; the policy is loaded from the same folder beforehand."""
-    optimizer.restore(load_file(checkpoint / _OPTIMIZER, device=str(device)))
-    restore_rng(load_file(checkpoint / _RNG))
-    return TrainerState(**_manifest(checkpoint)["state"])
+    """Put optimizer and RNG back; the policy is loaded from the same folder beforehand.
+
+    The checkpoint is one that was found whole; its checksums are not computed again.
+    """
+    optimizer.restore(load_file(checkpoint / OPTIMIZER, device=str(device)))
+    restore_rng(load_file(checkpoint / RNG))
+    return TrainerState(**read_manifest(checkpoint).state)
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """Checkpoint folders, oldest first, whole or not."""
-    found = folder.glob(f"{_PREFIX}*") if folder.is_dir() else ()
-    return sorted((path for path in found if path.is_dir()), key=checkpoint_step)
+    found = folder.iterdir() if folder.is_dir() else ()
+    named = (path for path in found if checkpoint_step(path) >= 0 and path.is_dir())
+    return sorted(named, key=lambda path: (checkpoint_step(path), path.name))
 
 
 def checkpoint_step(path: Path) -> int:
-    """Updates behind a checkpoint, from its name."""
-    digits = path.name.removeprefix(_PREFIX)
-    return int(digits) if digits.isdigit() else -1
+    """Updates behind a checkpoint, from its name; -1 where it is not that of a checkpoint."""
+    match = _STEP.fullmatch(path.name)
+    return int(match[1]) if match else -1
 
 
 def damage(path: Path) -> str | None:
     """What is wrong with a checkpoint, in words; None when every checksum holds."""
     try:
-        files = _manifest(path)["files"]
-    except (OSError, ValueError, KeyError) as error:
-        return f"{_MANIFEST} cannot be read ({error})"
-    for name, checksum in files.items():
-        file = path / name
-        if not file.is_file():
-            return f"{name} is missing"
-        if _sha256(file) != checksum:
-            return f"{name} has changed since it was written"
+        state = verify(path).state
+    except DamagedError as error:
+        return str(error)
+    if state["step"] != checkpoint_step(path):
+        return f"it holds step {state['step']}"
+    known = {field.name for field in fields(TrainerState)}
+    if unknown := sorted(state.keys() - known):
+        return f"it holds counters of another version: {', '.join(unknown)}"
     return None
 
 
@@ -136,59 +211,92 @@ def find_checkpoint(folder: Path, step: int | None, run: str) -> Path:
         if path is None:
             raise UserError(f"every checkpoint of run {run} is damaged; run it again")
         return path
+    problem: str | None = None
     for path in available:
         if checkpoint_step(path) == step:
             problem = damage(path)
-            if problem is not None:
-                raise UserError(f"checkpoint {step} of run {run} is damaged: {problem}")
-            return path
+            if problem is None:
+                return path
+    if problem is not None:
+        raise UserError(f"checkpoint {step} of run {run} is damaged: {problem}")
     steps = ", ".join(str(checkpoint_step(path)) for path in available)
     raise UserError(f"run {run} has no checkpoint of step {step}; it has {steps}")
 
 
-def prune(folder: Path, keep: int) -> list[Path]:
-    """Delete all but the newest `keep` checkpoints and return what went."""
-    surplus = checkpoints(folder)[:-keep]
+def prune(folder: Path, keep_last: int, protected: Collection[int] = ()) -> list[Path]:
+    """Delete old checkpoints and return what went; where a link leads is left alone.
+
+    Args:
+        folder: Where the checkpoints are.
+        keep_last: How many of the newest steps stay; at least one.
+        protected: Steps that stay however old they are, whether or not newest.
+    """
+    found = checkpoints(folder)
+    newest = sorted({checkpoint_step(path) for path in found})[-keep_last:]
+    surplus = [path for path in found if checkpoint_step(path) not in {*newest, *protected}]
     for path in surplus:
-        shutil.rmtree(path)
+        _remove(_retire(path))
     return surplus
 
 
-def checkpoint_files(path: Path) -> Iterator[Path]:
-    """Every file of a checkpoint."""
-    return (file for file in sorted(path.rglob("*")) if file.is_file())
+def _write_tensors(
+    writer: FolderWriter, contents: Contents, fetch: Callable[[Tensor], Tensor]
+) -> None:
+    for name, content in contents.files.items():
+        writer.write(name, [content])
+    writer.write(WEIGHTS, safetensors_bytes(contents.weights, {"format": "pt"}, fetch))
+    writer.write(OPTIMIZER, safetensors_bytes(contents.optimizer, fetch=fetch))
+    writer.write(RNG, safetensors_bytes(contents.rng))
 
 
-def _save_tensors(tensors: dict[str, Any], path: Path) -> None:
-    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
+def _write_manifest(writer: FolderWriter, state: TrainerState) -> None:
+    manifest = Manifest(asdict(state), writer.checksums())
+    writer.write(MANIFEST, [manifest_bytes(manifest)])
 
 
-def _write_manifest(folder: Path, state: TrainerState) -> None:
-    files = {f.relative_to(folder).as_posix(): _sha256(f) for f in checkpoint_files(folder)}
-    for name in files:
-        _sync(folder / name)
-    manifest = folder / _MANIFEST
-    manifest.write_text(json.dumps({"state": asdict(state), "files": files}, indent=2))
-    _sync(manifest)
-    _sync(folder / _STATE)
-    _sync(folder)
+def _publish(partial: Path, final: Path) -> None:
+    """Give a folder whose files are on disk its name, and have that on disk too."""
+    replaced = _retire(final) if final.exists() or final.is_symlink() else None
+    partial.rename(final)
+    sync_folder(final.parent)
+    if replaced is not None:
+        _remove(replaced)
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads((folder / _MANIFEST).read_text())
-    return value
+def _retire(path: Path) -> Path:
+    """Take a checkpoint's name away at one stroke: a kill then leaves no torn one."""
+    retired = path.with_name(f"{_PARTIAL}old-{path.name}")
+    _remove(retired)
+    return path.rename(retired)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _clean(folder: Path) -> None:
+    """Delete what killed runs left half-written or half-deleted."""
+    for path in folder.glob(f"{_PARTIAL}*"):
+        _remove(path)
 
 
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return  # Windows cannot open a folder for syncing
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _remove(path: Path) -> None:
+    """Delete a folder, or a link but not what it leads to."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _described(policy: Policy, scratch: Path) -> dict[str, bytes]:
+    known = _descriptions.get(policy.model)
+    if known is None:
+        known = _descriptions[policy.model] = _describe(policy, scratch)
+    return known
+
+
+def _describe(policy: Policy, scratch: Path) -> dict[str, bytes]:
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=scratch) as name:
+        folder = Path(name)
+        policy.model.config.save_pretrained(folder)
+        policy.model.generation_config.save_pretrained(folder)
+        policy.tokenizer.save_pretrained(folder)
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

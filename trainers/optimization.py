@@ -1,13 +1,14 @@
 """Optimizer steps: AdamW, learning-rate schedules, gradient clipping, and budgets."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from core.config.schema import Schedule, TrainSettings
+from core.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,13 @@ class Optimizer:
     Attributes:
         adamw: The torch optimizer; fused where torch offers it.
         parameters: What it updates.
+        names: Their names in the model, in the same order.
         clip_norm: Largest global L2 norm of the gradient.
     """
 
     adamw: torch.optim.AdamW
     parameters: list[nn.Parameter]
+    names: list[str]
     clip_norm: float
 
     def update(self, learning_rate: float) -> float:
@@ -71,19 +74,39 @@ class Optimizer:
         return float(norm)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The moments as named tensors `<parameter index>.<moment>`, for a safetensors file."""
+        """The moments as named tensors `<parameter name>.<moment>`, for a safetensors file."""
         return {
-            f"{index}.{name}": value
-            for index, state in self.adamw.state_dict()["state"].items()
-            for name, value in state.items()
+            f"{name}.{moment}": value
+            for name, parameter in zip(self.names, self.parameters, strict=True)
+            for moment, value in self.adamw.state.get(parameter, {}).items()
         }
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Put back what `tensors` gave."""
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what `tensors` gave, under however these parameters are grouped now.
+
+        Older checkpoints name moments `<index>.<moment>`, by the place of the parameter in AdamW's
+        groups; they are understood too.
+
+        Raises:
+            UserError: moments belong to no parameter of this model, or are of another shape.
+        """
+        ordered = [parameter for group in self.adamw.param_groups for parameter in group["params"]]
+        index_of = {parameter: index for index, parameter in enumerate(ordered)}
+        places = {str(index): index for index in range(len(ordered))}
+        places |= {
+            name: index_of[parameter]
+            for name, parameter in zip(self.names, self.parameters, strict=True)
+        }
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
-            index, name = key.split(".", 1)
-            state.setdefault(int(index), {})[name] = value
+            name, moment = key.rsplit(".", 1)
+            index = places.get(name)
+            if index is None or value.shape not in (ordered[index].shape, ()):
+                raise UserError(
+                    f"the checkpoint's optimizer state {key} of shape {tuple(value.shape)} fits no "
+                    "parameter of this model; resume with the model that the run was started with"
+                )
+            state.setdefault(index, {})[moment] = value
         groups = self.adamw.state_dict()["param_groups"]
         self.adamw.load_state_dict({"state": state, "param_groups": groups})
 
@@ -92,7 +115,8 @@ def build_optimizer(
     named: Iterable[tuple[str, nn.Parameter]], settings: TrainSettings
 ) -> Optimizer:
     """AdamW over all trainable parameters; vectors (norms, biases) are never decayed."""
-    trainable = [parameter for _, parameter in named if parameter.requires_grad]
+    learning = {name: parameter for name, parameter in named if parameter.requires_grad}
+    trainable = list(learning.values())
     groups = [
         {
             "params": [p for p in trainable if p.ndim >= 2],
@@ -107,4 +131,4 @@ def build_optimizer(
         eps=settings.epsilon,
         fused=True,
     )
-    return Optimizer(adamw, trainable, settings.clip_norm)
+    return Optimizer(adamw, trainable, list(learning), settings.clip_norm)

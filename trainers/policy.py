@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -61,20 +60,6 @@ class Policy:
         """All weights under their `state_dict` names, detached, without copies."""
         for name, tensor in self.model.state_dict().items():
             yield name, tensor.detach()
-
-    def save(self, folder: Path) -> None:
-        """Write weights (safetensors), config and tokenizer into a folder."""
-        tensors: dict[str, Tensor] = {}
-        stored: set[int] = set()
-        for name, tensor in self.named_weights():
-            # tied weights are one tensor under two names; a file holds it once
-            if tensor.data_ptr() not in stored:
-                stored.add(tensor.data_ptr())
-                tensors[name] = tensor.contiguous()
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-        self.model.config.save_pretrained(folder)
-        self.model.generation_config.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
 
     def _project(self, hidden: Tensor, labels: Tensor) -> Tensor:
         head = self.model.lm_head
