@@ -60,5 +60,5 @@ def test_it_is_the_same_engine_elsewhere(model: Path) -> None:
 
 @pytest.mark.slow
 def test_an_engine_that_cannot_start_says_why(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="nowhere"):
+    with pytest.raises(UserError, match="nowhere"):
         start(tmp_path / "nowhere")
