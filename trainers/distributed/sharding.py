@@ -7,8 +7,8 @@ the processes, where FSDP by itself would average them.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -76,7 +76,7 @@ class GatheredPolicy(Policy):
 class ShardedOptimizer(Optimizer):
     """AdamW over the parts that this process holds."""
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back whole moments, whatever number of processes wrote them."""
         Optimizer.restore(self, tensors)
         for parameter, state in self.adamw.state.items():
@@ -115,12 +115,12 @@ def shard(policy: Policy, world: World) -> Policy:
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)
-    return ShardedPolicy(policy.model, policy.tokenizer, policy.device, policy.compute_dtype, root)
+    return ShardedPolicy(**_fields(policy), root=root)
 
 
 def for_shards(optimizer: Optimizer) -> Optimizer:
     """The optimizer as it must be for a policy that `shard` returned."""
-    return ShardedOptimizer(optimizer.adamw, optimizer.parameters, optimizer.clip_norm)
+    return ShardedOptimizer(**_fields(optimizer))
 
 
 def gathered(policy: Policy, optimizer: Optimizer, world: World) -> tuple[Any, Any]:
@@ -134,8 +134,12 @@ def gathered(policy: Policy, optimizer: Optimizer, world: World) -> tuple[Any, A
     weights = dict(_whole_weights(policy.model, place))
     # one tensor after the other: a GPU never holds more than one of them whole
     moments = {name: place(_full(tensor)) for name, tensor in optimizer.tensors().items()}
-    parts = policy.model, policy.tokenizer, policy.device, policy.compute_dtype
-    return GatheredPolicy(*parts, weights), GatheredOptimizer(moments)
+    whole = {name: value for name, value in _fields(policy).items() if name != "root"}
+    return GatheredPolicy(**whole, weights=weights), GatheredOptimizer(moments)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def _whole_weights(model: Any, place: Callable[[Tensor], Any]) -> Iterator[tuple[str, Any]]:
