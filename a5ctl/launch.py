@@ -1,5 +1,6 @@
 """Carry out one run or a matrix of them, one after the other, and say how each ended."""
 
+import gc
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ def launch(
     console = err() if as_json else out()
     outcomes = []
     for number, cell in enumerate(cells, start=1):
+        if number > 1:
+            gc.collect()  # what the run before left in cycles may hold a whole model
         if len(cells) > 1 and not quiet:
             console.rule(f"run {number} of {len(cells)}", style="dim")
         outcomes.append(_run(cell, workspace, registry, quiet=quiet, as_json=as_json))

@@ -23,6 +23,8 @@ _MARKS = {
     Severity.ERROR: ("✗", "red"),
 }
 _LOG_EVERY_SECONDS = 10.0
+# one refresh takes over a millisecond, and eight a second took more than 1% of a core
+_REFRESHES_PER_SECOND = 2
 
 
 class RunDisplay(Observer):
@@ -40,7 +42,7 @@ class RunDisplay(Observer):
         if is_interactive() and not quiet:
             self._live = Live(
                 console=console,
-                refresh_per_second=8,
+                refresh_per_second=_REFRESHES_PER_SECOND,
                 transient=True,
                 get_renderable=lambda: self._bar,
             )

@@ -5,7 +5,7 @@ import importlib.util
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +91,19 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
 def encode_prompt(tokenizer: Any, text: str) -> list[int]:
     """Token ids of a text, without special tokens: trainers and engines must see the same ids."""
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def encode_prompts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """The same ids as `encode_prompt` gives for every text, in one call and on every core."""
+    if not texts:
+        return []
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+    )
+    return [list(ids) for ids in encoded["input_ids"]]
 
 
 def end_token_ids(path: Path, tokenizer: Any) -> tuple[int, ...]:

@@ -66,19 +66,35 @@ def split_microbatches(
 ) -> Iterator[tuple[Example, ...]]:
     """Group neighbours in length so that rows x longest row stays within the budget.
 
-    An example longer than the budget gets a micro-batch of its own.
+    As few groups as that takes, and those as even as can be: a last group of one example would
+    cost almost as much as a full one. An example longer than the budget gets a group of its own.
     """
-    group: list[Example] = []
-    longest = 0
-    for example in sorted(examples, key=lambda e: (len(e.token_ids), e.problem_id)):
-        length = len(example.token_ids)
-        if group and (len(group) + 1) * max(longest, length) > token_budget:
-            yield tuple(group)
-            group, longest = [], 0
-        group.append(example)
-        longest = max(longest, length)
-    if group:
-        yield tuple(group)
+    ordered = sorted(examples, key=lambda e: (len(e.token_ids), e.problem_id))
+    lengths = [len(example.token_ids) for example in ordered]
+    sizes = _group_sizes(lengths, token_budget)
+    low, high = 1, token_budget
+    while low < high:
+        middle = (low + high) // 2
+        tighter = _group_sizes(lengths, middle)
+        if len(tighter) > len(sizes):
+            low = middle + 1
+        else:
+            sizes, high = tighter, middle
+    start = 0
+    for size in sizes:
+        yield tuple(ordered[start : start + size])
+        start += size
+
+
+def _group_sizes(ascending: Sequence[int], budget: int) -> list[int]:
+    """Sizes of groups that are filled one after another, for lengths in ascending order."""
+    sizes: list[int] = []
+    for length in ascending:
+        if sizes and (sizes[-1] + 1) * length <= budget:
+            sizes[-1] += 1
+        else:
+            sizes.append(1)
+    return sizes
 
 
 @lru_cache(maxsize=4)

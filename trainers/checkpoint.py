@@ -5,6 +5,7 @@ checksums last, and then renamed. A folder `step-<n>` therefore always is a comp
 what a later accident damaged is found by its checksums and skipped.
 """
 
+import hashlib
 import re
 import shutil
 import tempfile
@@ -184,6 +185,12 @@ def damage(path: Path) -> str | None:
     if unknown := sorted(state.keys() - known):
         return f"it holds counters of another version: {', '.join(unknown)}"
     return None
+
+
+def size_and_hash(path: Path) -> tuple[int, str]:
+    """Bytes of a checkpoint, and the SHA-256 of its manifest, which seals the other files."""
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return size, hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()
 
 
 def newest_whole(folder: Path) -> tuple[Path | None, dict[Path, str]]:

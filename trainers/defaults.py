@@ -10,6 +10,7 @@ from core.data.problem import Problem
 from core.models import BUILTIN_MODEL
 from core.prompts.template import PromptTemplate
 from core.responses.grade import GraderName
+from trainers.precision import training_precision
 
 Value = TypeVar("Value")
 
@@ -90,7 +91,7 @@ def resolve_machine(config: RunConfig, device: str, engine: str) -> RunConfig:
         device: `cpu` or `cuda`.
         engine: `vllm` or `hf`.
     """
-    model = {"device": device, "dtype": _precision(config.model.dtype, device)}
+    model = {"device": device, "dtype": training_precision(config.model.dtype, device)}
     evaluation = {"engine": engine, "dtype": _precision(config.evaluation.dtype, device)}
     return config.model_copy(
         update={

@@ -1,26 +1,22 @@
-"""Evaluation inside a run: one engine, started once, fed with the live weights each time."""
+"""Evaluation inside a run: one engine, started when first needed, fed with the live weights."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from core.config.schema import RunConfig
-from core.data.problem import Problem
 from core.engines.base import InferenceEngine, Sampling
-from core.engines.select import build_engine
+from core.engines.select import build_engine, check_engine
 from core.engines.tokens import token_spans
 from core.errors import UserError
 from core.evaluation import EvaluationResult, evaluate
-from core.models import encode_prompt, load_tokenizer
-from core.prompts.template import PromptTemplate
+from core.models import encode_prompts, load_tokenizer
 from core.protocol import EvaluationProtocol, GenerationProtocol, GradingProtocol
 from core.provenance import data_hash
-from core.registry.recorder import Recorder
 from core.responses.grade import GRADER_VERSIONS
 from trainers.defaults import required
 from trainers.distributed.world import World
-from trainers.observer import Observer
 from trainers.policy import Policy
 from trainers.prepare import Prepared
 from trainers.stage import Stage
@@ -30,48 +26,74 @@ _GENERATION_ROOM = 16
 
 @dataclass(slots=True)
 class Evaluator:
-    """Evaluates one run's policy.
+    """Evaluates one run's policy; its engine is started once, when it is first needed.
 
     Attributes:
-        engine: Generates; its weights are replaced before each evaluation of a live policy.
-        problems: What is asked.
-        protocol: How it is asked and graded.
-        template: Renders the prompts.
+        stage: The run: its config, problems, template, and whom it reports to.
         tokenizer: The engine's tokenizer, for lengths in tokens.
-        time_limit: Seconds per symbolic comparison.
+        max_model_len: Tokens of prompt and response together.
+        live: Weights come from a policy, so the engine starts without any.
     """
 
-    engine: InferenceEngine
-    problems: Sequence[Problem]
-    protocol: EvaluationProtocol
-    template: PromptTemplate
+    stage: Stage
     tokenizer: object
-    time_limit: float
-    recorder: Recorder
-    observer: Observer
+    max_model_len: int
+    live: bool
+    _started: tuple[InferenceEngine, EvaluationProtocol] | None = field(default=None, init=False)
 
     def evaluate(self, step: int, policy: Policy | None = None) -> EvaluationResult:
-        """Evaluate a live policy, or the engine's own weights when there is none, and record it."""
+        """Evaluate a live policy, or the engine's own weights when there is none, and record it.
+
+        Raises:
+            EngineError: the engine cannot start or go on.
+        """
+        engine, protocol = self.start()
+        stage, observer = self.stage, self.stage.observer
         if policy is not None:
-            self.observer.phase("copying the policy into the engine")
-            self.engine.load_weights(policy.named_weights())
+            observer.phase("copying the policy into the engine")
+            engine.load_weights(policy.named_weights())
         result = evaluate(
-            self.engine,
-            self.problems,
-            self.protocol,
-            self.template,
+            engine,
+            stage.prepared.evaluation,
+            protocol,
+            stage.prepared.template,
             step=step,
             token_spans=token_spans(self.tokenizer),
-            grader_time_limit=self.time_limit,
-            on_progress=lambda done, total: self.observer.evaluation_progress(step, done, total),
+            grader_time_limit=stage.config.evaluation.grader_time_limit,
+            on_progress=lambda done, total: observer.evaluation_progress(step, done, total),
         )
-        self.recorder.evaluation(result)
-        self.observer.evaluation(result)
+        stage.recorder.evaluation(result)
+        observer.evaluation(result)
         return result
 
+    def start(self) -> tuple[InferenceEngine, EvaluationProtocol]:
+        """The engine and what an evaluation with it is recorded as; starts it the first time.
+
+        Raises:
+            EngineError: the engine cannot start.
+        """
+        if self._started is None:
+            stage, config, prepared = self.stage, self.stage.config, self.stage.prepared
+            stage.observer.phase(f"starting the engine {prepared.engine.name}")
+            build = partial(
+                build_engine,
+                prepared.engine,
+                prepared.model_dir,
+                dtype=config.evaluation.dtype,
+                device=prepared.device,
+                seed=config.sampling_seed,
+                max_model_len=self.max_model_len,
+                dummy_weights=self.live,
+                gpu_memory_utilization=config.evaluation.gpu_memory_utilization,
+            )
+            engine = build() if _beside_trainer(prepared) else stage.world.engine(build)
+            self._started = engine, _protocol(stage, engine, sampling_of(config))
+        return self._started
+
     def close(self) -> None:
-        """Return the engine's memory."""
-        self.engine.close()
+        """Return the engine's memory, if it was ever started."""
+        if self._started is not None:
+            self._started[0].close()
 
 
 def evaluate_together(world: World, evaluator: Evaluator | None, step: int, policy: Policy) -> None:
@@ -91,7 +113,10 @@ def evaluate_together(world: World, evaluator: Evaluator | None, step: int, poli
 
 
 def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:
-    """Start the engine and fix the protocol.
+    """Make sure that the run can be evaluated; the engine starts at its first evaluation.
+
+    It starts here where an evaluation comes first, because an engine can slow down threads that
+    are measured before it, and on CUDA, where it must have its memory before training fills it.
 
     Args:
         stage: The run: its config, problems, template, and whom it reports to.
@@ -99,40 +124,27 @@ def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:
 
     Raises:
         UserError: a prompt leaves no room for a response.
+        EngineError: the engine cannot start, as far as it shows now.
     """
     config, prepared = stage.config, stage.prepared
-    stage.observer.phase(f"starting the engine {prepared.engine.name}")
+    stage.observer.phase(f"checking the prompts for the engine {prepared.engine.name}")
     tokenizer = load_tokenizer(prepared.model_dir)
-    prompts = {p.id: prepared.template.prompt(p) for p in prepared.evaluation}
-    lengths = {name: len(encode_prompt(tokenizer, text)) for name, text in prompts.items()}
-    sampling = sampling_of(config)
-    build = partial(
-        build_engine,
+    ids = encode_prompts(tokenizer, [prepared.template.prompt(p) for p in prepared.evaluation])
+    lengths = {p.id: len(row) for p, row in zip(prepared.evaluation, ids, strict=True)}
+    longest = max(lengths.values()) + sampling_of(config).max_tokens + _GENERATION_ROOM
+    positions = check_engine(
         prepared.engine,
         prepared.model_dir,
         dtype=config.evaluation.dtype,
         device=prepared.device,
-        seed=config.sampling_seed,
-        max_model_len=max(lengths.values()) + sampling.max_tokens + _GENERATION_ROOM,
-        dummy_weights=live,
-        gpu_memory_utilization=config.evaluation.gpu_memory_utilization,
+        max_model_len=longest,
     )
-    engine = build() if _beside_trainer(prepared) else stage.world.engine(build)
-    try:
-        _check_room(lengths, engine.max_model_len, config.evaluation.split)
-    except UserError:
-        engine.close()
-        raise
-    return Evaluator(
-        engine,
-        prepared.evaluation,
-        _protocol(stage, engine, sampling),
-        prepared.template,
-        tokenizer,
-        config.evaluation.grader_time_limit,
-        stage.recorder,
-        stage.observer,
-    )
+    _check_room(lengths, positions, config.evaluation.split)
+    evaluator = Evaluator(stage, tokenizer, longest, live)
+    evaluates_first = not live or (config.evaluation.at_start and not stage.resuming)
+    if evaluates_first or prepared.device != "cpu":
+        evaluator.start()
+    return evaluator
 
 
 def _beside_trainer(prepared: Prepared) -> bool:

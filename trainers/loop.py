@@ -8,7 +8,7 @@ from typing import Protocol
 
 from core.config.schema import EvaluationSettings, TrainSettings
 from core.registry.recorder import Recorder
-from trainers.checkpoint import TrainerState, prune, save_checkpoint
+from trainers.checkpoint import TrainerState, prune, save_checkpoint, size_and_hash
 from trainers.distributed.world import ALONE, World
 from trainers.interrupt import Interrupts
 from trainers.observer import Observer, Severity, StepReport
@@ -127,7 +127,7 @@ class Loop:
             self.recorder.event(Severity.WARNING, "checkpoint_failed", text, step=state.step)
             self.observer.event(Severity.WARNING, text, state.step)
             return
-        self.recorder.artifact("checkpoint", path)
+        self.recorder.artifact("checkpoint", path, size_and_hash(path))
         prune(self.folder, self.train.keep_last)
 
     def _checkpoint_due(self, step: int) -> bool:

@@ -1,25 +1,155 @@
-"""How much memory a training step takes, estimated from the architecture."""
+"""How much memory training takes, estimated from the architecture, and what follows from it.
 
+The estimate counts what autograd keeps of a Qwen2-like decoder; docs/preflight.md says how close it
+came to measured peaks.
+"""
+
+from dataclasses import dataclass
 from typing import Any
 
+from core.config.schema import ActivationCheckpointing
+
+_MIB = 2**20
 _MICROBATCH_BYTES = 2**30
 _FEWEST_TOKENS = 256
 # on CPU small and well-filled beats large and padded; on CUDA launches must be worth their while
 _MOST_TOKENS = {"cpu": 512, "cuda": 16384}
+# logits that one chunk of the projection may hold, as in trainers/policy.py
+_CHUNK_LOGITS = 16 * 2**20
+# logits, their softmax and its gradient live together in the backward pass
+_LOGITS_COPIES = 3
+# measured on CPU (docs/preflight.md): threads and late imports, and what the allocator cannot reuse
+# between micro-batches of unlike sizes
+_FIXED_OVERHEAD = 45 * _MIB
+_FRAGMENTATION = 0.15
+# of the memory that is free, the estimate may fill so much
+_FILLED = 0.85
+_FLOAT32 = 4
 
 
-def activation_bytes_per_token(config: Any, element_bytes: int = 4) -> int:
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """Peak of training in bytes, by what it is for.
+
+    Attributes:
+        weights: Parameters in float32.
+        gradients: One per weight.
+        moments: AdamW's two.
+        activations: Kept for the backward pass of one micro-batch.
+        projection: Logits of one chunk, and gradients of the output matrix in transit.
+        overhead: What allocator and libraries take beside.
+    """
+
+    weights: int
+    gradients: int
+    moments: int
+    activations: int
+    projection: int
+    overhead: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        state = self.weights + self.gradients + self.moments
+        return state + self.activations + self.projection + self.overhead
+
+    @property
+    def ahead(self) -> int:
+        """What is still to be allocated when the weights are loaded."""
+        return self.total - self.weights
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """What was decided about memory before the run.
+
+    Attributes:
+        microbatch_tokens: Token positions per forward pass.
+        checkpointing: Layers compute their activations again.
+        estimate: For this budget.
+        available: Bytes that were free when it was decided, weights loaded; None where unknown.
+        engine: Bytes that the evaluation engine will take of them.
+    """
+
+    microbatch_tokens: int
+    checkpointing: bool
+    estimate: MemoryEstimate
+    available: int | None
+    engine: int = 0
+
+    @property
+    def fits(self) -> bool:
+        """The estimate leaves some of the free memory; true where that is unknown."""
+        if self.available is None:
+            return True
+        return self.estimate.ahead + self.engine <= _FILLED * self.available
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """What the estimate needs to know of a policy.
+
+    Attributes:
+        config: A transformers config of a decoder such as Qwen2.
+        parameters: Number of parameters, tied ones once.
+        device: `cpu` or `cuda`.
+        bfloat16: The forward pass runs in bfloat16 over float32 weights.
+    """
+
+    config: Any
+    parameters: int
+    device: str
+    bfloat16: bool = False
+
+
+def estimate_memory(
+    model: TrainedModel, microbatch_tokens: int, *, checkpointing: bool
+) -> MemoryEstimate:
+    """Estimate the peak of training.
+
+    Args:
+        model: What is trained.
+        microbatch_tokens: Token positions per forward pass.
+        checkpointing: Layers compute their activations again.
+    """
+    weights = model.parameters * _FLOAT32
+    per_token = activation_bytes_per_token(
+        model.config, _FLOAT32 // (2 if model.bfloat16 else 1), checkpointing=checkpointing
+    )
+    # under autocast the backward pass keeps the bfloat16 copies of the weights
+    copies = weights // 2 if model.bfloat16 else 0
+    activations = microbatch_tokens * per_token + copies
+    projection = _projection_bytes(model.config, microbatch_tokens)
+    return MemoryEstimate(
+        weights=weights,
+        gradients=weights,
+        moments=2 * weights,
+        activations=activations,
+        projection=projection,
+        overhead=_FIXED_OVERHEAD + int(_FRAGMENTATION * (activations + projection)),
+    )
+
+
+def activation_bytes_per_token(
+    config: Any, element_bytes: int = _FLOAT32, *, checkpointing: bool = False
+) -> int:
     """Bytes that one token's activations take until the backward pass.
 
-    Counts, per layer, what autograd keeps: about 12 tensors of the hidden size (norms, residuals,
-    attention inputs and outputs), the queries, keys and values, and 4 of the MLP's size.
+    Counts what autograd keeps per layer: two residual sums, the two norms before and after their
+    scaling, the attention's queries, keys, values and output, and 4 tensors of the MLP's size.
+    With checkpointing it is one residual sum per layer, and all of that for one layer.
 
     Args:
         config: A transformers config with hidden_size, intermediate_size and num_hidden_layers.
         element_bytes: Bytes per number.
+        checkpointing: Layers compute their activations again.
     """
-    hidden, inner = config.hidden_size, config.intermediate_size
-    return int(config.num_hidden_layers * (15 * hidden + 4 * inner) * element_bytes)
+    heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    pairs = getattr(config, "num_key_value_heads", None) or heads
+    layer = 6 * config.hidden_size + 2 * (heads + pairs) * width + 4 * config.intermediate_size
+    kept = config.num_hidden_layers * (config.hidden_size if checkpointing else layer)
+    return int((kept + (layer if checkpointing else 0)) * element_bytes)
 
 
 def microbatch_token_budget(config: Any, device: str, longest: int) -> int:
@@ -32,3 +162,78 @@ def microbatch_token_budget(config: Any, device: str, longest: int) -> int:
     """
     fitting = _MICROBATCH_BYTES // activation_bytes_per_token(config)
     return max(longest, min(_MOST_TOKENS[device], max(_FEWEST_TOKENS, fitting)))
+
+
+def plan_memory(
+    model: TrainedModel,
+    *,
+    longest: int,
+    wanted_tokens: int | None,
+    wanted: ActivationCheckpointing,
+    available: int | None,
+    engine: int = 0,
+) -> MemoryPlan:
+    """Decide the micro-batch budget and activation checkpointing from the estimate.
+
+    A budget that nobody asked for is halved first, which costs less than computing activations
+    again.
+
+    Args:
+        model: What is trained.
+        longest: Tokens of the longest example.
+        wanted_tokens: A budget that was asked for or recorded earlier.
+        wanted: The setting `train.activation_checkpointing`.
+        available: Bytes that are free, weights loaded; None where unknown.
+        engine: Bytes that the evaluation engine will take of them.
+    """
+    on = wanted is ActivationCheckpointing.ON
+
+    def plan(tokens: int, checkpointing: bool) -> MemoryPlan:
+        estimate = estimate_memory(model, tokens, checkpointing=checkpointing)
+        return MemoryPlan(tokens, checkpointing, estimate, available, engine)
+
+    first = wanted_tokens or microbatch_token_budget(model.config, model.device, longest)
+    found = plan(first, on)
+    while wanted_tokens is None and not found.fits:
+        if found.microbatch_tokens <= max(longest, _FEWEST_TOKENS):
+            break
+        found = plan(max(longest, found.microbatch_tokens // 2), on)
+    if not found.fits and wanted is ActivationCheckpointing.AUTO:
+        found = plan(found.microbatch_tokens, True)
+    return found
+
+
+def describe_memory(plan: MemoryPlan) -> str:
+    """One sentence with the estimate and its parts."""
+    estimate = plan.estimate
+    again = ", computed again in the backward pass" if plan.checkpointing else ""
+    text = (
+        f"training will take about {_mib(estimate.total)}: weights {_mib(estimate.weights)}, "
+        f"gradients {_mib(estimate.gradients)}, moments {_mib(estimate.moments)}, activations of "
+        f"{plan.microbatch_tokens:,} tokens {_mib(estimate.activations)}{again}, output layer "
+        f"{_mib(estimate.projection)}, the rest {_mib(estimate.overhead)}; the engine takes about "
+        f"{_mib(plan.engine)} beside"
+    )
+    if plan.available is None:
+        return text
+    free = f"{_mib(plan.available)} are free with the weights loaded"
+    if plan.fits:
+        return f"{text}; {free}"
+    return (
+        f"{text}; only {free}, so it may run out: lower --max-length or train.microbatch_tokens, "
+        "or take a smaller model"
+    )
+
+
+def _projection_bytes(config: Any, microbatch_tokens: int) -> int:
+    vocabulary = config.vocab_size
+    rows = max(1, _CHUNK_LOGITS // vocabulary)
+    logits = min(microbatch_tokens, rows) * vocabulary * _FLOAT32 * _LOGITS_COPIES
+    # in transit besides the gradient itself: the sum over chunks and the chunk's own, and where
+    # input and output share the matrix, that of the input
+    matrices = 3 if config.tie_word_embeddings else 2
+    return logits + matrices * vocabulary * config.hidden_size * _FLOAT32
+
+
+def _mib(count: float) -> str:
+    return f"{count / _MIB:,.0f} MiB"

@@ -70,6 +70,8 @@ class Optimizer:
         for group in self.adamw.param_groups:
             group["lr"] = learning_rate
         self.adamw.step()
+        # the fused kernel leaves the version counters as they were; copies of weights go by them
+        torch.autograd.graph.increment_version(self.parameters)
         self.adamw.zero_grad(set_to_none=True)
         return float(norm)
 

@@ -1,6 +1,6 @@
 """The model being trained: loading, precision, and log-probabilities without full logits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,31 @@ from torch.utils.checkpoint import checkpoint
 from core.errors import UserError
 from core.models import load_tokenizer
 from core.pretrained import load_causal_lm
+from trainers.fast.head import TokenLoss
+from trainers.fast.layout import pack
+from trainers.fast.passes import WrittenOut, written_out
 from trainers.objectives import token_log_probs
-from trainers.tokenization import IGNORED
+from trainers.tokenization import IGNORED, Example, collate, padding_id
 
 # logits that one chunk may hold; about 64 MiB in float32, small beside any model that needs chunks
 _CHUNK_LOGITS = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulated:
+    """What one micro-batch gave.
+
+    Attributes:
+        loss: Its share in the loss of the step.
+        log_probs: Of its targets, shape (S,), nats, without gradients; examples in their order.
+        positions: Token positions that were computed.
+        padding: How many of them hold no token.
+    """
+
+    loss: float
+    log_probs: Tensor
+    positions: int
+    padding: int
 
 
 @dataclass(slots=True)
@@ -28,12 +48,41 @@ class Policy:
         tokenizer: Its tokenizer.
         device: Where the parameters are.
         compute_dtype: Precision of the forward pass.
+        passes: Written-out forward and backward passes; None where the model or the device needs
+            transformers' own.
+        passes_reason: Which passes these are, and why, for the record.
     """
 
     model: Any
     tokenizer: Any
     device: torch.device
     compute_dtype: torch.dtype
+    passes: WrittenOut | None = None
+    passes_reason: str = "transformers' own passes"
+
+    def accumulate(self, examples: Sequence[Example], loss: TokenLoss) -> Accumulated:
+        """Add the gradient of a loss over the examples' targets to every parameter's `.grad`.
+
+        Args:
+            examples: One micro-batch.
+            loss: A sum over targets: of their log-probabilities (n,) and their places (n,) among
+                the targets of the micro-batch.
+        """
+        if self.passes is None:
+            return self._accumulate_padded(examples, loss)
+        row = pack(examples)
+        self.passes.recompute = bool(getattr(self.model, "is_gradient_checkpointing", False))
+        value, log_probs = self.passes.accumulate(row, loss)
+        return Accumulated(float(value), log_probs, row.tokens, 0)
+
+    def _accumulate_padded(self, examples: Sequence[Example], loss: TokenLoss) -> Accumulated:
+        ids, labels = collate(examples, padding_id(self.tokenizer))
+        log_probs = self.supervised_log_probs(ids.to(self.device), labels.to(self.device))
+        value = loss(log_probs, torch.arange(len(log_probs), device=self.device))
+        value.backward()
+        tokens = sum(len(example.token_ids) - 1 for example in examples)
+        padding = ids.numel() - tokens
+        return Accumulated(float(value.detach()), log_probs.detach(), ids.numel(), padding)
 
     def supervised_log_probs(self, input_ids: Tensor, labels: Tensor) -> Tensor:
         """Log-probability of each supervised label, in nats.
@@ -95,7 +144,14 @@ def load_policy(folder: Path, *, device: str, dtype: str) -> Policy:
     model = load_causal_lm(folder, "float32")
     model.to(device)
     model.train()
-    return Policy(model, load_tokenizer(folder), torch.device(device), getattr(torch, dtype))
+    compute_dtype = getattr(torch, dtype)
+    if device == "cpu":
+        passes, reason = written_out(model, compute_dtype)
+    else:
+        passes, reason = None, f"transformers' own passes, because the device is {device}"
+    return Policy(
+        model, load_tokenizer(folder), torch.device(device), compute_dtype, passes, reason
+    )
 
 
 def choose_device(wanted: str) -> str:

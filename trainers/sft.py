@@ -9,8 +9,8 @@ micro-batches never changes the loss or its gradient.
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from core.config.schema import Normalization, TrainSettings
 from trainers.batching import BatchPlan, split_microbatches
@@ -18,8 +18,9 @@ from trainers.distributed.share import share_of
 from trainers.distributed.world import ALONE, World
 from trainers.objectives import sft_loss
 from trainers.optimization import LearningRate, Optimizer
-from trainers.policy import Policy
-from trainers.tokenization import Example, collate, padding_id
+from trainers.out_of_memory import OutOfMemoryGuard
+from trainers.policy import Accumulated, Policy
+from trainers.tokenization import Example
 
 
 @dataclass(slots=True)
@@ -35,6 +36,7 @@ class SFT:
         settings: Normalization and micro-batch budget.
         microbatch_tokens: Token positions per forward pass.
         world: The processes that share the work of an update.
+        guard: Redoes a step that ran out of memory, with fewer positions per pass.
     """
 
     policy: Policy
@@ -44,6 +46,7 @@ class SFT:
     plan: BatchPlan
     settings: TrainSettings
     microbatch_tokens: int
+    guard: OutOfMemoryGuard = field(default_factory=OutOfMemoryGuard)
     world: World = ALONE
 
     @property
@@ -56,29 +59,32 @@ class SFT:
         started = time.perf_counter()
         batch = [self.examples[index] for index in self.plan.batch(step)]
         denominator = self._denominator(batch)
-        share = share_of(self.world.rank, self.world.size, batch, self._split)
-        loss = positions = 0.0
-        for microbatch in share.microbatches:
-            part, size = self._accumulate(microbatch, denominator)
-            loss += part
-            positions += size
-        for microbatch in share.idle:
-            self._accumulate(microbatch, math.inf)
-        loss, positions = self.world.sum(loss, positions)
+        parts, self.microbatch_tokens = self.guard.run(
+            self.policy,
+            lambda tokens: self._gradients(batch, denominator, tokens),
+            step=step,
+            budget=self.microbatch_tokens,
+            longest=max(len(example.token_ids) for example in batch),
+        )
         rate = self.learning_rate.at(step)
         grad_norm = self.optimizer.update(rate)
-        return self._metrics(step, batch, loss, grad_norm, rate, positions, started)
+        return self._metrics(step, batch, parts, grad_norm, rate, started)
 
-    def _split(self, examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
-        return split_microbatches(examples, self.microbatch_tokens)
-
-    def _accumulate(self, microbatch: Sequence[Example], denominator: float) -> tuple[float, int]:
-        ids, labels = collate(microbatch, padding_id(self.policy.tokenizer))
-        device = self.policy.device
-        log_probs = self.policy.supervised_log_probs(ids.to(device), labels.to(device))
-        loss = sft_loss(log_probs, denominator)
-        loss.backward()
-        return float(loss.detach()), len(microbatch) * (ids.shape[1] + 1)
+    def _gradients(
+        self, batch: Sequence[Example], denominator: float, microbatch_tokens: int
+    ) -> list[Accumulated]:
+        """Accumulate the gradients of one step, or of this process' share in it."""
+        share = share_of(
+            self.world, batch, lambda examples: split_microbatches(examples, microbatch_tokens)
+        )
+        for microbatch in share.idle:
+            self.policy.accumulate(microbatch, lambda log_probs, _: sft_loss(log_probs, math.inf))
+        return [
+            self.policy.accumulate(
+                microbatch, lambda log_probs, _: sft_loss(log_probs, denominator)
+            )
+            for microbatch in share.microbatches
+        ]
 
     def _denominator(self, batch: Sequence[Example]) -> float:
         if self.settings.normalization is Normalization.TOKENS:
@@ -89,14 +95,19 @@ class SFT:
         self,
         step: int,
         batch: Sequence[Example],
-        loss: float,
+        parts: Sequence[Accumulated],
         grad_norm: float,
         rate: float,
-        positions: float,
         started: float,
     ) -> dict[str, float]:
         tokens = sum(len(example.token_ids) for example in batch)
         supervised = sum(example.supervised_count for example in batch)
+        loss, positions, padding = self.world.sum(
+            sum(part.loss for part in parts),
+            sum(part.positions for part in parts),
+            sum(part.padding for part in parts),
+        )
+        inputs = tokens - len(batch)  # an example's last token is a target only
         seconds = time.perf_counter() - started
         return {
             "loss": loss,
@@ -105,7 +116,8 @@ class SFT:
             "epoch": self.plan.epoch_at(step),
             "tokens": float(tokens),
             "supervised_fraction": supervised / tokens,
-            "padding_share": 1.0 - tokens / positions,
+            "padding_share": padding / positions,
+            "shared_fraction": 1.0 - (positions - padding) / inputs,
             "step_seconds": seconds,
             "tokens_per_second": tokens / seconds,
         }

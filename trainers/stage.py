@@ -46,6 +46,11 @@ class Stage:
         """Where the run's checkpoints are."""
         return self.folder / "checkpoints"
 
+    @property
+    def token_cache(self) -> Path:
+        """Where tokenized examples are kept from run to run, beside the folder of all runs."""
+        return self.folder.parents[1] / "cache" / "tokens"
+
     def event(self, severity: Severity, kind: str, message: str, step: int | None = None) -> None:
         """Record an event and tell the observer."""
         self.recorder.event(severity, kind, message, step=step)

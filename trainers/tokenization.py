@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from core.config.schema import Supervise
 from core.data.files import parse_pair
-from core.models import encode_prompt
+from core.models import encode_prompt, encode_prompts
 from core.prompts.template import PromptTemplate, load_prompt
 
 if TYPE_CHECKING:
@@ -84,6 +84,21 @@ class Example:
         return self.full_length > len(self.token_ids)
 
 
+@dataclass(frozen=True, slots=True)
+class SourceText:
+    """What one training example is made from.
+
+    Attributes:
+        problem_id: Id of its problem.
+        prompt: Text that is conditioned on.
+        target: Text that is learned, without EOS.
+    """
+
+    problem_id: str
+    prompt: str
+    target: str
+
+
 def encode_example(
     problem_id: str,
     prompt: str,
@@ -105,20 +120,72 @@ def encode_example(
         supervise_eos: Append EOS and learn it.
         max_length: Tokens kept, from the left.
     """
-    prompt_ids = encode_prompt(tokenizer, prompt)
-    encoded = tokenizer(target, add_special_tokens=False, return_offsets_mapping=True)
-    marks = _supervised(target, encoded["offset_mapping"], supervise)
-    response_ids = list(encoded["input_ids"])
-    if supervise_eos:
-        response_ids.append(_eos_id(tokenizer))
-        marks.append(True)
-    token_ids = (*prompt_ids, *response_ids)
-    supervised = (*(False for _ in prompt_ids), *marks)
+    (example,) = encode_examples(
+        [SourceText(problem_id, prompt, target)],
+        tokenizer,
+        supervise=supervise,
+        supervise_eos=supervise_eos,
+        max_length=max_length,
+    )
+    return example
+
+
+def encode_examples(
+    texts: Sequence[SourceText],
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    supervise: Supervise = Supervise.RESPONSE,
+    supervise_eos: bool = True,
+    max_length: int = 1024,
+) -> list[Example]:
+    """The same as `encode_example` of every text, with the tokenizer called once for all.
+
+    Args:
+        texts: What becomes an example each.
+        tokenizer: The policy's tokenizer.
+        supervise: Which part of the targets counts.
+        supervise_eos: Append EOS and learn it.
+        max_length: Tokens kept, from the left.
+    """
+    prompts = encode_prompts(tokenizer, [text.prompt for text in texts])
+    targets = _encode_targets(tokenizer, [text.target for text in texts], supervise)
+    end = (_eos_id(tokenizer),) if supervise_eos else ()
+    return [
+        _join(text.problem_id, prompt, ids, marks, end, max_length)
+        for text, prompt, (ids, marks) in zip(texts, prompts, targets, strict=True)
+    ]
+
+
+def _encode_targets(
+    tokenizer: Any, targets: Sequence[str], supervise: Supervise
+) -> list[tuple[list[int], list[bool]]]:
+    """Ids of every target and which of them count; offsets are only asked for where they tell."""
+    if supervise is Supervise.RESPONSE or not targets:
+        return [(ids, [True] * len(ids)) for ids in encode_prompts(tokenizer, targets)]
+    encoded = tokenizer(list(targets), add_special_tokens=False, return_offsets_mapping=True)
+    return [
+        (list(ids), _supervised(target, offsets, supervise))
+        for target, ids, offsets in zip(
+            targets, encoded["input_ids"], encoded["offset_mapping"], strict=True
+        )
+    ]
+
+
+def _join(
+    problem_id: str,
+    prompt: Sequence[int],
+    target: Sequence[int],
+    marks: Sequence[bool],
+    end: Sequence[int],
+    max_length: int,
+) -> Example:
+    token_ids = (*prompt, *target, *end)
+    supervised = (*(False for _ in prompt), *marks, *(True for _ in end))
     return Example(
         problem_id=problem_id,
         token_ids=token_ids[:max_length],
         supervised=supervised[:max_length],
-        prompt_length=len(prompt_ids),
+        prompt_length=len(prompt),
         full_length=len(token_ids),
     )
 
@@ -157,8 +224,6 @@ def _eos_id(tokenizer: Any) -> int:
 def _supervised(
     target: str, offsets: Sequence[tuple[int, int]], supervise: Supervise
 ) -> list[bool]:
-    if supervise is Supervise.RESPONSE:
-        return [True] * len(offsets)
     start = target.find(_FIRST_TAG[supervise])
     # a token that straddles the tag's first character carries it, so it counts
     return [start >= 0 and end > start for _, end in offsets]

@@ -6,12 +6,19 @@ from pathlib import Path
 import torch
 
 from core.errors import UserError
+from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.batching import plan_batches, split_microbatches
 from trainers.checkpoint import TrainerState, newest_whole, restore
 from trainers.defaults import required
 from trainers.evaluator import build_evaluator, evaluate_together
 from trainers.loop import Loop
-from trainers.memory import microbatch_token_budget
+from trainers.memory import MemoryPlan
+from trainers.memory_setup import (
+    compare_memory,
+    guard_against_exhaustion,
+    settle_memory,
+    start_meter,
+)
 from trainers.observer import Severity
 from trainers.optimization import LearningRate, build_optimizer
 from trainers.policy import Policy, load_policy
@@ -20,7 +27,8 @@ from trainers.rng import capture_rng, restore_rng, seed_everything
 from trainers.sft import SFT
 from trainers.stage import Stage
 from trainers.threads import choose_threads
-from trainers.tokenization import Example, collate, encode_example, padding_id
+from trainers.token_cache import cached_examples
+from trainers.tokenization import Example, SourceText
 
 
 def train(stage: Stage) -> None:
@@ -38,21 +46,27 @@ def train(stage: Stage) -> None:
     policy = load_policy(
         checkpoint or stage.prepared.model_dir, device=model.device, dtype=model.dtype
     )
+    meter = start_meter(policy)
     examples = encode_all(stage, policy)
+    memory = world.decide(lambda: settle_memory(stage, policy, examples))
+    set_activation_checkpointing(policy.model, on=memory.checkpointing)
     if world.main:
-        _preflight(stage, policy, examples)
-    evaluator = build_evaluator(stage, live=True) if world.main else None
+        _preflight(stage, policy, examples, memory)
+    with meter.elsewhere():
+        evaluator = build_evaluator(stage, live=True) if world.main else None
     try:
-        method = _sft(stage, policy, examples)
+        method = _sft(stage, policy, examples, memory)
         state = TrainerState()
         if checkpoint is not None:
             state = restore(checkpoint, method.optimizer, policy.device)
         if stage.resuming:
             stage.recorder.begin_segment(state.step)
             stage.event(Severity.INFO, "resumed", f"resumed behind step {state.step}", state.step)
-        Loop(
+        state = Loop(
             method=method,
-            evaluate=lambda step: evaluate_together(world, evaluator, step, method.policy),
+            evaluate=meter.apart(
+                lambda step: evaluate_together(world, evaluator, step, method.policy)
+            ),
             recorder=stage.recorder,
             observer=stage.observer,
             interrupts=stage.interrupts,
@@ -62,26 +76,27 @@ def train(stage: Stage) -> None:
             evaluated=world.decide(lambda: _evaluated_steps(stage)),
             world=world,
         ).run(state)
+        compare_memory(stage, memory, meter, state.step)
     finally:
         if evaluator is not None:
             evaluator.close()
 
 
 def encode_all(stage: Stage, policy: Policy) -> list[Example]:
-    """Tokenize every training problem of the run."""
+    """Every training problem of the run in tokens."""
     settings, template = stage.config.train, stage.prepared.template
-    return [
-        encode_example(
-            problem.id,
-            template.prompt(problem),
-            template.target(problem) or "",
-            policy.tokenizer,
-            supervise=settings.supervise,
-            supervise_eos=settings.supervise_eos,
-            max_length=settings.max_length,
-        )
+    texts = [
+        SourceText(problem.id, template.prompt(problem), template.target(problem) or "")
         for problem in stage.prepared.train
     ]
+    return cached_examples(
+        stage.token_cache,
+        texts,
+        policy.tokenizer,
+        supervise=settings.supervise,
+        supervise_eos=settings.supervise_eos,
+        max_length=settings.max_length,
+    )
 
 
 def _newest_checkpoint(stage: Stage) -> Path | None:
@@ -92,7 +107,9 @@ def _newest_checkpoint(stage: Stage) -> Path | None:
     return path
 
 
-def _preflight(stage: Stage, policy: Policy, examples: Sequence[Example]) -> None:
+def _preflight(
+    stage: Stage, policy: Policy, examples: Sequence[Example], memory: MemoryPlan
+) -> None:
     report = run_preflight(
         PreflightInput(
             config=stage.config,
@@ -103,6 +120,8 @@ def _preflight(stage: Stage, policy: Policy, examples: Sequence[Example]) -> Non
             parameters=sum(p.numel() for p in policy.model.parameters()),
             max_context=getattr(policy.model.config, "max_position_embeddings", None),
             vocabulary=policy.model.get_input_embeddings().weight.shape[0],
+            evaluated=stage.prepared.evaluation,
+            memory=memory,
         )
     )
     if not stage.resuming:
@@ -119,19 +138,23 @@ def _evaluated_steps(stage: Stage) -> frozenset[int]:
     return frozenset(e.step for e in stage.registry.evaluations([stage.run.uuid]))
 
 
-def _sft(stage: Stage, policy: Policy, examples: Sequence[Example]) -> SFT:
+def _sft(stage: Stage, policy: Policy, examples: Sequence[Example], memory: MemoryPlan) -> SFT:
     settings = stage.config.train
     plan = plan_batches(
         examples, settings, required(settings.batch_size, "train.batch_size"), stage.config.seed
     )
-    longest = max(len(example.token_ids) for example in examples)
-    budget = settings.microbatch_tokens or microbatch_token_budget(
-        policy.model.config, policy.device.type, longest
+    guard = guard_against_exhaustion(stage)
+    threads, budget = guard.run(
+        policy,
+        lambda tokens: choose_threads(
+            lambda: _rehearse(policy, examples, plan.batch(1), tokens),
+            settings.threads or stage.world.threads,
+        ),
+        step=1,
+        budget=memory.microbatch_tokens,
+        longest=max(len(examples[index].token_ids) for index in plan.batch(1)),
     )
-    threads = choose_threads(
-        lambda: _rehearse(policy, examples, plan.batch(1), budget),
-        settings.threads or stage.world.threads,
-    )
+    settings = stage.config.train
     if settings.threads is None or settings.microbatch_tokens is None:
         chosen = settings.model_copy(update={"threads": threads, "microbatch_tokens": budget})
         stage.keep_choice(stage.config.model_copy(update={"train": chosen}))
@@ -156,6 +179,7 @@ def _sft(stage: Stage, policy: Policy, examples: Sequence[Example]) -> SFT:
         settings=settings,
         microbatch_tokens=budget,
         world=stage.world,
+        guard=guard,
     )
 
 
@@ -165,8 +189,7 @@ def _rehearse(
     """One forward and backward pass whose gradients and random numbers are thrown away."""
     states = capture_rng()
     batch = next(split_microbatches([examples[index] for index in indices], budget))
-    ids, labels = collate(batch, padding_id(policy.tokenizer))
-    policy.supervised_log_probs(ids.to(policy.device), labels.to(policy.device)).sum().backward()
+    policy.accumulate(batch, lambda log_probs, _: log_probs.sum())
     for parameter in policy.model.parameters():
         parameter.grad = None
     if policy.device.type == "cuda":

@@ -48,6 +48,14 @@ class Normalization(StrEnum):
     SEQUENCE_SUM = "sequence_sum"
 
 
+class ActivationCheckpointing(StrEnum):
+    """Whether layers compute their activations again instead of keeping them."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
 class ModelSettings(Section):
     """Which weights a run starts from, and in which precision it works."""
 
@@ -60,7 +68,8 @@ class ModelSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes CUDA when there is one."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the forward pass while training; auto is float32 on CPU, bfloat16 on CUDA."""
+    """Precision of the forward pass while training; auto is bfloat16 on CUDA and on CPUs that
+    multiply it natively, else float32. Weights and sums stay float32."""
 
 
 class DataSettings(Section):
@@ -124,6 +133,8 @@ class TrainSettings(Section):
     """Examples per optimizer update; 16 for the built-in model, else 32."""
     microbatch_tokens: int | None = Field(None, ge=1)
     """Token positions per forward pass; how a batch is split never changes the loss."""
+    activation_checkpointing: ActivationCheckpointing = ActivationCheckpointing.AUTO
+    """Compute activations again in the backward pass; auto does it where memory asks for it."""
     max_length: int = Field(1024, ge=8)
     """Longest example in tokens; longer ones are cut at the end and reported by preflight."""
     supervise: Supervise = Supervise.RESPONSE

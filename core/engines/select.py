@@ -52,6 +52,38 @@ def choose_engine(name: str = "auto") -> EngineChoice:
     return EngineChoice("hf", own, f"transformers {own} because {why}")
 
 
+def check_engine(
+    choice: EngineChoice, model_dir: Path, *, dtype: str, device: str, max_model_len: int
+) -> int:
+    """What an engine's start would fail at, as far as it shows without starting one.
+
+    Args:
+        choice: From `choose_engine`, which has made sure that it is installed.
+        model_dir: Folder with config, safetensors and tokenizer.
+        dtype: `float32`, `bfloat16` or `float16`.
+        device: `cpu` or a CUDA device.
+        max_model_len: Prompt and response together, in tokens.
+
+    Returns:
+        Tokens of prompt and response together that the engine will take.
+
+    Raises:
+        EngineError: the memory is too small for a single response.
+    """
+    from core.models import prepare_imports
+
+    prepare_imports()
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(str(model_dir), local_files_only=True).get_text_config()
+    positions = min(max_model_len, config.max_position_embeddings)
+    if choice.name == "vllm" and device == "cpu":
+        from core.engines.vllm_setup import cache_bytes
+
+        cache_bytes(config, dtype, positions)
+    return positions
+
+
 def build_engine(
     choice: EngineChoice,
     model_dir: Path,

@@ -167,14 +167,27 @@ class Recorder:
         self._writer.put(make)
         return identity
 
-    def artifact(self, kind: str, path: Path | os.PathLike[str]) -> None:
-        """Record a file or folder inside the run folder; it is hashed in the background.
+    def artifact(
+        self, kind: str, path: Path | os.PathLike[str], known: tuple[int, str] | None = None
+    ) -> None:
+        """Record a file or folder inside the run folder.
+
+        Args:
+            kind: What it is.
+            path: Where it is.
+            known: Its bytes and SHA-256; when not given, it is read and hashed in the background.
 
         Raises:
             ValueError: the path is outside the run folder.
         """
-        inside = Path(path).resolve().relative_to(self._folder.resolve())
-        self._writer.put(functools.partial(self._describe, kind, inside.as_posix(), time.time()))
+        inside = Path(path).resolve().relative_to(self._folder.resolve()).as_posix()
+        if known is None:
+            self._writer.put(functools.partial(self._describe, kind, inside, time.time()))
+            return
+        size, sha256 = known
+        self._put(
+            ArtifactEntry, time=time.time(), kind=kind, path=inside, bytes=size, sha256=sha256
+        )
 
     def begin_segment(self, step: int) -> None:
         """Everything recorded after `step` until now is superseded by what follows."""

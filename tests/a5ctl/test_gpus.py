@@ -12,8 +12,9 @@ from tests.a5ctl.conftest import ROOT, House, small_house
 from trainers.checkpoint import checkpoint_step, newest_whole
 
 STEPS = 12
-# two batches of five make four processes' worth of uneven shares: 3 and 2 examples a process
-LONGER = ("--steps", str(STEPS), "--size", "20", "--batch-size", "5", "--device", "cpu")
+# batches of five make uneven shares: three and two examples a process
+EXACT = ("--device", "cpu", "--set", "model.dtype=float32")
+LONGER = ("--steps", str(STEPS), "--size", "20", "--batch-size", "5", *EXACT)
 TWO = ("--gpus", "2")
 # what each process runs first: act once at one step, in one process
 _ACT = """

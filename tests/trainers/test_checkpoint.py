@@ -28,6 +28,7 @@ from trainers.checkpoint import (
     prune,
     restore,
     save_checkpoint,
+    size_and_hash,
     write_checkpoint,
 )
 from trainers.checkpoint_manifest import MANIFEST, OPTIMIZER
@@ -284,6 +285,15 @@ def test_a_step_saved_again_replaces_what_was_there(policy: Policy, folder: Path
     assert save_checkpoint(folder, sft.policy, sft.optimizer, TrainerState(2)) == newer
     assert newest_whole(folder) == (newer, {})
     assert sorted(folder.iterdir()) == [older, newer]
+
+
+def test_the_hash_of_a_checkpoint_moves_with_any_of_its_files(folder: Path) -> None:
+    older, newer = checkpoints(folder)
+    size, before = size_and_hash(newer)
+    assert size == sum((newer / name).stat().st_size for name in FILES)
+    assert before != size_and_hash(older)[1]
+    rewrite(newer, lambda m: m["files"].update({"config.json": "blake3:0"}))
+    assert size_and_hash(newer)[1] != before
 
 
 def test_each_file_is_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

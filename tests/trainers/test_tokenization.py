@@ -16,8 +16,10 @@ from trainers.policy import Policy
 from trainers.tokenization import (
     IGNORED,
     PackedSFTDataset,
+    SourceText,
     collate,
     encode_example,
+    encode_examples,
     iterate_batches,
     padding_id,
     tokenize_prompt_and_output,
@@ -175,3 +177,46 @@ def test_packing_needs_a_place_for_the_response(policy: Policy, tmp_path: Path) 
     (tmp_path / "bad.jsonl").write_text('{"prompt": "x"}\n')
     with pytest.raises(UserError, match=r"bad\.jsonl:1: the line has no field response"):
         PackedSFTDataset(policy.tokenizer, tmp_path / "bad.jsonl", 8, False)
+
+
+@pytest.mark.parametrize("supervise", list(Supervise))
+@pytest.mark.parametrize("supervise_eos", [True, False])
+def test_tokenizing_many_texts_at_once_changes_none(
+    policy: Policy, supervise: Supervise, supervise_eos: bool
+) -> None:
+    texts = [
+        SourceText("plain", PROMPT, TARGET),
+        SourceText("accents", "Le café coûte 5 €, n'est-ce pas ?", f" é{TARGET}"),
+        SourceText("chinese", "小明有三个苹果。", f"三加十四等于十七。{TARGET}"),
+        SourceText("joined", "👩‍👩‍👧 e\u0301 \u202eabc", f" 😀</think>😀<answer>😀{TARGET}"),
+        SourceText("special", "<|end|>", "<|end|></think> <answer>"),
+        SourceText("blank", "", ""),
+        SourceText("spaces", "  \n\t ", " \n "),
+        SourceText("long", "a b " * 200, "1 2 " * 200 + TARGET),
+    ]
+    settings = {"supervise": supervise, "supervise_eos": supervise_eos, "max_length": 300}
+    one_by_one = [
+        encode_example(t.problem_id, t.prompt, t.target, policy.tokenizer, **settings)
+        for t in texts
+    ]
+    assert encode_examples(texts, policy.tokenizer, **settings) == one_by_one
+    # told apart from the implementation that both share: ids and offsets of single calls
+    for text, example in zip(texts, one_by_one, strict=True):
+        single = policy.tokenizer(
+            text.target, add_special_tokens=False, return_offsets_mapping=True
+        )
+        end = [policy.tokenizer.eos_token_id] if supervise_eos else []
+        ids = [*encode_prompt(policy.tokenizer, text.prompt), *single["input_ids"], *end]
+        assert list(example.token_ids) == ids[:300]
+        first = {Supervise.CLOSING: "</think>", Supervise.ANSWER: "<answer>"}.get(supervise)
+        start = text.target.find(first) if first else 0
+        marks = [start >= 0 and stop > start for _, stop in single["offset_mapping"]]
+        if supervise is Supervise.RESPONSE:
+            marks = [True] * len(marks)
+        expected = [False] * example.prompt_length + marks + [True] * len(end)
+        assert list(example.supervised) == expected[:300]
+
+
+def test_no_texts_make_no_examples(policy: Policy) -> None:
+    assert encode_examples([], policy.tokenizer, supervise=Supervise.ANSWER) == []
+    assert encode_examples([], policy.tokenizer) == []

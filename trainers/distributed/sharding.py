@@ -8,7 +8,7 @@ the processes, where FSDP by itself would average them.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -43,7 +43,7 @@ class ShardedPolicy(Policy):
         root: The forward pass with FSDP's hooks.
     """
 
-    root: nn.Module
+    root: nn.Module = field(kw_only=True)
 
     def supervised_log_probs(self, input_ids: Tensor, labels: Tensor) -> Tensor:
         """As for a whole policy; the processes may come with different examples."""
@@ -65,7 +65,7 @@ class GatheredPolicy(Policy):
         weights: All of them, whole.
     """
 
-    weights: dict[str, Tensor]
+    weights: dict[str, Tensor] = field(kw_only=True)
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """All weights under their `state_dict` names."""
@@ -115,6 +115,9 @@ def shard(policy: Policy, world: World) -> Policy:
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)
+    # written-out passes read the weights of layers whose modules they never call
+    policy.passes = None
+    policy.passes_reason = "transformers' own passes, because several processes share the weights"
     return ShardedPolicy(**_fields(policy), root=root)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from trainers.distributed.world import World
 from trainers.tokenization import Example
 
 Split = Callable[[Sequence[Example]], Iterable[Sequence[Example]]]
@@ -44,18 +45,17 @@ def deal(examples: Sequence[Example], size: int) -> list[list[Example]]:
     return hands
 
 
-def share_of(rank: int, size: int, examples: Sequence[Example], split: Split) -> Share:
-    """The part of one process.
+def share_of(world: World, examples: Sequence[Example], split: Split) -> Share:
+    """The part of this process.
 
     Args:
-        rank: The process.
-        size: Processes.
+        world: The processes that share the batch.
         examples: The whole batch.
         split: Cuts examples into micro-batches.
     """
-    if size == 1:
+    if world.size == 1:
         return Share(tuple(split(examples)), ())
-    parts = [tuple(split(hand)) for hand in deal(examples, size)]
-    missing = max(map(len, parts)) - len(parts[rank])
+    parts = [tuple(split(hand)) for hand in deal(examples, world.size)]
+    missing = max(map(len, parts)) - len(parts[world.rank])
     shortest = min(examples, key=lambda e: (len(e.token_ids), e.problem_id))
-    return Share(parts[rank], ((shortest,),) * missing)
+    return Share(parts[world.rank], ((shortest,),) * missing)

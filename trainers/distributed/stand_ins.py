@@ -32,7 +32,7 @@ class SilentRecorder(Recorder):
         """Forget it."""
         return ""
 
-    def artifact(self, kind: str, path: Any) -> None:
+    def artifact(self, kind: str, path: Any, known: tuple[int, str] | None = None) -> None:
         """Forget it."""
 
     def begin_segment(self, step: int) -> None:

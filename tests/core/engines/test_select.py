@@ -5,9 +5,14 @@ import sys
 
 import pytest
 
-from core.engines import select
-from core.engines.select import choose_engine
+from core.engines import select, vllm_setup
+from core.engines.base import EngineError
+from core.engines.select import EngineChoice, check_engine, choose_engine
 from core.errors import UserError
+from core.models import BUILTIN_PATH
+
+HF = EngineChoice("hf", "5", "it was asked for")
+VLLM = EngineChoice("vllm", "0.32.0", "it was asked for")
 
 
 def test_vllm_is_taken_where_it_is_installed(monkeypatch):
@@ -40,3 +45,19 @@ def test_choosing_imports_neither_torch_nor_vllm():
         "sys.exit(bool({'torch', 'vllm', 'transformers'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_positions_are_known_before_an_engine_starts():
+    settings = {"dtype": "float32", "device": "cpu"}
+    assert check_engine(HF, BUILTIN_PATH, max_model_len=300, **settings) == 300
+    limit = check_engine(HF, BUILTIN_PATH, max_model_len=10**9, **settings)
+    assert 300 < limit < 10**9
+
+
+def test_memory_for_a_response_is_looked_at_before_vllm_starts(monkeypatch):
+    monkeypatch.setattr(vllm_setup, "_free_memory", lambda: 1 << 20)
+    settings = {"dtype": "float32", "max_model_len": 300}
+    with pytest.raises(EngineError, match="only 1 MiB are free"):
+        check_engine(VLLM, BUILTIN_PATH, device="cpu", **settings)
+    assert check_engine(VLLM, BUILTIN_PATH, device="cuda", **settings) == 300
+    assert check_engine(HF, BUILTIN_PATH, device="cpu", **settings) == 300

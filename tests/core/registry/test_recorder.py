@@ -198,6 +198,16 @@ def test_events_and_artifacts(registry: Registry, run: str, folder: Path) -> Non
     assert event.data == {"loss": "inf"}, "any JSON reader can take it"
 
 
+def test_an_artifact_whose_hash_is_known_is_not_read(
+    registry: Registry, run: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.registry.recorder.describe", None)
+    with Recorder(registry, run, folder) as recorder:
+        recorder.artifact("checkpoint", folder / "checkpoints" / "step-4", (5, "0a" * 32))
+    (artifact,) = registry.artifacts(run)
+    assert (artifact.path, artifact.bytes, artifact.sha256) == ("checkpoints/step-4", 5, "0a" * 32)
+
+
 def test_leaving_the_context_settles_the_run(registry: Registry, folder: Path) -> None:
     finished, failed, stopped = (registry.create_run(new_run()) for _ in range(3))
     with Recorder(registry, finished.uuid, folder / "a"):

@@ -149,6 +149,7 @@ signal.signal(signal.SIGTERM, stopped)
 ready()
 while True: time.sleep(0.01)
 """
+    monkeypatch.setattr(launcher, "_LEAVE_WITHIN_S", 0.1)
     threading.Thread(target=stop, daemon=True).start()
     ending = run(tmp_path, main, "wait_for('never')", monkeypatch)
     assert ending == Ending({"status": "interrupted", "number": signum}, "", signum)

@@ -7,10 +7,16 @@ from hypothesis import strategies as st
 
 from trainers.batching import split_microbatches
 from trainers.distributed.share import deal, share_of
+from trainers.distributed.world import World
 from trainers.tokenization import Example
 
 LENGTHS = st.lists(st.integers(2, 60), min_size=1, max_size=24)
 SIZES = st.integers(1, 5)
+
+
+class Place(World):
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank, self.size = rank, size
 
 
 def examples(lengths: Sequence[int]) -> list[Example]:
@@ -62,7 +68,7 @@ def test_the_order_of_the_batch_does_not_matter(lengths: list[int], size: int, r
 @given(LENGTHS, SIZES)
 def test_all_processes_make_the_same_number_of_passes(lengths: list[int], size: int) -> None:
     batch = examples(lengths)
-    shares = [share_of(rank, size, batch, split) for rank in range(size)]
+    shares = [share_of(Place(rank, size), batch, split) for rank in range(size)]
     assert len({len(share.microbatches) + len(share.idle) for share in shares}) == 1
     assert min(len(share.idle) for share in shares) == 0
     done = [e.problem_id for share in shares for part in share.microbatches for e in part]
@@ -71,6 +77,6 @@ def test_all_processes_make_the_same_number_of_passes(lengths: list[int], size: 
 
 def test_one_process_does_what_it_always_did() -> None:
     batch = examples([3, 50, 20, 9, 41])
-    share = share_of(0, 1, batch, split)
+    share = share_of(Place(0, 1), batch, split)
     assert share.microbatches == tuple(split(batch))
     assert share.idle == ()

@@ -1,0 +1,99 @@
+"""The estimate follows the architecture, and decides budget and activation checkpointing."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from core.config.schema import ActivationCheckpointing as Wanted
+from trainers.memory import (
+    MemoryPlan,
+    TrainedModel,
+    activation_bytes_per_token,
+    describe_memory,
+    estimate_memory,
+    plan_memory,
+)
+
+MIB = 2**20
+CONFIG = SimpleNamespace(
+    vocab_size=1000,
+    hidden_size=256,
+    intermediate_size=768,
+    num_hidden_layers=4,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    tie_word_embeddings=True,
+)
+MODEL = TrainedModel(CONFIG, 4_000_000, "cpu")
+
+
+def planned(
+    available: int | None, wanted: Wanted = Wanted.AUTO, tokens: int | None = None
+) -> MemoryPlan:
+    return plan_memory(MODEL, longest=100, wanted_tokens=tokens, wanted=wanted, available=available)
+
+
+def test_state_is_four_numbers_a_parameter() -> None:
+    estimate = estimate_memory(MODEL, 512, checkpointing=False)
+    assert estimate.weights + estimate.gradients + estimate.moments == 16 * 4_000_000
+    assert estimate.ahead == estimate.total - estimate.weights
+
+
+def test_activations_grow_with_tokens_and_layers() -> None:
+    layer = 6 * 256 + 2 * (4 + 2) * 64 + 4 * 768
+    assert activation_bytes_per_token(CONFIG) == 4 * layer * 4
+    assert activation_bytes_per_token(CONFIG, 2) == 4 * layer * 2
+    assert activation_bytes_per_token(CONFIG, checkpointing=True) == (4 * 256 + layer) * 4
+    one, two = (estimate_memory(MODEL, n, checkpointing=False) for n in (256, 512))
+    assert two.activations == 2 * one.activations
+
+
+def test_tied_matrices_cost_another_copy_in_transit() -> None:
+    untied = SimpleNamespace(**{**vars(CONFIG), "tie_word_embeddings": False})
+    apart = estimate_memory(replace(MODEL, config=untied), 512, checkpointing=False)
+    tied = estimate_memory(MODEL, 512, checkpointing=False)
+    assert tied.projection - apart.projection == 1000 * 256 * 4
+
+
+def test_bfloat16_halves_the_activations_and_keeps_copies_of_the_weights() -> None:
+    wide = estimate_memory(MODEL, 512, checkpointing=False)
+    narrow = estimate_memory(replace(MODEL, bfloat16=True), 512, checkpointing=False)
+    assert narrow.activations == wide.activations // 2 + wide.weights // 2
+
+
+def test_with_room_nothing_is_computed_twice() -> None:
+    plan = planned(10**12)
+    assert (plan.microbatch_tokens, plan.checkpointing, plan.fits) == (512, False, True)
+    assert planned(None).fits
+
+
+def test_a_budget_nobody_asked_for_shrinks_first() -> None:
+    needed = estimate_memory(MODEL, 256, checkpointing=False).ahead
+    plan = planned(int(needed / 0.84))
+    assert (plan.microbatch_tokens, plan.checkpointing, plan.fits) == (256, False, True)
+
+
+def test_checkpointing_comes_where_shrinking_does_not_help() -> None:
+    needed = estimate_memory(MODEL, 256, checkpointing=True).ahead
+    plan = planned(int(needed / 0.84))
+    assert (plan.microbatch_tokens, plan.checkpointing, plan.fits) == (256, True, True)
+
+
+def test_a_budget_that_was_asked_for_stays() -> None:
+    needed = estimate_memory(MODEL, 4096, checkpointing=True).ahead
+    plan = planned(int(needed / 0.84), tokens=4096)
+    assert (plan.microbatch_tokens, plan.checkpointing) == (4096, True)
+
+
+@pytest.mark.parametrize(("wanted", "on"), [(Wanted.ON, True), (Wanted.OFF, False)])
+def test_what_a_person_set_is_kept(wanted: Wanted, on: bool) -> None:
+    assert planned(10**12, wanted).checkpointing is on
+    assert planned(MIB, wanted).checkpointing is on
+
+
+def test_the_sentence_names_what_is_missing() -> None:
+    text = describe_memory(planned(50 * MIB))
+    assert "only 50 MiB are free" in text
+    assert "train.microbatch_tokens" in text
+    assert "it may run out" not in describe_memory(planned(10**12))

@@ -1,0 +1,125 @@
+"""Memory around a run: planned before it, watched while it goes on, and compared after it."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from trainers.activation_checkpointing import set_activation_checkpointing
+from trainers.defaults import required
+from trainers.distributed.exhaustion import LockstepGuard
+from trainers.memory import MemoryPlan, TrainedModel, describe_memory, plan_memory
+from trainers.memory_meter import MemoryMeter, available_memory
+from trainers.observer import Severity
+from trainers.out_of_memory import OutOfMemoryGuard, Relief
+from trainers.policy import Policy
+from trainers.stage import Stage
+from trainers.tokenization import Example
+
+_MIB = 2**20
+_ELEMENT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_NUMBERS_PER_PAGE = 1024
+# sequences that the transformers engine decodes together
+_BATCH = 64
+
+
+def settle_memory(stage: Stage, policy: Policy, examples: Sequence[Example]) -> MemoryPlan:
+    """Decide budget and activation checkpointing, and switch the latter; it is told where on."""
+    settings = stage.config.train
+    plan = plan_memory(
+        trained_model(policy),
+        longest=max(len(example.token_ids) for example in examples),
+        wanted_tokens=settings.microbatch_tokens,
+        wanted=settings.activation_checkpointing,
+        available=available_memory(policy.device),
+        engine=engine_bytes(stage, policy, examples),
+    )
+    set_activation_checkpointing(policy.model, on=plan.checkpointing)
+    if plan.checkpointing:
+        text = f"activation checkpointing is on: {describe_memory(plan)}"
+        stage.event(Severity.INFO, "activation_checkpointing", text)
+    return plan
+
+
+def trained_model(policy: Policy) -> TrainedModel:
+    """What the estimate needs to know."""
+    return TrainedModel(
+        policy.model.config,
+        sum(parameter.numel() for parameter in policy.model.parameters()),
+        policy.device.type,
+        policy.compute_dtype is torch.bfloat16,
+    )
+
+
+def engine_bytes(stage: Stage, policy: Policy, examples: Sequence[Example]) -> int:
+    """What the evaluation engine will take: its own weights and its key-value cache."""
+    evaluation, prepared = stage.config.evaluation, stage.prepared
+    on_vllm = prepared.engine.name == "vllm"
+    if on_vllm and policy.device.type == "cuda":
+        _, total = torch.cuda.mem_get_info(policy.device)
+        return int(evaluation.gpu_memory_utilization * total)
+    element = _ELEMENT_BYTES[evaluation.dtype]
+    weights = element * trained_model(policy).parameters
+    longest = max(example.prompt_length for example in examples)
+    tokens = longest + required(evaluation.max_tokens, "evaluation.max_tokens")
+    if on_vllm:
+        from core.engines.vllm_setup import cache_bytes
+
+        return weights + cache_bytes(policy.model.config, evaluation.dtype, tokens)
+    config = policy.model.config
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    pairs = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    return weights + _BATCH * tokens * 2 * config.num_hidden_layers * pairs * width * element
+
+
+def start_meter(policy: Policy) -> MemoryMeter:
+    """Begin to measure, right behind the loading of the model."""
+    if policy.device.type == "cpu":
+        _touch(policy)
+    weights = sum(p.numel() * p.element_size() for p in policy.model.parameters())
+    return MemoryMeter.start(policy.device, weights)
+
+
+def compare_memory(stage: Stage, plan: MemoryPlan, meter: MemoryMeter, step: int) -> None:
+    """Record how close the estimate came to the measured peak of training."""
+    peak = meter.note()
+    if peak is None:
+        stage.recorder.event(
+            Severity.INFO, "memory", "the system does not tell the peak of memory", step=step
+        )
+        return
+    estimate = plan.estimate.total
+    stage.recorder.event(
+        Severity.INFO,
+        "memory",
+        f"training took {peak / _MIB:,.0f} MiB at its peak, {peak / estimate:.2f} of the "
+        f"{estimate / _MIB:,.0f} MiB that were estimated",
+        step=step,
+    )
+
+
+def guard_against_exhaustion(stage: Stage) -> OutOfMemoryGuard:
+    """A guard whose changes become events and stay for a resume."""
+    if stage.world.size > 1:
+        return LockstepGuard()
+    return OutOfMemoryGuard(stage.config.train.activation_checkpointing, _keeper(stage))
+
+
+def _keeper(stage: Stage) -> Callable[[Relief], None]:
+    def keep(relief: Relief) -> None:
+        train = stage.config.train.model_copy(
+            update={
+                "microbatch_tokens": relief.microbatch_tokens,
+                "activation_checkpointing": relief.checkpointing,
+            }
+        )
+        stage.keep_choice(stage.config.model_copy(update={"train": train}))
+        stage.event(Severity.WARNING, "out_of_memory", relief.message, relief.step)
+
+    return keep
+
+
+def _touch(policy: Policy) -> None:
+    """Read a number of every page: weights that are only mapped count for nothing until then."""
+    with torch.no_grad():
+        for parameter in policy.model.parameters():
+            parameter.view(-1)[::_NUMBERS_PER_PAGE].sum()
