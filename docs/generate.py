@@ -1,4 +1,4 @@
-"""Writes docs/cli.md from the program and docs/schema.md from the tables.
+"""Writes docs/cli.md from the program, docs/schema.md and docs/watchdog.md from their tables.
 
     python docs/generate.py
 
@@ -15,7 +15,11 @@ _NOTE = "<!-- Written by docs/generate.py; edit the program, not this file. -->"
 
 def generated() -> dict[Path, str]:
     """Every generated file with its text."""
-    return {FOLDER / "cli.md": cli_reference(), FOLDER / "schema.md": schema_reference()}
+    return {
+        FOLDER / "cli.md": cli_reference(),
+        FOLDER / "schema.md": schema_reference(),
+        FOLDER / "watchdog.md": watchdog_reference(),
+    }
 
 
 def cli_reference() -> str:
@@ -50,6 +54,66 @@ def schema_reference() -> str:
         "the row it belongs to goes."
     )
     return "\n\n".join([f"# Registry\n\n{_NOTE}", introduction, *map(_table, models)]) + "\n"
+
+
+def watchdog_reference() -> str:
+    """All rules of the watchdog, and what a run does about them."""
+    from trainers.watchdog import QUIET_STEPS, RULES
+
+    rows = [
+        (
+            f"`{rule.name}`",
+            rule.signal,
+            f"{rule.threshold:g}",
+            f"{rule.evidence}",
+            ", ".join(f"`{name}`" for name in rule.needs),
+            rule.severity,
+            rule.remedy,
+            rule.advice,
+        )
+        for rule in RULES
+    ]
+    header = ("rule", "signal", "alarm from", "evidence", "needs", "severity", "remedy", "advice")
+    return (
+        "\n\n".join(
+            [
+                f"# Watchdog\n\n{_NOTE}",
+                _WATCHDOG.format(quiet=QUIET_STEPS),
+                _rows(header, rows),
+                _REACTIONS,
+            ]
+        )
+        + "\n"
+    )
+
+
+_WATCHDOG = """\
+Every update and every evaluation after the first update goes through these rules. What a rule \
+needs and a method does not record leaves it silent. An alarm is an event of the run (`a5ctl \
+show RUN`): its message names the figures, the problems of the worst batch or the responses that \
+show it, and what to do; its data holds the figures again, up to five of those responses (their \
+last 160 characters), and the first step that is suspect. A rule that goes on being true is told \
+once; a rule for updates fires again after {quiet} steps without its signal, one for evaluations \
+after an evaluation without it."""
+
+_REACTIONS = """\
+## What a run does about it
+
+`--on-alarm warn` (the default) records and goes on; severity `error` ends the run even so. \
+`stop` ends it at the alarm. `rollback` goes back and learns more slowly:
+
+1. It takes the best evaluated checkpoint from before the first suspect step whose own \
+evaluation raises no alarm; where none was evaluated, the newest one; where there is none, the \
+initial weights. Damaged checkpoints are passed over. `--keep-best`, and what a rollback may \
+want, stay on disk beside `--keep-last`.
+2. The learning rate is halved from there on. The factor belongs to the saved state, so a run \
+that is killed and resumed after a rollback gives bitwise the same numbers.
+3. An event `rollback` says from where, to where, and why. The undone steps stay in the registry \
+as an older segment, which no table or curve shows. The examples come in the same order as \
+before.
+4. After `train.max_rollbacks` of them the next alarm stops the run. So does, at once, an alarm \
+whose remedy is `stop`: a lower rate would not help it. Remedy `none` is told at the end of a \
+run and never stops it."""
 
 
 def _commands(command: Any, name: str) -> Iterator[str]:

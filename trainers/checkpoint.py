@@ -53,12 +53,18 @@ class TrainerState:
         tokens: Training tokens fed so far, without padding.
         seconds: Training time so far.
         method: What the method itself has to remember; JSON-ready.
+        lr_factor: The learning rate is multiplied by it; rollbacks make it smaller.
+        rollbacks: Rollbacks so far.
+        watch: What the watchdog has seen of the updates; JSON-ready.
     """
 
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
     method: dict[str, Any] | None = None
+    lr_factor: float = 1.0
+    rollbacks: int = 0
+    watch: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,9 @@ class Evaluator:
             self._started[0].close()
 
 
-def evaluate_together(world: World, evaluator: Evaluator | None, step: int, policy: Policy) -> None:
+def evaluate_together(
+    world: World, evaluator: Evaluator | None, step: int, policy: Policy
+) -> EvaluationResult | None:
     """Let the main process evaluate while the others help to gather the weights, then wait.
 
     Args:
@@ -104,12 +106,17 @@ def evaluate_together(world: World, evaluator: Evaluator | None, step: int, poli
         evaluator: None in all but the main process.
         step: Updates behind the policy.
         policy: What is evaluated.
+
+    Returns:
+        The result in the main process.
     """
+    result = None
     if evaluator is not None:
-        evaluator.evaluate(step, policy)
+        result = evaluator.evaluate(step, policy)
     else:
         deque(policy.named_weights(), maxlen=0)
     world.barrier()
+    return result
 
 
 def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:

@@ -23,9 +23,9 @@ from trainers.distributed.launch import launch
 from trainers.distributed.world import ALONE, ProcessLostError, World
 from trainers.evaluator import build_evaluator
 from trainers.interrupt import Interrupted, Interrupts
-from trainers.loop import TrainingStoppedError
 from trainers.observer import Observer, Severity
 from trainers.prepare import Prepared, prepare
+from trainers.reaction import TrainingStoppedError
 from trainers.stage import Stage, write_config
 from trainers.train import train
 

@@ -1,19 +1,33 @@
 """The loop every method shares: update, record, watch, evaluate, checkpoint, and stop cleanly."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from core.config.schema import EvaluationSettings, TrainSettings
+from core.config.schema import EvaluationSettings, OnAlarm, TrainSettings
+from core.evaluation import EvaluationResult
 from core.registry.recorder import Recorder
-from trainers.checkpoint import TrainerState, prune, save_checkpoint, size_and_hash
+from trainers.alarms import WINDOW
+from trainers.best import best_steps, retreat_steps
+from trainers.checkpoint import (
+    TrainerState,
+    checkpoint_step,
+    checkpoints,
+    prune,
+    save_checkpoint,
+    size_and_hash,
+)
 from trainers.distributed.world import ALONE, World
+from trainers.evaluation_facts import EvaluationFacts, facts_of_result
 from trainers.interrupt import Interrupts
 from trainers.observer import Observer, Severity, StepReport
-from trainers.optimization import Optimizer
+from trainers.optimization import LearningRate, Optimizer
 from trainers.policy import Policy
+from trainers.reaction import Reaction
+from trainers.rollback import Rewinder
+from trainers.update_probe import UpdateProbe
 from trainers.watchdog import Watchdog
 
 
@@ -22,6 +36,7 @@ class Method(Protocol):
 
     policy: Policy
     optimizer: Optimizer
+    learning_rate: LearningRate
 
     @property
     def total_steps(self) -> int:
@@ -32,9 +47,9 @@ class Method(Protocol):
         """One optimizer update; returns its metrics: `loss`, `grad_norm`, `tokens` and more."""
         ...
 
-
-class TrainingStoppedError(RuntimeError):
-    """The watchdog found that going on is pointless; the message says why."""
+    def problem_ids(self, step: int) -> Sequence[str]:
+        """Problems behind an update."""
+        ...
 
 
 @dataclass(slots=True)
@@ -43,73 +58,119 @@ class Loop:
 
     Attributes:
         method: Updates the policy.
-        evaluate: Evaluates the live policy at a step and records the result.
+        evaluate: Evaluates the live policy at a step and records the result; gives None where
+            another process does.
         recorder: Where metrics and events go.
         observer: Who watches.
         interrupts: Turns Ctrl-C and SIGTERM into a stop at the next step boundary.
         folder: Where checkpoints go.
-        train: Checkpoint cadence, clipping.
+        train: Checkpoint cadence, clipping, alarms.
         evaluation: Evaluation cadence.
-        evaluated: Steps whose evaluation is already recorded (a resumed run).
-        world: The processes that train together.
+        rewinder: Puts the policy back where a rollback wants it.
+        evaluated: Evaluations that are already recorded (a resumed run), oldest first.
+        world: The processes that train together; the main one alone watches and reacts.
     """
 
     method: Method
-    evaluate: Callable[[int], object]
+    evaluate: Callable[[int], EvaluationResult | None]
     recorder: Recorder
     observer: Observer
     interrupts: Interrupts
     folder: Path
     train: TrainSettings
     evaluation: EvaluationSettings
-    evaluated: frozenset[int] = frozenset()
+    rewinder: Rewinder
+    evaluated: Sequence[EvaluationFacts] = ()
     world: World = ALONE
+    _watchdog: Watchdog = field(init=False)
+    _reaction: Reaction = field(init=False)
+    _probe: UpdateProbe = field(init=False)
+    _rate: LearningRate = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._watchdog = Watchdog(self.train, self.method.total_steps)
+        self._reaction = Reaction(
+            self.train,
+            self._watchdog,
+            self.rewinder,
+            self.folder,
+            self.recorder,
+            self.observer,
+            self.method.problem_ids,
+        )
+        self._probe = UpdateProbe(self.method.optimizer.adamw).attach()
+        self._rate = self.method.learning_rate
 
     def run(self, state: TrainerState) -> TrainerState:
         """Train from `state` to the last step.
 
         Raises:
             Interrupted: somebody asked to stop; the last update is in a checkpoint.
-            TrainingStoppedError: loss or gradient are not finite.
+            TrainingStoppedError: an alarm ended the run.
             OSError: the last checkpoint could not be written.
         """
-        watchdog = Watchdog(self.train.clip_norm)
-        if self._evaluation_due(state.step) and state.step not in self.evaluated:
-            self.evaluate(state.step)
+        state = self._begin(state)
         while state.step < self.method.total_steps:
             with self.interrupts.deferred():
-                state = self._step(state, watchdog)
+                updated, metrics = self._step(state)
+                alarms = self._watchdog.step(updated.step, metrics) if self.world.main else ()
+                state = self._adopt(self._reaction.to(alarms, updated))
                 stopping = self.world.decide(lambda: self.interrupts.requested)
-            evaluation_due = self._evaluation_due(state.step)
+            going_on = state is updated
+            evaluation_due = going_on and self._evaluation_due(state.step)
             # saved before the evaluation, so that a stop during it costs no training
-            if self._checkpoint_due(state.step) or evaluation_due or stopping:
+            if going_on and (self._checkpoint_due(state.step) or evaluation_due or stopping):
                 self._checkpoint(state)
             self.interrupts.raise_now()
             if stopping:  # another process was asked, and says so
                 return state
             if evaluation_due:
-                self.evaluate(state.step)
+                state = self._evaluate(state)
         return state
 
-    def _step(self, state: TrainerState, watchdog: Watchdog) -> TrainerState:
+    def _begin(self, state: TrainerState) -> TrainerState:
+        """Take up what a resumed run has seen, and act on an alarm that was not acted upon."""
+        self._adopt(state)
+        self._watchdog.rewind(state.step, state.watch)
+        raised = [self._watchdog.evaluation(facts) for facts in self.evaluated]
+        if self.world.main:
+            self._prune(state.step)
+        if not self._evaluation_due(state.step):
+            return state
+        if not self.evaluated or self.evaluated[-1].step != state.step:
+            return self._evaluate(state)
+        if self.train.on_alarm is OnAlarm.WARN or not self.world.main:
+            return state
+        return self._adopt(self._reaction.to(raised[-1], state))
+
+    def _step(self, state: TrainerState) -> tuple[TrainerState, dict[str, float]]:
         step = state.step + 1
+        self._probe.arm(step)
         started = time.perf_counter()
         metrics = self.method.update(step)
         seconds = state.seconds + time.perf_counter() - started
         tokens = state.tokens + int(metrics["tokens"])
         metrics["tokens_total"] = float(tokens)
+        unchanged = self._probe.share()
+        if unchanged is not None:
+            metrics["unchanged_share"] = unchanged
         self.recorder.metrics(step, metrics)
         left = (self.method.total_steps - step) * seconds / step
         self.observer.step(StepReport(step, self.method.total_steps, metrics, left))
-        self._watch(watchdog, metrics, step)
-        return replace(state, step=step, tokens=tokens, seconds=seconds)
+        return replace(state, step=step, tokens=tokens, seconds=seconds), metrics
 
-    def _watch(self, watchdog: Watchdog, metrics: Mapping[str, float], step: int) -> None:
-        for alarm in watchdog.observe(metrics):
-            self.recorder.event(alarm.severity, alarm.rule, alarm.message, step=step)
-            self.observer.event(alarm.severity, alarm.message, step)
-            if alarm.severity is Severity.ERROR:
-                raise TrainingStoppedError(f"step {step}: {alarm.message}")
+    def _evaluate(self, state: TrainerState) -> TrainerState:
+        result = self.evaluate(state.step)
+        if result is None:
+            return state
+        facts = facts_of_result(result)
+        with self.interrupts.deferred():
+            return self._adopt(self._reaction.to(self._watchdog.evaluation(facts), state))
+
+    def _adopt(self, state: TrainerState) -> TrainerState:
+        """Go on from a state: the learning rate is part of it."""
+        self.method.learning_rate = self._rate.scaled(state.lr_factor)
+        return state
 
     def _checkpoint(self, state: TrainerState) -> None:
         # the registry must hold everything up to this step before a resume can start behind it
@@ -119,7 +180,8 @@ class Loop:
                 policy, optimizer = self.world.gathered(self.method.policy, self.method.optimizer)
                 if not self.world.main:
                     return
-                path = save_checkpoint(self.folder, policy, optimizer, state)
+                watched = replace(state, watch=self._watchdog.dump())
+                path = save_checkpoint(self.folder, policy, optimizer, watched)
         except OSError as error:
             if state.step == self.method.total_steps:
                 raise
@@ -128,7 +190,22 @@ class Loop:
             self.observer.event(Severity.WARNING, text, state.step)
             return
         self.recorder.artifact("checkpoint", path, size_and_hash(path))
-        prune(self.folder, self.train.keep_last)
+        self._prune(state.step)
+
+    def _prune(self, step: int) -> None:
+        """Keep the newest, the best, and what a rollback may need.
+
+        Only evaluations from before `step` count, so that a resume behind an evaluation finds
+        the checkpoints that the run had there.
+        """
+        kept = {checkpoint_step(path) for path in checkpoints(self.folder)}
+        scores = self._watchdog.scores().items()
+        before = {scored: score for scored, score in scores if scored < step and scored in kept}
+        protected = best_steps(before, self.train.keep_best)
+        if self.train.on_alarm is OnAlarm.ROLLBACK:
+            faulty = self._watchdog.under_alarm()
+            protected |= retreat_steps(kept, before, faulty, step, WINDOW)
+        prune(self.folder, self.train.keep_last, protected)
 
     def _checkpoint_due(self, step: int) -> bool:
         every = self.train.checkpoint_every or max(1, self.method.total_steps // 8)

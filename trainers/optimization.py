@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,10 @@ class LearningRate:
     warmup: float
     floor: float
     total: int
+
+    def scaled(self, factor: float) -> "LearningRate":
+        """The same course at another height."""
+        return replace(self, peak=self.peak * factor)
 
     def at(self, step: int) -> float:
         """Learning rate of update `step`, counted from 1 to `total`."""

@@ -19,8 +19,8 @@ from trainers.activation_checkpointing import (
     activation_checkpointing_is_on,
     set_activation_checkpointing,
 )
-from trainers.loop import TrainingStoppedError
 from trainers.policy import Policy
+from trainers.reaction import TrainingStoppedError
 
 Value = TypeVar("Value")
 

@@ -54,6 +54,10 @@ class SFT:
         """Updates of the whole run."""
         return self.plan.total
 
+    def problem_ids(self, step: int) -> list[str]:
+        """Problems behind update `step`."""
+        return [self.examples[index].problem_id for index in self.plan.batch(step)]
+
     def update(self, step: int) -> dict[str, float]:
         """One optimizer update over the batch of this step, and what happened."""
         started = time.perf_counter()

@@ -10,6 +10,7 @@ from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.batching import plan_batches, split_microbatches
 from trainers.checkpoint import TrainerState, newest_whole, restore
 from trainers.defaults import required
+from trainers.evaluation_facts import EvaluationFacts, facts_of_record
 from trainers.evaluator import build_evaluator, evaluate_together
 from trainers.loop import Loop
 from trainers.memory import MemoryPlan
@@ -24,6 +25,7 @@ from trainers.optimization import LearningRate, build_optimizer
 from trainers.policy import Policy, load_policy
 from trainers.preflight import PreflightInput, run_preflight
 from trainers.rng import capture_rng, restore_rng, seed_everything
+from trainers.rollback import Rewinder, after_rollbacks, finish_rollback
 from trainers.sft import SFT
 from trainers.stage import Stage
 from trainers.threads import choose_threads
@@ -40,6 +42,7 @@ def train(stage: Stage) -> None:
     """
     seed_everything(stage.config.seed)
     world = stage.world
+    world.decide(lambda: finish_rollback(stage.checkpoint_folder))
     checkpoint = world.decide(lambda: _newest_checkpoint(stage)) if stage.resuming else None
     stage.observer.phase("loading the model")
     model = stage.config.model
@@ -57,8 +60,10 @@ def train(stage: Stage) -> None:
     try:
         method = _sft(stage, policy, examples, memory)
         state = TrainerState()
+        rewinder = Rewinder(policy, method.optimizer, stage.prepared.model_dir, capture_rng())
         if checkpoint is not None:
             state = restore(checkpoint, method.optimizer, policy.device)
+        state = after_rollbacks(stage.checkpoint_folder, state)
         if stage.resuming:
             stage.recorder.begin_segment(state.step)
             stage.event(Severity.INFO, "resumed", f"resumed behind step {state.step}", state.step)
@@ -73,7 +78,8 @@ def train(stage: Stage) -> None:
             folder=stage.checkpoint_folder,
             train=stage.config.train,
             evaluation=stage.config.evaluation,
-            evaluated=world.decide(lambda: _evaluated_steps(stage)),
+            rewinder=rewinder,
+            evaluated=world.decide(lambda: _evaluated(stage)),
             world=world,
         ).run(state)
         compare_memory(stage, memory, meter, state.step)
@@ -132,10 +138,14 @@ def _preflight(
         raise UserError(f"preflight stopped the run: {report.fatal[0].message}")
 
 
-def _evaluated_steps(stage: Stage) -> frozenset[int]:
+def _evaluated(stage: Stage) -> list[EvaluationFacts]:
+    """What a resumed run has evaluated so far; the segment that begins took back the rest."""
     if not stage.resuming:
-        return frozenset()
-    return frozenset(e.step for e in stage.registry.evaluations([stage.run.uuid]))
+        return []
+    return [
+        facts_of_record(record, stage.registry.responses(record.uuid))
+        for record in stage.registry.evaluations([stage.run.uuid])
+    ]
 
 
 def _sft(stage: Stage, policy: Policy, examples: Sequence[Example], memory: MemoryPlan) -> SFT:

@@ -1,82 +1,113 @@
-"""Alarms while a run trains: signals that mean the numbers can no longer be trusted."""
+"""Watches a run by one table of rules: signals that mean the numbers can no longer be trusted.
 
-import math
-from collections import deque
+docs/watchdog.md lists the table. A rule whose metrics a method does not emit is silent.
+"""
+
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from trainers.observer import Severity
+from core.config.schema import TrainSettings
+from trainers.alarms import Alarm, EvaluationView, MetricHistory, Rule, StepView
+from trainers.alarms_evaluations import EVALUATION_RULES
+from trainers.alarms_steps import STEP_RULES
+from trainers.evaluation_facts import EvaluationFacts
 
-_WINDOW = 20
-_SPIKE = 5.0
-_MOSTLY_CLIPPED = 0.9
+RULES: tuple[Rule, ...] = (*STEP_RULES, *EVALUATION_RULES)
 
+QUIET_STEPS = 50
+"""A step rule that fired fires again only after so many steps without its signal."""
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """One alarm.
-
-    Attributes:
-        rule: Name of the rule that fired.
-        severity: `error` means that going on is pointless.
-        message: One sentence with the figures.
-    """
-
-    rule: str
-    severity: Severity
-    message: str
+_WATCHED = frozenset(name for rule in STEP_RULES for name in rule.needs)
 
 
 @dataclass(slots=True)
 class Watchdog:
-    """Watches the step metrics of one run; every rule but `not_finite` fires at most once.
+    """Watches one run.
 
     Attributes:
-        clip_norm: The run's clipping threshold.
+        settings: The run's training settings.
+        total: Updates of the whole run.
     """
 
-    clip_norm: float
-    _losses: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
-    _norms: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
-    _fired: set[str] = field(default_factory=set)
+    settings: TrainSettings
+    total: int
+    _history: dict[str, MetricHistory] = field(default_factory=dict)
+    _last_true: dict[str, int] = field(default_factory=dict)
+    _evaluations: list[EvaluationFacts] = field(default_factory=list)
 
-    def observe(self, metrics: Mapping[str, float]) -> list[Alarm]:
-        """Look at one step and return the alarms it raises."""
-        loss, norm = metrics["loss"], metrics["grad_norm"]
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            text = f"loss is {loss} and gradient norm is {norm}; lower --lr or look at the data"
-            return [Alarm("not_finite", Severity.ERROR, text)]
-        alarms = [*self._spike(loss), *self._clipping(norm)]
-        self._losses.append(loss)
-        return [alarm for alarm in alarms if self._first_time(alarm.rule)]
+    def step(self, step: int, metrics: Mapping[str, float]) -> list[Alarm]:
+        """Look at one update and return the alarms it raises.
 
-    def _spike(self, loss: float) -> list[Alarm]:
-        if len(self._losses) < _WINDOW:
-            return []
-        usual = sorted(self._losses)[_WINDOW // 2]
-        if loss <= _SPIKE * max(usual, 0.05):
-            return []
-        text = (
-            f"loss jumped to {loss:.3g} from a median of {usual:.3g}; lower --lr if it stays there"
+        Args:
+            step: Counted from 1.
+            metrics: What the method emitted; a metric may be there at some steps only.
+        """
+        for name in _WATCHED & metrics.keys():
+            self._history.setdefault(name, MetricHistory()).add(step, metrics[name])
+        view = StepView(self._history, self.settings)
+        alarms = []
+        for rule in STEP_RULES:
+            # at least one of its metrics is new, and none was never seen
+            if not (metrics.keys() & set(rule.needs)) or not (
+                self._history.keys() >= set(rule.needs)
+            ):
+                continue
+            measured = rule.measure(view)
+            if measured is not None and measured.value >= rule.threshold:
+                if self._is_new(rule.name, step):
+                    alarms.append(Alarm(rule, step, measured))
+                self._last_true[rule.name] = step
+        return alarms
+
+    def evaluation(self, facts: EvaluationFacts) -> list[Alarm]:
+        """Look at one evaluation, and return the alarms that the one before did not raise."""
+        before = self._raised_at_last()
+        found = self._raised(facts, tuple(self._evaluations))
+        self._evaluations.append(facts)
+        return [alarm for alarm in found if alarm.rule.name not in before]
+
+    def under_alarm(self) -> frozenset[int]:
+        """Steps whose evaluation shows a fault, whether it was new then or not."""
+        return frozenset(
+            facts.step
+            for index, facts in enumerate(self._evaluations)
+            if self._raised(facts, tuple(self._evaluations[:index]))
         )
-        return [Alarm("loss_spike", Severity.WARNING, text)]
 
-    def _clipping(self, norm: float) -> list[Alarm]:
-        self._norms.append(norm)
-        if len(self._norms) < _WINDOW:
-            return []
-        share = sum(value > self.clip_norm for value in self._norms) / _WINDOW
-        worst = max(self._norms)
-        if share < _MOSTLY_CLIPPED or worst < 10 * self.clip_norm:
-            return []
-        text = (
-            f"{share:.0%} of the last {_WINDOW} steps were clipped, gradient norms up to "
-            f"{worst:.3g} under a clip of {self.clip_norm:g}: the clip sets the step size, not --lr"
-        )
-        return [Alarm("clipping", Severity.WARNING, text)]
+    def scores(self) -> dict[int, float]:
+        """Headline accuracy of every evaluation, by step."""
+        return {facts.step: facts.accuracy for facts in self._evaluations}
 
-    def _first_time(self, rule: str) -> bool:
-        if rule in self._fired:
-            return False
-        self._fired.add(rule)
-        return True
+    def dump(self) -> dict[str, Any]:
+        """What was seen of the updates, JSON-ready; evaluations are in the registry."""
+        history = {name: asdict(metric) for name, metric in self._history.items()}
+        return {"history": history, "last_true": dict(self._last_true)}
+
+    def rewind(self, step: int, dumped: Mapping[str, Any] | None) -> None:
+        """Go back to where `dump` was made, behind update `step`; None is the start of a run."""
+        seen = dumped or {"history": {}, "last_true": {}}
+        self._history = {name: MetricHistory(**kept) for name, kept in seen["history"].items()}
+        self._last_true = dict(seen["last_true"])
+        self._evaluations = [facts for facts in self._evaluations if facts.step <= step]
+
+    def _raised_at_last(self) -> set[str]:
+        if not self._evaluations:
+            return set()
+        *earlier, last = self._evaluations
+        return {alarm.rule.name for alarm in self._raised(last, tuple(earlier))}
+
+    def _raised(self, facts: EvaluationFacts, earlier: tuple[EvaluationFacts, ...]) -> list[Alarm]:
+        if facts.step == 0:
+            return []  # what the run starts from is not its doing
+        view = EvaluationView(facts, earlier, last=facts.step >= self.total)
+        pairs = [(rule, rule.measure(view)) for rule in EVALUATION_RULES]
+        return [
+            Alarm(rule, facts.step, measured)
+            for rule, measured in pairs
+            if measured is not None and measured.value >= rule.threshold
+        ]
+
+    def _is_new(self, rule: str, step: int) -> bool:
+        last = self._last_true.get(rule)
+        return last is None or step - last > QUIET_STEPS

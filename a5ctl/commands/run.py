@@ -165,6 +165,20 @@ def sft(
             help="GPUs that train together; with --device cpu, processes.", rich_help_panel=_TRAIN
         ),
     ] = None,
+    on_alarm: Annotated[
+        str | None,
+        typer.Option(
+            help="warn, stop, or rollback: back to the best checkpoint at half the learning rate.",
+            rich_help_panel=_TRAIN,
+        ),
+    ] = None,
+    keep_last: Annotated[
+        int | None, typer.Option(help="Newest checkpoints to keep.", rich_help_panel=_TRAIN)
+    ] = None,
+    keep_best: Annotated[
+        int | None,
+        typer.Option(help="Best evaluated checkpoints to keep as well.", rich_help_panel=_TRAIN),
+    ] = None,
     eval_every: Annotated[
         int | None, typer.Option(help="Also evaluate every N updates.", rich_help_panel=_EVAL)
     ] = None,
@@ -220,6 +234,9 @@ def sft(
         "train.max_length": max_length,
         "train.threads": threads,
         "train.gpus": gpus,
+        "train.on_alarm": on_alarm,
+        "train.keep_last": keep_last,
+        "train.keep_best": keep_best,
         "evaluation.every": eval_every,
         **_shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
         **_labels(name, group, tag, note),

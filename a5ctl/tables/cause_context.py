@@ -18,7 +18,8 @@ _LARGEST_P = 0.01
 # What a run decides by its size or for its own sake; none of it makes another experiment.
 _OF_NO_MATTER = (
     *("name", "group", "tags", "note", "seed", "data.seed", "data.size", "train.epochs"),
-    *("train.steps", "train.tokens", "train.checkpoint_every", "train.keep_last", "train.threads"),
+    *("train.steps", "train.tokens", "train.checkpoint_every", "train.keep_last"),
+    *("train.keep_best", "train.on_alarm", "train.max_rollbacks", "train.threads"),
     "train.microbatch_tokens",
 )
 _EVALUATION = "evaluation."

@@ -18,6 +18,7 @@ _NOT_SETTINGS = frozenset(
     {
         *("kind", "name", "group", "note", "tags", "seed"),
         *("train.threads", "train.microbatch_tokens", "data.evaluation_hash"),
+        *("train.keep_best", "train.max_rollbacks"),
     }
 )
 
@@ -116,6 +117,8 @@ def collect_entries(
 def run_settings(run: RunRecord) -> dict[str, Any]:
     """What decides a run's figures besides its seed, as dotted keys; `kind` among them."""
     flat = {k: v for k, v in flatten(run.config).items() if k not in _NOT_SETTINGS}
+    if flat.get("train.on_alarm") == "warn":  # as runs behave that never heard of it
+        del flat["train.on_alarm"]
     if "prompt.text" in flat:  # a column is no place for a whole template
         digest = hashlib.sha256(str(flat["prompt.text"]).encode()).hexdigest()
         flat["prompt.text"] = digest[:8]

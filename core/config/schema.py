@@ -56,6 +56,14 @@ class ActivationCheckpointing(StrEnum):
     OFF = "off"
 
 
+class OnAlarm(StrEnum):
+    """What a run does when its watchdog raises an alarm."""
+
+    WARN = "warn"
+    STOP = "stop"
+    ROLLBACK = "rollback"
+
+
 class ModelSettings(Section):
     """Which weights a run starts from, and in which precision it works."""
 
@@ -159,6 +167,13 @@ class TrainSettings(Section):
     """Steps between checkpoints; an eighth of the run when not given. The last step has one."""
     keep_last: int = Field(2, ge=1)
     """Checkpoints to keep, newest first."""
+    keep_best: int = Field(1, ge=0)
+    """Checkpoints to keep beside them: those with the best accuracy in this run."""
+    on_alarm: OnAlarm = OnAlarm.WARN
+    """Record an alarm and go on, stop there, or go back to the best checkpoint and halve the
+    learning rate. Values that are not finite stop a run that only warns, too."""
+    max_rollbacks: int = Field(3, ge=0, le=100)
+    """Rollbacks of one run; the next alarm stops it."""
     gpus: int = Field(1, ge=1, le=1024)
     """GPUs of this machine that train together, a process on each; on device cpu, processes."""
     threads: int | None = Field(None, ge=1, le=1024)

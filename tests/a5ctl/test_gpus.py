@@ -216,6 +216,10 @@ def alive(pid: int) -> bool:
     [
         (("--gpus", "0"), "train.gpus: Input should be greater than or equal to 1 (got 0)"),
         (("--gpus", "6", "--device", "cpu"), "--gpus 6 is more than the 4 examples of an update"),
+        (
+            ("--gpus", "2", "--device", "cpu", "--on-alarm", "rollback"),
+            "--on-alarm rollback needs one process",
+        ),
         (("--set", "train.gpus=two"), "train.gpus: Input should be a valid integer"),
     ],
 )

@@ -8,9 +8,9 @@ import torch
 from core.config.schema import ActivationCheckpointing, Supervise, TrainSettings
 from tests.trainers.test_sft import encoded, method
 from trainers.activation_checkpointing import activation_checkpointing_is_on
-from trainers.loop import TrainingStoppedError
 from trainers.out_of_memory import OutOfMemoryGuard, Relief, is_out_of_memory
 from trainers.policy import Policy
+from trainers.reaction import TrainingStoppedError
 from trainers.sft import SFT
 
 BUDGET = 200

@@ -30,7 +30,7 @@ from trainers.fast.weights import Layer, Weights, read_weights, refusal
 
 @dataclass(slots=True)
 class _Kept:
-    """What one layer's forward pass keeps; all but `residual` may be left out and made again."""
+    """What the forward pass of one layer keeps for the backward pass."""
 
     before_attention: Normed
     attended: Attended
