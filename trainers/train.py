@@ -42,7 +42,6 @@ def train(stage: Stage) -> None:
     """
     seed_everything(stage.config.seed)
     world = stage.world
-    world.decide(lambda: finish_rollback(stage.checkpoint_folder))
     checkpoint = world.decide(lambda: _newest_checkpoint(stage)) if stage.resuming else None
     stage.observer.phase("loading the model")
     model = stage.config.model
@@ -66,7 +65,7 @@ def train(stage: Stage) -> None:
         state = after_rollbacks(stage.checkpoint_folder, state)
         if stage.resuming:
             stage.recorder.begin_segment(state.step)
-            stage.event(Severity.INFO, "resumed", f"resumed behind step {state.step}", state.step)
+            stage.event(Severity.INFO, "resumed", _resumed(state), state.step)
         state = Loop(
             method=method,
             evaluate=meter.apart(
@@ -105,7 +104,16 @@ def encode_all(stage: Stage, policy: Policy) -> list[Example]:
     )
 
 
+def _resumed(state: TrainerState) -> str:
+    text = f"resumed behind step {state.step}"
+    if not state.rollbacks:
+        return text
+    slower = f"at {state.lr_factor:g} times the learning rate after {state.rollbacks} rollback(s)"
+    return f"{text}, {slower}"
+
+
 def _newest_checkpoint(stage: Stage) -> Path | None:
+    finish_rollback(stage.checkpoint_folder)
     path, skipped = newest_whole(stage.checkpoint_folder)
     for damaged, problem in skipped.items():
         text = f"checkpoint {damaged.name} is skipped: {problem}"

@@ -6,6 +6,7 @@ small copies.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -79,8 +80,13 @@ class UpdateProbe:
 def _sampled(parameter: Tensor) -> tuple[Tensor, Tensor]:
     """A matrix as one row, and places in it that are spread evenly."""
     row = _flat(parameter)
-    places = torch.linspace(0, max(0, row.numel() - 1), _PER_TENSOR, dtype=torch.float64)
-    return row, places.long().unique()[: row.numel()].to(row.device)
+    return row, _places(row.numel(), row.device)
+
+
+@lru_cache(maxsize=256)
+def _places(count: int, device: torch.device) -> Tensor:
+    places = torch.linspace(0, max(0, count - 1), _PER_TENSOR, dtype=torch.float64)
+    return places.long().unique()[:count].to(device)
 
 
 def _flat(tensor: Any) -> Tensor:

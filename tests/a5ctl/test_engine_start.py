@@ -103,8 +103,12 @@ def _failed(house: House) -> list[str]:
     return [path.name for path in (house.home / "runs").iterdir()]
 
 
-def test_the_moment_of_the_start_moves_no_update(house: House) -> None:
-    runs = [house.sft(), house.sft(*LATE), house.sft(*LATE, "--eval-every", "2")]
+@pytest.mark.parametrize(
+    "engine", ["hf", pytest.param("vllm", marks=[pytest.mark.slow, pytest.mark.vllm])]
+)
+def test_the_moment_of_the_start_moves_no_update(house: House, engine: str) -> None:
+    ways = ((), LATE, (*LATE, "--eval-every", "2"))
+    runs = [house.sft("--engine", engine, *way) for way in ways]
     store = registry_of(house)
     curves = [store.metrics(store.find_run(run).uuid)["loss"] for run in runs]
     values = [[point.value for point in curve] for curve in curves]

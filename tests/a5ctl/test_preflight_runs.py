@@ -5,11 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
 from core.registry.records import EventRecord
 from tests.a5ctl import handmade
 from tests.a5ctl.conftest import House, write_problems
 from trainers.preflight import CHECKS
+from trainers.tokenization import IGNORED, Example, collate
 
 Pair = dict[str, str]
 _SHORT = (
@@ -194,17 +197,51 @@ def test_data_may_bring_its_own_eos_instead(house: House, tmp_path: Path) -> Non
     assert (found["eos"].severity, found["endings"].severity) == ("info", "info")
 
 
-def test_shifted_labels_stop_the_run(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def shifted(ids: Tensor, labels: Tensor) -> Tensor:
+    return labels.roll(1, dims=1)
+
+
+def padding_masked_by_value(ids: Tensor, labels: Tensor) -> Tensor:
+    """What hides EOS where it is the padding token too, as in the small model."""
+    return labels.masked_fill(labels == 0, IGNORED)
+
+
+def prompt_kept(ids: Tensor, labels: Tensor) -> Tensor:
+    return torch.cat([ids[:, 1:], labels[:, -1:]], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (shifted, "is labelled"),
+        (padding_masked_by_value, "EOS at position"),
+        (prompt_kept, "of the prompt is supervised"),
+    ],
+)
+def test_labels_that_the_loss_would_read_wrongly_stop_the_run(
+    house: House,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Tensor, Tensor], Tensor],
+    said: str,
 ) -> None:
-    from trainers import preflight_alignment
-    from trainers.tokenization import collate
+    def spoiled(examples: Sequence[Example], pad_id: int) -> tuple[Tensor, Tensor]:
+        ids, labels = collate(examples, pad_id)
+        return ids, spoil(ids, labels)
 
-    def shifted(*arguments: object) -> tuple:
-        ids, labels = collate(*arguments)
-        return ids, labels.roll(1, dims=1)
+    monkeypatch.setattr("trainers.preflight_alignment.collate", spoiled)
+    sentence = refusal(house, write_pairs(tmp_path / "data", [pair(i) for i in range(8)]))
+    assert "is misaligned in padded micro-batches" in sentence
+    assert said in sentence
 
-    monkeypatch.setattr(preflight_alignment, "collate", shifted)
-    data = write_pairs(tmp_path / "data", [pair(i) for i in range(8)])
-    said = refusal(house, data)
-    assert "is misaligned in padded micro-batches: position" in said
+
+def test_little_memory_switches_activation_checkpointing_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainers.memory_setup.available_memory", lambda device: 2**20)
+    run = house.sft("--eval-limit", "1")
+    store = handmade.open_home(house.home)
+    found = {e.kind: e for e in store.events(store.find_run(run).uuid)}
+    assert "activation checkpointing is on" in found["activation_checkpointing"].message
+    assert found["preflight.memory"].severity == "warning"
+    assert "only 1 MiB are free" in found["preflight.memory"].message

@@ -204,7 +204,9 @@ def test_a_resume_after_a_rollback_is_bitwise_the_same_run(
     crash = expected[2][0]["to"] + later
     crashes(monkeypatch, lambda self, step: step == crash and self.learning_rate.peak == 1.5)
     assert house.run("run", "sft", *house.small, *RISING, "--name", "ended", "-q").exit_code == 2
-    assert house.run("resume", "ended", "--quiet").exit_code == 0
+    resumed = house.run("resume", "ended")
+    assert resumed.exit_code == 0, resumed.output
+    assert "at 0.5 times the learning rate after 1 rollback(s)" in " ".join(resumed.output.split())
     assert story(registry_of(house), "ended") == expected
 
 

@@ -1,6 +1,8 @@
 """A step that runs out of memory is redone in smaller pieces with the same mathematics."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,8 +10,9 @@ import torch
 from core.config.schema import ActivationCheckpointing, Supervise, TrainSettings
 from tests.trainers.test_sft import encoded, method
 from trainers.activation_checkpointing import activation_checkpointing_is_on
+from trainers.fast.passes import WrittenOut, written_out
 from trainers.out_of_memory import OutOfMemoryGuard, Relief, is_out_of_memory
-from trainers.policy import Policy
+from trainers.policy import Policy, load_policy
 from trainers.reaction import TrainingStoppedError
 from trainers.sft import SFT
 
@@ -27,26 +30,40 @@ def learner(policy: Policy, reports: list[Relief], wanted: str = "auto") -> SFT:
     return sft
 
 
+@pytest.fixture(params=["written-out passes", "transformers' passes"])
+def policy(request: pytest.FixtureRequest, small_model: Path) -> Policy:
+    made = load_policy(small_model, device="cpu", dtype="float32")
+    if request.param != "written-out passes":
+        made.passes = None
+    return made
+
+
 def exhaust(policy: Policy, fails: Callable[[int, int], bool]) -> list[int]:
-    """Let a layer's forward pass fail where `fails(pass, positions)` says so.
+    """Let the second layer's forward pass fail where `fails(pass, positions)` says so.
 
     Returns:
         Positions of the passes so far.
     """
     seen: list[int] = []
 
-    def hook(module: object, arguments: tuple, result: object) -> None:
-        positions = policy_positions(arguments)
+    def note(positions: int) -> None:
         seen.append(positions)
         if fails(len(seen), positions):
             raise full()
 
-    policy.model.model.layers[1].mlp.register_forward_hook(hook)
+    class Exhausted(WrittenOut):
+        def _layer_forward(self, index: int, x: Any, row: Any, rotation: Any) -> Any:
+            if index == 1:
+                note(row.tokens)
+            return super()._layer_forward(index, x, row, rotation)
+
+    if policy.passes is not None:
+        policy.passes = Exhausted(policy.passes.weights)
+    else:
+        policy.model.model.layers[1].mlp.register_forward_hook(
+            lambda module, arguments, result: note(arguments[0].shape[:-1].numel())
+        )
     return seen
-
-
-def policy_positions(arguments: tuple) -> int:
-    return arguments[0].shape[:-1].numel()
 
 
 def gradients(sft: SFT) -> tuple[float, dict[str, torch.Tensor]]:
@@ -85,6 +102,8 @@ def test_a_failure_in_the_second_pass_changes_nothing_but_the_pieces(
 ) -> None:
     if double:
         policy.model.double()
+        if policy.passes is not None:
+            policy.passes, _ = written_out(policy.model, torch.float64)
     expected = undisturbed(policy)
     reports: list[Relief] = []
     sft = learner(policy, reports)
@@ -101,7 +120,8 @@ def test_the_budget_shrinks_until_the_passes_fit(policy: Policy) -> None:
     sft = learner(policy, reports)
     seen = exhaust(policy, lambda number, positions: positions > 60)
     agree(expected, gradients(sft), 1e-5)
-    assert [relief.microbatch_tokens for relief in reports] == [100, 50]
+    budgets = [relief.microbatch_tokens for relief in reports]
+    assert budgets == [100, 50]
     assert max(seen[-3:]) <= 60
 
 
@@ -139,16 +159,11 @@ def test_checkpointing_is_switched_on_where_pieces_cannot_shrink(policy: Policy)
     reports: list[Relief] = []
     sft = learner(policy, reports)
     model = policy.model
-    layer = model.model.layers[1]
-    layer.mlp.register_forward_hook(lambda *_: None if model.is_gradient_checkpointing else fail())
+    exhaust(policy, lambda number, positions: not model.is_gradient_checkpointing)
     agree(expected, gradients(sft), 1e-5)
     assert activation_checkpointing_is_on(model)
     assert reports[-1].checkpointing is ActivationCheckpointing.ON
     assert "activation checkpointing is switched on" in reports[-1].message
-
-
-def fail() -> None:
-    raise full()
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from core.prompts.template import load_prompt
 from trainers.defaults import resolve_defaults
 from trainers.observer import Severity
 from trainers.policy import Policy
-from trainers.preflight import Finding, PreflightInput, run_preflight
+from trainers.preflight import CHECKS, Finding, PreflightInput, run_preflight
 from trainers.tokenization import encode_example
 
+ORDER = [Severity.INFO, Severity.WARNING, Severity.ERROR]
 PROBLEMS = [
     Problem("p0", "What is 2 + 2?", "4", reasoning="2 + 2 = 4."),
     Problem("p1", "What is 3 x 5?", "15", reasoning="3 x 5 = 15."),
@@ -37,6 +38,8 @@ def findings(policy: Policy, problems: list[Problem], **tree: object) -> dict[st
     report = run_preflight(
         PreflightInput(config, problems, examples, template, policy.tokenizer, 1_000_000, 512)
     )
+    for finding, check in zip(report.findings, CHECKS, strict=True):
+        assert ORDER.index(finding.severity) <= ORDER.index(check.worst), finding
     return {finding.check: finding for finding in report.findings}
 
 
@@ -123,3 +126,62 @@ def test_the_decoded_example_shows_exactly_what_is_learned(policy: Policy, super
     assert shown.startswith(template.prompt(PROBLEMS[0])[:40])
     assert report.example.supervised.endswith(policy.tokenizer.eos_token)
     assert ("2 + 2" in report.example.supervised) == (supervise == "response")
+
+
+@pytest.mark.parametrize(
+    ("answers", "severity"),
+    [
+        (["7"] * 3, Severity.INFO),
+        (["7"] * 4, Severity.WARNING),
+        (["7"] * 4 + list("12345689abcdefgh"), Severity.INFO),
+        (["7"] * 5 + list("12345689abcdefgh"), Severity.WARNING),
+        (["yes"] * 30 + ["no"] * 10, Severity.INFO),
+        (["yes"] * 37 + ["no"] * 3, Severity.WARNING),
+    ],
+    ids=["few", "all", "a fifth", "more than a fifth", "yes and no", "hardly a no"],
+)
+def test_one_answer_in_a_large_share_is_shown(
+    policy: Policy, answers: list[str], severity: Severity
+) -> None:
+    problems = [Problem(f"p{i}", f"Question {i}?", a, reasoning="r") for i, a in enumerate(answers)]
+    assert findings(policy, problems)["answers"].severity is severity
+
+
+def test_several_solutions_of_one_question_are_no_copies(policy: Policy) -> None:
+    problems = [Problem(f"p{i}", "What is 2 + 2?", "4", reasoning=f"way {i}") for i in range(4)]
+    found = findings(policy, problems)["questions"]
+    assert (found.severity, found.message) == (Severity.INFO, "4 examples ask 1 questions")
+
+
+@pytest.mark.parametrize(
+    ("target", "closes"),
+    [
+        (r" so \boxed{\frac{1}{2}} </think> <answer> 2 </answer>", True),
+        (r" so \boxed{\{2\}} </think> <answer> 2 </answer>", True),
+        (r" so \boxed{\frac{1}{2} </think> <answer> 2 </answer>", False),
+        (" <think> a </think> b </think> <answer> 2 </answer>", True),
+        (" <think> a </think> <answer> 2 </answer>", False),
+        (" a </think> <answer> 1 </answer> <answer> 2", False),
+    ],
+)
+def test_what_a_target_leaves_open_is_found(policy: Policy, target: str, closes: bool) -> None:
+    problem = Problem("p", "Q", "2", prompt="Q\nAssistant: <think>", target=target)
+    found = findings(policy, [problem])["closing"]
+    assert (found.severity is Severity.INFO) is closes, found
+
+
+def test_a_stop_string_that_the_tokenizer_swallows_is_shown(policy: Policy) -> None:
+    class Swallowing:
+        def __getattr__(self, name: str) -> object:
+            return getattr(policy.tokenizer, name)
+
+        def decode(self, ids: list[int]) -> str:
+            return policy.tokenizer.decode(ids).replace("</answer>", "< / answer >")
+
+        def __call__(self, *arguments: object, **options: object) -> object:
+            return policy.tokenizer(*arguments, **options)
+
+    changed = Policy(policy.model, Swallowing(), policy.device, policy.compute_dtype)
+    stop = findings(changed, PROBLEMS)["stop"]
+    assert stop.severity is Severity.WARNING
+    assert "gives 2 targets back without their stop string" in stop.message

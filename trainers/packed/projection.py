@@ -1,0 +1,189 @@
+"""From hidden states to log-probabilities or the loss, without ever holding all logits.
+
+Logits exist for one chunk of positions at a time. `chunked_log_probs` computes them again in the
+backward pass, which a method needs whose gradient per token is not known in advance;
+`chunked_loss` knows that it is -1/denominator and takes the gradient in the forward pass, which
+saves one of the four matrix products over the vocabulary.
+
+With z the logits of a position, y its label and p = softmax(z):
+    log p_y = z_y - logsumexp(z)        d log p_y / d z = onehot(y) - p
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# logits in one chunk: 64 MiB of float32 on CPUs; 1 GiB on CUDA, where a chunk must be large for
+# its matrix products to outweigh adding up a gradient as large as the vocabulary matrix
+_CHUNK_LOGITS = {"cpu": 2**24, "cuda": 2**28}
+
+
+def chunked_log_probs(
+    hidden: Tensor, weight: Tensor, labels: Tensor, chunk_logits: int | None = None
+) -> Tensor:
+    """Log-probability of each label, in nats.
+
+    Under autocast the matrix products run in its dtype and the softmax in float32.
+
+    Args:
+        hidden: Shape (S, H): hidden states at the supervised positions.
+        weight: Shape (V, H): the output embedding.
+        labels: Shape (S,), int64.
+        chunk_logits: Logits that may exist at once; chosen by device when None.
+
+    Returns:
+        Shape (S,); float64 for float64 states, else float32.
+    """
+    rows = _chunk_rows(hidden, weight, chunk_logits)
+    result: Tensor = _LogProbs.apply(hidden, weight, labels, rows, _product_dtype(hidden))
+    return result
+
+
+def chunked_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    denominator: float,
+    chunk_logits: int | None = None,
+) -> Tensor:
+    """`sft_loss(chunked_log_probs(...), denominator)`, its gradient taken in the forward pass.
+
+    Args:
+        hidden: Shape (S, H).
+        weight: Shape (V, H).
+        labels: Shape (S,), int64.
+        denominator: Of the loss, the same for every micro-batch of the step.
+        chunk_logits: Logits that may exist at once; chosen by device when None.
+
+    Raises:
+        ValueError: the denominator is not positive.
+    """
+    if denominator <= 0:
+        raise ValueError(f"the denominator of a loss must be positive, not {denominator}")
+    rows = _chunk_rows(hidden, weight, chunk_logits)
+    wanted = (hidden.requires_grad, weight.requires_grad)
+    learns = (torch.is_grad_enabled() and wanted[0], torch.is_grad_enabled() and wanted[1])
+    result: Tensor = _Loss.apply(
+        hidden, weight, labels, denominator, rows, _product_dtype(hidden), learns
+    )
+    return result
+
+
+class _LogProbs(torch.autograd.Function):
+    """Forward keeps one number per position; backward computes each chunk's logits again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, rows: int, dtype: torch.dtype
+    ) -> Tensor:
+        narrow = weight.to(dtype)
+        kept, totals = [], []
+        for part, target in zip(hidden.split(rows), labels.split(rows), strict=True):
+            logits = _logits(part.to(dtype), narrow)
+            total = torch.logsumexp(logits, dim=-1)
+            kept.append(logits.gather(-1, target.unsqueeze(-1)).squeeze(-1) - total)
+            totals.append(total)
+        ctx.save_for_backward(hidden, weight, labels, torch.cat(totals))
+        ctx.rows, ctx.dtype = rows, dtype
+        return torch.cat(kept)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, labels, totals = ctx.saved_tensors
+        rows, dtype = ctx.rows, ctx.dtype
+        gradients = _Gradients(hidden, weight, dtype, ctx.needs_input_grad[:2])
+        chunks = zip(labels.split(rows), totals.split(rows), upstream[0].split(rows), strict=True)
+        for index, (target, total, scale) in enumerate(chunks):
+            logits = _logits(gradients.part(index, rows), gradients.narrow)
+            gradients.add(index, rows, _towards_label(logits, total, target, scale.unsqueeze(-1)))
+        return gradients.hidden, gradients.weight, None, None, None
+
+
+class _Loss(torch.autograd.Function):
+    """Forward computes loss and gradients of a chunk while its logits exist."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        labels: Tensor,
+        denominator: float,
+        rows: int,
+        dtype: torch.dtype,
+        learns: tuple[bool, bool],
+    ) -> Tensor:
+        gradients = _Gradients(hidden, weight, dtype, learns)
+        kind = torch.float64 if hidden.dtype is torch.float64 else torch.float32
+        loss = torch.zeros((), dtype=kind, device=hidden.device)
+        for index, target in enumerate(labels.split(rows)):
+            logits = _logits(gradients.part(index, rows), gradients.narrow)
+            total = torch.logsumexp(logits, dim=-1)
+            chosen = logits.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+            loss -= (chosen - total).sum() / denominator
+            if any(learns):
+                gradients.add(index, rows, _towards_label(logits, total, target, -1 / denominator))
+        ctx.save_for_backward(gradients.hidden, gradients.weight)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = [None if kept is None else kept * upstream[0] for kept in ctx.saved_tensors]
+        return scaled[0], scaled[1], None, None, None, None, None
+
+
+class _Gradients:
+    """Gradients of states and vocabulary matrix, filled chunk by chunk."""
+
+    def __init__(
+        self,
+        hidden: Tensor,
+        weight: Tensor,
+        dtype: torch.dtype,
+        learns: tuple[bool, bool],
+    ) -> None:
+        self.narrow = weight.to(dtype)
+        self.hidden = torch.empty_like(hidden) if learns[0] else None
+        self.weight = torch.zeros_like(weight) if learns[1] else None
+        self._states = hidden
+        self._dtype = dtype
+
+    def part(self, index: int, rows: int) -> Tensor:
+        return self._states[index * rows : (index + 1) * rows].to(self._dtype)
+
+    def add(self, index: int, rows: int, of_logits: Tensor) -> None:
+        of_logits = of_logits.to(self._dtype)
+        if self.hidden is not None:
+            self.hidden[index * rows : (index + 1) * rows] = of_logits @ self.narrow
+        if self.weight is not None:
+            states = self.part(index, rows)
+            if self._dtype is self.weight.dtype:
+                self.weight.addmm_(of_logits.T, states)
+            else:
+                self.weight += of_logits.T @ states
+
+
+def _logits(states: Tensor, weight: Tensor) -> Tensor:
+    """Logits of one chunk, in a tensor of their own that may be overwritten."""
+    logits = states @ weight.T
+    return logits if logits.dtype is torch.float64 else logits.float()
+
+
+def _towards_label(logits: Tensor, total: Tensor, labels: Tensor, scale: Tensor | float) -> Tensor:
+    """scale x (onehot - softmax), written over the logits."""
+    pulled = logits.sub_(total.unsqueeze(-1)).exp_().neg_()
+    pulled.scatter_add_(1, labels.unsqueeze(-1), torch.ones_like(total).unsqueeze(-1))
+    return pulled.mul_(scale)
+
+
+def _chunk_rows(hidden: Tensor, weight: Tensor, chunk_logits: int | None) -> int:
+    allowed = chunk_logits or _CHUNK_LOGITS.get(hidden.device.type, _CHUNK_LOGITS["cpu"])
+    return max(1, allowed // weight.shape[0])
+
+
+def _product_dtype(hidden: Tensor) -> torch.dtype:
+    device = hidden.device.type
+    if hidden.dtype is not torch.float64 and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return hidden.dtype
