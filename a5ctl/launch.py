@@ -2,7 +2,8 @@
 
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from a5ctl.console import err, out, plain, print_json
 from a5ctl.live import RunDisplay
 from a5ctl.options import open_workspace_and_registry
 from a5ctl.tables.summary import matrix_table, run_summary
+from a5ctl.worker import worker_command
 from core.config.schema import RunConfig
 from core.registry.store import Registry, RunRecord
 from core.workspace import Workspace
+from trainers.distributed.checks import processes
 from trainers.execute import House, RunOutcome, resume, start
 from trainers.prepare import Prepared, prepare
 
@@ -43,7 +46,7 @@ def launch(
             gc.collect()  # what the run before left in cycles may hold a whole model
         if len(cells) > 1 and not quiet:
             console.rule(f"run {number} of {len(cells)}", style="dim")
-        outcomes.append(_run(cell, workspace, registry, console, quiet=quiet))
+        outcomes.append(_run(cell, workspace, registry, quiet=quiet, as_json=as_json))
         _report(outcomes[-1], registry, console, as_json=as_json)
         if outcomes[-1].status == "interrupted":
             break
@@ -56,17 +59,24 @@ def launch(
 
 
 def launch_resume(
-    run: RunRecord, workspace: Workspace, registry: Registry, *, quiet: bool, as_json: bool
+    run: RunRecord,
+    workspace: Workspace,
+    registry: Registry,
+    *,
+    gpus: int | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
-    """Go on with one run.
+    """Go on with one run, if asked for with another number of GPUs.
 
     Raises:
         UserError: it cannot go on.
         typer.Exit: it did not finish.
     """
     console = err() if as_json else out()
-    with RunDisplay(console, quiet=quiet) as display:
-        outcome = resume(run, House(workspace, registry, display, sys.argv))
+    several = (gpus or run.config.get("train", {}).get("gpus", 1)) > 1
+    with _house(workspace, registry, several, quiet=quiet, as_json=as_json) as house:
+        outcome = resume(run, house, gpus)
     _report(outcome, registry, console, as_json=as_json)
     if as_json:
         print_json([_as_json(outcome)])
@@ -74,10 +84,24 @@ def launch_resume(
 
 
 def _run(
-    cell: Prepared, workspace: Workspace, registry: Registry, console: Console, *, quiet: bool
+    cell: Prepared, workspace: Workspace, registry: Registry, *, quiet: bool, as_json: bool
 ) -> RunOutcome:
-    with RunDisplay(console, quiet=quiet) as display:
-        return start(cell, House(workspace, registry, display, sys.argv))
+    several = processes(cell.config) > 1
+    with _house(workspace, registry, several, quiet=quiet, as_json=as_json) as house:
+        return start(cell, house)
+
+
+@contextmanager
+def _house(
+    workspace: Workspace, registry: Registry, several: bool, *, quiet: bool, as_json: bool
+) -> Iterator[House]:
+    """Show the run here, or let the main one of several processes show it."""
+    console = err() if as_json else out()
+    worker = worker_command(quiet=quiet, as_json=as_json)
+    with RunDisplay(console, quiet=quiet or several) as display:
+        yield House(workspace, registry, display, sys.argv, worker)
+    if several and console.is_terminal:
+        console.show_cursor()  # a process that was killed could not put it back
 
 
 def _report(outcome: RunOutcome, registry: Registry, console: Console, *, as_json: bool) -> None:

@@ -1,7 +1,9 @@
 """Evaluation inside a run: one engine, started when first needed, fed with the live weights."""
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from core.config.schema import RunConfig
 from core.engines.base import InferenceEngine, Sampling
@@ -14,7 +16,9 @@ from core.protocol import EvaluationProtocol, GenerationProtocol, GradingProtoco
 from core.provenance import data_hash
 from core.responses.grade import GRADER_VERSIONS
 from trainers.defaults import required
+from trainers.distributed.world import World
 from trainers.policy import Policy
+from trainers.prepare import Prepared
 from trainers.stage import Stage
 
 _GENERATION_ROOM = 16
@@ -71,7 +75,8 @@ class Evaluator:
         if self._started is None:
             stage, config, prepared = self.stage, self.stage.config, self.stage.prepared
             stage.observer.phase(f"starting the engine {prepared.engine.name}")
-            engine = build_engine(
+            build = partial(
+                build_engine,
                 prepared.engine,
                 prepared.model_dir,
                 dtype=config.evaluation.dtype,
@@ -81,6 +86,7 @@ class Evaluator:
                 dummy_weights=self.live,
                 gpu_memory_utilization=config.evaluation.gpu_memory_utilization,
             )
+            engine = build() if _beside_trainer(prepared) else stage.world.engine(build)
             self._started = engine, _protocol(stage, engine, sampling_of(config))
         return self._started
 
@@ -88,6 +94,29 @@ class Evaluator:
         """Return the engine's memory, if it was ever started."""
         if self._started is not None:
             self._started[0].close()
+
+
+def evaluate_together(
+    world: World, evaluator: Evaluator | None, step: int, policy: Policy
+) -> EvaluationResult | None:
+    """Let the main process evaluate while the others help to gather the weights, then wait.
+
+    Args:
+        world: The processes that train together; all of them call this.
+        evaluator: None in all but the main process.
+        step: Updates behind the policy.
+        policy: What is evaluated.
+
+    Returns:
+        The result in the main process.
+    """
+    result = None
+    if evaluator is not None:
+        result = evaluator.evaluate(step, policy)
+    else:
+        deque(policy.named_weights(), maxlen=0)
+    world.barrier()
+    return result
 
 
 def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:
@@ -123,6 +152,11 @@ def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:
     if evaluates_first or prepared.device != "cpu":
         evaluator.start()
     return evaluator
+
+
+def _beside_trainer(prepared: Prepared) -> bool:
+    """On the CPU transformers can share any process; vLLM cannot share one that has companions."""
+    return prepared.engine.name == "hf" and prepared.device == "cpu"
 
 
 def sampling_of(config: RunConfig) -> Sampling:

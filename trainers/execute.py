@@ -18,6 +18,9 @@ from core.registry.recorder import Recorder
 from core.registry.store import NewRun, Registry, RunRecord
 from core.workspace import Workspace
 from trainers.checkpoint import checkpoint_step
+from trainers.distributed.checks import processes, with_gpus
+from trainers.distributed.launch import launch
+from trainers.distributed.world import ALONE, ProcessLostError, World
 from trainers.evaluator import build_evaluator
 from trainers.interrupt import Interrupted, Interrupts
 from trainers.observer import Observer, Severity
@@ -25,6 +28,17 @@ from trainers.prepare import Prepared, prepare
 from trainers.reaction import TrainingStoppedError
 from trainers.stage import Stage, write_config
 from trainers.train import train
+
+_FORESEEN = (
+    UserError,
+    TrainingStoppedError,
+    ProcessLostError,
+    EngineError,
+    OSError,
+    sqlite3.Error,
+)
+# a batch system signals every process, and the launcher passes its own signal on as well
+_ONCE_WITHIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +64,14 @@ class House:
 
     Attributes:
         argv: The command line, for the record.
+        worker: Starts one of several processes, for runs that want them.
     """
 
     workspace: Workspace
     registry: Registry
     observer: Observer
     argv: Sequence[str]
+    worker: Sequence[str] = ()
 
 
 def start(prepared: Prepared, house: House) -> RunOutcome:
@@ -72,19 +88,25 @@ def start(prepared: Prepared, house: House) -> RunOutcome:
     except OSError as error:
         house.registry.set_status(run.uuid, "failed", exit_reason=f"run folder: {error}")
         raise UserError(f"run folder {folder} cannot be written: {error}") from error
-    return _carry_out(run, prepared, house, resuming=False)
+    return carry_out(run, prepared, house, resuming=False)
 
 
-def resume(run: RunRecord, house: House) -> RunOutcome:
+def resume(run: RunRecord, house: House, gpus: int | None = None) -> RunOutcome:
     """Go on with a run that was killed, stopped or failed, from its newest whole checkpoint.
+
+    Args:
+        run: The run.
+        house: Where it lives.
+        gpus: Train with another number of GPUs from here on.
 
     Raises:
         UserError: the run is finished or alive, or its data or model are no longer the same.
     """
     config = build_config(run.config, f"stored config of run {run.id}")
+    config = with_gpus(config, gpus)
     prepared = prepare(config, house.workspace, house.registry)
     _check_unchanged(run, prepared)
-    return _carry_out(run, prepared, house, resuming=True)
+    return carry_out(run, prepared, house, resuming=True)
 
 
 def _new_run(prepared: Prepared, house: House) -> NewRun:
@@ -128,22 +150,56 @@ def _check_unchanged(run: RunRecord, prepared: Prepared) -> None:
         )
 
 
-def _carry_out(run: RunRecord, prepared: Prepared, house: House, *, resuming: bool) -> RunOutcome:
-    """Record the run to its end; a stop that comes before or after that settles it too."""
+def carry_out(
+    run: RunRecord, prepared: Prepared, house: House, *, resuming: bool, world: World = ALONE
+) -> RunOutcome:
+    """Record the run to its end; a stop that comes before or after that settles it too.
+
+    Args:
+        run: The registry's row.
+        prepared: What it works with.
+        house: Where it lives.
+        resuming: It was started before.
+        world: The processes that train together, of which this is the main one; where the run
+            wants more than there are, they are started.
+
+    Raises:
+        UserError: another process records the run.
+    """
     try:
-        return _record(run, prepared, house, resuming=resuming)
+        if processes(prepared.config) > world.size:
+            return _launch(run, prepared, house, resuming=resuming)
+        return _record(run, prepared, house, resuming=resuming, world=world)
     except KeyboardInterrupt as stop:
         reason = str(stop) or "SIGINT"
         house.registry.set_status(run.uuid, "interrupted", exit_reason=reason)
-        message = f"stopped by {reason}; go on with: a5ctl resume {run.id}"
+        message = f"stopped by {reason}; {_go_on(run)}"
         return RunOutcome(run.id, "interrupted", getattr(stop, "exit_code", 130), message)
 
 
-def _record(run: RunRecord, prepared: Prepared, house: House, *, resuming: bool) -> RunOutcome:
+def _launch(run: RunRecord, prepared: Prepared, house: House, *, resuming: bool) -> RunOutcome:
+    """Let several processes carry the run out, and settle it where they could not."""
+    folder = house.workspace.run_folder(run.id)
+    ending = launch(run, prepared, house, resuming=resuming)
+    if "refused" in ending.report:
+        raise UserError(ending.report["refused"])
+    if "status" in ending.report:
+        return RunOutcome(**ending.report)
+    if ending.stopped is not None:
+        raise Interrupted(ending.stopped)
+    with Recorder(house.registry, run.uuid, folder) as recorder:
+        recorder.event(Severity.ERROR, "process_lost", ending.problem)
+        recorder.finish("failed", ending.problem, traceback=ending.report.get("trace"))
+    return RunOutcome(run.id, "failed", 1, f"{ending.problem}; {_go_on(run)}")
+
+
+def _record(
+    run: RunRecord, prepared: Prepared, house: House, *, resuming: bool, world: World
+) -> RunOutcome:
     folder = house.workspace.run_folder(run.id)
     house.observer.started(run.id, prepared.config)
     with (
-        Interrupts().installed() as interrupts,
+        Interrupts(_ONCE_WITHIN_S if world.size > 1 else 0.0).installed() as interrupts,
         _log_file(folder),
         Recorder(house.registry, run.uuid, folder) as recorder,
     ):
@@ -157,10 +213,12 @@ def _record(run: RunRecord, prepared: Prepared, house: House, *, resuming: bool)
             house.observer,
             interrupts,
             resuming,
+            world,
         )
         try:
             _report_parts(stage)
-            _evaluate_only(stage) if prepared.config.kind is RunKind.EVAL else train(stage)
+            with world.explained():
+                _evaluate_only(stage) if prepared.config.kind is RunKind.EVAL else train(stage)
             recorder.finish("finished", "completed")
             outcome = RunOutcome(run.id, "finished", 0)
         except BaseException as error:
@@ -174,6 +232,7 @@ def _record(run: RunRecord, prepared: Prepared, house: House, *, resuming: bool)
 
 
 def _report_parts(stage: Stage) -> None:
+    _report_processes(stage)
     engine = stage.prepared.engine
     text = f"evaluation engine: {engine.reason}"
     stage.event(Severity.INFO, "engine", text)
@@ -187,6 +246,27 @@ def _report_parts(stage: Stage) -> None:
             "intermediate evaluations use the test split: a step chosen by them is chosen on test"
         )
         stage.event(Severity.WARNING, "selected_on_test", text)
+
+
+def _report_processes(stage: Stage) -> None:
+    now = processes(stage.config)
+    before = stage.run.config.get("train", {}).get("gpus", 1) if stage.resuming else now
+    if now == before == 1:
+        return
+    text = f"processes that train together on {stage.prepared.device}: {now}"
+    if now != before:
+        text = f"{text} (before: {before})"
+        stage.keep_choice(stage.config)
+    stage.event(Severity.INFO, "processes", f"{text}{_place_of_engine(stage)}")
+
+
+def _place_of_engine(stage: Stage) -> str:
+    if stage.prepared.device == "cpu" or stage.world.size == 1:
+        return ""
+    own = stage.world.engine_device
+    if own is None:
+        return "; the evaluation engine shares the GPU of the first"
+    return f"; the evaluation engine has GPU {own} for itself"
 
 
 def _evaluate_only(stage: Stage) -> None:
@@ -204,17 +284,17 @@ def _settle(stage: Stage, error: BaseException) -> RunOutcome:
     logging.getLogger("a5ctl").error("run %s ended: %s", run.id, trace)
     if isinstance(error, Interrupted):
         stage.recorder.finish("interrupted", str(error))
-        message = f"stopped by {error}; go on with: a5ctl resume {run.id}"
+        message = f"stopped by {error}; {_go_on(run)}"
         return RunOutcome(run.id, "interrupted", error.exit_code, message)
     reason = str(error).strip() or type(error).__name__
-    foreseen = isinstance(
-        error, UserError | TrainingStoppedError | EngineError | OSError | sqlite3.Error
-    )
+    foreseen = isinstance(error, _FORESEEN)
     stage.recorder.finish("failed", reason, traceback=trace)
     if not isinstance(error, Exception):
         raise error
     if isinstance(error, OSError):
         reason = f"{reason}; {_afterwards(run)}"
+    if isinstance(error, ProcessLostError):
+        reason = f"{reason}; {_go_on(run)}"
     if foreseen:
         code = 2 if isinstance(error, UserError | OSError) else 1
         return RunOutcome(run.id, "failed", code, reason)
@@ -222,7 +302,11 @@ def _settle(stage: Stage, error: BaseException) -> RunOutcome:
 
 
 def _afterwards(run: RunRecord) -> str:
-    return f"free some space, then go on with: a5ctl resume {run.id}"
+    return f"free some space, then {_go_on(run)}"
+
+
+def _go_on(run: RunRecord) -> str:
+    return f"go on with: a5ctl resume {run.id}"
 
 
 class _Log(logging.FileHandler):

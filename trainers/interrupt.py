@@ -1,7 +1,9 @@
 """Ctrl-C and SIGTERM: finish the update that is under way, save, then stop; twice means now."""
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -29,12 +31,18 @@ class Interrupts:
 
     Inside `deferred()` a first signal only sets `requested`; outside, and on a second signal,
     `Interrupted` is raised where the program stands.
+
+    Args:
+        once_within: Seconds in which further signals count as the same one: where one that was
+            sent to all processes is passed on as well.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, once_within: float = 0.0) -> None:
         self._signum: int | None = None
         self._deferring = False
         self._count = 0
+        self._once_within = once_within
+        self._last = -math.inf
 
     @property
     def requested(self) -> bool:
@@ -70,6 +78,10 @@ class Interrupts:
             raise Interrupted(self._signum)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
+        now, before = time.monotonic(), self._last
+        if now - before < self._once_within:
+            return
+        self._last = now
         self._signum = signum
         self._count += 1
         if not self._deferring or self._count > 1:

@@ -19,6 +19,7 @@ from trainers.checkpoint import (
     save_checkpoint,
     size_and_hash,
 )
+from trainers.distributed.world import ALONE, World
 from trainers.evaluation_facts import EvaluationFacts, facts_of_result
 from trainers.interrupt import Interrupts
 from trainers.observer import Observer, Severity, StepReport
@@ -57,7 +58,8 @@ class Loop:
 
     Attributes:
         method: Updates the policy.
-        evaluate: Evaluates the live policy at a step and records the result.
+        evaluate: Evaluates the live policy at a step and records the result; gives None where
+            another process does.
         recorder: Where metrics and events go.
         observer: Who watches.
         interrupts: Turns Ctrl-C and SIGTERM into a stop at the next step boundary.
@@ -66,10 +68,11 @@ class Loop:
         evaluation: Evaluation cadence.
         rewinder: Puts the policy back where a rollback wants it.
         evaluated: Evaluations that are already recorded (a resumed run), oldest first.
+        world: The processes that train together; the main one alone watches and reacts.
     """
 
     method: Method
-    evaluate: Callable[[int], EvaluationResult]
+    evaluate: Callable[[int], EvaluationResult | None]
     recorder: Recorder
     observer: Observer
     interrupts: Interrupts
@@ -78,6 +81,7 @@ class Loop:
     evaluation: EvaluationSettings
     rewinder: Rewinder
     evaluated: Sequence[EvaluationFacts] = ()
+    world: World = ALONE
     _watchdog: Watchdog = field(init=False)
     _reaction: Reaction = field(init=False)
     _probe: UpdateProbe = field(init=False)
@@ -109,15 +113,17 @@ class Loop:
         while state.step < self.method.total_steps:
             with self.interrupts.deferred():
                 updated, metrics = self._step(state)
-                alarms = self._watchdog.step(updated.step, metrics)
+                alarms = self._watchdog.step(updated.step, metrics) if self.world.main else ()
                 state = self._adopt(self._reaction.to(alarms, updated))
+                stopping = self.world.decide(lambda: self.interrupts.requested)
             going_on = state is updated
             evaluation_due = going_on and self._evaluation_due(state.step)
-            stopping = self.interrupts.requested
             # saved before the evaluation, so that a stop during it costs no training
             if going_on and (self._checkpoint_due(state.step) or evaluation_due or stopping):
                 self._checkpoint(state)
             self.interrupts.raise_now()
+            if stopping:  # another process was asked, and says so
+                return state
             if evaluation_due:
                 state = self._evaluate(state)
         return state
@@ -127,12 +133,13 @@ class Loop:
         self._adopt(state)
         self._watchdog.rewind(state.step, state.watch)
         raised = [self._watchdog.evaluation(facts) for facts in self.evaluated]
-        self._prune(state.step)
+        if self.world.main:
+            self._prune(state.step)
         if not self._evaluation_due(state.step):
             return state
         if not self.evaluated or self.evaluated[-1].step != state.step:
             return self._evaluate(state)
-        if self.train.on_alarm is OnAlarm.WARN:
+        if self.train.on_alarm is OnAlarm.WARN or not self.world.main:
             return state
         return self._adopt(self._reaction.to(raised[-1], state))
 
@@ -153,7 +160,10 @@ class Loop:
         return replace(state, step=step, tokens=tokens, seconds=seconds), metrics
 
     def _evaluate(self, state: TrainerState) -> TrainerState:
-        facts = facts_of_result(self.evaluate(state.step))
+        result = self.evaluate(state.step)
+        if result is None:
+            return state
+        facts = facts_of_result(result)
         with self.interrupts.deferred():
             return self._adopt(self._reaction.to(self._watchdog.evaluation(facts), state))
 
@@ -167,12 +177,11 @@ class Loop:
         self.recorder.flush()
         try:
             with self.interrupts.deferred():
-                path = save_checkpoint(
-                    self.folder,
-                    self.method.policy,
-                    self.method.optimizer,
-                    replace(state, watch=self._watchdog.dump()),
-                )
+                policy, optimizer = self.world.gathered(self.method.policy, self.method.optimizer)
+                if not self.world.main:
+                    return
+                watched = replace(state, watch=self._watchdog.dump())
+                path = save_checkpoint(self.folder, policy, optimizer, watched)
         except OSError as error:
             if state.step == self.method.total_steps:
                 raise

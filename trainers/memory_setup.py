@@ -6,6 +6,7 @@ import torch
 
 from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.defaults import required
+from trainers.distributed.exhaustion import LockstepGuard
 from trainers.memory import MemoryPlan, TrainedModel, describe_memory, plan_memory
 from trainers.memory_meter import MemoryMeter, available_memory
 from trainers.observer import Severity
@@ -99,6 +100,8 @@ def compare_memory(stage: Stage, plan: MemoryPlan, meter: MemoryMeter, step: int
 
 def guard_against_exhaustion(stage: Stage) -> OutOfMemoryGuard:
     """A guard whose changes become events and stay for a resume."""
+    if stage.world.size > 1:
+        return LockstepGuard()
     return OutOfMemoryGuard(stage.config.train.activation_checkpointing, _keeper(stage))
 
 

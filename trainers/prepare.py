@@ -27,6 +27,7 @@ from core.responses.grade import GraderName
 from core.workspace import Workspace
 from trainers.checkpoint import find_checkpoint
 from trainers.defaults import resolve_defaults, resolve_machine, training_grader
+from trainers.distributed.checks import check_processes
 from trainers.policy import choose_device
 
 
@@ -89,6 +90,7 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
         engine.name,
     )
     _check_grader(resolved, asked)
+    check_processes(config.model_copy(update={"train": resolved.train}), device)
     return Prepared(
         config=resolved,
         template=template,

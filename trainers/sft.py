@@ -7,12 +7,15 @@ m marks the supervised tokens and N counts them in the whole batch, so that the 
 micro-batches never changes the loss or its gradient.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.config.schema import Normalization, TrainSettings
 from trainers.batching import BatchPlan, split_microbatches
+from trainers.distributed.share import share_of
+from trainers.distributed.world import ALONE, World
 from trainers.objectives import SftLoss
 from trainers.optimization import LearningRate, Optimizer
 from trainers.out_of_memory import OutOfMemoryGuard
@@ -32,6 +35,7 @@ class SFT:
         plan: Which examples each step sees.
         settings: Normalization and micro-batch budget.
         microbatch_tokens: Token positions per forward pass.
+        world: The processes that share the work of an update.
         guard: Redoes a step that ran out of memory, with fewer positions per pass.
     """
 
@@ -43,6 +47,7 @@ class SFT:
     settings: TrainSettings
     microbatch_tokens: int
     guard: OutOfMemoryGuard = field(default_factory=OutOfMemoryGuard)
+    world: World = ALONE
 
     @property
     def total_steps(self) -> int:
@@ -72,12 +77,14 @@ class SFT:
     def _gradients(
         self, batch: Sequence[Example], denominator: float, microbatch_tokens: int
     ) -> list[Accumulated]:
-        """Accumulate the gradients of one step."""
+        """Accumulate the gradients of one step, or of this process' share in it."""
+        share = share_of(
+            self.world, batch, lambda examples: split_microbatches(examples, microbatch_tokens)
+        )
+        for microbatch in share.idle:
+            self.policy.accumulate(microbatch, SftLoss(math.inf))
         loss = SftLoss(denominator)
-        return [
-            self.policy.accumulate(microbatch, loss)
-            for microbatch in split_microbatches(batch, microbatch_tokens)
-        ]
+        return [self.policy.accumulate(microbatch, loss) for microbatch in share.microbatches]
 
     def _denominator(self, batch: Sequence[Example]) -> float:
         if self.settings.normalization is Normalization.TOKENS:
@@ -95,12 +102,15 @@ class SFT:
     ) -> dict[str, float]:
         tokens = sum(len(example.token_ids) for example in batch)
         supervised = sum(example.supervised_count for example in batch)
-        positions = sum(part.positions for part in parts)
-        padding = sum(part.padding for part in parts)
+        loss, positions, padding = self.world.sum(
+            sum(part.loss for part in parts),
+            sum(part.positions for part in parts),
+            sum(part.padding for part in parts),
+        )
         inputs = tokens - len(batch)  # an example's last token is a target only
         seconds = time.perf_counter() - started
         return {
-            "loss": sum(part.loss for part in parts),
+            "loss": loss,
             "grad_norm": grad_norm,
             "lr": rate,
             "epoch": self.plan.epoch_at(step),

@@ -7,6 +7,7 @@ from core.config.load import config_hash, to_toml, to_tree
 from core.config.schema import RunConfig
 from core.registry.recorder import Recorder
 from core.registry.store import Registry, RunRecord
+from trainers.distributed.world import ALONE, World
 from trainers.interrupt import Interrupts
 from trainers.observer import Observer, Severity
 from trainers.prepare import Prepared
@@ -26,6 +27,7 @@ class Stage:
         observer: Who watches.
         interrupts: Ctrl-C and SIGTERM.
         resuming: The run was started before.
+        world: The processes that train together.
     """
 
     run: RunRecord
@@ -37,6 +39,7 @@ class Stage:
     observer: Observer
     interrupts: Interrupts
     resuming: bool = False
+    world: World = ALONE
 
     @property
     def checkpoint_folder(self) -> Path:

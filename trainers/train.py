@@ -6,11 +6,12 @@ from pathlib import Path
 import torch
 
 from core.errors import UserError
+from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.batching import plan_batches, split_microbatches
 from trainers.checkpoint import TrainerState, newest_whole, restore
 from trainers.defaults import required
 from trainers.evaluation_facts import EvaluationFacts, facts_of_record
-from trainers.evaluator import build_evaluator
+from trainers.evaluator import build_evaluator, evaluate_together
 from trainers.loop import Loop
 from trainers.memory import MemoryPlan
 from trainers.memory_setup import (
@@ -41,7 +42,8 @@ def train(stage: Stage) -> None:
         Interrupted, TrainingStoppedError, EngineError, OSError: see the loop.
     """
     seed_everything(stage.config.seed)
-    checkpoint = _newest_checkpoint(stage) if stage.resuming else None
+    world = stage.world
+    checkpoint = world.decide(lambda: _newest_checkpoint(stage)) if stage.resuming else None
     stage.observer.phase("loading the model")
     model = stage.config.model
     policy = load_policy(
@@ -49,10 +51,12 @@ def train(stage: Stage) -> None:
     )
     meter = start_meter(policy)
     examples = encode_all(stage, policy)
-    memory = settle_memory(stage, policy, examples)
-    _preflight(stage, policy, examples, memory)
+    memory = world.decide(lambda: settle_memory(stage, policy, examples))
+    set_activation_checkpointing(policy.model, on=memory.checkpointing)
+    if world.main:
+        _preflight(stage, policy, examples, memory)
     with meter.elsewhere():
-        evaluator = build_evaluator(stage, live=True)
+        evaluator = build_evaluator(stage, live=True) if world.main else None
     try:
         method = _sft(stage, policy, examples, memory)
         state = TrainerState()
@@ -65,7 +69,9 @@ def train(stage: Stage) -> None:
             stage.event(Severity.INFO, "resumed", _resumed(state), state.step)
         state = Loop(
             method=method,
-            evaluate=meter.apart(lambda step: evaluator.evaluate(step, policy)),
+            evaluate=meter.apart(
+                lambda step: evaluate_together(world, evaluator, step, method.policy)
+            ),
             recorder=stage.recorder,
             observer=stage.observer,
             interrupts=stage.interrupts,
@@ -73,11 +79,13 @@ def train(stage: Stage) -> None:
             train=stage.config.train,
             evaluation=stage.config.evaluation,
             rewinder=rewinder,
-            evaluated=_evaluated(stage),
+            evaluated=world.decide(lambda: _evaluated(stage)),
+            world=world,
         ).run(state)
         compare_memory(stage, memory, meter, state.step)
     finally:
-        evaluator.close()
+        if evaluator is not None:
+            evaluator.close()
 
 
 def encode_all(stage: Stage, policy: Policy) -> list[Example]:
@@ -158,7 +166,8 @@ def _sft(stage: Stage, policy: Policy, examples: Sequence[Example], memory: Memo
     threads, budget = guard.run(
         policy,
         lambda tokens: choose_threads(
-            lambda: _rehearse(policy, examples, plan.batch(1), tokens), settings.threads
+            lambda: _rehearse(policy, examples, plan.batch(1), tokens),
+            settings.threads or stage.world.threads,
         ),
         step=1,
         budget=memory.microbatch_tokens,
@@ -170,9 +179,12 @@ def _sft(stage: Stage, policy: Policy, examples: Sequence[Example], memory: Memo
         stage.keep_choice(stage.config.model_copy(update={"train": chosen}))
         text = f"{threads} threads, micro-batches of {budget} tokens, {policy.how}"
         stage.recorder.event(Severity.INFO, "choices", text)
+    policy = stage.world.shard(policy)
     return SFT(
         policy=policy,
-        optimizer=build_optimizer(policy.model.named_parameters(), settings),
+        optimizer=stage.world.for_shards(
+            build_optimizer(policy.model.named_parameters(), settings)
+        ),
         learning_rate=LearningRate(
             required(settings.lr, "train.lr"),
             settings.schedule,
@@ -184,6 +196,7 @@ def _sft(stage: Stage, policy: Policy, examples: Sequence[Example], memory: Memo
         plan=plan,
         settings=settings,
         microbatch_tokens=budget,
+        world=stage.world,
         guard=guard,
     )
 

@@ -9,6 +9,9 @@ from a5ctl.options import HomeOption, JsonOption, RegistryOption
 
 def resume(
     run: Annotated[str, typer.Argument(help="Id, unique prefix, or name of the run.")],
+    gpus: Annotated[
+        int | None, typer.Option(min=1, help="Train on another number of GPUs from here on.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.")] = False,
     json_: JsonOption = False,
     home: HomeOption = None,
@@ -42,4 +45,4 @@ def resume(
     prepare_process()
     from a5ctl.launch import launch_resume
 
-    launch_resume(record, workspace, store, quiet=quiet, as_json=json_)
+    launch_resume(record, workspace, store, gpus=gpus, quiet=quiet, as_json=json_)

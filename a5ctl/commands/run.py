@@ -159,6 +159,12 @@ def sft(
     threads: Annotated[
         int | None, typer.Option(help="CPU threads; measured if not given.", rich_help_panel=_TRAIN)
     ] = None,
+    gpus: Annotated[
+        int | None,
+        typer.Option(
+            help="GPUs that train together; with --device cpu, processes.", rich_help_panel=_TRAIN
+        ),
+    ] = None,
     on_alarm: Annotated[
         str | None,
         typer.Option(
@@ -227,6 +233,7 @@ def sft(
         "train.supervise": supervise,
         "train.max_length": max_length,
         "train.threads": threads,
+        "train.gpus": gpus,
         "train.on_alarm": on_alarm,
         "train.keep_last": keep_last,
         "train.keep_best": keep_best,

@@ -82,8 +82,12 @@ def to_tree(config: RunConfig) -> dict[str, Any]:
 
 
 def config_hash(config: RunConfig) -> str:
-    """16 hex digits over all that can change the run's numbers (not name, group, tags, note)."""
+    """16 hex digits over all that can change the run's numbers.
+
+    Name, group, tags and note are left out, and the number of GPUs, which moves only rounding.
+    """
     tree = to_tree(config)
+    tree["train"].pop("gpus")
     for label in ("name", "group", "tags", "note"):
         tree.pop(label, None)
     text = json.dumps(tree, sort_keys=True, separators=(",", ":"))

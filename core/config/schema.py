@@ -174,8 +174,10 @@ class TrainSettings(Section):
     learning rate. Values that are not finite stop a run that only warns, too."""
     max_rollbacks: int = Field(3, ge=0, le=100)
     """Rollbacks of one run; the next alarm stops it."""
+    gpus: int = Field(1, ge=1, le=1024)
+    """GPUs of this machine that train together, a process on each; on device cpu, processes."""
     threads: int | None = Field(None, ge=1, le=1024)
-    """CPU threads for training; measured at the start when not given, and kept on resume."""
+    """CPU threads of a process; measured at the start when not given, and kept on resume."""
 
     @model_validator(mode="after")
     def _one_budget(self) -> "TrainSettings":
