@@ -95,7 +95,7 @@ def test_a_full_disk_leaves_nothing_half_written(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("trainers.durable._write", full)
-    with pytest.raises(OSError, match="could not be written: .*No space left"):
+    with pytest.raises(OSError, match=r"could not be written: .*No space left"):
         save_checkpoint(tmp_path, sft.policy, sft.optimizer, TrainerState(1))
     assert list(tmp_path.iterdir()) == []
 
