@@ -146,7 +146,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _take_buffer() -> memoryview:
-    """A buffer that nobody else uses; mapped memory begins at a page, as direct writing wants it."""
+    """A buffer of one's own; mapped memory begins at a page, as direct writing wants it."""
     try:
         return _spare.pop()
     except IndexError:
