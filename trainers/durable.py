@@ -20,11 +20,13 @@ from types import TracebackType
 from blake3 import blake3
 
 # a multiple of every block size that direct writing may ask for
-_BUFFER_BYTES = 2 * 2**20
+_BUFFER_BYTES = 4 * 2**20
 _BUFFERS = 3
 # file systems with a journal settle syncs that are asked for together in one go
 _SYNC_THREADS = 8
 _KIND = "blake3"
+# kept from one checkpoint to the next: the first touch of fresh memory costs as much as its hashing
+_spare: list[memoryview] = []
 
 
 class FolderWriter:
@@ -39,8 +41,7 @@ class FolderWriter:
         self._files: dict[str, FileIO] = {}
         self._checksums: dict[str, str] = {}
         self._writing = ThreadPoolExecutor(1)
-        # mapped memory begins at a page, as direct writing wants it
-        self._buffers = [memoryview(mmap.mmap(-1, _BUFFER_BYTES)) for _ in range(_BUFFERS)]
+        self._buffers = [_take_buffer() for _ in range(_BUFFERS)]
         self._written: list[Future[None] | None] = [None] * _BUFFERS
         self._turn = 0
 
@@ -51,6 +52,7 @@ class FolderWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self._writing.shutdown()
+        _spare.extend(self._buffers)
         for file in self._files.values():
             file.close()
 
@@ -141,6 +143,14 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _take_buffer() -> memoryview:
+    """A buffer of one's own; mapped memory begins at a page, as direct writing wants it."""
+    try:
+        return _spare.pop()
+    except IndexError:
+        return memoryview(mmap.mmap(-1, _BUFFER_BYTES))
 
 
 def _write(file: FileIO, block: memoryview) -> None:

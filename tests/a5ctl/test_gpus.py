@@ -117,6 +117,15 @@ def test_two_processes_give_the_curve_of_one(house: House, alone: list) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
+def test_vllm_evaluates_beside_two_processes(house: House) -> None:
+    run_id = house.sft("--steps", "2", "--gpus", "2", *EXACT, "--engine", "vllm")
+    run = registry_of(house).find_run(run_id)
+    found = registry_of(house).evaluations([run.uuid])
+    assert [(evaluation.step, evaluation.n) for evaluation in found] == [(0, 12), (2, 12)]
+
+
+@pytest.mark.slow
 def test_a_run_moves_between_numbers_of_processes_and_stops_cleanly(
     house: House, alone: list, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,18 @@ def test_what_the_disk_says_reaches_the_caller(
         written(tmp_path, {"file": [content(5 * BUFFER)], "other": [b"last"]})
 
 
+def test_two_writers_at_once_do_not_share_their_buffers(tmp_path: Path) -> None:
+    ones, twos = b"1" * (3 * BUFFER), b"2" * (3 * BUFFER)
+    for turn in ("first", "second"):
+        with FolderWriter(tmp_path) as one, FolderWriter(tmp_path) as two:
+            one.write(f"{turn}-one", (two.write(f"{turn}-two", [twos]) or part for part in [ones]))
+            one.sync()
+            two.sync()
+        assert (tmp_path / f"{turn}-one").read_bytes() == ones
+        assert (tmp_path / f"{turn}-two").read_bytes() == twos
+    assert len(durable._spare) == len({id(buffer) for buffer in durable._spare})
+
+
 def test_a_file_is_never_written_over(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(FileExistsError):
