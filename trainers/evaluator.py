@@ -17,6 +17,7 @@ from core.provenance import data_hash
 from core.responses.grade import GRADER_VERSIONS
 from trainers.defaults import required
 from trainers.distributed.world import World
+from trainers.evaluation_facts import EvaluationFacts, facts_of_result
 from trainers.policy import Policy
 from trainers.prepare import Prepared
 from trainers.stage import Stage
@@ -98,7 +99,7 @@ class Evaluator:
 
 def evaluate_together(
     world: World, evaluator: Evaluator | None, step: int, policy: Policy
-) -> EvaluationResult | None:
+) -> EvaluationFacts:
     """Let the main process evaluate while the others help to gather the weights, then wait.
 
     Args:
@@ -106,17 +107,17 @@ def evaluate_together(
         evaluator: None in all but the main process.
         step: Updates behind the policy.
         policy: What is evaluated.
-
-    Returns:
-        The result in the main process.
     """
-    result = None
     if evaluator is not None:
-        result = evaluator.evaluate(step, policy)
-    else:
+        evaluator.start()
+    world.barrier()  # the others can wait long here, but not once the gathering has begun
+    if evaluator is None:
         deque(policy.named_weights(), maxlen=0)
-    world.barrier()
-    return result
+
+    def facts() -> EvaluationFacts:
+        return facts_of_result(required(evaluator, "the evaluator").evaluate(step, policy))
+
+    return world.decide(facts)
 
 
 def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:

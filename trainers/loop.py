@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from core.config.schema import EvaluationSettings, OnAlarm, TrainSettings
-from core.evaluation import EvaluationResult
 from core.registry.recorder import Recorder
-from trainers.alarms import WINDOW
+from trainers.alarms import WINDOW, Alarm
 from trainers.best import best_steps, retreat_steps
 from trainers.checkpoint import (
     TrainerState,
@@ -20,7 +20,7 @@ from trainers.checkpoint import (
     size_and_hash,
 )
 from trainers.distributed.world import ALONE, World
-from trainers.evaluation_facts import EvaluationFacts, facts_of_result
+from trainers.evaluation_facts import EvaluationFacts
 from trainers.interrupt import Interrupts
 from trainers.observer import Observer, Severity, StepReport
 from trainers.optimization import LearningRate, Optimizer
@@ -58,8 +58,7 @@ class Loop:
 
     Attributes:
         method: Updates the policy.
-        evaluate: Evaluates the live policy at a step and records the result; gives None where
-            another process does.
+        evaluate: Evaluates the live policy at a step and records the result.
         recorder: Where metrics and events go.
         observer: Who watches.
         interrupts: Turns Ctrl-C and SIGTERM into a stop at the next step boundary.
@@ -68,11 +67,11 @@ class Loop:
         evaluation: Evaluation cadence.
         rewinder: Puts the policy back where a rollback wants it.
         evaluated: Evaluations that are already recorded (a resumed run), oldest first.
-        world: The processes that train together; the main one alone watches and reacts.
+        world: The processes that train together; the main one watches and decides.
     """
 
     method: Method
-    evaluate: Callable[[int], EvaluationResult | None]
+    evaluate: Callable[[int], EvaluationFacts]
     recorder: Recorder
     observer: Observer
     interrupts: Interrupts
@@ -98,7 +97,9 @@ class Loop:
             self.observer,
             self.method.problem_ids,
         )
-        self._probe = UpdateProbe(self.method.optimizer.adamw).attach()
+        self._probe = UpdateProbe(self.method.optimizer.adamw)
+        if self.world.main:
+            self._probe.attach()
         self._rate = self.method.learning_rate
 
     def run(self, state: TrainerState) -> TrainerState:
@@ -113,8 +114,7 @@ class Loop:
         while state.step < self.method.total_steps:
             with self.interrupts.deferred():
                 updated, metrics = self._step(state)
-                alarms = self._watchdog.step(updated.step, metrics) if self.world.main else ()
-                state = self._adopt(self._reaction.to(alarms, updated))
+                state = self._react(partial(self._watchdog.step, updated.step, metrics), updated)
                 stopping = self.world.decide(lambda: self.interrupts.requested)
             going_on = state is updated
             evaluation_due = going_on and self._evaluation_due(state.step)
@@ -139,9 +139,9 @@ class Loop:
             return state
         if not self.evaluated or self.evaluated[-1].step != state.step:
             return self._evaluate(state)
-        if self.train.on_alarm is OnAlarm.WARN or not self.world.main:
+        if self.train.on_alarm is OnAlarm.WARN:
             return state
-        return self._adopt(self._reaction.to(raised[-1], state))
+        return self._react(lambda: raised[-1], state)
 
     def _step(self, state: TrainerState) -> tuple[TrainerState, dict[str, float]]:
         step = state.step + 1
@@ -160,12 +160,14 @@ class Loop:
         return replace(state, step=step, tokens=tokens, seconds=seconds), metrics
 
     def _evaluate(self, state: TrainerState) -> TrainerState:
-        result = self.evaluate(state.step)
-        if result is None:
-            return state
-        facts = facts_of_result(result)
+        facts = self.evaluate(state.step)
         with self.interrupts.deferred():
-            return self._adopt(self._reaction.to(self._watchdog.evaluation(facts), state))
+            return self._react(lambda: self._watchdog.evaluation(facts), state)
+
+    def _react(self, look: Callable[[], Sequence[Alarm]], state: TrainerState) -> TrainerState:
+        """Let the main process look for alarms, and do what it decides about them."""
+        retreat = self.world.decide(lambda: self._reaction.to(look(), state))
+        return self._adopt(state if retreat is None else self._reaction.carry_out(retreat))
 
     def _adopt(self, state: TrainerState) -> TrainerState:
         """Go on from a state: the learning rate is part of it."""

@@ -98,6 +98,7 @@ class TrainedModel:
         bfloat16: The forward pass runs in bfloat16 over float32 weights.
         written_out: It is trained by the written-out passes over packed rows.
         typical: Tokens of a usual example; the written-out passes keep attention weights.
+        processes: How many share weights, gradients and moments.
     """
 
     config: Any
@@ -106,6 +107,7 @@ class TrainedModel:
     bfloat16: bool = False
     written_out: bool = False
     typical: int = 256
+    processes: int = 1
 
     @property
     def element_bytes(self) -> int:
@@ -123,9 +125,9 @@ def estimate_memory(
         microbatch_tokens: Token positions per forward pass.
         checkpointing: Layers compute their activations again.
     """
-    weights = model.parameters * _FLOAT32
+    weights = model.parameters * _FLOAT32 // model.processes
     # copies of the weights in bfloat16 stay until the backward pass is done
-    copies = weights // 2 if model.bfloat16 else 0
+    copies = model.parameters * _FLOAT32 // 2 if model.bfloat16 else 0
     per_token = model_bytes_per_token(model, checkpointing=checkpointing)
     activations = microbatch_tokens * per_token + copies
     projection = _projection_bytes(model, microbatch_tokens)
@@ -135,7 +137,9 @@ def estimate_memory(
         moments=2 * weights,
         activations=activations,
         projection=projection,
-        overhead=_FIXED_OVERHEAD + int(_FRAGMENTATION * (activations + projection)),
+        overhead=_FIXED_OVERHEAD
+        + int(_FRAGMENTATION * (activations + projection))
+        + _gathered_bytes(model),
     )
 
 
@@ -275,6 +279,17 @@ def _projection_bytes(model: TrainedModel, microbatch_tokens: int) -> int:
     # input and output share the matrix, that of the input
     matrices = 3 if config.tie_word_embeddings else 2
     return logits + matrices * vocabulary * config.hidden_size * _FLOAT32
+
+
+def _gathered_bytes(model: TrainedModel) -> int:
+    """Of shared weights, what is whole at a time, with its gradients: the embeddings, 2 layers."""
+    if model.processes == 1:
+        return 0
+    config = model.config
+    matrices = 1 if config.tie_word_embeddings else 2
+    embeddings = matrices * config.vocab_size * config.hidden_size
+    layers = 2 * max(0, model.parameters - embeddings) // config.num_hidden_layers
+    return 2 * (embeddings + layers) * _FLOAT32
 
 
 def _mib(count: float) -> str:

@@ -24,14 +24,17 @@ _BATCH = 64
 
 def settle_memory(stage: Stage, policy: Policy, examples: Sequence[Example]) -> MemoryPlan:
     """Decide budget and activation checkpointing, and switch the latter; it is told where on."""
-    settings = stage.config.train
+    settings, world = stage.config.train, stage.world
+    available = available_memory(policy.device)
+    if available is not None and policy.device.type == "cpu":
+        available //= world.size
     plan = plan_memory(
-        trained_model(policy),
+        trained_model(policy, world.size),
         longest=max(len(example.token_ids) for example in examples),
         wanted_tokens=settings.microbatch_tokens,
         wanted=settings.activation_checkpointing,
-        available=available_memory(policy.device),
-        engine=engine_bytes(stage, policy, examples),
+        available=available,
+        engine=0 if world.engine_device else engine_bytes(stage, policy, examples),
     )
     set_activation_checkpointing(policy.model, on=plan.checkpointing)
     if plan.checkpointing:
@@ -40,14 +43,15 @@ def settle_memory(stage: Stage, policy: Policy, examples: Sequence[Example]) -> 
     return plan
 
 
-def trained_model(policy: Policy) -> TrainedModel:
-    """What the estimate needs to know."""
+def trained_model(policy: Policy, processes: int = 1) -> TrainedModel:
+    """What the estimate needs to know of a policy that so many processes train."""
     return TrainedModel(
         policy.model.config,
         sum(parameter.numel() for parameter in policy.model.parameters()),
         policy.device.type,
         policy.compute_dtype is torch.bfloat16,
         written_out=policy.passes is not None,
+        processes=processes,
     )
 
 

@@ -1,6 +1,6 @@
 """The model being trained: loading, precision, and log-probabilities without full logits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,10 @@ class Policy:
         for name, tensor in self.model.state_dict().items():
             yield name, tensor.detach()
 
+    def put_back(self, weights: Mapping[str, Tensor]) -> None:
+        """Replace all weights, in place, by those that a `state_dict` of the model holds."""
+        self.model.load_state_dict(weights)
+
     def _project(self, hidden: Tensor, labels: Tensor) -> Tensor:
         head = self.model.lm_head
         rows = max(1, _CHUNK_LOGITS // head.weight.shape[0])
@@ -178,13 +182,15 @@ class Policy:
         )
 
 
-def load_policy(folder: Path, *, device: str, dtype: str) -> Policy:
+def load_policy(folder: Path, *, device: str, dtype: str, quick: bool = True) -> Policy:
     """Load a model folder for training.
 
     Args:
         folder: Holds config.json, safetensors and a tokenizer.
         device: `cpu` or `cuda`.
         dtype: Precision of the forward pass, `float32` or `bfloat16`; parameters stay float32.
+        quick: Look for passes that are quicker than transformers' own over padded rows; they need
+            all weights in this process.
 
     Raises:
         UserError: transformers cannot build a causal language model from the folder.
@@ -194,6 +200,8 @@ def load_policy(folder: Path, *, device: str, dtype: str) -> Policy:
     model.train()
     compute_dtype = getattr(torch, dtype)
     policy = Policy(model, load_tokenizer(folder), torch.device(device), compute_dtype)
+    if not quick:
+        return policy
     if device == "cpu":
         # packed rows through transformers gained nothing over length-sorted padding on CPUs
         policy.passes, _ = written_out(model, compute_dtype)

@@ -21,6 +21,17 @@ class TrainingStoppedError(RuntimeError):
     """The watchdog found that going on is pointless; the message says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Retreat:
+    """Go back, which is decided and recorded already.
+
+    Attributes:
+        checkpoint: Where to; None is what the run started from.
+    """
+
+    checkpoint: Path | None
+
+
 @dataclass(slots=True)
 class Reaction:
     """Carries out `train.on_alarm` for one run.
@@ -43,11 +54,11 @@ class Reaction:
     observer: Observer
     problem_ids: Callable[[int], Sequence[str]]
 
-    def to(self, alarms: Sequence[Alarm], state: TrainerState) -> TrainerState:
-        """Record alarms and act on them.
+    def to(self, alarms: Sequence[Alarm], state: TrainerState) -> Retreat | None:
+        """Record alarms and decide what to do about them.
 
         Returns:
-            The state to go on from: the same one, or an earlier one after a rollback.
+            What is to be carried out; None to go on.
 
         Raises:
             TrainingStoppedError: the run ends here.
@@ -59,7 +70,7 @@ class Reaction:
                 acting.append(alarm)
                 reasons.append(f"step {alarm.step}: {message}")
         if not acting:
-            return state
+            return None
         if self.settings.on_alarm is not OnAlarm.ROLLBACK:
             raise TrainingStoppedError(reasons[0])
         if any(alarm.rule.remedy is not Remedy.SLOWER for alarm in acting):
@@ -67,6 +78,12 @@ class Reaction:
         if state.rollbacks >= self.settings.max_rollbacks:
             raise TrainingStoppedError(f"{reasons[0]}; {state.rollbacks} rollbacks did not help")
         return self._go_back(acting, state)
+
+    def carry_out(self, retreat: Retreat) -> TrainerState:
+        """Put everything back, in each process that trains, and return where to go on from."""
+        restored = after_rollbacks(self.folder, self.rewinder.back_to(retreat.checkpoint))
+        self.watchdog.rewind(restored.step, restored.watch)
+        return replace(restored, watch=None)
 
     def _must_act(self, alarm: Alarm) -> bool:
         if alarm.rule.severity is Severity.ERROR:
@@ -83,7 +100,7 @@ class Reaction:
         self.observer.event(severity, message, alarm.step)
         return message
 
-    def _go_back(self, alarms: Sequence[Alarm], state: TrainerState) -> TrainerState:
+    def _go_back(self, alarms: Sequence[Alarm], state: TrainerState) -> Retreat:
         target = self._target(min(alarm.measured.since for alarm in alarms))
         step = 0 if target is None else checkpoint_step(target)
         factor, count = state.lr_factor * SLOWER, state.rollbacks + 1
@@ -92,9 +109,7 @@ class Reaction:
         note_rollback(self.folder, Rollback(step, factor, count, undone, finished=False))
         self._record(alarms, state, step, factor, count)
         finish_rollback(self.folder)
-        restored = after_rollbacks(self.folder, self.rewinder.back_to(target))
-        self.watchdog.rewind(restored.step, restored.watch)
-        return replace(restored, watch=None)
+        return Retreat(target)
 
     def _target(self, since: int) -> Path | None:
         """The checkpoint to go back to; damaged ones are left out."""

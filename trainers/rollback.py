@@ -59,8 +59,8 @@ class Rewinder:
 
     def back_to(self, checkpoint: Path | None) -> TrainerState:
         """Load a checkpoint, or what the run started from, into the live policy."""
-        fresh = load_policy(checkpoint or self.initial, device="cpu", dtype="float32")
-        self.policy.model.load_state_dict(fresh.model.state_dict())
+        fresh = load_policy(checkpoint or self.initial, device="cpu", dtype="float32", quick=False)
+        self.policy.put_back(fresh.model.state_dict())
         if checkpoint is not None:
             return restore(checkpoint, self.optimizer, self.policy.device)
         self.optimizer.restore({})

@@ -47,20 +47,25 @@ def train(stage: Stage) -> None:
     stage.observer.phase("loading the model")
     model = stage.config.model
     policy = load_policy(
-        checkpoint or stage.prepared.model_dir, device=model.device, dtype=model.dtype
+        checkpoint or stage.prepared.model_dir,
+        device=model.device,
+        dtype=model.dtype,
+        quick=world.size == 1,
     )
     meter = start_meter(policy)
-    examples = encode_all(stage, policy)
+    examples = world.decide(lambda: encode_all(stage, policy))
     memory = world.decide(lambda: settle_memory(stage, policy, examples))
     set_activation_checkpointing(policy.model, on=memory.checkpointing)
     if world.main:
         _preflight(stage, policy, examples, memory)
     with meter.elsewhere():
         evaluator = build_evaluator(stage, live=True) if world.main else None
+    world.barrier()  # an engine may take long to start
     try:
         method = _sft(stage, policy, examples, memory)
         state = TrainerState()
-        rewinder = Rewinder(policy, method.optimizer, stage.prepared.model_dir, capture_rng())
+        initial = stage.prepared.model_dir
+        rewinder = Rewinder(method.policy, method.optimizer, initial, capture_rng())
         if checkpoint is not None:
             state = restore(checkpoint, method.optimizer, policy.device)
         state = after_rollbacks(stage.checkpoint_folder, state)
@@ -173,13 +178,13 @@ def _sft(stage: Stage, policy: Policy, examples: Sequence[Example], memory: Memo
         budget=memory.microbatch_tokens,
         longest=max(len(examples[index].token_ids) for index in plan.batch(1)),
     )
+    policy = stage.world.shard(policy)
     settings = stage.config.train
     if settings.threads is None or settings.microbatch_tokens is None:
         chosen = settings.model_copy(update={"threads": threads, "microbatch_tokens": budget})
         stage.keep_choice(stage.config.model_copy(update={"train": chosen}))
         text = f"{threads} threads, micro-batches of {budget} tokens, {policy.how}"
         stage.recorder.event(Severity.INFO, "choices", text)
-    policy = stage.world.shard(policy)
     return SFT(
         policy=policy,
         optimizer=stage.world.for_shards(

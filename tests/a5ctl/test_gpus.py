@@ -1,5 +1,6 @@
 """One run by several processes: the same curve as by one, and the same stops, losses, resumes."""
 
+import math
 import os
 import time
 from pathlib import Path
@@ -76,7 +77,8 @@ class Plan:
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
     def set(self, rank: int, step: int, act: str) -> None:
-        code = _ACT.format(rank=rank, step=step, act=act, mark=str(self.mark))
+        mark = str(self.mark)
+        code = _ACT.format(rank=rank, step=step, act=act.replace("MARK", repr(mark)), mark=mark)
         (self.folder / "sitecustomize.py").write_text(code)
 
     def clear(self) -> None:
@@ -185,6 +187,48 @@ def test_a_killed_process_ends_the_run_in_one_sentence(
 
 
 @pytest.mark.slow
+def test_several_processes_roll_back_as_one_does(
+    house: House, small_folder: Path, tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainers.sft import SFT
+
+    rolling = (*LONGER, "--on-alarm", "rollback", "--name", "rolled")
+    one, update, seen = small_house(small_folder, tmp_path / "one"), SFT.update, list[int]()
+
+    def breaks_once(self: SFT, step: int) -> dict[str, float]:
+        found = update(self, step)
+        seen.append(step)
+        if seen.count(7) == 1 and step == 7:
+            found["loss"] = math.nan
+        return found
+
+    monkeypatch.setattr(SFT, "update", breaks_once)
+    one.sft(*rolling)
+    monkeypatch.setattr(SFT, "update", update)
+    plan.set(0, 7, "if len(open(MARK).readlines()) == 1: found['loss'] = float('nan')")
+    house.sft(*rolling, *TWO)
+    (told,) = events(house, "rolled", "rollback")
+    assert [told] == events(one, "rolled", "rollback")
+    assert "rolled back from step 7 to" in told
+    assert_same_curve(house, curve(one, "rolled"), "rolled")
+
+
+@pytest.mark.slow
+def test_out_of_memory_in_one_process_ends_the_run_in_one_sentence(
+    house: House, plan: Plan
+) -> None:
+    full = "lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError('out of memory'))"
+    plan.set(1, 3, f"import torch; type(self.policy).accumulate = {full}")
+    result = house.run("run", "sft", *house.small, *LONGER, *TWO, "--quiet", "--name", "full")
+    text = " ".join(result.output.split())
+    assert result.exit_code == 1
+    assert "process 2 of 2 ended: step 4 does not fit into memory with micro-batches of" in text
+    assert "--set train.microbatch_tokens" in text
+    assert "Traceback" not in text
+    assert registry_of(house).find_run("full").status == "failed"
+
+
+@pytest.mark.slow
 def test_no_process_outlives_its_launcher(house: House, plan: Plan) -> None:
     plan.set(1, 7, "time.sleep(600)")
     options = (*house.small, *LONGER, *TWO, "--name", "orphan")
@@ -225,10 +269,6 @@ def alive(pid: int) -> bool:
     [
         (("--gpus", "0"), "train.gpus: Input should be greater than or equal to 1 (got 0)"),
         (("--gpus", "6", "--device", "cpu"), "--gpus 6 is more than the 4 examples of an update"),
-        (
-            ("--gpus", "2", "--device", "cpu", "--on-alarm", "rollback"),
-            "--on-alarm rollback needs one process",
-        ),
         (("--set", "train.gpus=two"), "train.gpus: Input should be a valid integer"),
     ],
 )

@@ -40,6 +40,16 @@ def test_state_is_four_numbers_a_parameter() -> None:
     assert estimate.ahead == estimate.total - estimate.weights
 
 
+def test_several_processes_share_the_state_and_gather_layers() -> None:
+    alone = estimate_memory(MODEL, 512, checkpointing=False)
+    shared = estimate_memory(replace(MODEL, processes=4), 512, checkpointing=False)
+    assert shared.weights + shared.gradients + shared.moments == 16 * 1_000_000
+    assert shared.activations == alone.activations
+    embeddings = 1000 * 256
+    whole = embeddings + (4_000_000 - embeddings) // 2  # two of four layers
+    assert shared.overhead - alone.overhead == 8 * whole
+
+
 def test_activations_grow_with_tokens_and_layers() -> None:
     layer = 6 * 256 + 2 * (4 + 2) * 64 + 4 * 768
     assert activation_bytes_per_token(CONFIG) == 4 * layer * 4

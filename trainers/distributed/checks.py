@@ -2,7 +2,7 @@
 
 import os
 
-from core.config.schema import OnAlarm, RunConfig, RunKind
+from core.config.schema import RunConfig, RunKind
 from core.errors import UserError
 from core.provenance import usable_cores
 
@@ -34,11 +34,6 @@ def check_processes(config: RunConfig, device: str) -> None:
         raise UserError(
             f"--gpus {wanted} is asked for, and torch sees no GPU on this machine; use --gpus 1, "
             f"or start {wanted} processes on its CPU with --device cpu"
-        )
-    if config.train.on_alarm is OnAlarm.ROLLBACK:
-        raise UserError(
-            f"--on-alarm rollback needs one process, and --gpus {wanted} is asked for; use "
-            "--on-alarm stop or warn, or --gpus 1"
         )
     batch = config.train.batch_size
     if batch is not None and wanted > batch:

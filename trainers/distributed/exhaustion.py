@@ -37,5 +37,5 @@ class LockstepGuard(OutOfMemoryGuard):
             raise TrainingStoppedError(
                 f"step {step} does not fit into memory with micro-batches of {budget:,} tokens "
                 f"({str(error).splitlines()[0][:200]}); start again with a smaller "
-                "--set train.microbatch_tokens, or with more --gpus"
+                "--set train.microbatch_tokens or with more --gpus, or resume with --gpus 1"
             ) from error

@@ -57,6 +57,13 @@ class ShardedPolicy(Policy):
         """
         yield from _whole_weights(self.model, lambda tensor: tensor)
 
+    @torch.no_grad()
+    def put_back(self, weights: Mapping[str, Tensor]) -> None:
+        """Replace this process' part of all weights; all come with the same whole ones."""
+        for name, tensor in self.model.state_dict().items():
+            value = weights[name]
+            tensor.copy_(_own_part(value, tensor) if isinstance(tensor, DTensor) else value)
+
 
 @dataclass(slots=True)
 class GatheredPolicy(Policy):

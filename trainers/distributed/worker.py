@@ -19,6 +19,7 @@ from trainers.distributed.world import ProcessGroup, ProcessLostError, World
 from trainers.execute import House, carry_out
 from trainers.interrupt import Interrupts
 from trainers.observer import Observer
+from trainers.reaction import TrainingStoppedError
 from trainers.train import train
 
 
@@ -52,6 +53,9 @@ def work(reports: int, display: Callable[[], AbstractContextManager[Observer]]) 
     except UserError as error:
         report(reports, refused=str(error), error=str(error))
         return 2
+    except TrainingStoppedError as error:
+        report(reports, error=str(error))
+        return 1
     except BaseException as error:
         trace = "".join(traceback.format_exception(error))
         report(reports, error=f"{type(error).__name__}: {str(error).strip()}", trace=trace[-3000:])
