@@ -33,6 +33,9 @@ from trainers.threads import choose_threads
 from trainers.token_cache import cached_examples
 from trainers.tokenization import Example, SourceText
 
+# enough to tell thread counts apart on CPU; on CUDA the whole budget shows what fits
+_REHEARSED_TOKENS = 512
+
 
 def train(stage: Stage) -> None:
     """Run a training method to its last step, from the newest checkpoint when resuming.
@@ -211,6 +214,8 @@ def _rehearse(
 ) -> None:
     """One forward and backward pass whose gradients and random numbers are thrown away."""
     states = capture_rng()
+    if policy.device.type == "cpu":
+        budget = min(budget, _REHEARSED_TOKENS)
     batch = next(split_microbatches([examples[index] for index in indices], budget))
     policy.accumulate(batch, SftLoss(1.0))
     for parameter in policy.model.parameters():
