@@ -35,9 +35,10 @@ SEARCHED = {
         "by-1-bf16",
         "by-1-bf16-2-threads",
         "grouped",
+        "grouped-bf16",
         "packed-1024",
     ),
-    "05b": ("default", "padded", "padded-bf16", "by-1", "by-1-bf16", "grouped"),
+    "05b": ("default", "padded", "padded-bf16", "by-1", "by-1-bf16", "grouped", "grouped-bf16"),
 }
 BARS = {"builtin": {"default": 4.0, "best": 2.0}, "50m": {"best": 1.5}, "05b": {"best": 1.15}}
 DEFAULT_STEPS = 4
