@@ -15,7 +15,7 @@ _MICROBATCH_BYTES = 2**30
 _FEWEST_TOKENS = 256
 # on CPU small beats large where rows are padded; on CUDA launches must be worth their while
 _MOST_TOKENS = {"cpu": 512, "cuda": 16384}
-_MOST_WRITTEN_OUT = 2048
+_MOST_WRITTEN_OUT = 4096
 # logits that one chunk of the projection may hold, as in trainers/policy.py
 _CHUNK_LOGITS = 16 * 2**20
 # logits, their softmax and its gradient live together in the backward pass
