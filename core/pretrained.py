@@ -1,8 +1,5 @@
 """Loading a causal language model from a folder, with every weight found or a clear refusal."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +23,6 @@ def load_causal_lm(folder: Path, dtype: str) -> Any:
     prepare_imports()
     import torch
     from safetensors import SafetensorError
-
-    with _absent("scipy"):
-        import transformers.modeling_utils  # noqa: F401
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -56,22 +50,6 @@ def load_causal_lm(folder: Path, dtype: str) -> Any:
             logging.enable_progress_bar()
     _check_complete(folder, found)
     return model
-
-
-@contextmanager
-def _absent(package: str) -> Iterator[None]:
-    """Let a package that is not loaded look as if it were not installed.
-
-    transformers loads a third of scipy for the losses of its image models, whatever is asked for.
-    """
-    hidden = package not in sys.modules
-    if hidden:
-        sys.modules[package] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if hidden:
-            del sys.modules[package]
 
 
 def _check_complete(folder: Path, found: dict[str, Any]) -> None:
