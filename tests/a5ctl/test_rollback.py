@@ -165,11 +165,11 @@ def test_the_best_checkpoint_is_kept_beside_the_newest(
 ) -> None:
     from dataclasses import replace
 
-    import trainers.loop
+    import trainers.evaluator
 
-    facts_of = trainers.loop.facts_of_result
+    facts_of = trainers.evaluator.facts_of_result
     monkeypatch.setattr(
-        trainers.loop,
+        trainers.evaluator,
         "facts_of_result",
         lambda result: replace(facts_of(result), accuracy=accuracies.get(result.step, 0.0)),
     )
