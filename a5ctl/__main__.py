@@ -3,17 +3,15 @@
 import os
 import sys
 
+from core.insistence import patient_interrupts
+
 
 def main() -> None:
     """Run the program; Ctrl-C while it is still loading is no accident either."""
     _ensure_streams()
     try:
-        from typer.main import get_command
-
-        from a5ctl.app import app
-
-        program = get_command(app)
-        program()
+        with patient_interrupts():
+            _run()
     except KeyboardInterrupt:
         _tell_of_stop()
         sys.exit(130)
@@ -21,6 +19,15 @@ def main() -> None:
         if _stopped_in_silence(end):
             _tell_of_stop()
         raise
+
+
+def _run() -> None:
+    from typer.main import get_command
+
+    from a5ctl.app import app
+
+    program = get_command(app)
+    program()
 
 
 def _stopped_in_silence(end: SystemExit) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from core.insistence import Insistence, undivided
+
 
 class Interrupted(KeyboardInterrupt):
     """Somebody asked the run to stop.
@@ -30,7 +32,8 @@ class Interrupts:
     """Signal handling of one run.
 
     Inside `deferred()` a first signal only sets `requested`; outside, and on a second signal,
-    `Interrupted` is raised where the program stands.
+    `Interrupted` is raised where the program stands. Up to a third one, imports and writes to the
+    registry come to their end first, and what Python drops is raised again.
 
     Args:
         once_within: Seconds in which further signals count as the same one: where one that was
@@ -43,6 +46,7 @@ class Interrupts:
         self._count = 0
         self._once_within = once_within
         self._last = -math.inf
+        self._insistence = Insistence()
 
     @property
     def requested(self) -> bool:
@@ -58,7 +62,8 @@ class Interrupts:
         signals = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.signal(number, self._handle) for number in signals}
         try:
-            yield self
+            with self._insistence.installed():
+                yield self
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -78,11 +83,16 @@ class Interrupts:
             raise Interrupted(self._signum)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        now, before = time.monotonic(), self._last
-        if now - before < self._once_within:
+        if not self._insistence.is_repeated():
+            now, before = time.monotonic(), self._last
+            if now - before < self._once_within:
+                return
+            self._last = now
+            self._signum = signum
+            self._count += 1
+        if self._deferring and self._count <= 1:
             return
-        self._last = now
-        self._signum = signum
-        self._count += 1
-        if not self._deferring or self._count > 1:
-            raise Interrupted(signum)
+        if undivided(frame) and self._count <= 2:
+            self._insistence.again(signum)
+            return
+        raise Interrupted(signum)
