@@ -63,11 +63,12 @@ def once(arguments: list[str]) -> None:
 
     prepare_process()
     import trainers.evaluator as evaluation
+    import trainers.live_engine as engines
     from a5ctl.__main__ import main as program
     from trainers.sft import SFT
 
     watch = Stopwatch()
-    evaluation.build_engine = watch.around(evaluation.build_engine)
+    engines.build_engine = watch.around(engines.build_engine)
     evaluation.Evaluator.evaluate = watch.around(evaluation.Evaluator.evaluate)
     update = SFT.update
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from core.config.schema import RunConfig, RunKind
+from core.config.methods import RolloutSettings
+from core.config.schema import RunConfig
 from core.data.choices import is_choice
 from core.data.problem import Problem
 from core.models import BUILTIN_MODEL
@@ -69,8 +70,11 @@ def resolve_defaults(
             or (_BUILTIN_MAX_TOKENS if builtin else _MAX_TOKENS),
         }
     )
-    if config.kind is RunKind.EVAL:
-        return config.model_copy(update={"evaluation": evaluation})
+    config = config.model_copy(update={"evaluation": evaluation})
+    if not config.kind.trains:
+        return config
+    if config.kind.samples:
+        config = config.model_copy(update={"rollout": _rollout(config)})
     train, recipe = config.train, _recipe(builtin, train_count)
     no_budget = train.epochs is None and train.steps is None and train.tokens is None
     train = train.model_copy(
@@ -80,7 +84,7 @@ def resolve_defaults(
             "epochs": recipe.epochs if no_budget else train.epochs,
         }
     )
-    return config.model_copy(update={"evaluation": evaluation, "train": train})
+    return config.model_copy(update={"train": train})
 
 
 def resolve_machine(config: RunConfig, device: str, engine: str) -> RunConfig:
@@ -123,6 +127,17 @@ def required(value: Value | None, setting: str) -> Value:
     if value is None:
         raise ValueError(f"{setting} was not resolved before it was used")
     return value
+
+
+def _rollout(config: RunConfig) -> RolloutSettings:
+    """Responses are sampled as they will be evaluated, where nothing else was asked for."""
+    rollout, evaluation = config.rollout, config.evaluation
+    return rollout.model_copy(
+        update={
+            "max_tokens": rollout.max_tokens or evaluation.max_tokens,
+            "stop": evaluation.stop if rollout.stop is None else rollout.stop,
+        }
+    )
 
 
 def _precision(wanted: str, device: str) -> str:

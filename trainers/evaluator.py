@@ -1,25 +1,27 @@
-"""Evaluation inside a run: one engine, started when first needed, fed with the live weights."""
+"""Evaluation inside a run, with the live weights in the run's one engine."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from typing import Any
 
 from core.config.schema import RunConfig
+from core.data.problem import Problem
 from core.engines.base import InferenceEngine, Sampling
-from core.engines.select import build_engine, check_engine
+from core.engines.select import check_engine
 from core.engines.tokens import token_spans
 from core.errors import UserError
 from core.evaluation import EvaluationResult, evaluate
 from core.models import encode_prompts, load_tokenizer
+from core.prompts.template import PromptTemplate
 from core.protocol import EvaluationProtocol, GenerationProtocol, GradingProtocol
 from core.provenance import data_hash
 from core.responses.grade import GRADER_VERSIONS
 from trainers.defaults import required
 from trainers.distributed.world import World
 from trainers.evaluation_facts import EvaluationFacts, facts_of_result
+from trainers.live_engine import LiveEngine
 from trainers.policy import Policy
-from trainers.prepare import Prepared
 from trainers.stage import Stage
 
 _GENERATION_ROOM = 16
@@ -27,20 +29,18 @@ _GENERATION_ROOM = 16
 
 @dataclass(slots=True)
 class Evaluator:
-    """Evaluates one run's policy; its engine is started once, when it is first needed.
+    """Evaluates one run's policy.
 
     Attributes:
         stage: The run: its config, problems, template, and whom it reports to.
         tokenizer: The engine's tokenizer, for lengths in tokens.
-        max_model_len: Tokens of prompt and response together.
-        live: Weights come from a policy, so the engine starts without any.
+        engine: The run's engine.
     """
 
     stage: Stage
     tokenizer: object
-    max_model_len: int
-    live: bool
-    _started: tuple[InferenceEngine, EvaluationProtocol] | None = field(default=None, init=False)
+    engine: LiveEngine
+    _recorded_as: EvaluationProtocol | None = field(default=None, init=False)
 
     def evaluate(self, step: int, policy: Policy | None = None) -> EvaluationResult:
         """Evaluate a live policy, or the engine's own weights when there is none, and record it.
@@ -48,15 +48,13 @@ class Evaluator:
         Raises:
             EngineError: the engine cannot start or go on.
         """
-        engine, protocol = self.start()
         stage, observer = self.stage, self.stage.observer
-        if policy is not None:
-            observer.phase("copying the policy into the engine")
-            engine.load_weights(policy.named_weights())
+        self.start()
+        live = self.engine.start() if policy is None else self.engine.with_weights_of(policy)
         result = evaluate(
-            engine,
+            live,
             stage.prepared.evaluation,
-            protocol,
+            required(self._recorded_as, "the protocol"),
             stage.prepared.template,
             step=step,
             token_spans=token_spans(self.tokenizer),
@@ -67,34 +65,19 @@ class Evaluator:
         observer.evaluation(result)
         return result
 
-    def start(self) -> tuple[InferenceEngine, EvaluationProtocol]:
-        """The engine and what an evaluation with it is recorded as; starts it the first time.
+    def start(self) -> None:
+        """Start the engine, unless it runs.
 
         Raises:
             EngineError: the engine cannot start.
         """
-        if self._started is None:
-            stage, config, prepared = self.stage, self.stage.config, self.stage.prepared
-            stage.observer.phase(f"starting the engine {prepared.engine.name}")
-            build = partial(
-                build_engine,
-                prepared.engine,
-                prepared.model_dir,
-                dtype=config.evaluation.dtype,
-                device=prepared.device,
-                seed=config.sampling_seed,
-                max_model_len=self.max_model_len,
-                dummy_weights=self.live,
-                gpu_memory_utilization=config.evaluation.gpu_memory_utilization,
-            )
-            engine = build() if _beside_trainer(prepared) else stage.world.engine(build)
-            self._started = engine, _protocol(stage, engine, sampling_of(config))
-        return self._started
+        engine = self.engine.start()
+        if self._recorded_as is None:
+            self._recorded_as = _protocol(self.stage, engine, sampling_of(self.stage.config))
 
     def close(self) -> None:
         """Return the engine's memory, if it was ever started."""
-        if self._started is not None:
-            self._started[0].close()
+        self.engine.close()
 
 
 def evaluate_together(
@@ -137,9 +120,13 @@ def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:
     config, prepared = stage.config, stage.prepared
     stage.observer.phase(f"checking the prompts for the engine {prepared.engine.name}")
     tokenizer = load_tokenizer(prepared.model_dir)
-    ids = encode_prompts(tokenizer, [prepared.template.prompt(p) for p in prepared.evaluation])
-    lengths = {p.id: len(row) for p, row in zip(prepared.evaluation, ids, strict=True)}
-    longest = max(lengths.values()) + sampling_of(config).max_tokens + _GENERATION_ROOM
+    lengths = _prompt_lengths(tokenizer, prepared.template, prepared.evaluation)
+    longest = max(lengths.values()) + sampling_of(config).max_tokens
+    if config.kind.samples:
+        rollout = _prompt_lengths(tokenizer, prepared.template, prepared.train)
+        cap = required(config.rollout.max_tokens, "rollout.max_tokens")
+        longest = max(longest, max(rollout.values()) + cap)
+    longest += _GENERATION_ROOM
     positions = check_engine(
         prepared.engine,
         prepared.model_dir,
@@ -148,16 +135,19 @@ def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:
         max_model_len=longest,
     )
     _check_room(lengths, positions, config.evaluation.split)
-    evaluator = Evaluator(stage, tokenizer, longest, live)
+    evaluator = Evaluator(stage, tokenizer, LiveEngine(stage, longest, live))
     evaluates_first = not live or (config.evaluation.at_start and not stage.resuming)
     if evaluates_first or prepared.device != "cpu":
         evaluator.start()
     return evaluator
 
 
-def _beside_trainer(prepared: Prepared) -> bool:
-    """On the CPU transformers can share any process; vLLM cannot share one that has companions."""
-    return prepared.engine.name == "hf" and prepared.device == "cpu"
+def _prompt_lengths(
+    tokenizer: Any, template: PromptTemplate, problems: Sequence[Problem]
+) -> dict[str, int]:
+    """Tokens of each problem's prompt, by its id."""
+    ids = encode_prompts(tokenizer, [template.prompt(problem) for problem in problems])
+    return {problem.id: len(row) for problem, row in zip(problems, ids, strict=True)}
 
 
 def sampling_of(config: RunConfig) -> Sampling:

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from core.config.schema import EvaluationSettings, OnAlarm, TrainSettings
 from core.registry.recorder import Recorder
+from core.rollouts import Rollout
 from trainers.alarms import WINDOW, Alarm
 from trainers.best import best_steps, retreat_steps
 from trainers.checkpoint import (
@@ -40,15 +41,43 @@ class Method(Protocol):
 
     @property
     def total_steps(self) -> int:
-        """Updates of the whole run."""
+        """Updates of the whole run; an estimate as long as they depend on rollouts to come."""
+        ...
+
+    def ready(self, step: int) -> bool:
+        """Make what update `step` needs, rollouts for example; False when there is none left.
+
+        A stop may interrupt this, and a resumed run calls it again for the same step.
+        """
         ...
 
     def update(self, step: int) -> dict[str, float]:
         """One optimizer update; returns its metrics: `loss`, `grad_norm`, `tokens` and more."""
         ...
 
+    def ends_round(self, step: int) -> bool:
+        """Whether update `step` is the last of a round whose outcome is worth an evaluation."""
+        ...
+
+    def dump(self) -> dict[str, Any] | None:
+        """What a resumed run has to be told, JSON-ready; stored with every checkpoint."""
+        ...
+
+    def load(self, memory: dict[str, Any] | None, step: int) -> None:
+        """Take up what `dump` gave behind update `step`: after a restart and after a rollback.
+
+        Args:
+            memory: None at the beginning of a run.
+            step: Updates done; whatever came after it never happened.
+        """
+        ...
+
     def problem_ids(self, step: int) -> Sequence[str]:
         """Problems behind an update."""
+        ...
+
+    def rollouts(self, step: int) -> Sequence[Rollout]:
+        """Responses that update `step` learned from; empty where a method samples none."""
         ...
 
 
@@ -85,6 +114,8 @@ class Loop:
     _reaction: Reaction = field(init=False)
     _probe: UpdateProbe = field(init=False)
     _rate: LearningRate = field(init=False)
+    _saved_at: int = field(default=0, init=False)
+    _evaluated_at: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._watchdog = Watchdog(self.train, self.method.total_steps)
@@ -111,7 +142,7 @@ class Loop:
             OSError: the last checkpoint could not be written.
         """
         state = self._begin(state)
-        while state.step < self.method.total_steps:
+        while self.method.ready(state.step + 1):
             with self.interrupts.deferred():
                 updated, metrics = self._step(state)
                 state = self._react(partial(self._watchdog.step, updated.step, metrics), updated)
@@ -126,11 +157,22 @@ class Loop:
                 return state
             if evaluation_due:
                 state = self._evaluate(state)
+        return self._end(state)
+
+    def _end(self, state: TrainerState) -> TrainerState:
+        """Save and evaluate what a method left that ran out of work before its last step."""
+        if 0 < state.step < self.method.total_steps:
+            if self._saved_at != state.step:
+                self._checkpoint(state)
+            if self._evaluated_at != state.step:
+                return self._evaluate(state)
         return state
 
     def _begin(self, state: TrainerState) -> TrainerState:
         """Take up what a resumed run has seen, and act on an alarm that was not acted upon."""
         self._adopt(state)
+        self._saved_at = state.step
+        self._evaluated_at = self.evaluated[-1].step if self.evaluated else None
         self._watchdog.rewind(state.step, state.watch)
         raised = [self._watchdog.evaluation(facts) for facts in self.evaluated]
         if self.world.main:
@@ -161,16 +203,20 @@ class Loop:
 
     def _evaluate(self, state: TrainerState) -> TrainerState:
         facts = self.evaluate(state.step)
+        self._evaluated_at = state.step
         with self.interrupts.deferred():
             return self._react(lambda: self._watchdog.evaluation(facts), state)
 
     def _react(self, look: Callable[[], Sequence[Alarm]], state: TrainerState) -> TrainerState:
         """Let the main process look for alarms, and do what it decides about them."""
         retreat = self.world.decide(lambda: self._reaction.to(look(), state))
-        return self._adopt(state if retreat is None else self._reaction.carry_out(retreat))
+        if retreat is None:
+            return state
+        return self._adopt(self._reaction.carry_out(retreat))
 
     def _adopt(self, state: TrainerState) -> TrainerState:
-        """Go on from a state: the learning rate is part of it."""
+        """Go on from a state: the method's memory and the learning rate are part of it."""
+        self.method.load(state.method, state.step)
         self.method.learning_rate = self._rate.scaled(state.lr_factor)
         return state
 
@@ -182,8 +228,8 @@ class Loop:
                 policy, optimizer = self.world.gathered(self.method.policy, self.method.optimizer)
                 if not self.world.main:
                     return
-                watched = replace(state, watch=self._watchdog.dump())
-                path = save_checkpoint(self.folder, policy, optimizer, watched)
+                whole = replace(state, watch=self._watchdog.dump(), method=self.method.dump())
+                path = save_checkpoint(self.folder, policy, optimizer, whole)
         except OSError as error:
             if state.step == self.method.total_steps:
                 raise
@@ -191,6 +237,7 @@ class Loop:
             self.recorder.event(Severity.WARNING, "checkpoint_failed", text, step=state.step)
             self.observer.event(Severity.WARNING, text, state.step)
             return
+        self._saved_at = state.step
         self.recorder.artifact("checkpoint", path, size_and_hash(path))
         self._prune(state.step)
 
@@ -217,4 +264,6 @@ class Loop:
         if step == 0:
             return self.evaluation.at_start
         every = self.evaluation.every
+        if every is None and self.method.ends_round(step):
+            return True
         return step == self.method.total_steps or (every is not None and step % every == 0)

@@ -158,6 +158,11 @@ class Policy:
         for name, tensor in self.model.state_dict().items():
             yield name, tensor.detach()
 
+    @property
+    def version(self) -> int:
+        """Grows whenever a weight is written to, by an update or by a copy."""
+        return sum(parameter._version for parameter in self.model.parameters())
+
     def put_back(self, weights: Mapping[str, Tensor]) -> None:
         """Replace all weights, in place, by those that a `state_dict` of the model holds."""
         self.model.load_state_dict(weights)

@@ -76,7 +76,7 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
     model_dir, base_model = _weights(config, parent, workspace)
     if config.prompt.chat:
         template = in_chat_template(template, load_tokenizer(model_dir))
-    only_evaluates = config.kind is RunKind.EVAL
+    only_evaluates = not config.kind.trains
     whole_file = only_evaluates and not config.data.held_out
     data = _load(config.data.source, whole_file)
     selected = [] if only_evaluates else _select(config, data)
@@ -166,8 +166,12 @@ def _load(source: str, whole_file_is_test: bool) -> DataSet:
 
 
 def _select(config: RunConfig, data: DataSet) -> list[Problem]:
-    _refuse_choices(data)
+    if config.kind is RunKind.DPO:
+        return []
     problems = data.split("train")
+    if config.kind.samples:
+        return nested_subset(problems, config.data.size, config.data_seed)
+    _refuse_choices(data)
     selected = nested_subset(problems, config.data.size, config.data_seed)
     missing = [p for p in selected if p.target is None and p.reasoning is None]
     if missing:

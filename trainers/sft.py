@@ -11,8 +11,10 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from core.config.schema import Normalization, TrainSettings
+from core.rollouts import Rollout
 from trainers.batching import BatchPlan, split_microbatches
 from trainers.distributed.share import share_of
 from trainers.distributed.world import ALONE, World
@@ -57,6 +59,24 @@ class SFT:
     def problem_ids(self, step: int) -> list[str]:
         """Problems behind update `step`."""
         return [self.examples[index].problem_id for index in self.plan.batch(step)]
+
+    def ready(self, step: int) -> bool:
+        """All that an update needs is known from the start."""
+        return step <= self.total_steps
+
+    def ends_round(self, step: int) -> bool:
+        """There is one round, whose end is evaluated anyway."""
+        return False
+
+    def dump(self) -> None:
+        """Which examples a step sees follows from its number: nothing to remember."""
+
+    def load(self, memory: dict[str, Any] | None, step: int) -> None:
+        """Nothing was remembered."""
+
+    def rollouts(self, step: int) -> Sequence[Rollout]:
+        """It learns from solutions that others wrote."""
+        return ()
 
     def update(self, step: int) -> dict[str, float]:
         """One optimizer update over the batch of this step, and what happened."""

@@ -1,90 +1,57 @@
 """`a5ctl run`: train a policy and evaluate it, or only evaluate one."""
 
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from a5ctl.options import HomeOption, JsonOption, RegistryOption
-
-if TYPE_CHECKING:
-    from core.config.schema import RunConfig
-
-_COMMON = "What to work on"
-_TRAIN = "Training"
-_EVAL = "Evaluation"
-_RECORD = "Recording"
-
-Model = Annotated[
-    str | None,
-    typer.Option(
-        envvar="A5CTL_MODEL",
-        help="builtin, a folder with safetensors, or a hub id.",
-        rich_help_panel=_COMMON,
-    ),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        envvar="A5CTL_DATA",
-        help="builtin, a folder or file of problems (docs/data.md), gsm8k (hub extra).",
-        rich_help_panel=_COMMON,
-    ),
-]
-Prompt = Annotated[
-    str | None,
-    typer.Option(
-        help="think_answer, question_only, instruction, multiple_choice, or a template file.",
-        rich_help_panel=_COMMON,
-    ),
-]
-Config = Annotated[
-    Path | None, typer.Option(help="Start from this TOML file.", rich_help_panel=_COMMON)
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Any setting: --set train.lr=1e-5.", rich_help_panel=_COMMON),
-]
-Seeds = Annotated[
-    str | None, typer.Option(help="One seed or several: 0,1,2.", rich_help_panel=_COMMON)
-]
-Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.", rich_help_panel=_COMMON)]
-Engine = Annotated[
-    str | None,
-    typer.Option(envvar="A5CTL_ENGINE", help="auto, vllm or hf.", rich_help_panel=_EVAL),
-]
-Grader = Annotated[
-    str | None,
-    typer.Option(
-        help="Headline grader: r1_zero, strict, lenient, diagnostic, question_only, "
-        "multiple_choice.",
-        rich_help_panel=_EVAL,
-    ),
-]
-EvalSplit = Annotated[
-    str | None,
-    typer.Option("--split", help="test, test-hard, dev, val or train.", rich_help_panel=_EVAL),
-]
-EvalLimit = Annotated[
-    int | None,
-    typer.Option("--eval-limit", help="Ask only the first N problems.", rich_help_panel=_EVAL),
-]
-MaxTokens = Annotated[
-    int | None, typer.Option(help="Cap on response tokens.", rich_help_panel=_EVAL)
-]
-Temperature = Annotated[float | None, typer.Option(help="0 is greedy.", rich_help_panel=_EVAL)]
-Name = Annotated[str | None, typer.Option(help="A name for people.", rich_help_panel=_RECORD)]
-GroupName = Annotated[
-    str | None, typer.Option("--group", help="Runs that belong together.", rich_help_panel=_RECORD)
-]
-Tags = Annotated[
-    list[str] | None, typer.Option("--tag", help="A label; repeatable.", rich_help_panel=_RECORD)
-]
-Note = Annotated[str | None, typer.Option(help="Free text.", rich_help_panel=_RECORD)]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print only the summary.", rich_help_panel=_RECORD)
-]
+from a5ctl.run_options import (
+    COMMON,
+    EVAL,
+    BatchSize,
+    Config,
+    Data,
+    DataSeed,
+    Device,
+    Engine,
+    Epochs,
+    EvalData,
+    EvalEvery,
+    EvalLimit,
+    EvalSplit,
+    Filter,
+    Gpus,
+    Grader,
+    GroupName,
+    Init,
+    KeepBest,
+    KeepLast,
+    LearningRate,
+    MaxLength,
+    MaxTokens,
+    MinLrRatio,
+    Model,
+    Name,
+    Note,
+    OnAlarm,
+    Prompt,
+    Quiet,
+    Schedule,
+    Seeds,
+    Set,
+    Size,
+    Steps,
+    Supervise,
+    Tags,
+    Temperature,
+    Threads,
+    Tokens,
+    Warmup,
+    labels,
+    launch,
+    shared,
+)
 
 
 def sft(
@@ -92,96 +59,34 @@ def sft(
         str | None,
         typer.Argument(metavar="[RUN]", help="The run that decides, after --filter solved-by."),
     ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            help="Training problems: 256, or several: 128,256,full.", rich_help_panel=_COMMON
-        ),
-    ] = None,
+    size: Size = None,
     seed: Seeds = None,
-    data_seed: Annotated[
-        int | None, typer.Option(help="Pin the subset to this seed.", rich_help_panel=_COMMON)
-    ] = None,
+    data_seed: DataSeed = None,
     model: Model = None,
-    init: Annotated[
-        str | None,
-        typer.Option(
-            help="Continue from a run (RUN or RUN:STEP), or start from a model.",
-            rich_help_panel=_COMMON,
-        ),
-    ] = None,
+    init: Init = None,
     data: Data = None,
-    eval_data: Annotated[
-        str | None, typer.Option(help="Evaluate on other data.", rich_help_panel=_EVAL)
-    ] = None,
+    eval_data: EvalData = None,
     prompt: Prompt = None,
-    filter_: Annotated[
-        str | None,
-        typer.Option(
-            "--filter",
-            help="correct: targets that grade right. solved-by RUN: problems it solved.",
-            rich_help_panel=_COMMON,
-        ),
-    ] = None,
+    filter_: Filter = None,
     config: Config = None,
     set_: Set = None,
     device: Device = None,
-    lr: Annotated[
-        float | None, typer.Option(help="Peak learning rate.", rich_help_panel=_TRAIN)
-    ] = None,
-    epochs: Annotated[
-        float | None, typer.Option(help="Budget in passes.", rich_help_panel=_TRAIN)
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Budget in updates.", rich_help_panel=_TRAIN)
-    ] = None,
-    tokens: Annotated[
-        int | None, typer.Option(help="Budget in training tokens.", rich_help_panel=_TRAIN)
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Examples per update.", rich_help_panel=_TRAIN)
-    ] = None,
-    schedule: Annotated[
-        str | None, typer.Option(help="constant, linear or cosine.", rich_help_panel=_TRAIN)
-    ] = None,
-    warmup: Annotated[
-        float | None, typer.Option(help="Share of steps that warm up.", rich_help_panel=_TRAIN)
-    ] = None,
-    min_lr_ratio: Annotated[
-        float | None, typer.Option(help="Last rate as a share of --lr.", rich_help_panel=_TRAIN)
-    ] = None,
-    supervise: Annotated[
-        str | None, typer.Option(help="response, closing or answer.", rich_help_panel=_TRAIN)
-    ] = None,
-    max_length: Annotated[
-        int | None, typer.Option(help="Longest example in tokens.", rich_help_panel=_TRAIN)
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads; measured if not given.", rich_help_panel=_TRAIN)
-    ] = None,
-    gpus: Annotated[
-        int | None,
-        typer.Option(
-            help="GPUs that train together; with --device cpu, processes.", rich_help_panel=_TRAIN
-        ),
-    ] = None,
-    on_alarm: Annotated[
-        str | None,
-        typer.Option(
-            help="warn, stop, or rollback: back to the best checkpoint at half the learning rate.",
-            rich_help_panel=_TRAIN,
-        ),
-    ] = None,
-    keep_last: Annotated[
-        int | None, typer.Option(help="Newest checkpoints to keep.", rich_help_panel=_TRAIN)
-    ] = None,
-    keep_best: Annotated[
-        int | None,
-        typer.Option(help="Best evaluated checkpoints to keep as well.", rich_help_panel=_TRAIN),
-    ] = None,
-    eval_every: Annotated[
-        int | None, typer.Option(help="Also evaluate every N updates.", rich_help_panel=_EVAL)
-    ] = None,
+    lr: LearningRate = None,
+    epochs: Epochs = None,
+    steps: Steps = None,
+    tokens: Tokens = None,
+    batch_size: BatchSize = None,
+    schedule: Schedule = None,
+    warmup: Warmup = None,
+    min_lr_ratio: MinLrRatio = None,
+    supervise: Supervise = None,
+    max_length: MaxLength = None,
+    threads: Threads = None,
+    gpus: Gpus = None,
+    on_alarm: OnAlarm = None,
+    keep_last: KeepLast = None,
+    keep_best: KeepBest = None,
+    eval_every: EvalEvery = None,
     engine: Engine = None,
     grader: Grader = None,
     split: EvalSplit = None,
@@ -238,27 +143,27 @@ def sft(
         "train.keep_last": keep_last,
         "train.keep_best": keep_best,
         "evaluation.every": eval_every,
-        **_shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
-        **_labels(name, group, tag, note),
+        **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
+        **labels(name, group, tag, note),
     }
-    _launch(build_cells(tree, given, set_, size, seed), home, registry, quiet=quiet, as_json=json_)
+    launch(build_cells(tree, given, set_, size, seed), home, registry, quiet=quiet, as_json=json_)
 
 
 def evaluate(
     model: Model = None,
     run: Annotated[
         str | None,
-        typer.Option(help="Evaluate a checkpoint of this run.", rich_help_panel=_COMMON),
+        typer.Option(help="Evaluate a checkpoint of this run.", rich_help_panel=COMMON),
     ] = None,
     step: Annotated[
-        int | None, typer.Option(help="Which checkpoint of --run.", rich_help_panel=_COMMON)
+        int | None, typer.Option(help="Which checkpoint of --run.", rich_help_panel=COMMON)
     ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(
             metavar="RUN[:STEP]|FILE",
             help="Ask, decode and grade exactly as this evaluation did, or as the file says.",
-            rich_help_panel=_EVAL,
+            rich_help_panel=EVAL,
         ),
     ] = None,
     data: Data = None,
@@ -310,7 +215,7 @@ def evaluate(
     given = {
         "data.source": data,
         "prompt.template": prompt,
-        **_shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
+        **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
     }
     if protocol is not None:
         from a5ctl.protocols import find_protocol, follow_into
@@ -318,47 +223,5 @@ def evaluate(
         given = follow_into(tree, find_protocol(protocol, home, registry), given, set_, seed)
     elif prompt not in (None, tree.get("prompt", {}).get("template")) and config is None:
         take_away(tree, ("evaluation.grader", "evaluation.stop"))  # they follow from the prompt
-    given |= {**source.settings, **_labels(name, group, tag, note)}
-    _launch(build_cells(tree, given, set_, None, seed), home, registry, quiet=quiet, as_json=json_)
-
-
-def _shared(
-    device: str | None,
-    engine: str | None,
-    grader: str | None,
-    split: str | None,
-    limit: int | None,
-    max_tokens: int | None,
-    temperature: float | None,
-) -> dict[str, Any]:
-    return {
-        "model.device": device,
-        "evaluation.engine": engine,
-        "evaluation.grader": grader,
-        "evaluation.split": split,
-        "evaluation.limit": limit,
-        "evaluation.max_tokens": max_tokens,
-        "evaluation.temperature": temperature,
-    }
-
-
-def _labels(
-    name: str | None, group: str | None, tags: list[str] | None, note: str | None
-) -> dict[str, Any]:
-    return {"name": name, "group": group, "tags": tags or None, "note": note}
-
-
-def _launch(
-    configs: "list[RunConfig]",
-    home: Path | None,
-    registry: str | None,
-    *,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    from a5ctl.process import prepare_process
-
-    prepare_process()
-    from a5ctl.launch import launch
-
-    launch(configs, home, registry, quiet=quiet, as_json=as_json)
+    given |= {**source.settings, **labels(name, group, tag, note)}
+    launch(build_cells(tree, given, set_, None, seed), home, registry, quiet=quiet, as_json=json_)

@@ -11,7 +11,7 @@ from typing import Any
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from core.config.schema import RunConfig
+from core.config.schema import OPTIONAL_SECTIONS, RunConfig
 from core.errors import UserError
 
 
@@ -77,8 +77,9 @@ def to_toml(config: RunConfig) -> str:
 
 
 def to_tree(config: RunConfig) -> dict[str, Any]:
-    """The config as a nested JSON-ready dictionary without empty values."""
-    return _without_none(config.model_dump(mode="json"))
+    """The config as a nested JSON-ready dictionary without empty values and foreign settings."""
+    foreign = set(OPTIONAL_SECTIONS - config.kind.sections)
+    return _without_none(config.model_dump(mode="json", exclude=foreign))
 
 
 def config_hash(config: RunConfig) -> str:

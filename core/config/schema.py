@@ -3,26 +3,52 @@
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from core.config.methods import (
+    DpoSettings,
+    ExpertIterationSettings,
+    GrpoSettings,
+    RolloutSettings,
+)
+from core.config.section import Section
 from core.responses.grade import GraderName
 
 _LARGEST_SEED = 2**63 - 1  # what torch, SQLite and vLLM all take
-
-
-class Section(BaseModel):
-    """A group of settings: unknown keys are refused, values never change after validation."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
 
 
 class RunKind(StrEnum):
     """What a run does."""
 
     SFT = "sft"
+    EI = "ei"
+    GRPO = "grpo"
+    DPO = "dpo"
     EVAL = "eval"
+
+    @property
+    def trains(self) -> bool:
+        """Changes a policy."""
+        return self is not RunKind.EVAL
+
+    @property
+    def samples(self) -> bool:
+        """Learns from the policy's own responses."""
+        return self in (RunKind.EI, RunKind.GRPO)
+
+    @property
+    def sections(self) -> frozenset[str]:
+        """The groups of settings that only some kinds have, and this one has."""
+        return _SECTIONS.get(self, frozenset())
+
+
+_SECTIONS = {
+    RunKind.EI: frozenset({"rollout", "ei"}),
+    RunKind.GRPO: frozenset({"rollout", "grpo"}),
+    RunKind.DPO: frozenset({"dpo"}),
+}
+OPTIONAL_SECTIONS = frozenset({"rollout", "ei", "grpo", "dpo"})
+"""Groups of settings that belong to some kinds of runs only."""
 
 
 class Supervise(StrEnum):
@@ -230,7 +256,7 @@ class RunConfig(Section):
     """One run, completely: the same file makes the same run again."""
 
     kind: RunKind = RunKind.SFT
-    """`sft` trains and evaluates; `eval` only evaluates."""
+    """How the policy learns: `sft`, `ei`, `grpo` or `dpo`; `eval` only evaluates."""
     name: str | None = Field(None, min_length=1, max_length=120)
     """A name for people; ids are made by the registry."""
     group: str | None = Field(None, min_length=1, max_length=120)
@@ -246,6 +272,19 @@ class RunConfig(Section):
     prompt: PromptSettings = PromptSettings()
     train: TrainSettings = TrainSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    rollout: RolloutSettings = RolloutSettings()
+    ei: ExpertIterationSettings = ExpertIterationSettings()
+    grpo: GrpoSettings = GrpoSettings()
+    dpo: DpoSettings = DpoSettings()
+
+    @model_validator(mode="after")
+    def _sections_fit_the_kind(self) -> "RunConfig":
+        for name in sorted(OPTIONAL_SECTIONS - self.kind.sections):
+            given = getattr(self, name).model_fields_set
+            if given:
+                setting = f"{name}.{min(given)}"
+                raise ValueError(f"{setting} does not belong to a run of kind {self.kind}")
+        return self
 
     @property
     def data_seed(self) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from core.config.load import leaf_keys
-from core.config.schema import Section
+from core.config.section import Section
 from core.errors import UserError
 from core.registry.records import Outcome, RunRecord
 from core.responses.names import GraderName

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import trainers.evaluator
+import trainers.live_engine
 from core.engines.base import EngineError
 from tests.a5ctl.conftest import House, write_problems
 from tests.a5ctl.test_run import registry_of
@@ -18,7 +19,7 @@ LATE = ("--set", "evaluation.at_start=false")
 def course(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happens, in order: the engine's start, and every update."""
     happened: list[str] = []
-    build, update = trainers.evaluator.build_engine, SFT.update
+    build, update = trainers.live_engine.build_engine, SFT.update
 
     def building(*args: Any, **settings: Any) -> Any:
         happened.append("engine")
@@ -28,7 +29,7 @@ def course(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         happened.append(f"step {step}")
         return update(method, step)
 
-    monkeypatch.setattr(trainers.evaluator, "build_engine", building)
+    monkeypatch.setattr(trainers.live_engine, "build_engine", building)
     monkeypatch.setattr(SFT, "update", updating)
     return happened
 
@@ -81,14 +82,14 @@ def test_memory_that_holds_no_response_is_found_before_training(
 def test_an_engine_that_fails_after_training_costs_no_training(
     house: House, course: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = trainers.evaluator.build_engine
+    build = trainers.live_engine.build_engine
 
     def fail(*_: Any, **__: Any) -> Any:
         raise EngineError("vLLM could not start")
 
-    monkeypatch.setattr(trainers.evaluator, "build_engine", fail)
+    monkeypatch.setattr(trainers.live_engine, "build_engine", fail)
     (outcome,) = _failed(house)
-    monkeypatch.setattr(trainers.evaluator, "build_engine", build)
+    monkeypatch.setattr(trainers.live_engine, "build_engine", build)
     course.clear()
     assert house.run("resume", outcome, "--quiet").exit_code == 0
     assert course == ["engine"]

@@ -26,6 +26,10 @@ def check_processes(config: RunConfig, device: str) -> None:
     wanted = processes(config)
     if wanted == 1:
         return
+    if config.kind is not RunKind.SFT:
+        raise UserError(
+            f"a run of kind {config.kind} trains in one process; leave out --gpus {wanted}"
+        )
     if os.name == "nt":
         raise UserError(f"--gpus {wanted} needs Linux or macOS; use --gpus 1 here")
     if device == "cuda":

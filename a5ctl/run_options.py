@@ -1,0 +1,202 @@
+"""Options that the commands under `a5ctl run` share, and what they have in common behind them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from core.config.schema import RunConfig
+
+COMMON = "What to work on"
+TRAIN = "Training"
+EVAL = "Evaluation"
+RECORD = "Recording"
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        envvar="A5CTL_MODEL",
+        help="builtin, a folder with safetensors, or a hub id.",
+        rich_help_panel=COMMON,
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        envvar="A5CTL_DATA",
+        help="builtin, a folder or file of problems (docs/data.md), gsm8k (hub extra).",
+        rich_help_panel=COMMON,
+    ),
+]
+Prompt = Annotated[
+    str | None,
+    typer.Option(
+        help="think_answer, question_only, instruction, multiple_choice, or a template file.",
+        rich_help_panel=COMMON,
+    ),
+]
+Config = Annotated[
+    Path | None, typer.Option(help="Start from this TOML file.", rich_help_panel=COMMON)
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting: --set train.lr=1e-5.", rich_help_panel=COMMON),
+]
+Seeds = Annotated[
+    str | None, typer.Option(help="One seed or several: 0,1,2.", rich_help_panel=COMMON)
+]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.", rich_help_panel=COMMON)]
+Engine = Annotated[
+    str | None,
+    typer.Option(envvar="A5CTL_ENGINE", help="auto, vllm or hf.", rich_help_panel=EVAL),
+]
+Grader = Annotated[
+    str | None,
+    typer.Option(
+        help="Headline grader: r1_zero, strict, lenient, diagnostic, question_only, "
+        "multiple_choice.",
+        rich_help_panel=EVAL,
+    ),
+]
+EvalSplit = Annotated[
+    str | None,
+    typer.Option("--split", help="test, test-hard, dev, val or train.", rich_help_panel=EVAL),
+]
+EvalLimit = Annotated[
+    int | None,
+    typer.Option("--eval-limit", help="Ask only the first N problems.", rich_help_panel=EVAL),
+]
+MaxTokens = Annotated[
+    int | None, typer.Option(help="Cap on response tokens.", rich_help_panel=EVAL)
+]
+Temperature = Annotated[float | None, typer.Option(help="0 is greedy.", rich_help_panel=EVAL)]
+Name = Annotated[str | None, typer.Option(help="A name for people.", rich_help_panel=RECORD)]
+GroupName = Annotated[
+    str | None, typer.Option("--group", help="Runs that belong together.", rich_help_panel=RECORD)
+]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", help="A label; repeatable.", rich_help_panel=RECORD)
+]
+Note = Annotated[str | None, typer.Option(help="Free text.", rich_help_panel=RECORD)]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print only the summary.", rich_help_panel=RECORD)
+]
+Size = Annotated[
+    str | None,
+    typer.Option(help="Training problems: 256, or several: 128,256,full.", rich_help_panel=COMMON),
+]
+DataSeed = Annotated[
+    int | None, typer.Option(help="Pin the subset to this seed.", rich_help_panel=COMMON)
+]
+Init = Annotated[
+    str | None,
+    typer.Option(
+        help="Continue from a run (RUN or RUN:STEP), or start from a model.",
+        rich_help_panel=COMMON,
+    ),
+]
+EvalData = Annotated[str | None, typer.Option(help="Evaluate on other data.", rich_help_panel=EVAL)]
+Filter = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        help="correct: targets that grade right. solved-by RUN: problems it solved.",
+        rich_help_panel=COMMON,
+    ),
+]
+LearningRate = Annotated[
+    float | None, typer.Option(help="Peak learning rate.", rich_help_panel=TRAIN)
+]
+Epochs = Annotated[float | None, typer.Option(help="Budget in passes.", rich_help_panel=TRAIN)]
+Steps = Annotated[int | None, typer.Option(help="Budget in updates.", rich_help_panel=TRAIN)]
+Tokens = Annotated[
+    int | None, typer.Option(help="Budget in training tokens.", rich_help_panel=TRAIN)
+]
+BatchSize = Annotated[int | None, typer.Option(help="Examples per update.", rich_help_panel=TRAIN)]
+Schedule = Annotated[
+    str | None, typer.Option(help="constant, linear or cosine.", rich_help_panel=TRAIN)
+]
+Warmup = Annotated[
+    float | None, typer.Option(help="Share of steps that warm up.", rich_help_panel=TRAIN)
+]
+MinLrRatio = Annotated[
+    float | None, typer.Option(help="Last rate as a share of --lr.", rich_help_panel=TRAIN)
+]
+Supervise = Annotated[
+    str | None, typer.Option(help="response, closing or answer.", rich_help_panel=TRAIN)
+]
+MaxLength = Annotated[
+    int | None, typer.Option(help="Longest example in tokens.", rich_help_panel=TRAIN)
+]
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads; measured if not given.", rich_help_panel=TRAIN)
+]
+Gpus = Annotated[
+    int | None,
+    typer.Option(
+        help="GPUs that train together; with --device cpu, processes.", rich_help_panel=TRAIN
+    ),
+]
+OnAlarm = Annotated[
+    str | None,
+    typer.Option(
+        help="warn, stop, or rollback: back to the best checkpoint at half the learning rate.",
+        rich_help_panel=TRAIN,
+    ),
+]
+KeepLast = Annotated[
+    int | None, typer.Option(help="Newest checkpoints to keep.", rich_help_panel=TRAIN)
+]
+KeepBest = Annotated[
+    int | None,
+    typer.Option(help="Best evaluated checkpoints to keep as well.", rich_help_panel=TRAIN),
+]
+EvalEvery = Annotated[
+    int | None, typer.Option(help="Also evaluate every N updates.", rich_help_panel=EVAL)
+]
+
+
+def shared(
+    device: str | None,
+    engine: str | None,
+    grader: str | None,
+    split: str | None,
+    limit: int | None,
+    max_tokens: int | None,
+    temperature: float | None,
+) -> dict[str, Any]:
+    """Settings of machine and evaluation that were given."""
+    return {
+        "model.device": device,
+        "evaluation.engine": engine,
+        "evaluation.grader": grader,
+        "evaluation.split": split,
+        "evaluation.limit": limit,
+        "evaluation.max_tokens": max_tokens,
+        "evaluation.temperature": temperature,
+    }
+
+
+def labels(
+    name: str | None, group: str | None, tags: list[str] | None, note: str | None
+) -> dict[str, Any]:
+    """Settings that only describe the run."""
+    return {"name": name, "group": group, "tags": tags or None, "note": note}
+
+
+def launch(
+    configs: "list[RunConfig]",
+    home: Path | None,
+    registry: str | None,
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Prepare this process, and carry the runs out."""
+    from a5ctl.process import prepare_process
+
+    prepare_process()
+    from a5ctl import launch as runs
+
+    runs.launch(configs, home, registry, quiet=quiet, as_json=as_json)
