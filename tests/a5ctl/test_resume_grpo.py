@@ -64,7 +64,7 @@ def assert_same_run(house: House) -> None:
     ("place", "call", "sampled"),
     [
         # each batch is two calls: the questions, and the refill
-        (("trainers.rollouts.sampler", "RolloutSampler.sample"), 3, [0, 0, 1, 1, 2, 2]),
+        (("trainers.rollouts.sampler", "RolloutSampler.sample"), 3, [1, 1, 2, 2]),
         (("trainers.rollouts.store", "RolloutStore.save"), 3, [2, 2]),
         (("trainers.grpo", "GRPO.update"), 7, [2, 2]),
         (("trainers.grpo", "GRPO.update"), 10, []),
