@@ -1,17 +1,24 @@
-"""Losses that may be taken in parts: the whole, any parts, and what may be left out, at 1e-10."""
+"""Losses that may be taken in parts: against plain loops, and any parts against the whole."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 
 from core.config.methods import LengthNormalization, LossType
+from tests.trainers.objectives.parts import (
+    close,
+    fresh,
+    in_parts,
+    make_loss,
+    random_parts,
+    statistics,
+    whole,
+)
 from tests.trainers.objectives.reference import (
     Token,
     is_clipped,
@@ -25,70 +32,9 @@ from trainers.objectives import (
     WeightedLogProbLoss,
     grpo_microbatch_train_step,
     token_weights,
-    truncated_importance,
-    zero_advantage_is_idle,
 )
 
-RATIO_LOSSES = (LossType.GRPO_CLIP, LossType.GRPO_NO_CLIP)
 COUNTS, SEEDS = st.integers(1, 12), st.integers(0, 10_000)
-
-
-def make_loss(kind: LossType, count: int, seed: int, *, kl: float = 0.0) -> PolicyGradientLoss:
-    """A loss over `count` targets of random advantages, weights, old and reference policies."""
-    return PolicyGradientLoss(
-        kind,
-        advantages=normal(count, seed=seed + 1),
-        weights=normal(count, seed=seed + 2).abs(),
-        old_log_probs=normal(count, seed=seed + 3),
-        clip_low=0.2,
-        clip_high=0.3,
-        reference_log_probs=normal(count, seed=seed + 4),
-        kl=kl,
-        importance=normal(count, seed=seed + 5).abs(),
-    )
-
-
-def fresh(loss: PolicyGradientLoss) -> PolicyGradientLoss:
-    """The same loss before its first call."""
-    return replace(loss)
-
-
-def whole(loss: PolicyGradientLoss, log_probs: Tensor) -> tuple[Tensor, Tensor]:
-    """Value and slopes, taken at once."""
-    leaf = log_probs.detach().requires_grad_()
-    value = loss(leaf, torch.arange(len(leaf)))
-    (slopes,) = torch.autograd.grad(value, leaf)
-    return value.detach(), slopes
-
-
-def in_parts(
-    loss: PolicyGradientLoss, log_probs: Tensor, parts: Sequence[Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Value and slopes, taken part by part."""
-    value, slopes = torch.zeros((), dtype=torch.float64), torch.zeros_like(log_probs)
-    for places in parts:
-        leaf = log_probs[places].detach().requires_grad_()
-        part = loss(leaf, places)
-        (slopes[places],) = torch.autograd.grad(part, leaf)
-        value += part.detach()
-    return value, slopes
-
-
-def statistics(loss: PolicyGradientLoss) -> tuple[int, int, float, float]:
-    return loss.clipped, loss.targets, loss.kl_sum, loss.ratio_max
-
-
-def random_parts(count: int, seed: int) -> list[Tensor]:
-    """Any order, cut anywhere; parts may be empty."""
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(count, generator=generator)
-    cuts = torch.randint(0, count + 1, (3,), generator=generator).sort().values.tolist()
-    ends = [0, *cuts, count]
-    return [order[start:end] for start, end in pairwise(ends)]
-
-
-def close(found: Tensor, expected: Tensor) -> bool:
-    return torch.allclose(found, expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", LossType)
@@ -164,62 +110,33 @@ def test_parts_of_unequal_responses_equal_the_naive_padded_whole(
     assert torch.count_nonzero(policy.grad[~mask]) == 0
 
 
-@pytest.mark.parametrize("kind", [kind for kind in LossType if zero_advantage_is_idle(kind, 0.0)])
-@settings(max_examples=20, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 5), st.booleans()), min_size=2, max_size=7), SEEDS)
-def test_responses_without_advantage_can_be_left_out(
-    kind: LossType, responses: list[tuple[int, bool]], seed: int
+@pytest.mark.parametrize("kind", LossType)
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), SEEDS, st.integers(1, 3))
+def test_microbatches_of_any_responses_in_any_chunks_add_up_to_the_whole(
+    kind: LossType, lengths: list[int], seed: int, microbatches: int
 ) -> None:
-    lengths = torch.tensor([length for length, _ in responses])
-    useful = torch.tensor([useful for _, useful in responses])
-    advantages = (normal(len(responses), seed=seed) * useful).repeat_interleave(lengths)
-    weights = token_weights(lengths.tolist(), LengthNormalization.TOKEN_MEAN)
-    count = int(lengths.sum())
+    weights = token_weights(lengths, LengthNormalization.SEQUENCE_MEAN)
+    count, repeats = sum(lengths), torch.tensor(lengths)
     loss = replace(
-        make_loss(kind, count, seed),
-        advantages=advantages,
-        weights=torch.tensor(weights, dtype=torch.float64).repeat_interleave(lengths),
+        make_loss(kind, count, seed, kl=0.5),
+        weights=torch.tensor(weights, dtype=torch.float64).repeat_interleave(repeats),
     )
     log_probs = normal(count, seed=seed + 9)
     expected, expected_slopes = whole(fresh(loss), log_probs)
-    kept = torch.nonzero(useful.repeat_interleave(lengths)).squeeze(1)
-    value, slopes = in_parts(loss, log_probs, [kept])
+    owners = torch.randint(
+        0, microbatches, (len(lengths),), generator=torch.Generator().manual_seed(seed)
+    )
+    value, slopes = torch.zeros((), dtype=torch.float64), torch.zeros_like(log_probs)
+    for number in range(microbatches):
+        mine = torch.nonzero(owners.repeat_interleave(repeats) == number).squeeze(1)
+        tensors = ("advantages", "weights", "old_log_probs", "reference_log_probs", "importance")
+        part = replace(loss, **{name: getattr(loss, name)[mine] for name in tensors})
+        chunks = random_parts(len(mine), seed + number)
+        part_value, slopes[mine] = in_parts(part, log_probs[mine], chunks)
+        value += part_value
     assert close(value, expected)
     assert close(slopes, expected_slopes)
-
-
-@pytest.mark.parametrize(("kind", "kl"), [(LossType.GRPO_CLIP, 0.1), (LossType.NO_BASELINE, 0.0)])
-def test_what_is_not_idle_moves_the_policy_without_any_advantage(kind: LossType, kl: float) -> None:
-    assert not zero_advantage_is_idle(kind, kl)
-    # equal rewards have no advantage, but no_baseline learns from them all the same
-    factors = torch.ones(4) if kind is LossType.NO_BASELINE else torch.zeros(4)
-    loss = replace(make_loss(kind, 4, seed=1, kl=kl), advantages=factors.double())
-    _, slopes = whole(loss, normal(4, seed=2))
-    assert slopes.abs().min() > 1e-3
-
-
-@pytest.mark.parametrize("kind", LossType)
-@settings(max_examples=20, deadline=None)
-@given(COUNTS, SEEDS, st.sampled_from([0.0, 0.5]))
-def test_on_policy_old_log_probs_change_nothing(
-    kind: LossType, count: int, seed: int, kl: float
-) -> None:
-    log_probs = normal(count, seed=seed)
-    given_them = replace(make_loss(kind, count, seed, kl=kl), old_log_probs=log_probs)
-    without = replace(given_them, old_log_probs=None)
-    expected, expected_slopes = whole(given_them, log_probs)
-    value, slopes = whole(without, log_probs)
-    assert close(value, expected)
-    assert close(slopes, expected_slopes)
-    assert statistics(without) == pytest.approx(statistics(given_them), abs=1e-10)
-    assert (without.clipped, without.ratio_max) == (0, 1.0)
-
-
-def test_on_policy_every_baseline_loss_has_the_same_slopes() -> None:
-    kinds = (LossType.REINFORCE_WITH_BASELINE, *RATIO_LOSSES)
-    losses = [replace(make_loss(kind, 5, seed=3), old_log_probs=None) for kind in kinds]
-    first, *others = (whole(loss, normal(5, seed=4))[1] for loss in losses)
-    assert all(close(slopes, first) for slopes in others)
 
 
 @pytest.mark.parametrize("kind", LossType)
@@ -294,24 +211,3 @@ def test_weighted_log_probs_in_parts_equal_plain_loops(count: int, seed: int) ->
     leaf = log_probs.requires_grad_()
     (slopes,) = torch.autograd.grad(loss(leaf, torch.arange(count)), leaf)
     assert close(slopes, -loss.weights)
-
-
-def test_token_weights_by_hand() -> None:
-    lengths = [2, 0, 8]
-    assert token_weights(lengths, LengthNormalization.SEQUENCE_MEAN) == [1 / 6, 0.0, 1 / 24]
-    assert token_weights(lengths, LengthNormalization.TOKEN_MEAN) == [0.1, 0.0, 0.1]
-    assert token_weights(lengths, LengthNormalization.CONSTANT, 4.0) == [1 / 12, 0.0, 1 / 12]
-
-
-@pytest.mark.parametrize("constant", [None, 0.0, -1.0])
-def test_a_constant_must_be_positive(constant: float | None) -> None:
-    with pytest.raises(ValueError, match="must be positive"):
-        token_weights([1], LengthNormalization.CONSTANT, constant)
-
-
-def test_importance_is_the_truncated_ratio_without_a_slope() -> None:
-    trainer = torch.tensor([0.0, -1.0, -3.0], dtype=torch.float64, requires_grad=True)
-    engine = torch.tensor([0.0, -2.0, -2.0], dtype=torch.float64)
-    weights = truncated_importance(trainer, engine, cap=2.0)
-    assert weights.tolist() == pytest.approx([1.0, 2.0, math.exp(-1)], abs=1e-12)
-    assert not weights.requires_grad
