@@ -61,9 +61,9 @@ class GrpoRecipe:
         return [self._row(name, prompt) for name, prompt in longest]
 
     def _row(self, problem_id: str, prompt: Sequence[int]) -> Example:
-        positions = getattr(self.policy.model.config, "max_position_embeddings", None)
+        positions: int | None = getattr(self.policy.model.config, "max_position_embeddings", None)
         cap = self._cap if positions is None else max(1, min(self._cap, positions - len(prompt)))
-        ids = (*prompt, *prompt[-1:] * cap)
+        ids = (*prompt, *(prompt[-1] for _ in range(cap)))
         supervised = (*(False for _ in prompt), *(True for _ in range(cap)))
         return Example(problem_id, ids, supervised, len(prompt), len(ids))
 
