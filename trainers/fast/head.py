@@ -61,6 +61,7 @@ def project_with_gradients(
     rows, count = chunk_rows(head.shape[0]), len(labels)
     places = torch.arange(count)
     labels = F.pad(labels, (0, len(hidden) - count))
+    gradients[count:] = 0.0
     for start in range(0, count, rows):
         part = slice(start, start + rows)
         shares, log_probs = _shares_and_log_probs(F.linear(hidden[part], head), labels[part])
