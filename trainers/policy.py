@@ -88,10 +88,10 @@ class Policy:
                 the targets of the micro-batch.
         """
         if self.passes is not None:
-            row = pack(examples)
+            row = pack(examples, grain=self.passes.grain)
             self.passes.recompute = activation_checkpointing_is_on(self.model)
             value, _ = self.passes.accumulate(row, loss)
-            return Accumulated(float(value), row.tokens, 0)
+            return Accumulated(float(value), row.tokens, row.tokens - row.filled)
         if self.packing is not None and self.packing.kernel is not None:
             return self._accumulate_packed(examples, loss)
         return self._accumulate_padded(examples, loss)

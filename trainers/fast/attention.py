@@ -91,7 +91,9 @@ def attention(qkv: Tensor, row: PackedRow, heads: Heads) -> tuple[Tensor, Attend
         out[:shared] = mixed[0]
     padded = qkv.index_select(0, row.to_padded).view(examples, longest, heads.size)
     mixed, rest = _forward(padded, qkv[:shared] if shared else None, heads)
-    torch.index_select(mixed.view(-1, heads.query_size), 0, row.from_padded, out=out[shared:])
+    own = out[shared : row.filled]
+    torch.index_select(mixed.view(-1, heads.query_size), 0, row.from_padded, out=own)
+    out[row.filled :] = 0.0
     return out, Attended(prefix, rest)
 
 
@@ -100,12 +102,14 @@ def attention_backward(gradient: Tensor, kept: Attended, row: PackedRow, heads: 
     shared, examples, longest = row.prefix, len(row.lengths), row.longest
     result = gradient.new_empty(row.tokens, heads.size)
     padded = gradient.new_zeros(examples * longest, heads.query_size)
-    padded.index_copy_(0, row.from_padded, gradient[shared:])
+    padded.index_copy_(0, row.from_padded, gradient[shared : row.filled])
     rest, from_prefix = _backward(padded.view(examples, longest, -1), kept.rest, heads)
-    torch.index_select(rest.view(-1, heads.size), 0, row.from_padded, out=result[shared:])
+    own = result[shared : row.filled]
+    torch.index_select(rest.view(-1, heads.size), 0, row.from_padded, out=own)
+    result[row.filled :] = 0.0
     if kept.prefix is not None:
-        own, _ = _backward(gradient[None, :shared], kept.prefix, heads)
-        result[:shared] = own[0]
+        first, _ = _backward(gradient[None, :shared], kept.prefix, heads)
+        result[:shared] = first[0]
         keys_values = result[:shared, heads.query_size :]
         keys_values += from_prefix.reshape(keys_values.shape)
     return result

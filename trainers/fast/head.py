@@ -48,7 +48,7 @@ def project_with_gradients(
     and p(y) - 1 = expm1(log p(y)) keeps its digits where p(y) is near 1.
 
     Args:
-        hidden: Shape (S, H), narrow.
+        hidden: Shape (S', H), narrow; S' >= S, and what lies behind the targets is filled in.
         head: Shape (V, H), narrow.
         labels: Shape (S,), int64.
         parameter: The head's parameter, whose `.grad` grows.
@@ -58,18 +58,21 @@ def project_with_gradients(
         The loss (scalar), the log-probabilities (S,), and the gradient of `hidden`.
     """
     total, seen, gradients = None, [], torch.empty_like(hidden)
-    rows = chunk_rows(head.shape[0])
-    places = torch.arange(len(labels))
-    for start in range(0, len(labels), rows):
+    rows, count = chunk_rows(head.shape[0]), len(labels)
+    places = torch.arange(count)
+    labels = F.pad(labels, (0, len(hidden) - count))
+    gradients[count:] = 0.0
+    for start in range(0, count, rows):
         part = slice(start, start + rows)
         shares, log_probs = _shares_and_log_probs(F.linear(hidden[part], head), labels[part])
-        value, slope = _value_and_slope(loss, log_probs, places[part])
+        value, slope = _value_and_slope(loss, log_probs[: count - start], places[part])
+        slope = F.pad(slope, (0, len(log_probs) - len(slope)))
         shares.scatter_(1, labels[part, None], log_probs.expm1()[:, None])
         errors, scale = shares.to(hidden.dtype), -slope[:, None]
         gradients[part] = (errors @ head) * scale
         add_product(parameter, errors, (hidden[part] * scale).to(hidden.dtype))
         total = value if total is None else total + value
-        seen.append(log_probs)
+        seen.append(log_probs[: count - start])
     if total is None:
         return loss(places.float(), places).detach(), places.float(), gradients
     return total, torch.cat(seen), gradients

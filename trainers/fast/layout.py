@@ -20,13 +20,14 @@ class PackedRow:
     label only and never an input.
 
     Attributes:
-        ids: Shape (T,), int64.
+        ids: Shape (T,), int64; behind the last example it may be filled up with zeros.
         positions: Shape (T,), int64: each token's place in its own example.
         prefix: Tokens at the start of the row that belong to every example.
         lengths: Tokens behind the prefix, per example.
         supervised: Shape (S,), int64: places in the row whose next token is a target, ascending.
         labels: Shape (S,), int64: those next tokens.
         owners: For each target, the index of its example.
+        grain: Tokens and targets are computed in multiples of it.
     """
 
     ids: Tensor
@@ -36,6 +37,7 @@ class PackedRow:
     supervised: Tensor
     labels: Tensor
     owners: Tensor
+    grain: int = 1
 
     @property
     def tokens(self) -> int:
@@ -43,9 +45,20 @@ class PackedRow:
         return len(self.ids)
 
     @property
+    def filled(self) -> int:
+        """The first so many tokens are those of the examples."""
+        return self.prefix + sum(self.lengths)
+
+    @property
     def longest(self) -> int:
-        """Tokens of the longest example behind the prefix."""
-        return max(self.lengths)
+        """Tokens of the longest example behind the prefix, in multiples of the grain."""
+        return _round_up(max(self.lengths), self.grain)
+
+    @cached_property
+    def read(self) -> Tensor:
+        """`supervised` in multiples of the grain: filled up with a place that no example has."""
+        spare = _round_up(len(self.supervised), self.grain) - len(self.supervised)
+        return torch.cat([self.supervised, torch.full((spare,), self.tokens - 1)])
 
     @cached_property
     def to_padded(self) -> Tensor:
@@ -67,12 +80,13 @@ class PackedRow:
         return torch.tensor([0, *accumulate(self.lengths)][:-1]) + self.prefix
 
 
-def pack(examples: Sequence[Example], *, share_prefix: bool = True) -> PackedRow:
+def pack(examples: Sequence[Example], *, share_prefix: bool = True, grain: int = 1) -> PackedRow:
     """Lay examples out in one row.
 
     Args:
         examples: Of at least two tokens each.
         share_prefix: Store the tokens that all of them begin with only once.
+        grain: Fill up tokens and targets to multiples of it, so that their numbers recur.
 
     Raises:
         ValueError: an example has fewer than two tokens, so there is nothing to predict.
@@ -96,6 +110,10 @@ def pack(examples: Sequence[Example], *, share_prefix: bool = True) -> PackedRow
                 supervised.append(shift + place)
                 labels.append(example.token_ids[place + 1])
                 owners.append(owner)
+    # a target that is filled in needs a place that no example has
+    spare = _round_up(len(ids) + bool(len(labels) % grain), grain) - len(ids)
+    ids += [0] * spare
+    positions += [0] * spare
     return PackedRow(
         ids=torch.tensor(ids, dtype=torch.int64),
         positions=torch.tensor(positions, dtype=torch.int64),
@@ -104,7 +122,12 @@ def pack(examples: Sequence[Example], *, share_prefix: bool = True) -> PackedRow
         supervised=torch.tensor(supervised, dtype=torch.int64),
         labels=torch.tensor(labels, dtype=torch.int64),
         owners=torch.tensor(owners, dtype=torch.int64),
+        grain=grain,
     )
+
+
+def _round_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
 
 
 def _shared_prefix(examples: Sequence[Example]) -> int:
