@@ -105,9 +105,7 @@ class EiRecipe:
         """Rounds are evaluated, and the best checkpoint is kept: where on test, that is said."""
         evaluation = self.stage.config.evaluation
         if evaluation.split.startswith("test") and evaluation.every is None:
-            text = (
-                "rounds are evaluated on the test split: one chosen by that is chosen on test"
-            )
+            text = "rounds are evaluated on the test split: one chosen by that is chosen on test"
             self.stage.event(Severity.WARNING, "selected_on_test", text)
 
 

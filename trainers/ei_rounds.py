@@ -51,7 +51,7 @@ class RoundRollouts:
     Attributes:
         stage: The run.
         sampler: Asks the live policy.
-        store: Keeps every batch until the run is done.
+        store: Keeps every batch until the run is done, as a rollback may lead far back.
     """
 
     stage: Stage
@@ -94,6 +94,10 @@ class RoundRollouts:
             )
         return found[0]
 
+    def forget_after(self, step: int) -> None:
+        """Rounds that would begin behind update `step + 1` never began."""
+        self.store.forget_after(step)
+
     def report(self, now: Round, batch: RolloutBatch, kept: Kept) -> None:
         """Write down what was kept, and say it.
 
@@ -126,7 +130,8 @@ class RoundRollouts:
         self.stage.observer.event(severity, text, now.first_step)
 
     def close(self, rounds: Sequence[Round]) -> None:
-        """Every round is done: say so where none of them found anything."""
+        """Every round is done: older batches go; where none found anything, that is said."""
+        self.store.prune(rounds[-1].last_step + 1)
         if not any(now.updates for now in rounds):
             grader = self.stage.config.rollout.grader
             text = (
