@@ -170,7 +170,7 @@ def _summary(now: Round, batch: RolloutBatch, kept: Kept) -> str:
     over = f"; {kept.unusable:,} are too long to learn from" if kept.unusable else ""
     return (
         f"{text}; {len(kept.rollouts):,} of them, to {kept.problems:,} questions, are learned from "
-        f"in {now.updates:,} updates{over}"
+        f"in {now.updates:,} update{'s' * (now.updates > 1)}{over}"
     )
 
 

@@ -1,14 +1,22 @@
 """docs/preflight.md lists the checks that the program makes, and only those."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from trainers.preflight import CHECKS
+from trainers.preflight_report import Check
+from trainers.preflight_rollouts import ROLLOUT_CHECKS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "preflight.md").read_text(encoding="utf-8")
 
 
-def test_the_table_of_checks_is_that_of_the_program() -> None:
-    table = TEXT.split("| check |", 1)[1].split("\n\n", 1)[0]
+@pytest.mark.parametrize(
+    ("head", "checks"), [("| check |", CHECKS), ("| check of rollouts |", ROLLOUT_CHECKS)]
+)
+def test_the_table_of_checks_is_that_of_the_program(head: str, checks: Sequence[Check]) -> None:
+    table = TEXT.split(head, 1)[1].split("\n\n", 1)[0]
     rows = re.findall(r"^\| ([a-z]+) \| (.+) \| ([a-z]+) \|$", table, re.MULTILINE)
-    assert rows == [(check.name, check.looks_at, check.worst.value) for check in CHECKS]
+    assert rows == [(check.name, check.looks_at, check.worst.value) for check in checks]
