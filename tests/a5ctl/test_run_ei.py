@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from core.config.methods import KeepRollouts
 from core.registry.store import Registry, open_registry
 from core.responses.grade import GraderName
+from core.rollouts import RolloutBatch
 from tests.a5ctl.conftest import House, small_house
 from tests.a5ctl.held import HELD, held, read_until
 from trainers.alarms import Alarm, Measured
@@ -27,13 +29,13 @@ ROUND = {
     *("kept_problems", "distinct_share", "entropy", "response_tokens"),
 }
 TAUGHT = (
-    *("--steps", "60", "--lr", "1e-2", "--max-tokens", "50", "--eval-limit", "1"),
+    *("--steps", "80", "--lr", "1e-2", "--max-tokens", "50", "--eval-limit", "1"),
     *("--set", "evaluation.at_start=false", "--name", "taught"),
 )
-# three rounds of two or three updates; what is asked are the questions that were taught
+# three rounds; what is asked are the questions that were taught
 EI = (
     *("--init", "taught", "--size", "8", "--ei-steps", "3", "--questions", "6", "--rollouts", "4"),
-    *("--engine", "hf", "--threads", "1", "--batch-size", "4", "--lr", "1e-3", "--epochs", "1"),
+    *("--engine", "hf", "--threads", "1", "--batch-size", "2", "--lr", "1e-3", "--epochs", "1"),
     *("--max-per-problem", "2", "--no-dedup", "--max-tokens", "50", "--eval-limit", "3"),
     *("--set", "rollout.temperature=0.5"),
 )
@@ -146,6 +148,29 @@ def test_where_nothing_is_right_the_run_ends_and_says_so(house: House) -> None:
     assert run.status == "finished"
     assert [e.step for e in registry.evaluations([run.uuid])] == [0]
     assert "loss" not in registry.metrics(run.uuid)
+
+
+def test_a_run_whose_last_round_is_skipped_ends_with_a_checkpoint_and_an_evaluation(
+    taught: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import trainers.expert_iteration as method
+
+    keep = method.keep
+
+    def keep_some(batch: RolloutBatch, *settings: Any) -> Any:
+        nothing = replace(batch, rollouts=tuple(r for r in batch.rollouts if not r.right))
+        return keep(nothing if batch.number == 1 else batch, *settings)
+
+    monkeypatch.setattr(method, "keep", keep_some)
+    options = ("--ei-steps", "2", "--eval-every", "1000", "--name", "short")
+    taught.json("run", "ei", *EI, *options, "--quiet")
+    registry = registry_of(taught)
+    run = registry.find_run("short")
+    last = len(registry.metrics(run.uuid)["loss"])
+    assert [e.step for e in registry.evaluations([run.uuid])] == [0, last]
+    newest = max((folder_of(taught, "short") / "checkpoints").glob("step-*"))
+    assert newest.name == f"step-{last:06d}"
+    assert run.status == "finished"
 
 
 def test_a_grader_that_cannot_judge_the_questions_is_refused(house: House) -> None:
