@@ -18,7 +18,7 @@ from trainers.preflight_settled import settle_preflight
 from trainers.rollouts import QuestionOrder, RolloutSampler, RolloutStore
 from trainers.sft_recipe import build_sft
 from trainers.stage import Stage
-from trainers.tokenization import Example, padding_id
+from trainers.tokenization import Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class EiRecipe:
         longest = sorted(rows, key=lambda row: len(row[1]), reverse=True)
         size = required(config.train.batch_size, "train.batch_size")
         cap = required(config.rollout.max_tokens, "rollout.max_tokens")
-        filler = padding_id(self.policy.tokenizer)
-        return [_row(problem.id, ids, filler, cap + 1) for problem, ids in longest[:size]]
+        positions = getattr(self.policy.model.config, "max_position_embeddings", None)
+        return [_row(problem.id, ids, cap, positions) for problem, ids in longest[:size]]
 
     def preflight(self, examples: Sequence[Example], memory: MemoryPlan) -> None:
         """Check questions, grader and room.
@@ -109,12 +109,9 @@ class EiRecipe:
             self.stage.event(Severity.WARNING, "selected_on_test", text)
 
 
-def _row(problem_id: str, prompt: Sequence[int], filler: int, length: int) -> Example:
-    """A prompt with so many further tokens, all of them supervised."""
-    return Example(
-        problem_id=problem_id,
-        token_ids=(*prompt, *(filler for _ in range(length))),
-        supervised=(*(False for _ in prompt), *(True for _ in range(length))),
-        prompt_length=len(prompt),
-        full_length=len(prompt) + length,
-    )
+def _row(problem_id: str, prompt: Sequence[int], cap: int, positions: int | None) -> Example:
+    """A prompt with a response as long as it can get, and EOS."""
+    length = cap + 1 if positions is None else max(1, min(cap + 1, positions - len(prompt)))
+    token_ids = (*prompt, *prompt[-1:] * length)
+    supervised = (*(False for _ in prompt), *(True for _ in range(length)))
+    return Example(problem_id, token_ids, supervised, len(prompt), len(token_ids))

@@ -1,8 +1,6 @@
 """Checks before a run that learns from its own responses: prompts, grader, and room for them."""
 
-from core.data.choices import is_choice
 from core.data.filters import targets_graded_right
-from core.responses.grade import GraderName
 from trainers import preflight_data as data
 from trainers import preflight_targets as targets
 from trainers.defaults import required
@@ -39,11 +37,6 @@ def preflight_rollouts(given: PreflightInput) -> PreflightReport:
 def _grader(given: PreflightInput) -> Result:
     """The training grader can call something right."""
     grader = given.config.rollout.grader
-    if grader is GraderName.MULTIPLE_CHOICE and not all(map(is_choice, given.problems)):
-        return fatal(
-            "the grader multiple_choice judges only questions with options, and some of the "
-            "training questions have none; use --train-grader strict"
-        )
     solved = [p for p in given.problems if p.target is not None or p.reasoning is not None]
     tried = solved[:: max(1, len(solved) // _SAMPLE)]
     if not tried:
@@ -74,8 +67,8 @@ def _eos(given: PreflightInput) -> Result:
 
 def _room(given: PreflightInput) -> Result:
     """Prompt and response fit into the model, and into a training example."""
-    longest = max(len(example.token_ids) for example in given.examples)
     cap = required(given.config.rollout.max_tokens, "rollout.max_tokens")
+    longest = max(example.prompt_length for example in given.examples) + cap
     text = f"a prompt and a response of {cap:,} tokens take {longest:,} tokens at most"
     if given.max_context is not None and longest > given.max_context:
         return doubtful(
@@ -100,7 +93,7 @@ def _memory(given: PreflightInput) -> Result:
 _WARNING, _ERROR = Severity.WARNING, Severity.ERROR
 
 ROLLOUT_CHECKS = (
-    Check("grader", "the training grader against worked solutions", _ERROR, _grader),
+    Check("grader", "the training grader against worked solutions", _WARNING, _grader),
     Check("eos", "an EOS to end what is learned from", _ERROR, _eos),
     Check("room", "prompts and responses against what fits", _WARNING, _room),
     Check("prompt", "the form of the prompts", _WARNING, targets.prompt),

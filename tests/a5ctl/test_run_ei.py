@@ -177,7 +177,9 @@ def test_a_grader_that_cannot_judge_the_questions_is_refused(house: House) -> No
     options = [o for o in house.small if o not in ("--steps", "6")]
     result = house.run("run", "ei", *options, "--train-grader", "multiple_choice")
     assert result.exit_code == 2
-    assert "use --train-grader strict" in " ".join(result.output.split())
+    assert "rollout.grader multiple_choice reads letters of options" in " ".join(
+        result.output.split()
+    )
     unknown = house.run("run", "ei", *options, "--train-grader", "fair")
     assert unknown.exit_code == 2
     assert "rollout.grader" in unknown.output

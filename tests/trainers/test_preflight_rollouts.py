@@ -27,15 +27,15 @@ def findings(
     policy: Policy,
     problems: list[Problem],
     template: str = "think_answer",
-    length: int = 300,
+    prompt_length: int = 40,
     **tree: object,
 ) -> dict[str, Finding]:
     prompt = load_prompt(template)
     config: RunConfig = resolve_defaults(
         build_config({"kind": "ei", **tree}), prompt, "builtin", len(problems)
     )
-    row: Example = encode_example("p0", "Q", "A", policy.tokenizer)
-    row = replace(row, token_ids=(1,) * length, supervised=(True,) * length, full_length=length)
+    row: Example = encode_example("p0", "Q" * prompt_length, "A", policy.tokenizer)
+    row = replace(row, prompt_length=prompt_length)
     given = PreflightInput(config, problems, [row], prompt, policy.tokenizer, 1_000_000, 512)
     report = preflight_rollouts(given)
     for finding, check in zip(report.findings, ROLLOUT_CHECKS, strict=True):
@@ -55,7 +55,6 @@ def test_a_healthy_run_has_only_good_news(policy: Policy) -> None:
     [
         ({"rollout": {"grader": "strict"}}, "question_only", Severity.WARNING, "refuses every"),
         ({"rollout": {"grader": "question_only"}}, "question_only", Severity.INFO, "100.0%"),
-        ({"rollout": {"grader": "multiple_choice"}}, "think_answer", Severity.ERROR, "strict"),
     ],
 )
 def test_a_grader_that_can_call_nothing_right_is_found(
@@ -73,7 +72,7 @@ def test_without_worked_solutions_the_grader_is_only_named(policy: Policy) -> No
 
 
 def test_responses_that_do_not_fit_are_announced(policy: Policy) -> None:
-    beyond = findings(policy, PROBLEMS, length=600)["room"]
+    beyond = findings(policy, PROBLEMS, prompt_length=300)["room"]
     assert beyond.severity is Severity.WARNING
     assert "the model was built for 512" in beyond.message
     too_long = findings(policy, PROBLEMS, train={"max_length": 200})["room"]
