@@ -82,6 +82,10 @@ TrainGrader = Annotated[
 RolloutTemperature = Annotated[
     float | None, typer.Option(help="Of the responses sampled.", rich_help_panel=METHOD)
 ]
+RolloutMaxTokens = Annotated[
+    int | None,
+    typer.Option(help="Cap on the tokens of those responses.", rich_help_panel=METHOD),
+]
 OptimizerReset = Annotated[
     bool | None,
     typer.Option(
@@ -109,6 +113,7 @@ def ei(
     dedup: Deduplicate = None,
     train_grader: TrainGrader = None,
     rollout_temperature: RolloutTemperature = None,
+    rollout_max_tokens: RolloutMaxTokens = None,
     optimizer_reset: OptimizerReset = None,
     keep_rollouts: KeepRollouts = None,
     size: Size = None,
@@ -176,6 +181,7 @@ def ei(
         "rollout.per_question": rollouts,
         "rollout.grader": train_grader,
         "rollout.temperature": rollout_temperature,
+        "rollout.max_tokens": rollout_max_tokens,
         "rollout.keep": keep_rollouts,
         "data.source": data,
         "data.evaluation_source": eval_data,
