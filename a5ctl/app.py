@@ -26,6 +26,7 @@ from a5ctl.commands import (
     regrade,
     resume,
     run,
+    run_ei,
     run_grpo,
     show,
 )
@@ -102,6 +103,7 @@ def _register() -> None:
     )
     runs.command("sft")(guarded(run.sft))
     runs.command("grpo")(guarded(run_grpo.grpo))
+    runs.command("ei")(guarded(run_ei.ei))
     runs.command("eval")(guarded(run.evaluate))
     app.add_typer(runs, name="run")
     models = typer.Typer(help="Make models to work on.", no_args_is_help=True)

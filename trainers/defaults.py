@@ -31,6 +31,9 @@ class _Recipe:
 
 _SMALL = _Recipe(2e-5, 3, 32)
 _LARGE = _Recipe(2e-5, 1, 32)
+# one round of Expert Iteration, whatever it keeps
+_ROUND = _Recipe(1e-5, 1, 32)
+_BUILTIN_ROUND = _Recipe(3e-4, 1, 16)
 # largest number of examples -> settings measured on the dev split (docs/builtin-model.md has the
 # sweep); one rate for all sizes, so that a curve over sizes is not a curve over rates
 _BUILTIN_RECIPES = (
@@ -90,6 +93,8 @@ def resolve_defaults(
     if config.kind is RunKind.GRPO:
         return _grpo(config, builtin)
     train, recipe = config.train, _recipe(builtin, train_count)
+    if config.kind is RunKind.EI:
+        recipe = _BUILTIN_ROUND if builtin else _ROUND
     no_budget = train.epochs is None and train.steps is None and train.tokens is None
     train = train.model_copy(
         update={

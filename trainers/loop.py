@@ -161,7 +161,7 @@ class Loop:
 
     def _end(self, state: TrainerState) -> TrainerState:
         """Save and evaluate what a method left that ran out of work before its last step."""
-        if 0 < state.step < self.method.total_steps:
+        if state.step > 0:
             if self._saved_at != state.step:
                 self._checkpoint(state)
             if self._evaluated_at != state.step:
@@ -202,6 +202,7 @@ class Loop:
         return replace(state, step=step, tokens=tokens, seconds=seconds), metrics
 
     def _evaluate(self, state: TrainerState) -> TrainerState:
+        self._watchdog.total = self.method.total_steps  # it may have been an estimate before
         facts = self.evaluate(state.step)
         self._evaluated_at = state.step
         with self.interrupts.deferred():
@@ -257,6 +258,8 @@ class Loop:
         prune(self.folder, self.train.keep_last, protected)
 
     def _checkpoint_due(self, step: int) -> bool:
+        if self.method.ends_round(step):  # what follows may be rollouts, which nobody samples twice
+            return True
         every = self.train.checkpoint_every or max(1, self.method.total_steps // 8)
         return step == self.method.total_steps or step % every == 0
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from trainers.batching import plan_batches, split_microbatches
+from trainers.batching import BatchPlan, plan_batches, split_microbatches
 from trainers.defaults import required
 from trainers.evaluator import Evaluator
 from trainers.fast.layout import pack
@@ -57,7 +57,10 @@ class SftRecipe:
         self, examples: Sequence[Example], memory: MemoryPlan, evaluator: Evaluator | None
     ) -> SFT:
         """Choose threads and budget by a rehearsal, and build the method."""
-        return _sft(self.stage, self.policy, examples, memory)
+        settings = self.stage.config.train
+        size = required(settings.batch_size, "train.batch_size")
+        plan = plan_batches(examples, settings, size, self.stage.config.seed)
+        return build_sft(self.stage, self.policy, examples, plan, memory)
 
 
 def encode_all(stage: Stage, policy: Policy) -> list[Example]:
@@ -97,11 +100,23 @@ def _preflight(
     settle_preflight(stage, report)
 
 
-def _sft(stage: Stage, policy: Policy, examples: Sequence[Example], memory: MemoryPlan) -> SFT:
+def build_sft(
+    stage: Stage,
+    policy: Policy,
+    examples: Sequence[Example],
+    plan: BatchPlan,
+    memory: MemoryPlan,
+) -> SFT:
+    """Choose threads and budget by a rehearsal, and build the method.
+
+    Args:
+        stage: The run; keeps what is chosen.
+        policy: What will learn.
+        examples: What it learns from; the first batch of them is rehearsed.
+        plan: Which of them each step sees.
+        memory: Budget of a forward pass.
+    """
     settings = stage.config.train
-    plan = plan_batches(
-        examples, settings, required(settings.batch_size, "train.batch_size"), stage.config.seed
-    )
     guard = guard_against_exhaustion(stage)
     threads, budget = guard.run(
         policy,

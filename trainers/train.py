@@ -87,6 +87,10 @@ def _recipe(stage: Stage, policy: Policy) -> Recipe:
         from trainers.grpo_recipe import GrpoRecipe
 
         return GrpoRecipe(stage, policy)
+    if kind is RunKind.EI:
+        from trainers.ei_recipe import EiRecipe
+
+        return EiRecipe(stage, policy)
     raise ValueError(f"a run of kind {kind} does not train")
 
 
