@@ -5,10 +5,19 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 from core.config.schema import TrainSettings
 from trainers.defaults import required
 from trainers.tokenization import Example
+
+
+class Fed(Protocol):
+    """What a step is made of: an example, or several that belong together."""
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """All tokens that are fed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,7 @@ class BatchPlan:
 
 
 def plan_batches(
-    examples: Sequence[Example], settings: TrainSettings, batch_size: int, seed: int
+    examples: Sequence[Fed], settings: TrainSettings, batch_size: int, seed: int
 ) -> BatchPlan:
     """Turn the budget (epochs, steps or tokens) into a number of steps.
 
@@ -70,20 +79,32 @@ def split_microbatches(
     cost almost as much as a full one. An example longer than the budget gets a group of its own.
     """
     ordered = sorted(examples, key=lambda e: (len(e.token_ids), e.problem_id))
-    lengths = [len(example.token_ids) for example in ordered]
-    sizes = _group_sizes(lengths, token_budget)
-    low, high = 1, token_budget
+    start = 0
+    for size in even_sizes([len(example.token_ids) for example in ordered], token_budget):
+        yield tuple(ordered[start : start + size])
+        start += size
+
+
+def even_sizes(ascending: Sequence[int], budget: int) -> list[int]:
+    """Sizes of groups of neighbours whose members x longest length stay within a budget.
+
+    Args:
+        ascending: Lengths, the shortest first; one over the budget gets a group of its own.
+        budget: For each group.
+
+    Returns:
+        As few sizes as that takes, and as even as can be.
+    """
+    sizes = _group_sizes(ascending, budget)
+    low, high = 1, budget
     while low < high:
         middle = (low + high) // 2
-        tighter = _group_sizes(lengths, middle)
+        tighter = _group_sizes(ascending, middle)
         if len(tighter) > len(sizes):
             low = middle + 1
         else:
             sizes, high = tighter, middle
-    start = 0
-    for size in sizes:
-        yield tuple(ordered[start : start + size])
-        start += size
+    return sizes
 
 
 def _group_sizes(ascending: Sequence[int], budget: int) -> list[int]:
@@ -104,7 +125,7 @@ def _epoch_order(count: int, seed: int, epoch: int) -> tuple[int, ...]:
     return tuple(order)
 
 
-def _steps_for_tokens(plan: BatchPlan, examples: Sequence[Example], budget: int) -> int:
+def _steps_for_tokens(plan: BatchPlan, examples: Sequence[Fed], budget: int) -> int:
     seen = step = 0
     while seen < budget:
         step += 1

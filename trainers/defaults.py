@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from core.config.methods import RolloutSettings
-from core.config.schema import RunConfig
+from core.config.schema import RunConfig, RunKind
 from core.data.choices import is_choice
 from core.data.problem import Problem
 from core.models import BUILTIN_MODEL
@@ -21,7 +21,7 @@ _MAX_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
-    """Settings of supervised fine-tuning that depend on the number of examples."""
+    """Settings that depend on the method and on the number of examples."""
 
     lr: float
     epochs: float
@@ -40,6 +40,8 @@ _BUILTIN_RECIPES = (
     (2048, _Recipe(6e-4, 2, 16)),
     (10**9, _Recipe(6e-4, 1, 16)),
 )
+_DPO = _Recipe(1e-6, 1, 32)
+_BUILTIN_DPO = _Recipe(5e-5, 1, 32)
 
 
 def resolve_defaults(
@@ -56,7 +58,7 @@ def resolve_defaults(
         config: What the person asked for.
         template: Its prompt template.
         base_model: Source of the model that the run descends from (`builtin` has its own values).
-        train_count: Training examples before filtering.
+        train_count: Training examples before filtering, or pairs.
         choices: The problems to evaluate on ask for the letter of an option.
     """
     builtin = base_model == BUILTIN_MODEL
@@ -75,7 +77,7 @@ def resolve_defaults(
         return config
     if config.kind.samples:
         config = config.model_copy(update={"rollout": _rollout(config)})
-    train, recipe = config.train, _recipe(builtin, train_count)
+    train, recipe = config.train, _recipe(config.kind, builtin, train_count)
     no_budget = train.epochs is None and train.steps is None and train.tokens is None
     train = train.model_copy(
         update={
@@ -146,7 +148,9 @@ def _precision(wanted: str, device: str) -> str:
     return "bfloat16" if device == "cuda" else "float32"
 
 
-def _recipe(builtin: bool, count: int) -> _Recipe:
+def _recipe(kind: RunKind, builtin: bool, count: int) -> _Recipe:
+    if kind is RunKind.DPO:
+        return _BUILTIN_DPO if builtin else _DPO
     if not builtin:
         return _SMALL if count <= 256 else _LARGE
     return next(recipe for largest, recipe in _BUILTIN_RECIPES if count <= largest)

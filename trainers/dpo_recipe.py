@@ -1,0 +1,194 @@
+"""Setting up direct preference optimization: pairs in tokens, preflight, threads, reference."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.data.pairs import PreferencePair
+from trainers.batching import BatchPlan, plan_batches
+from trainers.defaults import required
+from trainers.dpo import DPO
+from trainers.evaluator import Evaluator
+from trainers.memory import MemoryPlan
+from trainers.memory_setup import guard_against_exhaustion
+from trainers.objectives import SftLoss
+from trainers.observer import Severity
+from trainers.optimization import LearningRate, build_optimizer
+from trainers.pair_batches import PairExample, response_log_probs, split_pairs
+from trainers.policy import Policy, load_policy
+from trainers.preflight_pairs import PairsInput, as_problems, run_pair_preflight
+from trainers.preflight_report import PreflightInput
+from trainers.preflight_settled import settle_preflight
+from trainers.reference import REFERENCE_FILE, reference_key, stored_reference
+from trainers.rng import capture_rng, restore_rng
+from trainers.stage import Stage
+from trainers.threads import choose_threads
+from trainers.token_cache import cached_examples
+from trainers.tokenization import Example, SourceText
+
+# enough to tell thread counts apart on CPU; on CUDA the whole budget shows what fits
+_REHEARSED_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class DpoRecipe:
+    """From a loaded policy to `DPO`.
+
+    Attributes:
+        stage: The run.
+        policy: What will learn.
+    """
+
+    stage: Stage
+    policy: Policy
+
+    def examples(self) -> Sequence[Example]:
+        """Every response in tokens behind its prompt: chosen and rejected, pair by pair."""
+        return encode_pairs(self.stage, self.policy)
+
+    def preflight(self, examples: Sequence[Example], memory: MemoryPlan) -> None:
+        """Check pairs and settings.
+
+        Raises:
+            UserError: something is fatal.
+        """
+        _preflight(self.stage, self.policy, examples, memory)
+
+    def method(
+        self, examples: Sequence[Example], memory: MemoryPlan, evaluator: Evaluator | None
+    ) -> DPO:
+        """Choose threads and budget by a rehearsal, find the reference, and build the method."""
+        chosen, rejected = examples[::2], examples[1::2]
+        pairs = [PairExample(*sides) for sides in zip(chosen, rejected, strict=True)]
+        return _dpo(self.stage, self.policy, pairs, memory)
+
+
+def encode_pairs(stage: Stage, policy: Policy) -> list[Example]:
+    """Both responses of every pair; EOS follows as in supervised fine-tuning, unless one was cut.
+
+    EOS behind a response that a token cap has cut would be blamed, or praised, for an end that
+    the policy never chose.
+    """
+    settings = stage.config.train
+    cut = [was_cut for pair in stage.prepared.pairs for was_cut in _truncated(pair)]
+    texts = [text for pair in stage.prepared.pairs for text in _texts(pair)]
+    found: list[Example | None] = [None] * len(texts)
+    for with_end in (True, False):
+        places = [place for place, was_cut in enumerate(cut) if was_cut is not with_end]
+        encoded = cached_examples(
+            stage.token_cache,
+            [texts[place] for place in places],
+            policy.tokenizer,
+            supervise=settings.supervise,
+            supervise_eos=settings.supervise_eos and with_end,
+            max_length=settings.max_length,
+        )
+        for place, example in zip(places, encoded, strict=True):
+            found[place] = example
+    return [required(example, "an encoded response") for example in found]
+
+
+def _texts(pair: PreferencePair) -> tuple[SourceText, SourceText]:
+    return (
+        SourceText(pair.id, pair.prompt, pair.chosen),
+        SourceText(pair.id, pair.prompt, pair.rejected),
+    )
+
+
+def _truncated(pair: PreferencePair) -> tuple[bool, bool]:
+    return pair.chosen_truncated, pair.rejected_truncated
+
+
+def _preflight(
+    stage: Stage, policy: Policy, examples: Sequence[Example], memory: MemoryPlan
+) -> None:
+    every = PreflightInput(
+        config=stage.config,
+        problems=as_problems(stage.prepared.pairs),
+        examples=examples,
+        template=stage.prepared.template,
+        tokenizer=policy.tokenizer,
+        parameters=sum(p.numel() for p in policy.model.parameters()),
+        max_context=getattr(policy.model.config, "max_position_embeddings", None),
+        vocabulary=policy.model.get_input_embeddings().weight.shape[0],
+        evaluated=stage.prepared.evaluation,
+        memory=memory,
+    )
+    settle_preflight(stage, run_pair_preflight(PairsInput(stage.prepared.pairs, every)))
+
+
+def _dpo(stage: Stage, policy: Policy, pairs: Sequence[PairExample], memory: MemoryPlan) -> DPO:
+    settings = stage.config.train
+    batch_size = required(settings.batch_size, "train.batch_size")
+    plan = plan_batches(pairs, settings, batch_size, stage.config.seed)
+    guard = guard_against_exhaustion(stage)
+    first = [pairs[index] for index in plan.batch(1)]
+    threads, budget = guard.run(
+        policy,
+        lambda tokens: choose_threads(lambda: _rehearse(policy, first, tokens), settings.threads),
+        step=1,
+        budget=memory.microbatch_tokens,
+        longest=max(pair.longest for pair in first),
+    )
+    settings = stage.config.train
+    if settings.threads is None or settings.microbatch_tokens is None:
+        chosen = settings.model_copy(update={"threads": threads, "microbatch_tokens": budget})
+        stage.keep_choice(stage.config.model_copy(update={"train": chosen}))
+        text = f"{threads} threads, micro-batches of {budget} tokens, {policy.how}"
+        stage.recorder.event(Severity.INFO, "choices", text)
+    return DPO(
+        policy=policy,
+        optimizer=build_optimizer(policy.model.named_parameters(), settings),
+        learning_rate=_learning_rate(stage, plan),
+        pairs=pairs,
+        reference=_reference(stage, policy, pairs, budget),
+        plan=plan,
+        settings=stage.config.dpo,
+        microbatch_tokens=budget,
+        guard=guard,
+    )
+
+
+def _learning_rate(stage: Stage, plan: BatchPlan) -> LearningRate:
+    settings = stage.config.train
+    return LearningRate(
+        required(settings.lr, "train.lr"),
+        settings.schedule,
+        settings.warmup,
+        settings.min_lr_ratio,
+        plan.total,
+    )
+
+
+def _reference(stage: Stage, policy: Policy, pairs: Sequence[PairExample], budget: int) -> Tensor:
+    """Log-probabilities under the run's first weights, from the run's folder or computed now."""
+    model = stage.config.model
+
+    def compute() -> Tensor:
+        stage.observer.phase("computing the log-probabilities of the reference")
+        before = policy
+        if stage.resuming:  # the policy may have learned since
+            folder = stage.prepared.model_dir
+            before = load_policy(folder, device=model.device, dtype=model.dtype)
+        return response_log_probs(before, split_pairs(pairs, budget))
+
+    path = stage.folder / REFERENCE_FILE
+    known = reference_key(pairs, stage.run.model_hash, model.dtype)
+    reference = stored_reference(path, known, compute)
+    stage.recorder.artifact("reference_log_probs", path)
+    return reference
+
+
+def _rehearse(policy: Policy, pairs: Sequence[PairExample], budget: int) -> None:
+    """One forward and backward pass whose gradients and random numbers are thrown away."""
+    states = capture_rng()
+    if policy.device.type == "cpu":
+        budget = min(budget, _REHEARSED_TOKENS)
+    policy.accumulate(split_pairs(pairs, budget)[0].examples, SftLoss(1.0))
+    for parameter in policy.model.parameters():
+        parameter.grad = None
+    if policy.device.type == "cuda":
+        torch.cuda.synchronize()
+    restore_rng(states)
