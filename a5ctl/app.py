@@ -21,11 +21,13 @@ from a5ctl.commands import (
     grade,
     ls,
     model,
+    pairs,
     probe,
     protocol,
     regrade,
     resume,
     run,
+    run_dpo,
     show,
 )
 from core.errors import UserError
@@ -100,6 +102,7 @@ def _register() -> None:
         help="Start a run: train a policy, or only evaluate one.", no_args_is_help=True
     )
     runs.command("sft")(guarded(run.sft))
+    runs.command("dpo")(guarded(run_dpo.dpo))
     runs.command("eval")(guarded(run.evaluate))
     app.add_typer(runs, name="run")
     models = typer.Typer(help="Make models to work on.", no_args_is_help=True)
@@ -121,6 +124,7 @@ def _register() -> None:
         "probe": probe.probe,
         "grade": grade.grade,
         "regrade": regrade.regrade,
+        "pairs": pairs.pairs,
         "ls": ls.ls,
         "show": show.show,
         "resume": resume.resume,
