@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from core.config.schema import TrainSettings
 from core.data.pairs import PreferencePair
 from trainers.batching import BatchPlan, plan_batches
 from trainers.defaults import required
@@ -46,7 +49,10 @@ class DpoRecipe:
 
     def examples(self) -> Sequence[Example]:
         """Every response in tokens behind its prompt: chosen and rejected, pair by pair."""
-        return encode_pairs(self.stage, self.policy)
+        stage = self.stage
+        return encode_pairs(
+            stage.prepared.pairs, self.policy.tokenizer, stage.config.train, stage.token_cache
+        )
 
     def preflight(self, examples: Sequence[Example], memory: MemoryPlan) -> None:
         """Check pairs and settings.
@@ -65,22 +71,29 @@ class DpoRecipe:
         return _dpo(self.stage, self.policy, pairs, memory)
 
 
-def encode_pairs(stage: Stage, policy: Policy) -> list[Example]:
+def encode_pairs(
+    pairs: Sequence[PreferencePair], tokenizer: Any, settings: TrainSettings, cache: Path
+) -> list[Example]:
     """Both responses of every pair; EOS follows as in supervised fine-tuning, unless one was cut.
 
     EOS behind a response that a token cap has cut would be blamed, or praised, for an end that
     the policy never chose.
+
+    Args:
+        pairs: What is learned from.
+        tokenizer: The policy's tokenizer.
+        settings: EOS and the maximum length.
+        cache: Folder of earlier results.
     """
-    settings = stage.config.train
-    cut = [was_cut for pair in stage.prepared.pairs for was_cut in _truncated(pair)]
-    texts = [text for pair in stage.prepared.pairs for text in _texts(pair)]
+    cut = [was_cut for pair in pairs for was_cut in _truncated(pair)]
+    texts = [text for pair in pairs for text in _texts(pair)]
     found: list[Example | None] = [None] * len(texts)
     for with_end in (True, False):
         places = [place for place, was_cut in enumerate(cut) if was_cut is not with_end]
         encoded = cached_examples(
-            stage.token_cache,
+            cache,
             [texts[place] for place in places],
-            policy.tokenizer,
+            tokenizer,
             supervise=settings.supervise,
             supervise_eos=settings.supervise_eos and with_end,
             max_length=settings.max_length,

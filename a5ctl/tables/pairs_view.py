@@ -50,19 +50,19 @@ def print_pairs(
     chosen, rejected = _sides(pairing)
     mixed = pairing.mixed - pairing.unbalanced
     lines = [
-        f"wrote {out}: {count(len(pairing.pairs))} pairs of {count(mixed)} problems",
-        f"from {count(pairing.responses)} responses to {count(pairing.problems)} problems; under "
-        f"grader {settings.grader} {count(pairing.right)} are right and {count(pairing.wrong)} "
-        f"wrong, {count(pairing.duplicates)} copies left out",
-        f"{count(pairing.problems - pairing.mixed)} problems have only right or only wrong "
-        "responses, and give no pair",
+        f"wrote {out}: {_many(len(pairing.pairs), 'pair')} of {_many(mixed, 'problem')}",
+        f"from {_many(pairing.responses, 'response')} to {_many(pairing.problems, 'problem')}; "
+        f"under grader {settings.grader} {count(pairing.right)} are right and "
+        f"{count(pairing.wrong)} wrong, {count(pairing.duplicates)} copies left out",
+        f"{_many(pairing.problems - pairing.mixed, 'problem')} with only right or only wrong "
+        "responses, which give no pair",
         f"mean length in tokens: chosen {_mean_tokens(chosen):.0f}, rejected "
         f"{_mean_tokens(rejected):.0f}, of which the cap has cut "
         f"{count(sum(candidate.truncated for candidate in rejected))}",
     ]
     if pairing.unbalanced:
         lines.append(
-            f"{count(pairing.unbalanced)} problems have no two responses of similar length"
+            f"{_many(pairing.unbalanced, 'problem')} without two responses of similar length"
         )
     for line in lines:
         console.print(plain(line), soft_wrap=True)
@@ -80,20 +80,24 @@ def _warnings(found: Collected) -> list[str]:
         )
     if found.tested:
         lines.append(
-            f"{count(found.tested)} responses are to problems of other splits than train: accuracy "
+            f"{_many(found.tested, 'response')} to problems of other splits than train: accuracy "
             "on these splits means nothing for a policy that learns from this file"
         )
     if found.ungraded:
-        lines.append(f"{count(found.ungraded)} responses were never judged by this grader")
+        lines.append(f"{_many(found.ungraded, 'response')} never judged by this grader")
     return lines
 
 
 def _listed(left_out: Sequence[LeftOut]) -> str:
     splits = Counter((left.run, left.split) for left in left_out)
     return ", ".join(
-        f"{number} evaluation{'s' if number > 1 else ''} of {run} on {split}"
+        f"{_many(number, 'evaluation')} of {run} on {split}"
         for (run, split), number in splits.items()
     )
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{count(number)} {thing}{'' if number == 1 else 's'}"
 
 
 def _sides(pairing: Pairing) -> tuple[list[Candidate], list[Candidate]]:
