@@ -12,6 +12,7 @@ from core.engines.base import FinishReason
 from core.errors import UserError
 from core.pairing import Candidate
 from core.registry.records import EvaluationRecord, RunRecord, StoredResponse
+from core.registry.rollout_records import StoredRollout
 from core.registry.store import Registry
 from core.responses.names import GraderName
 
@@ -28,6 +29,8 @@ class ResponseSource(StrEnum):
 
 PromptsOf = Callable[[RunRecord, EvaluationRecord, Sequence[StoredResponse]], Mapping[str, str]]
 """The prompts behind an evaluation's responses, by problem id."""
+RolloutPromptsOf = Callable[[RunRecord, Sequence[StoredRollout]], Mapping[str, str]]
+"""The prompts behind a run's rollouts, by problem id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,26 @@ def collect_evaluations(
             for response in responses:
                 prompt = asked[response.problem_id]
                 _add(into, response, prompt, run, "evaluation", evaluation.step, settings.grader)
+
+
+def collect_rollouts(
+    registry: Registry,
+    runs: Sequence[RunRecord],
+    settings: CollectSettings,
+    prompts: RolloutPromptsOf,
+    into: Collected,
+) -> None:
+    """Add what the runs sampled from their training problems while they learned.
+
+    Raises:
+        UserError: the prompts cannot be had.
+    """
+    for run in runs:
+        rollouts = registry.rollouts(run.uuid, settings.step)
+        asked = prompts(run, rollouts) if rollouts else {}
+        for rollout in rollouts:
+            prompt = asked[rollout.response.problem_id]
+            _add(into, rollout.response, prompt, run, "rollout", rollout.step, settings.grader)
 
 
 def check_collected(found: Collected, settings: CollectSettings, runs: Sequence[RunRecord]) -> None:

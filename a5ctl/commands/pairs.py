@@ -122,15 +122,20 @@ def _source(name: str) -> Any:
 def _collect(
     store: "Registry", runs: "list[RunRecord]", settings: "CollectSettings"
 ) -> "Collected":
+    from functools import partial
+
     from core.recorded_candidates import (
         Collected,
         ResponseSource,
         check_collected,
         collect_evaluations,
+        collect_rollouts,
     )
-    from trainers.recorded_prompts import evaluation_prompts
+    from trainers.recorded_prompts import evaluation_prompts, rollout_prompts
 
     found = Collected()
+    if settings.source is not ResponseSource.EVALUATIONS:
+        collect_rollouts(store, runs, settings, partial(rollout_prompts, store), found)
     if settings.source is not ResponseSource.ROLLOUTS:
         collect_evaluations(store, runs, settings, evaluation_prompts, found)
     check_collected(found, settings, runs)

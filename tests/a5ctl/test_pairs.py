@@ -1,6 +1,7 @@
 """`a5ctl pairs`: right and wrong recorded responses become a file, test problems do not."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,18 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from a5ctl.app import app
+from core.config.methods import KeepRollouts
+from core.data.files import read_problems
 from core.data.pairs import read_pairs
 from core.evaluation import EvaluationResult
+from core.prompts.template import load_prompt
 from core.provenance import data_hash
+from core.registry.recorder import Recorder
+from core.registry.records import NewRun
+from core.rollouts import RolloutBatch
 from tests.a5ctl import handmade
 from tests.a5ctl.handmade import Answer, cut, evaluation, right, unclosed, wrong
+from tests.rollouts import rollout
 
 LONG = ("so " * 60 + wrong(10)[0], handmade.STOP)
 ASKED: list[list[Answer]] = [
@@ -149,6 +157,73 @@ def test_what_cannot_be_had_is_one_sentence_and_no_file(
     assert result.exit_code == 2, result.output
     assert message in " ".join(result.output.split())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that sampled responses to its training problems while it learned."""
+    path = tmp_path_factory.mktemp("sampled")
+    data = path / "data"
+    data.mkdir()
+    lines = [
+        {"question": "How many is 0 + 10?", "answer": "0 + 10\n#### 10"},
+        {"prompt": "Count to 11! <think>", "response": " 11", "ground_truth": "11"},
+    ]
+    for split in ("train", "test"):
+        (data / f"{split}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    problems = read_problems(data / "train.jsonl", "data-train")
+    texts = [[right(10)[0], wrong(10)[0]], [wrong(11)[0], right(11)[0]]]
+    registry = handmade.open_home(path)
+    config = {"kind": "grpo", "data": {"source": str(data)}}
+    new = NewRun(kind="grpo", config=config, config_hash="c", model="m", data="data", id="grpo-a")
+    run = registry.create_run(new)
+    with Recorder(registry, run.uuid, path / "runs" / run.id) as recorder:
+        for number, first_step in ((0, 1), (1, 5)):
+            rollouts = [
+                rollout(f"{number}: {text}", problem, sample=sample)
+                for problem, group in zip(problems, texts, strict=True)
+                for sample, text in enumerate(group)
+            ]
+            made = RolloutBatch(number, first_step, tuple(problems), 2, tuple(rollouts))
+            recorder.rollouts(made, KeepRollouts.TEXT)
+    registry.close()
+    return path
+
+
+def test_rollouts_give_pairs_with_the_prompts_of_their_run(sampled: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p"
+    result = pairs(sampled, "grpo-a", "--out", out)
+    assert result.exit_code == 0, result.output
+    found = rows(out)
+    assert len(found) == 8
+    prompts = {row["problem_id"]: row["prompt"] for row in found}
+    assert prompts["data-train-00001"] == "Count to 11! <think>"
+    template = load_prompt("think_answer")
+    assert prompts["data-train-00000"] == template.render("How many is 0 + 10?")
+    origins = {(row["chosen_from"]["source"], row["chosen_from"]["step"]) for row in found}
+    assert origins == {("rollout", 1), ("rollout", 5)}
+
+
+def test_rollouts_of_one_step_alone(sampled: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p"
+    assert pairs(sampled, "grpo-a", "--out", out, "--step", "5").exit_code == 0
+    assert {row["chosen"][0] for row in rows(out)} == {"1"}
+    assert len(rows(out)) == 2
+    nothing = pairs(sampled, "grpo-a", "--out", tmp_path / "q", "--source", "evaluations")
+    assert "recorded no evaluations to make pairs of" in " ".join(nothing.output.split())
+
+
+def test_rollouts_to_data_that_has_changed_are_refused(sampled: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(sampled, tmp_path / "home"))
+    train = sampled / "data" / "train.jsonl"
+    before = train.read_text()
+    train.write_text(before.replace("0 + 10?", "1 + 10?"))
+    try:
+        result = pairs(home, "grpo-a", "--out", tmp_path / "p")
+    finally:
+        train.write_text(before)
+    assert result.exit_code == 2
+    assert "has changed since run grpo-a sampled" in " ".join(result.output.split())
 
 
 def test_a_file_that_is_there_is_kept(home: Path, tmp_path: Path) -> None:
