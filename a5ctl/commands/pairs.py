@@ -17,7 +17,7 @@ _CHOICE, _PAIRING = "Which responses", "How they are paired"
 
 
 def pairs(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs to look through.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Runs to look through.")],
     out: Annotated[Path, typer.Option(help="File of JSON lines to write.")] = Path("pairs.jsonl"),
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     grader: Annotated[
