@@ -28,6 +28,7 @@ from a5ctl.commands import (
     resume,
     run,
     run_dpo,
+    run_grpo,
     show,
 )
 from core.errors import UserError
@@ -103,6 +104,7 @@ def _register() -> None:
     )
     runs.command("sft")(guarded(run.sft))
     runs.command("dpo")(guarded(run_dpo.dpo))
+    runs.command("grpo")(guarded(run_grpo.grpo))
     runs.command("eval")(guarded(run.evaluate))
     app.add_typer(runs, name="run")
     models = typer.Typer(help="Make models to work on.", no_args_is_help=True)

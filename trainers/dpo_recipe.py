@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from core.config.schema import TrainSettings
@@ -16,23 +15,18 @@ from trainers.dpo import DPO
 from trainers.evaluator import Evaluator
 from trainers.memory import MemoryPlan
 from trainers.memory_setup import guard_against_exhaustion
-from trainers.objectives import SftLoss
-from trainers.observer import Severity
 from trainers.optimization import LearningRate, build_optimizer
+from trainers.out_of_memory import OutOfMemoryGuard
 from trainers.pair_batches import PairExample, response_log_probs, split_pairs
 from trainers.policy import Policy, load_policy
 from trainers.preflight_pairs import PairsInput, as_problems, run_pair_preflight
 from trainers.preflight_report import PreflightInput
 from trainers.preflight_settled import settle_preflight
 from trainers.reference import REFERENCE_FILE, reference_key, stored_reference
-from trainers.rng import capture_rng, restore_rng
+from trainers.rehearsal import settle_pace
 from trainers.stage import Stage
-from trainers.threads import choose_threads
 from trainers.token_cache import cached_examples
 from trainers.tokenization import Example, SourceText
-
-# enough to tell thread counts apart on CPU; on CUDA the whole budget shows what fits
-_REHEARSED_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,25 +132,14 @@ def _dpo(stage: Stage, policy: Policy, pairs: Sequence[PairExample], memory: Mem
     plan = plan_batches(pairs, settings, batch_size, stage.config.seed)
     guard = guard_against_exhaustion(stage)
     first = [pairs[index] for index in plan.batch(1)]
-    threads, budget = guard.run(
-        policy,
-        lambda tokens: choose_threads(lambda: _rehearse(policy, first, tokens), settings.threads),
-        step=1,
-        budget=memory.microbatch_tokens,
-        longest=max(pair.longest for pair in first),
-    )
-    settings = stage.config.train
-    if settings.threads is None or settings.microbatch_tokens is None:
-        chosen = settings.model_copy(update={"threads": threads, "microbatch_tokens": budget})
-        stage.keep_choice(stage.config.model_copy(update={"train": chosen}))
-        text = f"{threads} threads, micro-batches of {budget} tokens, {policy.how}"
-        stage.recorder.event(Severity.INFO, "choices", text)
+    responses = [example for pair in first for example in (pair.chosen, pair.rejected)]
+    budget = settle_pace(stage, policy, responses, memory, guard)
     return DPO(
         policy=policy,
         optimizer=build_optimizer(policy.model.named_parameters(), settings),
         learning_rate=_learning_rate(stage, plan),
         pairs=pairs,
-        reference=_reference(stage, policy, pairs, budget),
+        reference=_reference(stage, policy, pairs, guard, budget),
         plan=plan,
         settings=stage.config.dpo,
         microbatch_tokens=budget,
@@ -175,7 +158,13 @@ def _learning_rate(stage: Stage, plan: BatchPlan) -> LearningRate:
     )
 
 
-def _reference(stage: Stage, policy: Policy, pairs: Sequence[PairExample], budget: int) -> Tensor:
+def _reference(
+    stage: Stage,
+    policy: Policy,
+    pairs: Sequence[PairExample],
+    guard: OutOfMemoryGuard,
+    budget: int,
+) -> Tensor:
     """Log-probabilities under the run's first weights, from the run's folder or computed now."""
     model = stage.config.model
 
@@ -185,23 +174,17 @@ def _reference(stage: Stage, policy: Policy, pairs: Sequence[PairExample], budge
         if stage.resuming:  # the policy may have learned since
             folder = stage.prepared.model_dir
             before = load_policy(folder, device=model.device, dtype=model.dtype)
-        return response_log_probs(before, split_pairs(pairs, budget))
+        found, _ = guard.run(
+            before,
+            lambda tokens: response_log_probs(before, split_pairs(pairs, tokens)),
+            step=1,
+            budget=budget,
+            longest=max(pair.longest for pair in pairs),
+        )
+        return found
 
     path = stage.folder / REFERENCE_FILE
     known = reference_key(pairs, stage.run.model_hash, model.dtype)
     reference = stored_reference(path, known, compute)
     stage.recorder.artifact("reference_log_probs", path)
     return reference
-
-
-def _rehearse(policy: Policy, pairs: Sequence[PairExample], budget: int) -> None:
-    """One forward and backward pass whose gradients and random numbers are thrown away."""
-    states = capture_rng()
-    if policy.device.type == "cpu":
-        budget = min(budget, _REHEARSED_TOKENS)
-    policy.accumulate(split_pairs(pairs, budget)[0].examples, SftLoss(1.0))
-    for parameter in policy.model.parameters():
-        parameter.grad = None
-    if policy.device.type == "cuda":
-        torch.cuda.synchronize()
-    restore_rng(states)

@@ -87,6 +87,10 @@ def _recipe(stage: Stage, policy: Policy) -> Recipe:
         from trainers.dpo_recipe import DpoRecipe
 
         return DpoRecipe(stage, policy)
+    if kind is RunKind.GRPO:
+        from trainers.grpo_recipe import GrpoRecipe
+
+        return GrpoRecipe(stage, policy)
     raise ValueError(f"a run of kind {kind} does not train")
 
 
