@@ -9,7 +9,8 @@ from core.config.methods import GrpoSettings
 from core.engines.base import FinishReason
 from core.rollouts import RolloutBatch
 from tests.rollouts import batch, right
-from trainers.grpo_batch import ScoredBatch, score
+from trainers.grpo import score
+from trainers.grpo_batch import ScoredBatch
 from trainers.grpo_source import Sampled
 
 WRONG = " so it is 7 </think> <answer> 7 </answer>"

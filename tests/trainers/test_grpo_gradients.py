@@ -10,7 +10,8 @@ from torch import Tensor
 from core.config.methods import GrpoSettings, LengthNormalization
 from core.config.schema import TrainSettings
 from tests.rollouts import batch, right
-from trainers.grpo_batch import ScoredBatch, score
+from trainers.grpo import score
+from trainers.grpo_batch import ScoredBatch
 from trainers.grpo_gradients import Gradients
 from trainers.grpo_source import Sampled
 from trainers.logit_rules import LogitRules

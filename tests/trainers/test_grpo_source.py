@@ -92,7 +92,7 @@ def test_dynamic_sampling_asks_other_questions_in_place_of_idle_groups(
     tmp_path: Path, policy: Policy
 ) -> None:
     idle = [f"q-{i:02d}" for i in range(0, 12, 2)]
-    sampler = Scripted({name: (WRONG, WRONG) for name in idle})
+    sampler = Scripted(dict.fromkeys(idle, (WRONG, WRONG)))
     sampled = source(tmp_path, sampler, dynamic_sampling=True, max_refills=9).take(policy, 1)
     first, *more = sampler.asked
     assert more
@@ -174,7 +174,7 @@ def test_batches_go_that_no_checkpoint_can_go_on_with(tmp_path: Path, policy: Po
     assert kept() == [3, 5, 7], "step 3 is in the middle of its batch"
     (tmp_path / "checkpoints" / "step-000003").rmdir()
     made.take(policy, 9)
-    assert kept() == [5, 7, 9] or kept() == [7, 9]
+    assert kept() == [7, 9]
 
 
 def test_the_mark_of_weights_is_exact(policy: Policy) -> None:
