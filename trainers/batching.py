@@ -79,32 +79,20 @@ def split_microbatches(
     cost almost as much as a full one. An example longer than the budget gets a group of its own.
     """
     ordered = sorted(examples, key=lambda e: (len(e.token_ids), e.problem_id))
-    start = 0
-    for size in even_sizes([len(example.token_ids) for example in ordered], token_budget):
-        yield tuple(ordered[start : start + size])
-        start += size
-
-
-def even_sizes(ascending: Sequence[int], budget: int) -> list[int]:
-    """Sizes of groups of neighbours whose members x longest length stay within a budget.
-
-    Args:
-        ascending: Lengths, the shortest first; one over the budget gets a group of its own.
-        budget: For each group.
-
-    Returns:
-        As few sizes as that takes, and as even as can be.
-    """
-    sizes = _group_sizes(ascending, budget)
-    low, high = 1, budget
+    lengths = [len(example.token_ids) for example in ordered]
+    sizes = _group_sizes(lengths, token_budget)
+    low, high = 1, token_budget
     while low < high:
         middle = (low + high) // 2
-        tighter = _group_sizes(ascending, middle)
+        tighter = _group_sizes(lengths, middle)
         if len(tighter) > len(sizes):
             low = middle + 1
         else:
             sizes, high = tighter, middle
-    return sizes
+    start = 0
+    for size in sizes:
+        yield tuple(ordered[start : start + size])
+        start += size
 
 
 def _group_sizes(ascending: Sequence[int], budget: int) -> list[int]:

@@ -27,7 +27,7 @@ from trainers.batching import BatchPlan
 from trainers.objectives import PreferenceTerms, WeightedLogProbLoss, preference_coefficients
 from trainers.optimization import LearningRate, Optimizer
 from trainers.out_of_memory import OutOfMemoryGuard
-from trainers.pair_batches import PairExample, response_log_probs, split_pairs
+from trainers.pair_batches import PairExample, response_log_probs, responses_of, split_pairs
 from trainers.policy import Accumulated, Policy
 
 
@@ -123,7 +123,7 @@ class DPO:
     ) -> _Passes:
         """Find what every pair weighs, then accumulate the gradient under these weights."""
         started = time.perf_counter()
-        microbatches = split_pairs(batch, microbatch_tokens)
+        microbatches = split_pairs(self.policy, batch, microbatch_tokens)
         log_probs = response_log_probs(self.policy, microbatches)
         seconds = time.perf_counter() - started
         settings = self.settings
@@ -160,7 +160,7 @@ def _preferences(passes: _Passes) -> dict[str, float]:
 
 def _work(batch: Sequence[PairExample], passes: _Passes, seconds: float) -> dict[str, float]:
     """What the step took; tokens count once, though two passes read them."""
-    examples = [example for pair in batch for example in (pair.chosen, pair.rejected)]
+    examples = responses_of(batch)
     tokens = sum(len(example.token_ids) for example in examples)
     positions = sum(part.positions for part in passes.parts)
     padding = sum(part.padding for part in passes.parts)

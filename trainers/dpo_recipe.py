@@ -17,7 +17,7 @@ from trainers.memory import MemoryPlan
 from trainers.memory_setup import guard_against_exhaustion
 from trainers.optimization import LearningRate, build_optimizer
 from trainers.out_of_memory import OutOfMemoryGuard
-from trainers.pair_batches import PairExample, response_log_probs, split_pairs
+from trainers.pair_batches import PairExample, response_log_probs, responses_of, split_pairs
 from trainers.policy import Policy, load_policy
 from trainers.preflight_pairs import PairsInput, as_problems, run_pair_preflight
 from trainers.preflight_report import PreflightInput
@@ -131,9 +131,8 @@ def _dpo(stage: Stage, policy: Policy, pairs: Sequence[PairExample], memory: Mem
     batch_size = required(settings.batch_size, "train.batch_size")
     plan = plan_batches(pairs, settings, batch_size, stage.config.seed)
     guard = guard_against_exhaustion(stage)
-    first = [pairs[index] for index in plan.batch(1)]
-    responses = [example for pair in first for example in (pair.chosen, pair.rejected)]
-    budget = settle_pace(stage, policy, responses, memory, guard)
+    first = responses_of([pairs[index] for index in plan.batch(1)])
+    budget = settle_pace(stage, policy, first, memory, guard)
     return DPO(
         policy=policy,
         optimizer=build_optimizer(policy.model.named_parameters(), settings),
@@ -176,7 +175,7 @@ def _reference(
             before = load_policy(folder, device=model.device, dtype=model.dtype)
         found, _ = guard.run(
             before,
-            lambda tokens: response_log_probs(before, split_pairs(pairs, tokens)),
+            lambda tokens: response_log_probs(before, split_pairs(before, pairs, tokens)),
             step=1,
             budget=budget,
             longest=max(pair.longest for pair in pairs),

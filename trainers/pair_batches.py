@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainers.batching import even_sizes
 from trainers.policy import Policy
 from trainers.tokenization import Example
 
@@ -39,7 +38,7 @@ class PairMicrobatch:
     """Examples of one forward pass.
 
     Attributes:
-        examples: Chosen and rejected responses, pair by pair.
+        examples: Responses, each behind its prompt.
         places: Shape (E,), int64: 2 i for the chosen response of pair i of the batch, and 2 i + 1
             for the rejected one.
     """
@@ -53,24 +52,30 @@ class PairMicrobatch:
         return torch.tensor([example.supervised_count for example in self.examples])
 
 
-def split_pairs(pairs: Sequence[PairExample], token_budget: int) -> list[PairMicrobatch]:
-    """Group pairs of similar length so that rows x longest row stays within the budget.
+def responses_of(pairs: Sequence[PairExample]) -> list[Example]:
+    """Chosen and rejected responses, pair by pair."""
+    return [example for pair in pairs for example in (pair.chosen, pair.rejected)]
 
-    Both responses of a pair stay together, so that passes which store the common beginning of a
-    micro-batch once can share a prompt; only a pair that is too large by itself is taken apart.
+
+def split_pairs(
+    policy: Policy, pairs: Sequence[PairExample], token_budget: int
+) -> list[PairMicrobatch]:
+    """The responses of pairs in micro-batches as they suit the policy.
+
+    Where a row stores a prompt once, both responses of a pair are in one row, and so are those of
+    other pairs with the same prompt.
+
+    Args:
+        policy: Whose passes they are for.
+        pairs: Those of one batch; every response is an object of its own.
+        token_budget: Token positions per forward pass.
     """
-    order = sorted(range(len(pairs)), key=lambda i: (pairs[i].longest, pairs[i].problem_id, i))
-    widths = [2 * pairs[index].longest for index in order]
-    rows = [example for pair in pairs for example in (pair.chosen, pair.rejected)]
-    microbatches, start = [], 0
-    for size in even_sizes(widths, token_budget):
-        places = [2 * i + side for i in order[start : start + size] for side in (0, 1)]
-        too_large = size == 1 and widths[start] > token_budget
-        for group in [[place] for place in places] if too_large else [places]:
-            examples = tuple(rows[place] for place in group)
-            microbatches.append(PairMicrobatch(examples, torch.tensor(group)))
-        start += size
-    return microbatches
+    responses = responses_of(pairs)
+    place_of = {id(example): place for place, example in enumerate(responses)}
+    return [
+        PairMicrobatch(part, torch.tensor([place_of[id(example)] for example in part]))
+        for part in policy.split(responses, token_budget)
+    ]
 
 
 def response_log_probs(policy: Policy, microbatches: Sequence[PairMicrobatch]) -> Tensor:

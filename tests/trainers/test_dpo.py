@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -143,7 +144,7 @@ def test_an_update_has_the_naive_loss_and_gradient_however_it_is_split(
     path: str, budget: int, settings: DpoSettings
 ) -> None:
     policy, pairs = policy_on(path), made_pairs()
-    reference = response_log_probs(policy, split_pairs(pairs, budget))
+    reference = response_log_probs(policy, split_pairs(policy, pairs, budget))
     torch.testing.assert_close(
         reference, naive_log_probs(policy, pairs).detach(), rtol=1e-10, atol=1e-10
     )
@@ -166,33 +167,31 @@ def test_an_update_has_the_naive_loss_and_gradient_however_it_is_split(
     assert metrics["log_prob_chosen"] == pytest.approx(float(log_probs[:, 0].mean().detach()))
 
 
-def test_pairs_stay_together_and_share_what_they_can() -> None:
-    pairs = made_pairs()
-    every = [place for part in split_pairs(pairs, 100) for place in part.places.tolist()]
-    assert sorted(every) == list(range(2 * len(pairs)))
-    for part in split_pairs(pairs, 100):
-        chosen, rejected = part.places[::2].tolist(), part.places[1::2].tolist()
-        assert [place + 1 for place in chosen] == rejected
-        assert len(part.examples) * max(len(e.token_ids) for e in part.examples) <= 100
-    alone = split_pairs(pairs[3:4], 64)
+def test_a_prompt_is_computed_once_for_all_pairs_of_its_problem() -> None:
+    policy, pairs = policy_on("written-out"), made_pairs()
+    whole = split_pairs(policy, pairs, 10_000)
+    assert sorted(place for part in whole for place in part.places.tolist()) == list(range(10))
+    alone = split_pairs(policy, pairs[3:4], 64)
     assert [len(part.examples) for part in alone] == [2]
-    # the prompt of 20 tokens is fed once, but for its last token, behind which targets begin
-    policy = policy_on("written-out")
     reference = response_log_probs(policy, alone)
     metrics = method(policy, pairs[3:4], reference, DpoSettings(), 64).update(1)
+    # the prompt of 20 tokens is fed once, but for its last token, behind which targets begin
     assert metrics["tokens"] == 52
     assert metrics["shared_fraction"] == pytest.approx(19 / 50)
+    twice = [pairs[3], PairExample(*(replace(side) for side in (pairs[3].rejected,) * 2))]
+    reference = response_log_probs(policy, split_pairs(policy, twice, 200))
+    metrics = method(policy, twice, reference, DpoSettings(), 200).update(1)
+    assert metrics["shared_fraction"] == pytest.approx(3 * 19 / 100)
 
 
-def test_a_pair_that_is_too_large_is_taken_apart() -> None:
-    pairs = made_pairs()
-    assert all(len(part.examples) == 1 for part in split_pairs(pairs, 1))
-    assert len(split_pairs(pairs, 1)) == 2 * len(pairs)
+def test_a_budget_below_every_response_takes_pairs_apart() -> None:
+    parts = split_pairs(policy_on("written-out"), made_pairs(), 1)
+    assert [len(part.examples) for part in parts] == [1] * 10
 
 
 def test_the_first_loss_is_that_of_an_undecided_policy() -> None:
     policy, pairs = policy_on("written-out"), made_pairs()
-    reference = response_log_probs(policy, split_pairs(pairs, 100))
+    reference = response_log_probs(policy, split_pairs(policy, pairs, 100))
     metrics, _ = gradients_of_an_update(method(policy, pairs, reference, DpoSettings(), 60))
     assert metrics["loss"] == pytest.approx(math.log(2), abs=1e-12)
     assert metrics["margin"] == pytest.approx(0.0, abs=1e-12)
@@ -201,7 +200,7 @@ def test_the_first_loss_is_that_of_an_undecided_policy() -> None:
 @pytest.mark.parametrize("loss", list(PreferenceLoss))
 def test_training_prefers_what_was_chosen(loss: PreferenceLoss) -> None:
     policy, pairs = policy_on("written-out"), made_pairs()
-    reference = response_log_probs(policy, split_pairs(pairs, 100))
+    reference = response_log_probs(policy, split_pairs(policy, pairs, 100))
     settings = DpoSettings(beta=0.1, loss=loss)
     dpo = method(policy, pairs, reference, settings, 100)
     train = TrainSettings(lr=1e-3, steps=20)
