@@ -128,11 +128,13 @@ class DPO:
         seconds = time.perf_counter() - started
         settings = self.settings
         terms = preference_coefficients(
-            *log_probs.unbind(1),
-            *reference.unbind(1),
-            settings.beta,
-            settings.loss,
-            settings.label_smoothing,
+            chosen=log_probs[:, 0],
+            rejected=log_probs[:, 1],
+            ref_chosen=reference[:, 0],
+            ref_rejected=reference[:, 1],
+            beta=settings.beta,
+            loss=settings.loss,
+            label_smoothing=settings.label_smoothing,
         )
         weights = torch.stack([-terms.slopes, terms.slopes], 1).flatten() / len(batch)
         parts = [
