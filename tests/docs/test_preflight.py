@@ -8,6 +8,7 @@ import pytest
 
 from trainers.preflight import CHECKS
 from trainers.preflight_grpo import GRPO_CHECKS
+from trainers.preflight_pairs import PAIR_CHECKS, PairCheck
 from trainers.preflight_report import Check
 from trainers.preflight_rollouts import ROLLOUT_CHECKS
 
@@ -19,10 +20,13 @@ TEXT = (Path(__file__).parents[2] / "docs" / "preflight.md").read_text(encoding=
     [
         ("# Preflight", CHECKS),
         ("| check of rollouts", ROLLOUT_CHECKS),
+        ("## Before DPO", PAIR_CHECKS),
         ("## Before GRPO", GRPO_CHECKS),
     ],
 )
-def test_the_table_of_checks_is_that_of_the_program(place: str, checks: Sequence[Check]) -> None:
+def test_the_table_of_checks_is_that_of_the_program(
+    place: str, checks: Sequence[Check | PairCheck]
+) -> None:
     behind = TEXT[TEXT.index(place) :]
     table = behind[behind.index("| looks at | at worst |") :].split("\n\n", 1)[0]
     rows = re.findall(r"^\| ([a-z]+) \| (.+) \| ([a-z]+) \|$", table, re.MULTILINE)
