@@ -113,8 +113,8 @@ POLICY_RULES: tuple[RolloutRule, ...] = (
         0.95,
         "the entropies, the share that is right, the five responses that the policy found most "
         "likely",
-        "the policy tries nothing new any more: lower --lr, raise --temperature or --clip-high, "
-        "or tie it to its start with --kl",
+        "the policy tries nothing new any more: lower --lr, raise --rollout-temperature or "
+        "--clip-high, or tie it to its start with --kl",
         ("entropy", "right_share"),
         measure=_entropy_collapsed,
         offenders=_likely_first,

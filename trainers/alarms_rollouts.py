@@ -210,7 +210,7 @@ ROLLOUT_RULES: tuple[RolloutRule, ...] = (
         f"share of the rollouts with a second think block: {_ROSE}",
         0.1,
         "the shares, five such responses",
-        "the grader accepts a second try: use the grader strict, and stop at </answer>",
+        "the grader accepts a second try: train with --train-grader strict, and stop at </answer>",
         ("second_think_share", "rollouts"),
         measure=_share_rises("second_think_share", "have a second think block"),
         offenders=_those(thinks_twice),
@@ -254,7 +254,7 @@ ROLLOUT_RULES: tuple[RolloutRule, ...] = (
         f"{_LEAST_BATCHES} batches or as many as hold {_GROUPS} groups",
         0.98,
         "the shares, five responses of the batch",
-        "take questions that are neither solved nor hopeless, more rollouts per question, or "
+        "take questions that are neither solved nor hopeless, a larger --group-size, or "
         "--dynamic-sampling",
         ("zero_advantage_share", "right_share", "problems"),
         remedy=Remedy.STOP,
