@@ -1,6 +1,5 @@
 """Alarms about the distribution that rollouts are drawn from: how wide, how far, and whose."""
 
-import math
 from collections.abc import Sequence
 from statistics import fmean
 
@@ -14,11 +13,13 @@ _SOLVED = 0.9
 _COLLAPSED_IN_A_ROW = 5
 _LEAST_GAP = 1e-4
 _LARGEST = 1e9
+_SUDDEN = 10
+_LASTING = 3
 _CLIPPED = 8
 
 
 def _entropy_exploded(view: StepView) -> Measured | None:
-    entropy = view.history["entropy"]
+    entropy = view.history["rollout_entropy"]
     newest, steps = entropy.values[-IN_A_ROW:], entropy.steps[-IN_A_ROW:]
     if len(newest) < IN_A_ROW or entropy.first is None:
         return None
@@ -32,7 +33,7 @@ def _entropy_exploded(view: StepView) -> Measured | None:
 
 
 def _entropy_collapsed(view: StepView) -> Measured | None:
-    entropy, right = view.history["entropy"], view.history["right_share"]
+    entropy, right = view.history["rollout_entropy"], view.history["right_share"]
     newest, steps = entropy.values[-_COLLAPSED_IN_A_ROW:], entropy.steps[-_COLLAPSED_IN_A_ROW:]
     if len(newest) < _COLLAPSED_IN_A_ROW or entropy.first is None:
         return None
@@ -53,16 +54,16 @@ def _engine_gap(view: StepView) -> Measured | None:
     gap = view.history["engine_gap"]
     if len(gap.values) < 2 or gap.first is None:
         return None
-    newest = gap.values[-1]
-    before = gap.first if gap.lowest is None else min(gap.first, gap.lowest)
+    before = max(gap.first, gap.lowest or 0.0)  # the first batch may be a lucky one
     # infinite where the trainer rules out a token that the engine has drawn
-    times = newest / max(before, _LEAST_GAP)
-    value = times if math.isfinite(times) and times < _LARGEST else _LARGEST
+    newest = min(gap.values[-1], _LARGEST)
+    lasting = min(gap.values[-IN_A_ROW:]) if len(gap.values) >= IN_A_ROW else 0.0
+    value = max(newest / _SUDDEN, lasting / _LASTING) / max(before, _LEAST_GAP)
     text = (
         f"trainer and engine differ by {newest:.3g} nats per token, and by {before:.3g} before: "
         "the rollouts do not come from the policy that learns from them"
     )
-    figures = {"gap": str(newest) if math.isinf(newest) else newest, "before": before}
+    figures = {"gap": newest, "before": before}
     return Measured(value, text, since(gap, 1), figures)
 
 
@@ -98,32 +99,34 @@ def _all(rollouts: Sequence[Rollout]) -> Sequence[Rollout]:
 POLICY_RULES: tuple[RolloutRule, ...] = (
     RolloutRule(
         "entropy_exploded",
-        f"lowest entropy of the last {IN_A_ROW} updates, minus that of the first (nats per token)",
+        f"lowest entropy of the last {IN_A_ROW} batches, minus that of the first (nats per token)",
         1,
         "the entropies, the five responses that the policy found least likely",
         "the policy falls apart into noise: lower --lr",
-        ("entropy",),
+        ("rollout_entropy",),
         measure=_entropy_exploded,
         offenders=least_likely_first,
     ),
     RolloutRule(
         "entropy_collapsed",
-        f"part of the first update's entropy that the last {_COLLAPSED_IN_A_ROW} updates have all "
+        f"part of the first batch's entropy that the last {_COLLAPSED_IN_A_ROW} batches have all "
         f"lost, where under {_SOLVED:.0%} of the responses are right",
         0.95,
         "the entropies, the share that is right, the five responses that the policy found most "
         "likely",
         "the policy tries nothing new any more: lower --lr, raise --rollout-temperature or "
         "--clip-high, or tie it to its start with --kl",
-        ("entropy", "right_share"),
+        ("rollout_entropy", "right_share"),
         measure=_entropy_collapsed,
         offenders=_likely_first,
     ),
     RolloutRule(
         "engine_gap",
-        "mean difference between the log-probabilities of trainer and engine, divided by that at "
-        f"the start or the lowest since (at least {_LEAST_GAP:g})",
-        10,
+        "mean difference between the log-probabilities of trainer and engine, divided by that of "
+        "the first update or the lowest median of 10, whichever is larger (at least "
+        f"{_LEAST_GAP:g}): a tenth of the newest value or a third of the lowest of the last "
+        f"{IN_A_ROW}, whichever is larger",
+        1,
         "the difference now and before, five responses of the batch",
         "the engine does not hold the weights that are trained (a copy went wrong or did not "
         "happen), or rounds them coarsely: start the run again with --engine hf, and compare",

@@ -37,7 +37,7 @@ HEALTHY = {
     "template_copy_share": 0.0,
     "degenerate_share": 0.01,
     "zero_advantage_share": 0.4,
-    "entropy": 0.5,
+    "rollout_entropy": 0.5,
     "engine_gap": 5e-6,
     "clip_fraction": 0.01,
     "kl": 0.01,
@@ -75,10 +75,11 @@ def fired(**courses: list[float]) -> dict[str, int]:
         ({"degenerate_share": [0.2, 0.4, 0.6, 0.8]}, "loops"),
         ({"right_share": [0.1, 0.0, 0.0, 0.0, 0.0]}, "reward_lost"),
         ({"zero_advantage_share": [0.9, *[1.0] * 9]}, "nothing_to_learn"),
-        ({"entropy": [1.0, 3.0, 5.0, 6.0]}, "entropy_exploded"),
-        ({"entropy": [0.1, *[0.001] * 8]}, "entropy_collapsed"),
+        ({"rollout_entropy": [1.0, 3.0, 5.0, 6.0]}, "entropy_exploded"),
+        ({"rollout_entropy": [0.1, *[0.001] * 8]}, "entropy_collapsed"),
         ({"engine_gap": [5e-3]}, "engine_gap"),
         ({"engine_gap": [float("inf")]}, "engine_gap"),
+        ({"engine_gap": [4e-4, 5e-4, 6e-4, 7e-4]}, "engine_gap"),
         ({"kl": [0.5, 2.0, 3.0, 4.0]}, "kl_high"),
         ({"clip_fraction": [0.5] * 10}, "ratios_clipped"),
     ],
@@ -147,8 +148,8 @@ def test_a_fault_that_comes_back_counts_from_its_lowest_course() -> None:
 
 
 def test_a_policy_that_solves_its_problems_may_be_sure_of_itself() -> None:
-    assert fired(entropy=[0.001] * 10, right_share=[0.95] * 10) == {}
-    assert "entropy_collapsed" in fired(entropy=[0.001] * 10)
+    assert fired(rollout_entropy=[0.001] * 10, right_share=[0.95] * 10) == {}
+    assert "entropy_collapsed" in fired(rollout_entropy=[0.001] * 10)
 
 
 def test_a_gap_of_coarse_rounding_is_its_own_measure() -> None:
@@ -195,8 +196,8 @@ def healthy_course(seed: int, problems: int, start: float, end: float) -> list[d
                 "formatted_share": solved + (1 - solved) * (0.5 + 0.45 * done),
                 "truncated_share": (1 - solved) * 0.3 * generator.random(),
                 "zero_advantage_share": sum(len(set(group)) == 1 for group in groups) / problems,
-                "entropy": 0.5 * (1 - 0.8 * done) * generator.uniform(0.8, 1.25),
-                "engine_gap": 0.01 * generator.uniform(0.3, 3),
+                "rollout_entropy": 0.5 * (1 - 0.8 * done) * generator.uniform(0.8, 1.25),
+                "engine_gap": 0.01 * generator.uniform(0.5, 2),
             }
         )
     return courses
@@ -285,6 +286,6 @@ def test_offenders_are_among_the_rollouts(rule: RolloutRule) -> None:
 
 
 def test_rules_need_only_what_rollouts_or_an_update_can_say() -> None:
-    of_an_update = {"entropy", "engine_gap", "kl", "clip_fraction", "zero_advantage_share"}
+    of_an_update = {"engine_gap", "kl", "clip_fraction", "zero_advantage_share"}
     known = rollout_facts(rollouts([right(10)] * 2)).keys() | of_an_update
     assert {name for rule in (*ROLLOUT_RULES, *POLICY_RULES) for name in rule.needs} <= known
