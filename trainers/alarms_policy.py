@@ -9,6 +9,7 @@ from trainers.alarms_rollouts import IN_A_ROW, named, since
 from trainers.rollouts_facts import least_likely_first
 
 _LEAST_ENTROPY = 0.01
+_LEAST_RISE = 0.5
 _SOLVED = 0.9
 _COLLAPSED_IN_A_ROW = 5
 _LEAST_GAP = 1e-4
@@ -23,13 +24,15 @@ def _entropy_exploded(view: StepView) -> Measured | None:
     newest, steps = entropy.values[-IN_A_ROW:], entropy.steps[-IN_A_ROW:]
     if len(newest) < IN_A_ROW or entropy.first is None:
         return None
+    if min(newest) < entropy.first + _LEAST_RISE:
+        return None
     text = (
         f"the entropy of a token is at least {min(newest):.3g} nats in {named(steps)}, and was "
         f"{entropy.first:.3g} at the start"
     )
     figures = {"entropies": newest, "at_start": entropy.first}
-    rise = min(newest) - entropy.first
-    return Measured(rise, text, since(entropy, IN_A_ROW), figures)
+    times = min(newest) / max(entropy.first, _LEAST_ENTROPY)
+    return Measured(times, text, since(entropy, IN_A_ROW), figures)
 
 
 def _entropy_collapsed(view: StepView) -> Measured | None:
@@ -60,8 +63,8 @@ def _engine_gap(view: StepView) -> Measured | None:
     lasting = min(gap.values[-IN_A_ROW:]) if len(gap.values) >= IN_A_ROW else 0.0
     value = max(newest / _SUDDEN, lasting / _LASTING) / max(before, _LEAST_GAP)
     text = (
-        f"trainer and engine differ by {newest:.3g} nats per token, and by {before:.3g} before: "
-        "the rollouts do not come from the policy that learns from them"
+        f"trainer and engine differ by {gap.values[-1]:.3g} nats per token, and by {before:.3g} "
+        "before: the rollouts do not come from the policy that learns from them"
     )
     figures = {"gap": newest, "before": before}
     return Measured(value, text, since(gap, 1), figures)
@@ -99,8 +102,9 @@ def _all(rollouts: Sequence[Rollout]) -> Sequence[Rollout]:
 POLICY_RULES: tuple[RolloutRule, ...] = (
     RolloutRule(
         "entropy_exploded",
-        f"lowest entropy of the last {IN_A_ROW} batches, minus that of the first (nats per token)",
-        1,
+        f"lowest entropy of the last {IN_A_ROW} batches, divided by that of the first, where it is "
+        f"at least {_LEAST_RISE:g} nats per token above it",
+        3,
         "the entropies, the five responses that the policy found least likely",
         "the policy falls apart into noise: lower --lr",
         ("rollout_entropy",),

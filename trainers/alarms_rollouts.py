@@ -173,7 +173,7 @@ ROLLOUT_RULES: tuple[RolloutRule, ...] = (
         "constant_answer",
         "share of the rollouts that give one wrong answer to different problems "
         f"(constant_share): {_ROSE}",
-        0.4,
+        0.3,
         "the shares, five such responses",
         "the reward pays for something else than the answer: look at its parts, give the answer "
         "the most weight, and lower --lr",
