@@ -31,8 +31,8 @@ IN_A_ROW = 3
 _FEWER_RIGHT = 0.15
 _SURE = 4.0
 _LEAST_PROBLEMS = 40
-_EXPECTED = 8.0
-_GROUPS = 64
+_EXPECTED = 12.0
+_GROUPS = 100
 _LEAST_BATCHES = 5
 
 
@@ -241,7 +241,7 @@ ROLLOUT_RULES: tuple[RolloutRule, ...] = (
         f"fall of the share that is right over the last {IN_A_ROW} batches, or over as many as "
         f"would have held {_EXPECTED:g} solved problems, as a part of its best {RECENT} batches "
         "or of the first, both at the lower end of their error",
-        0.9,
+        0.75,
         "the shares, five wrong responses",
         "the policy has lost what it could do: lower --lr",
         ("right_share", "problems"),
@@ -252,7 +252,7 @@ ROLLOUT_RULES: tuple[RolloutRule, ...] = (
         "nothing_to_learn",
         "mean share of groups whose rewards are all equal, over the last "
         f"{_LEAST_BATCHES} batches or as many as hold {_GROUPS} groups",
-        0.98,
+        0.99,
         "the shares, five responses of the batch",
         "take questions that are neither solved nor hopeless, a larger --group-size, or "
         "--dynamic-sampling",
