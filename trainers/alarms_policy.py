@@ -16,6 +16,7 @@ _LEAST_GAP = 1e-4
 _LARGEST = 1e9
 _SUDDEN = 10
 _LASTING = 3
+_ANOTHER_POLICY = 0.5
 _CLIPPED = 8
 
 
@@ -55,13 +56,14 @@ def _entropy_collapsed(view: StepView) -> Measured | None:
 
 def _engine_gap(view: StepView) -> Measured | None:
     gap = view.history["engine_gap"]
-    if len(gap.values) < 2 or gap.first is None:
+    if gap.first is None:
         return None
     before = max(gap.first, gap.lowest or 0.0)  # the first batch may be a lucky one
     # infinite where the trainer rules out a token that the engine has drawn
     newest = min(gap.values[-1], _LARGEST)
     lasting = min(gap.values[-IN_A_ROW:]) if len(gap.values) >= IN_A_ROW else 0.0
-    value = max(newest / _SUDDEN, lasting / _LASTING) / max(before, _LEAST_GAP)
+    usual = max(before, _LEAST_GAP)
+    value = max(newest / _SUDDEN / usual, lasting / _LASTING / usual, newest / _ANOTHER_POLICY)
     text = (
         f"trainer and engine differ by {gap.values[-1]:.3g} nats per token, and by {before:.3g} "
         "before: the rollouts do not come from the policy that learns from them"
@@ -129,7 +131,7 @@ POLICY_RULES: tuple[RolloutRule, ...] = (
         "mean difference between the log-probabilities of trainer and engine, divided by that of "
         "the first update or the lowest median of 10, whichever is larger (at least "
         f"{_LEAST_GAP:g}): a tenth of the newest value or a third of the lowest of the last "
-        f"{IN_A_ROW}, whichever is larger",
+        f"{IN_A_ROW}, whichever is larger; or the newest divided by {_ANOTHER_POLICY:g} nats",
         1,
         "the difference now and before, five responses of the batch",
         "the engine does not hold the weights that are trained (a copy went wrong or did not "

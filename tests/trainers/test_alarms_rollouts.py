@@ -162,6 +162,11 @@ def test_a_gap_of_coarse_rounding_is_its_own_measure() -> None:
     assert "0.2 nats per token, and by 0.01 before" in alarm.message([])
 
 
+def test_an_engine_with_other_weights_from_the_start_is_told_at_once() -> None:
+    (alarm,) = Watchdog(TrainSettings(), 100).step(1, {**HEALTHY, "engine_gap": 4.0})
+    assert alarm.rule.name == "engine_gap"
+
+
 def test_metrics_of_a_batch_come_at_its_first_update_only() -> None:
     watchdog = Watchdog(TrainSettings(), 1000)
     of_a_batch = {"rollouts", "problems", "truncated_share"}
