@@ -276,6 +276,32 @@ def test_a_batch_is_one_line_that_reads_back_as_it_was() -> None:
     assert graders == {GraderName(entry.grader)}
 
 
+def test_an_older_registry_gets_room_for_rollouts_and_keeps_what_it_holds(
+    registry: Registry, run: str, folder: Path
+) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    with Recorder(registry, run, folder) as recorder:
+        uuid = recorder.evaluation(evaluation_result([right(42), right(1)]))
+        recorder.rollouts(batch(TEXTS), KeepRollouts.ALL)
+    held = registry.responses(uuid)
+    config = Config()
+    config.set_main_option("script_location", "core.registry:migrations")
+    config.set_main_option("path_separator", "os")
+    with registry.database.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+    registry.close()
+    upgraded = open_registry(registry.database.url)
+    assert upgraded.responses(uuid) == held
+    assert upgraded.rollouts(run) == []
+    with upgraded.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE run SET journal_bytes = 0")
+    merge_journal(upgraded, folder)
+    assert texts(upgraded, run) == flat(TEXTS)
+
+
 _RECORD = """
 import sys
 from pathlib import Path
