@@ -58,15 +58,20 @@ FAILING = (
     Case(
         "learning rate 100 times too high",
         ("--lr", str(100 * _LR)),
-        ("reward_lost", "entropy_exploded"),
+        ("reward_lost", "entropy_exploded", "rollout_format_lost"),
     ),
     Case("missed weight copies", ("--lr", str(_LR)), ("engine_gap",), stale=True),
     Case(
         "reward for the format alone",
-        ("--reward", "format=1,length=-1", "--lr", str(20 * _LR)),
-        ("constant_answer", "format_hacked"),
+        ("--reward", "format=1", "--lr", str(30 * _LR)),
+        ("constant_answer", "format_hacked", "reward_lost"),
     ),
-    Case("reward for length", ("--reward", "length=1", "--lr", str(20 * _LR)), ("drift_into_cap",)),
+    Case(
+        "reward for short formatted responses",
+        ("--reward", "format=1,length=-1", "--lr", str(30 * _LR)),
+        ("constant_answer", "format_hacked", "reward_lost"),
+    ),
+    Case("reward for length", ("--reward", "length=1", "--lr", str(30 * _LR)), ("drift_into_cap",)),
 )
 HEALTHY = (
     Case("default", ()),

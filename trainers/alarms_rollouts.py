@@ -85,6 +85,22 @@ def _share_rises(name: str, what: str) -> Callable[[StepView], Measured | None]:
     return measure
 
 
+def _format_lost(view: StepView) -> Measured | None:
+    metric = view.history["formatted_share"]
+    newest, steps = metric.values[-IN_A_ROW:], metric.steps[-IN_A_ROW:]
+    if len(newest) < IN_A_ROW or metric.first is None:
+        return None
+    before = metric.first if metric.highest is None else max(metric.first, metric.highest)
+    error = standard_error(before, view.history["rollouts"].values[-1])
+    text = (
+        f"at most {max(newest):.0%} of the responses keep the format in {named(steps)}, and "
+        f"{before:.0%} did before"
+    )
+    figures = {"shares": newest, "before": before}
+    fall = before - 2 * error - max(newest)
+    return Measured(fall, text, since(metric, IN_A_ROW), figures)
+
+
 def _format_hacked(view: StepView) -> Measured | None:
     right, formatted = view.history["right_share"], view.history["formatted_share"]
     if right.highest is None or formatted.first is None or len(formatted.values) < RECENT:
@@ -155,6 +171,10 @@ def _wrong(rollouts: Sequence[Rollout]) -> list[Rollout]:
     return [rollout for rollout in rollouts if not rollout.right]
 
 
+def _unformatted(rollouts: Sequence[Rollout]) -> list[Rollout]:
+    return [rollout for rollout in rollouts if not rollout.formatted]
+
+
 def _formatted_and_wrong(rollouts: Sequence[Rollout]) -> list[Rollout]:
     return [rollout for rollout in rollouts if rollout.formatted and not rollout.right]
 
@@ -193,6 +213,18 @@ ROLLOUT_RULES: tuple[RolloutRule, ...] = (
         ("formatted_share", "right_share", "problems"),
         measure=_format_hacked,
         offenders=_formatted_and_wrong,
+    ),
+    RolloutRule(
+        "rollout_format_lost",
+        f"share of the rollouts that keep the format: its start or its best {RECENT} batches, "
+        f"whichever is higher (less two standard errors), minus the highest of the last {IN_A_ROW} "
+        "batches",
+        0.3,
+        "the shares, five responses that break the format",
+        "the policy unlearns the format: lower --lr, or give the format a weight in --reward",
+        ("formatted_share", "rollouts"),
+        measure=_format_lost,
+        offenders=_unformatted,
     ),
     RolloutRule(
         "template_copied",

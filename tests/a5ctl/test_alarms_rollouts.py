@@ -81,7 +81,7 @@ def test_a_learning_rate_a_hundred_times_too_high(
     adding: tuple[House, str], tmp_path: Path
 ) -> None:
     found = alarms(adding, tmp_path / "home", lr=100 * HEALTHY_LR)
-    assert {"reward_lost", "entropy_exploded"} <= found.keys()
+    assert {"reward_lost", "entropy_exploded", "rollout_format_lost"} <= found.keys()
     event = found["reward_lost"]
     assert max(event.data["right"]) < 0.1
     assert all(text.isprintable() for text in responses(event))
