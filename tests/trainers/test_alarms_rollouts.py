@@ -69,7 +69,7 @@ def fired(**courses: list[float]) -> dict[str, int]:
     ("courses", "rule"),
     [
         ({"constant_share": [0.2, 0.5, 0.8, 0.9, 0.9]}, "constant_answer"),
-        ({"formatted_share": [0.6, 0.4, 0.3, 0.2]}, "rollout_format_lost"),
+        ({"formatted_share": [0.5, 0.4, 0.3, 0.2]}, "rollout_format_lost"),
         ({"template_copy_share": [0.1, 0.3, 0.5, 0.6]}, "template_copied"),
         ({"second_think_share": [0.1, 0.2, 0.3, 0.4]}, "second_think"),
         ({"truncated_share": [0.2, 0.4, 0.6, 0.8, 0.8]}, "drift_into_cap"),
