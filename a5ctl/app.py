@@ -26,6 +26,7 @@ from a5ctl.commands import (
     regrade,
     resume,
     run,
+    run_grpo,
     show,
 )
 from core.errors import UserError
@@ -100,6 +101,7 @@ def _register() -> None:
         help="Start a run: train a policy, or only evaluate one.", no_args_is_help=True
     )
     runs.command("sft")(guarded(run.sft))
+    runs.command("grpo")(guarded(run_grpo.grpo))
     runs.command("eval")(guarded(run.evaluate))
     app.add_typer(runs, name="run")
     models = typer.Typer(help="Make models to work on.", no_args_is_help=True)

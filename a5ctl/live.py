@@ -102,6 +102,10 @@ class RunDisplay(Observer):
         """Move the bar of the evaluation, or print a line every ten seconds."""
         self._progress(f"evaluation at step {step}", done, total)
 
+    def rollout_progress(self, number: int, done: int, total: int) -> None:
+        """Move the bar of the rollouts, or print a line every ten seconds."""
+        self._progress(f"rollout batch {number}", done, total)
+
     def evaluation(self, result: EvaluationResult) -> None:
         """Show the figures of one evaluation."""
         self._bar = Text("")

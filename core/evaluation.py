@@ -151,7 +151,7 @@ def evaluate(
         for problem, group in zip(problems, completions, strict=True)
         for sample, completion in enumerate(group)
     ]
-    responses = _grade(pairs, template, token_spans, grader_time_limit)
+    responses = grade_completions(pairs, template, token_spans, grader_time_limit)
     return EvaluationResult(
         protocol=protocol,
         step=step,
@@ -208,12 +208,23 @@ def _interval(rows: Sequence[GradedResponse], grader: GraderName) -> tuple[float
     return clustered_rate([(sum(right), len(right)) for right in by_problem.values()]).interval
 
 
-def _grade(
-    pairs: Sequence[tuple[Problem, int, Completion]],
+def grade_completions(
+    asked: Sequence[tuple[Problem, int, Completion]],
     template: PromptTemplate,
     token_spans: TokenSpans,
     time_limit: float,
 ) -> list[GradedResponse]:
+    """Grade what an engine gave, under every grader that can judge its problem.
+
+    Args:
+        asked: Problem, number of the sample for it, and completion.
+        template: Rendered the prompts; its placeholders count as no reasoning.
+        token_spans: Maps character offsets to token positions for the engine's tokenizer.
+        time_limit: Seconds that one symbolic comparison may take.
+
+    Returns:
+        One response for each, in the same order.
+    """
     items = [
         GradingItem(
             completion.text,
@@ -222,11 +233,11 @@ def _grade(
             template.placeholders,
             options_of(problem.question, problem.truth),
         )
-        for problem, _, completion in pairs
+        for problem, _, completion in asked
     ]
     graded = grade_responses(items, time_limit_s=time_limit)
     rows = []
-    for (problem, sample, completion), result in zip(pairs, graded, strict=True):
+    for (problem, sample, completion), result in zip(asked, graded, strict=True):
         think, answer = _positions(
             completion, result.parsed.think_end, result.parsed.answer_start, token_spans
         )

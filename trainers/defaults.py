@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from core.config.methods import RolloutSettings
-from core.config.schema import RunConfig
+from core.config.schema import RunConfig, RunKind
 from core.data.choices import is_choice
 from core.data.problem import Problem
+from core.errors import UserError
 from core.models import BUILTIN_MODEL
 from core.prompts.template import PromptTemplate
 from core.responses.grade import GraderName
@@ -40,6 +41,17 @@ _BUILTIN_RECIPES = (
     (2048, _Recipe(6e-4, 2, 16)),
     (10**9, _Recipe(6e-4, 1, 16)),
 )
+
+_GRPO_LR = 1e-5
+# measured on the dev split from a fine-tuning on 128 examples (docs/builtin-model.md)
+_BUILTIN_GRPO_LR = 1e-4
+_BUILTIN_GRPO_STEPS = 60
+_NOT_GRPO = {
+    "epochs": "use grpo.epochs_per_rollout (--epochs-per-rollout) and grpo.steps (--steps)",
+    "steps": "use grpo.steps (--steps), which counts rollout batches",
+    "tokens": "use grpo.steps (--steps), which counts rollout batches",
+    "batch_size": "use grpo.rollout_batch and grpo.train_batch",
+}
 
 
 def resolve_defaults(
@@ -74,7 +86,9 @@ def resolve_defaults(
     if not config.kind.trains:
         return config
     if config.kind.samples:
-        config = config.model_copy(update={"rollout": _rollout(config)})
+        config = config.model_copy(update={"rollout": _rollout(config, template)})
+    if config.kind is RunKind.GRPO:
+        return _grpo(config, builtin)
     train, recipe = config.train, _recipe(builtin, train_count)
     no_budget = train.epochs is None and train.steps is None and train.tokens is None
     train = train.model_copy(
@@ -129,9 +143,29 @@ def required(value: Value | None, setting: str) -> Value:
     return value
 
 
-def _rollout(config: RunConfig) -> RolloutSettings:
+def _grpo(config: RunConfig, builtin: bool) -> RunConfig:
+    """Batches and their number belong to the method; only the learning rate is left to resolve.
+
+    Raises:
+        UserError: a setting of the examples of other methods was given.
+    """
+    train, grpo = config.train, config.grpo
+    for name, remedy in _NOT_GRPO.items():
+        if getattr(train, name) is not None:
+            raise UserError(f"train.{name} does not belong to a run of kind grpo; {remedy}")
+    if builtin and "steps" not in grpo.model_fields_set:
+        grpo = grpo.model_copy(update={"steps": _BUILTIN_GRPO_STEPS})
+    lr = train.lr or (_BUILTIN_GRPO_LR if builtin else _GRPO_LR)
+    train = train.model_copy(update={"lr": lr})
+    return config.model_copy(update={"train": train, "grpo": grpo})
+
+
+def _rollout(config: RunConfig, template: PromptTemplate) -> RolloutSettings:
     """Responses are sampled as they will be evaluated, where nothing else was asked for."""
     rollout, evaluation = config.rollout, config.evaluation
+    if "grader" not in rollout.model_fields_set and not template.opens_think:
+        # strict reads tags, which this prompt does not ask for
+        rollout = rollout.model_copy(update={"grader": default_grader(template)})
     return rollout.model_copy(
         update={
             "max_tokens": rollout.max_tokens or evaluation.max_tokens,

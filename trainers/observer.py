@@ -55,6 +55,9 @@ class Observer:
     def evaluation_progress(self, step: int, done: int, total: int) -> None:
         """An evaluation has finished `done` of `total` responses."""
 
+    def rollout_progress(self, number: int, done: int, total: int) -> None:
+        """Rollout batch `number` has finished `done` of `total` responses."""
+
     def evaluation(self, result: EvaluationResult) -> None:
         """An evaluation is done."""
 

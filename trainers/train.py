@@ -83,6 +83,10 @@ def _recipe(stage: Stage, policy: Policy) -> Recipe:
         from trainers.sft_recipe import SftRecipe
 
         return SftRecipe(stage, policy)
+    if kind is RunKind.GRPO:
+        from trainers.grpo_recipe import GrpoRecipe
+
+        return GrpoRecipe(stage, policy)
     raise ValueError(f"a run of kind {kind} does not train")
 
 

@@ -117,6 +117,9 @@ class VllmEngine:
         requests = plan_requests(prompts, sampling, self._tokenizer, self.max_model_len)
         groups: list[list[Completion | None]] = [[None] * sampling.n for _ in prompts]
         with self._working("generate"), preserved_rng():
+            # a prefix that is cached rounds as it did in the batch it came from: what is
+            # generated must not depend on what was asked before
+            self._reset_prefix_cache()
             for done, (request, output) in enumerate(self._run(requests, sampling), 1):
                 groups[request.prompt][request.sample] = _completion(output, sampling)
                 if on_progress is not None:

@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from trainers.fast.attention import Attended, attention, attention_backward
-from trainers.fast.head import TokenLoss, project, project_with_gradients
+from trainers.fast.head import project, project_with_gradients
 from trainers.fast.layout import PackedRow
 from trainers.fast.ops import (
     Normed,
@@ -26,6 +26,7 @@ from trainers.fast.ops import (
     swiglu_backward,
 )
 from trainers.fast.weights import Layer, Weights, read_weights, refusal
+from trainers.reading import PLAIN_READING, Reading, TargetLogProbs, TokenLoss
 
 
 @dataclass(slots=True)
@@ -54,44 +55,47 @@ class WrittenOut:
     recompute: bool = False
 
     @torch.no_grad()
-    def accumulate(self, row: PackedRow, loss: TokenLoss) -> tuple[Tensor, Tensor]:
+    def accumulate(
+        self, row: PackedRow, loss: TokenLoss, reading: Reading = PLAIN_READING
+    ) -> tuple[Tensor, TargetLogProbs]:
         """Add the gradient of a loss to every parameter's `.grad`.
 
         Args:
             row: The micro-batch.
             loss: A sum over the row's targets.
+            reading: Of the row's targets.
 
         Returns:
-            The loss (scalar) and the log-probabilities of the targets, shape (S,), in nats; both
-            without gradients.
+            The loss (scalar) and what was read of the targets, shape (S,); without gradients.
         """
         weights = self.weights
         weights.refresh()
         rotation = weights.rotation(row.positions)
         x, kept = self._forward(row, rotation, keep=True)
         last = rms_norm(x, weights.epsilon)
-        value, log_probs, gradient = project_with_gradients(
+        value, found, gradient = project_with_gradients(
             last.output(weights.last_norm, weights.narrow),
             _made(weights.head_copy),
             row.labels,
             weights.head,
             loss,
+            reading,
         )
         residual = torch.zeros_like(x)
         rms_norm_backward(gradient, last, weights.last_norm, residual)
         for index in reversed(range(len(weights.layers))):
             residual = self._layer_backward(index, kept.pop(), residual, row, rotation)
         _add_embedding_gradient(weights, row.ids, residual)
-        return value, log_probs
+        return value, found
 
     @torch.no_grad()
-    def log_probs(self, row: PackedRow) -> Tensor:
-        """Log-probabilities of the row's targets, shape (S,), in nats."""
+    def log_probs(self, row: PackedRow, reading: Reading = PLAIN_READING) -> TargetLogProbs:
+        """What is read of the row's targets, shape (S,), without gradients."""
         weights = self.weights
         weights.refresh()
         x, _ = self._forward(row, weights.rotation(row.positions), keep=False)
         hidden = rms_norm(x, weights.epsilon).output(weights.last_norm, weights.narrow)
-        return project(hidden, _made(weights.head_copy), row.labels)
+        return project(hidden, _made(weights.head_copy), row.labels, reading)
 
     def _forward(
         self, row: PackedRow, rotation: Rotation, *, keep: bool

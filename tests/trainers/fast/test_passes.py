@@ -112,10 +112,11 @@ def test_loss_and_gradients_are_the_naive_ones(
     written.recompute = recompute
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(head, "_LOGITS", chunk * VOCABULARY)
-        value, log_probs = written.accumulate(
+        value, found = written.accumulate(
             pack(batch), lambda values, places: -(values * weights[places]).sum()
         )
-        assert torch.allclose(written.log_probs(pack(batch)), log_probs, rtol=1e-12, atol=1e-12)
+        again = written.log_probs(pack(batch))
+        assert torch.allclose(again.log_probs, found.log_probs, rtol=1e-12, atol=1e-12)
     assert float(value) == pytest.approx(expected, rel=1e-10)
     close(gradients(made), wanted, 1e-10)
 
@@ -148,17 +149,17 @@ def test_the_shared_prefix_is_computed_once_and_changes_nothing() -> None:
     assert shared.prefix == 9
     assert apart.tokens - shared.tokens == 3 * 9
     written = passes(made)
-    one = written.log_probs(shared)
-    assert torch.allclose(one, written.log_probs(apart), rtol=1e-12, atol=1e-12)
+    one, other = written.log_probs(shared).log_probs, written.log_probs(apart).log_probs
+    assert torch.allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
 def test_examples_never_see_each_other() -> None:
     batch = random_batch(3, 150)
     written = passes(model())
-    before = written.log_probs(pack(batch, share_prefix=False))
+    before = written.log_probs(pack(batch, share_prefix=False)).log_probs
     other = example("x", [*range(36, -1, -1)] * 2, [True] * 74)
     row = pack([batch[0], other, batch[2]], share_prefix=False)
-    after = written.log_probs(row)
+    after = written.log_probs(row).log_probs
     first = pack(batch, share_prefix=False)
     for index in (0, 2):
         own = before[first.owners == index]
@@ -168,10 +169,10 @@ def test_examples_never_see_each_other() -> None:
 def test_a_change_of_the_weights_is_noticed() -> None:
     made, batch = model(), random_batch(2, 60)
     written = passes(made)
-    before = written.log_probs(pack(batch))
+    before = written.log_probs(pack(batch)).log_probs
     with torch.no_grad():
         made.model.layers[1].self_attn.k_proj.weight.mul_(1.5)
-    assert not torch.allclose(before, written.log_probs(pack(batch)))
+    assert not torch.allclose(before, written.log_probs(pack(batch)).log_probs)
 
 
 def test_frozen_parameters_get_no_gradient() -> None:
@@ -204,11 +205,11 @@ def test_bfloat16_stays_near_float32() -> None:
 
 def test_a_row_without_targets_has_no_loss_and_no_gradient() -> None:
     made = model()
-    value, log_probs = passes(made).accumulate(
+    value, found = passes(made).accumulate(
         pack([example("n", [1, 2, 3], [False] * 3)]), lambda values, _: -values.sum()
     )
     assert float(value) == 0.0
-    assert len(log_probs) == 0
+    assert len(found.log_probs) == 0
     assert all(p.grad is None or not p.grad.any() for p in made.parameters())
 
 
