@@ -70,7 +70,7 @@ def run_report(registry: Registry, workspace: Workspace, run: RunRecord) -> RunR
         events=registry.events(run.uuid),
         artifacts=registry.artifacts(run.uuid),
         lineage=lineage,
-        next_commands=tuple(_next_commands(run, status, evaluated=bool(evaluations))),
+        next_commands=tuple(_next_commands(lineage, status, evaluated=bool(evaluations))),
     )
 
 
@@ -122,8 +122,8 @@ def _parent(lineage: Lineage) -> str | None:
     return lineage.ancestors[-1].id if lineage.ancestors else f"{parent_id(lineage.run)} (deleted)"
 
 
-def _next_commands(run: RunRecord, status: str, *, evaluated: bool) -> list[tuple[str, str]]:
-    commands = []
+def _next_commands(lineage: Lineage, status: str, *, evaluated: bool) -> list[tuple[str, str]]:
+    run, commands = lineage.run, []
     if status in ("failed", "interrupted", STALE, LOST):
         commands.append((f"a5ctl resume {run.id}", "go on from the newest checkpoint"))
     if status in (STALE, LOST):
@@ -131,6 +131,9 @@ def _next_commands(run: RunRecord, status: str, *, evaluated: bool) -> list[tupl
     if evaluated:
         commands.append((f"a5ctl diagnose {run.id}", "why are the wrong answers wrong?"))
         commands.append((f"a5ctl compare --baseline {run.id}", "is another run really better?"))
+    if evaluated and lineage.ancestors:
+        commands.append((f"a5ctl compare --lineage {run.id}", "what did each stage add?"))
     if status == "finished" and run.kind != "eval":
         commands.append((f"a5ctl run sft --init {run.id}", "train on from here"))
+        commands.append((f"a5ctl run grpo --init {run.id}", "learn from its own answers"))
     return commands or [("a5ctl ls", "all runs")]
