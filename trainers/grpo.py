@@ -14,14 +14,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.config.methods import GrpoSettings
+from core.config.methods import GrpoSettings, LossType
 from core.rollouts import Rollout
-from trainers.grpo_batch import ScoredBatch, score
+from trainers.grpo_batch import ScoredBatch, batch_figures
 from trainers.grpo_gradients import Gradients
-from trainers.grpo_source import RolloutSource
+from trainers.grpo_source import RolloutSource, Sampled
+from trainers.objectives import group_advantages
 from trainers.optimization import LearningRate, Optimizer
 from trainers.policy import Policy
+from trainers.rollouts import example_of, reward_parts, total_rewards
 from trainers.rollouts_facts import rollout_facts
+
+
+def score(sampled: Sampled, settings: GrpoSettings, max_tokens: int) -> ScoredBatch:
+    """Rewards, and how each compares with its group.
+
+    Args:
+        sampled: Graded rollouts.
+        settings: Parts of the reward, and how advantages are made of it.
+        max_tokens: Cap on the tokens of a response.
+    """
+    rollouts = sampled.batch.rollouts
+    parts = reward_parts(rollouts, settings, max_tokens)
+    rewards = total_rewards(parts, settings)
+    advantages = group_advantages(
+        rewards,
+        sampled.batch.per_question,
+        settings.advantage_epsilon,
+        settings.std_normalization,
+    )
+    return ScoredBatch(
+        sampled,
+        settings,
+        max_tokens,
+        examples=tuple(example_of(rollout) for rollout in rollouts),
+        advantages=tuple(rewards if settings.loss is LossType.NO_BASELINE else advantages),
+        figures=batch_figures(sampled, parts, rewards, advantages),
+    )
 
 
 @dataclass(slots=True)

@@ -1,15 +1,14 @@
-"""One batch of rollouts as GRPO learns from it: rewards, advantages, and who learns what when."""
+"""One batch of rollouts as GRPO learns from it: who learns what, when, and with which weight."""
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from core.config.methods import GrpoSettings, LossType
+from core.config.methods import GrpoSettings
 from trainers.grpo_source import Sampled
-from trainers.objectives import group_advantages, token_weights, zero_advantage_is_idle
-from trainers.rollouts import example_of, reward_parts, total_rewards
+from trainers.objectives import token_weights, zero_advantage_is_idle
 from trainers.tokenization import Example
 
 
@@ -102,38 +101,24 @@ class ScoredBatch:
         return self.advantages[row] != 0 or not (self.settings.skip_zero_advantage and idle)
 
 
-def score(sampled: Sampled, settings: GrpoSettings, max_tokens: int) -> ScoredBatch:
-    """Rewards, and advantages over each group.
-
-    Args:
-        sampled: Graded rollouts.
-        settings: Parts of the reward, and how advantages are made of it.
-        max_tokens: Cap on the tokens of a response.
-    """
+def batch_figures(
+    sampled: Sampled,
+    parts: Mapping[str, Sequence[float]],
+    rewards: Sequence[float],
+    advantages: Sequence[float],
+) -> dict[str, float]:
+    """What is recorded of a batch's rewards, and how long it took to get there."""
     batch = sampled.batch
-    parts = reward_parts(batch.rollouts, settings, max_tokens)
-    rewards = total_rewards(parts, settings)
-    advantages = group_advantages(
-        rewards, batch.per_question, settings.advantage_epsilon, settings.std_normalization
-    )
     figures = {f"reward_{name}": _mean(values) for name, values in parts.items()}
-    figures |= {
+    return figures | {
         "reward": _mean(rewards),
-        "zero_advantage_share": advantages.count(0.0) / len(advantages),
+        "zero_advantage_share": list(advantages).count(0.0) / len(advantages),
         "advantage_std": math.sqrt(_mean([advantage**2 for advantage in advantages])),
         "refills": float(sampled.refills),
         "generate_seconds": batch.generate_seconds,
         "grade_seconds": batch.grade_seconds,
         "sync_seconds": batch.sync_seconds,
     }
-    return ScoredBatch(
-        sampled,
-        settings,
-        max_tokens,
-        tuple(example_of(rollout) for rollout in batch.rollouts),
-        tuple(rewards if settings.loss is LossType.NO_BASELINE else advantages),
-        figures,
-    )
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -56,7 +56,8 @@ def watched_loss(batch: ScoredBatch, rows: Sequence[int], learning: Learning) ->
     """
     settings, rollouts = batch.settings, batch.sampled.batch.rollouts
     counts = torch.tensor([batch.examples[row].supervised_count for row in rows])
-    engine = torch.tensor([value for row in rows for value in rollouts[row].engine_logprobs])
+    given = [value for row in rows for value in rollouts[row].engine_logprobs]
+    engine = torch.tensor(given, dtype=torch.float64)
 
     def per_target(values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float64).repeat_interleave(counts)

@@ -147,9 +147,10 @@ class RolloutSource:
         )
 
     def _spare(self, batch: RolloutBatch, turn: int, wanted: int) -> list[Problem]:
-        """Questions that the batch has not asked, so many at most."""
+        """Questions that the batch has not asked; fewer than wanted where there are no more."""
         known = {problem.id for problem in batch.problems}
-        order = self.spare_order.batch(turn, len(batch.problems))
+        # two epochs hold every question, wherever they begin
+        order = self.spare_order.take(turn * len(batch.problems), 2 * len(self.problems))
         new = dict.fromkeys(i for i in order if self.problems[i].id not in known)
         return [self.problems[index] for index in new][:wanted]
 

@@ -12,8 +12,10 @@ from core.errors import UserError
 from core.models import load_tokenizer
 from core.pretrained import load_causal_lm
 from trainers.activation_checkpointing import activation_checkpointing_is_on
+from trainers.batching import split_microbatches
 from trainers.evaluation_mode import evaluating
 from trainers.fast.layout import pack
+from trainers.fast.microbatches import split_by_prompt
 from trainers.fast.passes import WrittenOut, written_out
 from trainers.logit_rules import PLAIN, LogitRules
 from trainers.objectives import SftLoss
@@ -90,6 +92,21 @@ class Policy:
             projection = "" if self._projection is None else f"; {self._projection.reason}"
             return f"packed rows: {self.packing.reason}{projection}"
         return "padded rows" if self.packing is None else self.packing.reason
+
+    def split(
+        self, examples: Sequence[Example], token_budget: int
+    ) -> Iterator[tuple[Example, ...]]:
+        """Micro-batches for `accumulate` and `log_probs`, as they suit how passes are computed.
+
+        Where a row stores a prompt once, responses to it stay together.
+
+        Args:
+            examples: Those of one optimizer step.
+            token_budget: Token positions per forward pass.
+        """
+        if self.passes is not None:
+            return split_by_prompt(examples, token_budget)
+        return split_microbatches(examples, token_budget)
 
     def accumulate(
         self,

@@ -99,6 +99,7 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
         engine.name,
     )
     _check_grader(resolved, asked)
+    _check_rollout_grader(resolved, selected)
     check_processes(config.model_copy(update={"train": resolved.train}), device)
     return Prepared(
         config=resolved,
@@ -231,4 +232,15 @@ def _check_grader(config: RunConfig, asked: Sequence[Problem]) -> None:
         raise UserError(
             f"grader multiple_choice reads letters of options, and problem {other.id} shows none; "
             "choose another --grader"
+        )
+
+
+def _check_rollout_grader(config: RunConfig, selected: Sequence[Problem]) -> None:
+    if not config.kind.samples or config.rollout.grader is not GraderName.MULTIPLE_CHOICE:
+        return
+    other = next((p for p in selected if not is_choice(p)), None)
+    if other is not None:
+        raise UserError(
+            "rollout.grader multiple_choice reads letters of options, and training problem "
+            f"{other.id} shows none; choose another one, strict for example"
         )

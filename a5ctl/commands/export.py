@@ -1,8 +1,9 @@
 """`a5ctl export responses`: the responses of a run as a file for other programs."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,7 @@ from a5ctl.options import HomeOption, RegistryOption
 
 if TYPE_CHECKING:
     from a5ctl.tables.export import ExportFormat
+    from core.registry.store import Registry, RunRecord
 
 _STANDARD_OUTPUT = Path("-")
 
@@ -19,6 +21,13 @@ def responses(
     step: Annotated[
         int | None, typer.Option(help="Only the evaluation of this step; all when not given.")
     ] = None,
+    rollouts: Annotated[
+        bool,
+        typer.Option(
+            "--rollouts",
+            help="What the run learned from instead; --step is then the first update that did.",
+        ),
+    ] = False,
     format_: Annotated[
         str | None,
         typer.Option(
@@ -31,7 +40,7 @@ def responses(
         Path | None,
         typer.Option(
             help="File to write, or - for standard output; RUN-responses.FORMAT in the current "
-            "folder when not given."
+            "folder (RUN-rollouts.FORMAT) when not given."
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
@@ -49,31 +58,45 @@ def responses(
         a5ctl export responses sft-256-k3f9
 
         a5ctl export responses sft-256-k3f9 --step 96 --format csv --out responses.csv
+
+        a5ctl export responses grpo-x2m1 --rollouts --out rollouts.jsonl
     """
     from a5ctl.console import err, plain
     from a5ctl.files import check_target, whole_file
     from a5ctl.format import count
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.tables.export import ExportFormat, require_parquet, write_rows
-    from core.registry.export import exported_evaluations, exported_rows
 
     form = _choose_format(format_, out)
     if form is ExportFormat.PARQUET:
         require_parquet()
     _, store = open_workspace_and_registry(home, registry)
     record = store.find_run(run)
-    evaluations = exported_evaluations(store, record, step)
-    rows = exported_rows(store, record, evaluations)
+    rows, source = _chosen_rows(store, record, step, rollouts=rollouts)
     if out == _STANDARD_OUTPUT:
         write_rows(rows, _standard_output(form), form)
         sys.stdout.flush()
         return
-    path = out or Path(f"{record.id}-responses.{form}")
+    content = "rollouts" if rollouts else "responses"
+    path = out or Path(f"{record.id}-{content}.{form}")
     check_target(path, force=force)
     with whole_file(path, force=force) as file:
         number = write_rows(rows, file, form)
-    line = f"wrote {path}: {count(number)} responses of {len(evaluations)} evaluations"
+    line = f"wrote {path}: {count(number)} responses of {source}"
     err().print(plain(line), soft_wrap=True)
+
+
+def _chosen_rows(
+    store: "Registry", run: "RunRecord", step: int | None, *, rollouts: bool
+) -> tuple[Iterator[dict[str, Any]], str]:
+    """The rows, and what they are from in words."""
+    from core.registry import export
+
+    if rollouts:
+        batches = export.exported_batches(store, run, step)
+        return export.exported_rollouts(store, run, batches), f"{len(batches)} rollout batches"
+    evaluations = export.exported_evaluations(store, run, step)
+    return export.exported_rows(store, run, evaluations), f"{len(evaluations)} evaluations"
 
 
 def _choose_format(name: str | None, out: Path | None) -> "ExportFormat":

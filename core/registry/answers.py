@@ -99,8 +99,10 @@ def answers_to(
 
 
 def problem_ids(registry: Registry) -> list[str]:
-    """Ids of all problems that were ever asked."""
-    return [row[0] for row in registry.database.read("SELECT DISTINCT id FROM problem ORDER BY id")]
+    """Ids of all problems that evaluations ever asked."""
+    sql = """SELECT DISTINCT id FROM problem
+        WHERE key IN (SELECT problem FROM response WHERE evaluation IS NOT NULL) ORDER BY id"""
+    return [row[0] for row in registry.database.read(sql)]
 
 
 def grades_of(registry: Registry, responses: Sequence[int]) -> dict[int, dict[str, StoredGrade]]:

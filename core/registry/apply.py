@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from core.batches import batched
-from core.registry.codec import compress_text, split_value
+from core.registry.codec import split_value
 from core.registry.entries import (
     ArtifactEntry,
     Entry,
@@ -18,27 +17,26 @@ from core.registry.entries import (
     ProblemRow,
     ProtocolRow,
     ResponseRow,
+    RolloutsEntry,
     SegmentEntry,
     StatusEntry,
 )
+from core.registry.response_writes import Owner, insert_responses
+from core.registry.rollout_entries import rows_of
 from core.registry.schema import (
     Artifact,
     Evaluation,
     Event,
-    Grade,
     Metric,
     MetricName,
-    Response,
+    RolloutBatch,
     Run,
     Segment,
-    StoredProblem,
     StoredProtocol,
     table,
 )
 from core.registry.summaries import rebuild_summaries, update_summaries
 from core.registry.upsert import insert_new, upsert
-
-_BATCH = 1000
 
 
 def apply_entries(connection: Connection, run: int, entries: Sequence[Entry]) -> None:
@@ -77,6 +75,8 @@ def _apply_one(connection: Connection, run: int, entry: Entry) -> None:
             upsert(connection, table(Artifact), [row], ("run", "path"))
         case EvaluationEntry():
             store_evaluation(connection, run, entry, entry.problems, entry.responses)
+        case RolloutsEntry():
+            _store_rollouts(connection, run, entry)
 
 
 def _apply_status(connection: Connection, run: int, entry: StatusEntry) -> None:
@@ -157,10 +157,28 @@ def store_evaluation(
     }
     connection.execute(evaluations.insert(), row)
     key = connection.execute(known).scalar_one()
-    _insert_responses(connection, key, head.protocol.data_hash, problems, responses)
+    owner = Owner("evaluation", key)
+    insert_responses(connection, owner, head.protocol.data_hash, problems, responses)
     runs = table(Run)
     together = f"{head.protocol.generation}:{head.protocol.grading}"
     connection.execute(update(runs).where(runs.c.key == run).values(protocol_hash=together))
+
+
+def _store_rollouts(connection: Connection, run: int, entry: RolloutsEntry) -> None:
+    """Insert a batch; one that is there, because a resumed run goes on with it, only moves on."""
+    batches = table(RolloutBatch)
+    same = batches.c.uuid == entry.uuid
+    known = connection.execute(select(batches.c.segment).where(same)).scalar()
+    if known is not None:
+        if known < entry.segment:
+            connection.execute(update(batches).where(same).values(segment=entry.segment))
+        return
+    problems, rows = rows_of(entry)
+    row = {**entry.model_dump(exclude={"entry", "data_hash", "problems", "rows"}), "run": run}
+    connection.execute(batches.insert(), row)
+    key = connection.execute(select(batches.c.key).where(same)).scalar_one()
+    owner = Owner("batch", key, {"run": run, "step": entry.step})
+    insert_responses(connection, owner, entry.data_hash, problems, rows)
 
 
 def protocol_key(connection: Connection, protocol: ProtocolRow) -> int:
@@ -177,60 +195,3 @@ def protocol_key(connection: Connection, protocol: ProtocolRow) -> int:
     insert_new(connection, protocols, [row], ("hash",))
     query = select(protocols.c.key).where(protocols.c.hash == digest)
     return int(connection.execute(query).scalar_one())
-
-
-def _insert_responses(
-    connection: Connection,
-    evaluation: int,
-    data_hash: str,
-    problems: Iterable[ProblemRow],
-    rows: Iterable[ResponseRow],
-) -> None:
-    names = _problem_keys(connection, data_hash, problems)
-    last = 0
-    for batch in batched(rows, _BATCH):
-        last = _insert_batch(connection, evaluation, names, batch, last)
-
-
-def _insert_batch(
-    connection: Connection,
-    evaluation: int,
-    problems: Mapping[str, int],
-    batch: Sequence[ResponseRow],
-    last: int,
-) -> int:
-    """Insert responses and their grades; returns the largest key, as `last` of the next batch."""
-    responses = table(Response)
-    rows = [
-        {
-            **row.model_dump(exclude={"grades", "flags", "text", "problem"}),
-            "evaluation": evaluation,
-            "problem": problems[row.problem],
-            "flags": ",".join(row.flags),
-            "text": compress_text(row.text),
-        }
-        for row in batch
-    ]
-    connection.execute(responses.insert(), rows)
-    query = select(responses.c.problem, responses.c.sample, responses.c.key)
-    new = (responses.c.evaluation == evaluation) & (responses.c.key > last)
-    found = connection.execute(query.where(new))
-    keys = {(problem, sample): key for problem, sample, key in found}
-    grades = [
-        {"response": keys[problems[row.problem], row.sample], **grade.model_dump()}
-        for row in batch
-        for grade in row.grades
-    ]
-    connection.execute(table(Grade).insert(), grades)
-    return max(keys.values())
-
-
-def _problem_keys(
-    connection: Connection, data_hash: str, rows: Iterable[ProblemRow]
-) -> dict[str, int]:
-    problems = table(StoredProblem)
-    for batch in batched(rows, _BATCH):
-        new = [{"data_hash": data_hash, **problem.model_dump()} for problem in batch]
-        insert_new(connection, problems, new, ("data_hash", "id"))
-    query = select(problems.c.id, problems.c.key).where(problems.c.data_hash == data_hash)
-    return {row.id: row.key for row in connection.execute(query)}

@@ -1,7 +1,9 @@
 """How values that a database column cannot hold as they are, are written and read back."""
 
 import math
+import struct
 import threading
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +35,48 @@ def decompress_text(stored: bytes) -> str:
     elif marker != _RAW:
         raise ValueError(f"text with codec {marker!r} was written by a newer a5ctl; upgrade it")
     return payload.decode("utf-8", "surrogatepass")
+
+
+def pack_lines(lines: Iterable[bytes]) -> bytes:
+    """Lines without line breaks inside, compressed, with a checksum."""
+    import zstandard
+
+    # a level that costs little: these are written once, and read only when something went wrong
+    return bytes(zstandard.ZstdCompressor(level=3, write_checksum=True).compress(b"\n".join(lines)))
+
+
+def unpack_lines(packed: bytes) -> list[bytes]:
+    """The inverse of `pack_lines`.
+
+    Raises:
+        ValueError: the bytes are damaged.
+    """
+    import zstandard
+
+    try:
+        return bytes(_decompressor().decompress(packed)).split(b"\n")
+    except zstandard.ZstdError as error:
+        raise ValueError(f"compressed lines are damaged: {error}") from error
+
+
+def pack_integers(values: Sequence[int]) -> bytes:
+    """Token ids as 32-bit integers, little-endian."""
+    return struct.pack(f"<{len(values)}i", *values)
+
+
+def unpack_integers(packed: bytes) -> tuple[int, ...]:
+    """The inverse of `pack_integers`."""
+    return struct.unpack(f"<{len(packed) // 4}i", packed)
+
+
+def pack_floats(values: Sequence[float]) -> bytes:
+    """Log-probabilities as 32-bit floats, little-endian: the precision that engines give."""
+    return struct.pack(f"<{len(values)}f", *values)
+
+
+def unpack_floats(packed: bytes) -> tuple[float, ...]:
+    """The inverse of `pack_floats`."""
+    return struct.unpack(f"<{len(packed) // 4}f", packed)
 
 
 def split_value(value: float) -> tuple[float | None, str | None]:

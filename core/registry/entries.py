@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from core.data.problem import Problem
 from core.evaluation import EvaluationResult, GradedResponse
 from core.protocol import EvaluationProtocol
 from core.registry.codec import clean
@@ -156,6 +157,32 @@ class EvaluationEntry(_Entry):
     responses: list[ResponseRow]
 
 
+class RolloutsEntry(_Entry):
+    """One rollout batch; `rows` holds its problems and responses (`core.registry.rollout_entries`).
+
+    The uuid depends on the run, the numbers and the rows, and on nothing else: a batch that a
+    resumed run goes on with is recorded again under the same one.
+    """
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    entry: Literal["rollouts"] = "rollouts"
+    uuid: str
+    segment: int
+    step: int
+    number: int
+    time: float
+    per_question: int
+    grader: str
+    n: int
+    generate_seconds: float
+    grade_seconds: float
+    sync_seconds: float
+    data_hash: str
+    problems: int
+    rows: bytes
+
+
 Entry = (
     RunEntry
     | StatusEntry
@@ -164,6 +191,7 @@ Entry = (
     | EventEntry
     | ArtifactEntry
     | EvaluationEntry
+    | RolloutsEntry
 )
 _ADAPTER: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="entry")])
 
@@ -249,15 +277,19 @@ def evaluation_head(
 
 def problem_rows(result: EvaluationResult) -> Iterator[ProblemRow]:
     """The problems of an evaluation as they are recorded, one at a time."""
-    for problem in result.problems:
-        yield ProblemRow(
-            id=clean(problem.id), question=clean(problem.question), truth=clean(problem.truth)
-        )
+    return map(problem_row, result.problems)
 
 
 def response_rows(result: EvaluationResult) -> Iterator[ResponseRow]:
     """The responses of an evaluation as they are recorded, one at a time."""
-    return map(_response, result.responses)
+    return map(response_row, result.responses)
+
+
+def problem_row(problem: Problem) -> ProblemRow:
+    """A problem as it is recorded."""
+    return ProblemRow(
+        id=clean(problem.id), question=clean(problem.question), truth=clean(problem.truth)
+    )
 
 
 def _protocol(protocol: EvaluationProtocol) -> ProtocolRow:
@@ -287,7 +319,8 @@ def stored_grade(row: GradeRow) -> StoredGrade:
     return StoredGrade(row.formatted, row.right, row.extracted, row.failure, row.version)
 
 
-def _response(row: GradedResponse) -> ResponseRow:
+def response_row(row: GradedResponse) -> ResponseRow:
+    """A response as it is recorded."""
     return ResponseRow(
         problem=clean(row.problem_id),
         sample=row.sample,

@@ -1,7 +1,7 @@
 """Queries about evaluations, responses and grades."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from core.registry.codec import decompress_text
 from core.registry.database import Database, Row
@@ -100,8 +100,13 @@ def newest_grades(database: Database, evaluation_uuid: str) -> dict[int, dict[st
     sql = """SELECT g.response, g.grader, g.formatted, g."right", g.extracted, g.failure, g.version
         FROM evaluation e JOIN response x ON x.evaluation = e.key JOIN grade g ON g.response = x.key
         WHERE e.uuid = :uuid ORDER BY g.version"""
+    return by_response(database.read(sql, {"uuid": evaluation_uuid}))
+
+
+def by_response(rows: Iterable[Row]) -> dict[int, dict[str, StoredGrade]]:
+    """Rows of response, grader, formatted, right, extracted, failure and version; the last wins."""
     found: dict[int, dict[str, StoredGrade]] = {}
-    for response, grader, formatted, right, *rest in database.read(sql, {"uuid": evaluation_uuid}):
+    for response, grader, formatted, right, *rest in rows:
         grade = StoredGrade(bool(formatted), bool(right), *rest)
         found.setdefault(response, {})[grader] = grade
     return found

@@ -5,9 +5,11 @@ from typing import Any
 
 from core.errors import UserError
 from core.registry.records import EvaluationRecord, RunRecord, StoredResponse
+from core.registry.rollout_records import RolloutBatchRecord
 from core.registry.store import Registry
 from core.responses.names import GraderName
 
+_ROLLOUT_SPLIT = "train"
 GRADE_FIELDS = ("version", "formatted", "right", "extracted", "failure")
 """What is said about a response by each grader."""
 
@@ -57,7 +59,37 @@ def exported_rows(
     """
     for evaluation in evaluations:
         for response in registry.responses(evaluation.uuid):
-            yield _row(run, evaluation, response)
+            yield _row(run, evaluation.uuid, evaluation.step, evaluation.split, response)
+
+
+def exported_batches(
+    registry: Registry, run: RunRecord, step: int | None
+) -> list[RolloutBatchRecord]:
+    """The rollout batches to export: all of the run, or the one that a step first learned from.
+
+    Raises:
+        UserError: there is none; the message names the steps there are.
+    """
+    batches = registry.rollout_batches(run.uuid)
+    found = [batch for batch in batches if step is None or batch.step == step]
+    if not batches:
+        raise UserError(
+            f"run {run.id} has no rollouts; runs of kind ei and grpo keep them unless rollout.keep "
+            "is none"
+        )
+    if not found:
+        steps = ", ".join(str(s) for s in sorted({batch.step for batch in batches}))
+        raise UserError(f"run {run.id} has no rollouts of step {step}; it has {steps}")
+    return found
+
+
+def exported_rollouts(
+    registry: Registry, run: RunRecord, batches: list[RolloutBatchRecord]
+) -> Iterator[dict[str, Any]]:
+    """The same rows of rollouts, which belong to no evaluation; one step in memory at a time."""
+    for step in sorted({batch.step for batch in batches}):
+        for rollout in registry.rollouts(run.uuid, step):
+            yield _row(run, None, step, _ROLLOUT_SPLIT, rollout.response)
 
 
 def flat_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -70,12 +102,14 @@ def flat_row(row: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _row(run: RunRecord, evaluation: EvaluationRecord, response: StoredResponse) -> dict[str, Any]:
+def _row(
+    run: RunRecord, evaluation: str | None, step: int, split: str, response: StoredResponse
+) -> dict[str, Any]:
     return {
         "run": run.id,
-        "evaluation": evaluation.uuid,
-        "step": evaluation.step,
-        "split": evaluation.split,
+        "evaluation": evaluation,
+        "step": step,
+        "split": split,
         "problem_id": response.problem_id,
         "sample": response.sample,
         "question": response.question,

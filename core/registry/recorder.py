@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from core.config.methods import KeepRollouts
 from core.errors import UserError
 from core.evaluation import EvaluationResult
 from core.registry.codec import clean
@@ -37,7 +38,9 @@ from core.registry.journal import JOURNAL_NAME, merge_journal, read_lines
 from core.registry.lock import FileLock
 from core.registry.processes import host_name, process_mark
 from core.registry.records import RunStatus
+from core.registry.rollout_entries import rollouts_entry
 from core.registry.writer import Writer
+from core.rollouts import RolloutBatch
 
 if TYPE_CHECKING:
     from core.registry.store import Registry
@@ -76,6 +79,7 @@ class Recorder:
         self._lock = FileLock(folder / ".recorder.lock", timeout=0)
         self._reserve = Reserve(folder / ".reserve")
         self._segment = 0
+        self._data_hash = ""
         self._finished = False
 
     def __enter__(self) -> "Recorder":
@@ -86,6 +90,7 @@ class Recorder:
                 records it.
         """
         run = self._registry.run_by_uuid(self._run_uuid)
+        self._data_hash = run.data_hash or ""
         self._take_folder(run.id)
         self._reserve.take()
         behind = self._merge()
@@ -166,6 +171,24 @@ class Recorder:
         make = functools.partial(evaluation_entry, result, identity, self._segment, time.time())
         self._writer.put(make)
         return identity
+
+    def rollouts(self, batch: RolloutBatch, keep: KeepRollouts) -> None:
+        """Record a rollout batch with every response and grade, or what is to be kept of it.
+
+        Call it whenever the run takes up a batch, sampled or stored: one that is recorded already
+        is held once, and counts for the run as it is now.
+        """
+        self._writer.put(
+            functools.partial(
+                rollouts_entry,
+                batch,
+                keep,
+                run_uuid=self._run_uuid,
+                data_hash=self._data_hash,
+                segment=self._segment,
+                time=time.time(),
+            )
+        )
 
     def artifact(
         self, kind: str, path: Path | os.PathLike[str], known: tuple[int, str] | None = None

@@ -26,6 +26,7 @@ from core.registry.schema import (
     Probe,
     ProbedResponse,
     Response,
+    RolloutBatch,
     Run,
     table,
 )
@@ -197,6 +198,9 @@ def _deletion(connection: Connection, database: Database, run: RunRecord) -> Del
     counted = {
         "metric": select(table(Metric).c.step).where(table(Metric).c.run == run.key),
         "evaluation": of_run,
+        "rollout_batch": select(table(RolloutBatch).c.key).where(
+            table(RolloutBatch).c.run == run.key
+        ),
         "response": answers,
         "grade": select(grades.c.version).where(grades.c.response.in_(answers)),
         "probe": select(probes.c.key).where(probes.c.evaluation.in_(of_run)),

@@ -193,13 +193,42 @@ class Evaluation(SQLModel, table=True):
     lengths: str = Field(sa_column=_text())
 
 
+class RolloutBatch(SQLModel, table=True):
+    """One rollout batch; `step` is the update that first learned from it."""
+
+    __tablename__ = "rollout_batch"
+    __table_args__ = (Index("rollout_batch_of_run", "run", "step"),)
+
+    key: int | None = Field(default=None, primary_key=True)
+    uuid: str = Field(unique=True)
+    run: int = Field(sa_column=_owner("run"))
+    segment: int
+    step: int
+    number: int
+    time: float = Field(sa_column=_double())
+    per_question: int
+    grader: str
+    n: int
+    generate_seconds: float = Field(sa_column=_double())
+    grade_seconds: float = Field(sa_column=_double())
+    sync_seconds: float = Field(sa_column=_double())
+
+
 class Response(SQLModel, table=True):
-    """One response, of an evaluation or of a rollout batch (run and step)."""
+    """One response, of an evaluation or of a rollout batch (then with run and step)."""
 
     __tablename__ = "response"
     __table_args__ = (
         Index("response_identity", "evaluation", "problem", "sample", unique=True),
         Index("response_of_step", "run", "step", sqlite_where=text("run IS NOT NULL")),
+        Index(
+            "response_of_batch",
+            "batch",
+            "problem",
+            "sample",
+            unique=True,
+            sqlite_where=text("batch IS NOT NULL"),
+        ),
         CheckConstraint("(evaluation IS NULL) <> (run IS NULL)", name="response_has_one_owner"),
     )
 
@@ -219,6 +248,7 @@ class Response(SQLModel, table=True):
     text: bytes = Field(sa_column=_blob())
     token_ids: bytes | None = Field(default=None, sa_column=_blob(nullable=True))
     logprobs: bytes | None = Field(default=None, sa_column=_blob(nullable=True))
+    batch: int | None = Field(default=None, sa_column=_owner("rollout_batch", nullable=True))
 
 
 class Grade(SQLModel, table=True):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from core.registry.probe_records import ProbeRecord
+    from core.registry.rollout_records import RolloutBatchRecord, StoredRollout
     from core.workspace import Workspace
 
 __all__ = [
@@ -278,6 +279,23 @@ class Registry:
         from core.registry.probe_queries import probes_of
 
         return probes_of(self.database, evaluation_uuid, texts=texts)
+
+    def rollout_batches(self, run_uuid: str) -> "list[RolloutBatchRecord]":
+        """A run's rollout batches by step; superseded ones are left out."""
+        from core.registry.rollout_queries import rollout_batches
+
+        return rollout_batches(self.database, run_uuid)
+
+    def rollouts(self, run_uuid: str, step: int | None = None) -> "list[StoredRollout]":
+        """Rollouts in the order sampled, with problems and grades; superseded ones are left out.
+
+        Args:
+            run_uuid: The run.
+            step: Only the batch that this update first learned from; all when not given.
+        """
+        from core.registry.rollout_queries import rollouts
+
+        return rollouts(self.database, run_uuid, step)
 
     def solved_questions(self, run_uuid: str, grader: str = "r1_zero") -> set[str]:
         """Questions that the run's evaluations hold a right response to."""

@@ -144,12 +144,11 @@ def _prompt_and_response_ids(
     if tokenizer.eos_token_id is None:
         raise ValueError("the tokenizer has no EOS token to end a response with")
     layout = load_prompt(template)
-    tail = layout.text.removeprefix(layout.head).removeprefix("{response}")
+    # the newline that ends the file is an editor's: the course's packed sample has none before EOS
+    tail = layout.text.partition("{response}")[2].removesuffix("\n")
     response_ids = encode_prompt(tokenizer, response + tail)
-    return encode_prompt(tokenizer, layout.render(prompt)), [
-        *response_ids,
-        int(tokenizer.eos_token_id),
-    ]
+    prompt_ids = encode_prompt(tokenizer, layout.render(prompt))
+    return prompt_ids, [*response_ids, int(tokenizer.eos_token_id)]
 
 
 def _response_log_prob(model: Any, prompt_ids: list[int], response_ids: list[int]) -> Tensor:

@@ -12,6 +12,8 @@ from tests.trainers.fast.reference import target_log_probs
 from trainers.fast import head
 from trainers.fast.layout import pack
 from trainers.fast.passes import WrittenOut, written_out
+from trainers.logit_rules import LogitRules
+from trainers.reading import Reading
 from trainers.tokenization import Example
 
 VOCABULARY = 37
@@ -184,7 +186,9 @@ def test_frozen_parameters_get_no_gradient() -> None:
     assert {n for n, p in made.named_parameters() if p.grad is None} == set(frozen)
 
 
-def test_bfloat16_stays_near_float32() -> None:
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_bfloat16_stays_near_float32(temperature: float) -> None:
+    reading = Reading(LogitRules(temperature=temperature))
     batch = random_batch(4, 120)
     results = {}
     for dtype in (torch.float32, torch.bfloat16):
@@ -193,7 +197,9 @@ def test_bfloat16_stays_near_float32() -> None:
             for parameter in made.parameters():
                 if parameter.ndim == 2:
                     parameter.mul_(0.3)
-        value, _ = passes(made, dtype).accumulate(pack(batch), lambda v, _: -v.sum() / len(v))
+        value, _ = passes(made, dtype).accumulate(
+            pack(batch), lambda v, _: -v.sum() / len(v), reading
+        )
         results[dtype] = float(value), gradients(made)
     (exact, wanted), (near, found) = results[torch.float32], results[torch.bfloat16]
     # 8 bits of mantissa: single products are off by 0.4%, sums of them by less

@@ -1,7 +1,7 @@
 """Sampling is a pure function of weights, run seed, batch number and refill round."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +20,7 @@ from core.rollouts import RolloutBatch
 from trainers.distributed.world import ALONE
 from trainers.live_engine import LiveEngine
 from trainers.observer import Observer
-from trainers.policy import Policy, load_policy
+from trainers.policy import Policy
 from trainers.rollouts import RolloutSampler, rollout_seed, sample_together
 
 PROBLEMS = [Problem(f"q-{i}", f"What is {i} + 4?", str(i + 4)) for i in range(3)]
@@ -37,33 +37,45 @@ class Watching(Observer):
         self.seen.append((number, done, total))
 
 
-def new_sampler(model_dir: Path, *, seed: int = 0, **rollout: object) -> RolloutSampler:
-    """A sampler over the transformers engine, in a run that exists nowhere."""
-    config = build_config({"kind": "grpo", "seed": seed, "rollout": {**SETTINGS, **rollout}})
-    config = _resolved(config)
+@dataclass(frozen=True)
+class House:
+    """One engine for many runs that exist nowhere."""
+
+    model_dir: Path
+    tokenizer: Any
+    engine: LiveEngine
+
+    def sampler(self, *, seed: int = 0, **rollout: object) -> RolloutSampler:
+        return RolloutSampler(_stage(self.model_dir, seed, rollout), self.engine, self.tokenizer)
+
+
+@pytest.fixture(scope="module")
+def house(small_model: Path) -> Iterator[House]:
+    engine = LiveEngine(_stage(small_model, 0, {}), 512, live=True)
+    yield House(small_model, load_tokenizer(small_model), engine)
+    engine.close()
+
+
+@pytest.fixture
+def sampler(house: House) -> RolloutSampler:
+    return house.sampler()
+
+
+def _stage(model_dir: Path, seed: int, rollout: dict[str, object]) -> Any:
+    tree = {"kind": "grpo", "seed": seed, "rollout": {**SETTINGS, **rollout}}
     prepared = SimpleNamespace(
         engine=choose_engine("hf"),
         model_dir=model_dir,
         device="cpu",
         template=load_prompt("think_answer"),
     )
-    stage: Any = SimpleNamespace(
-        config=config, prepared=prepared, observer=Watching(), world=ALONE, resuming=False
+    return SimpleNamespace(
+        config=build_config({**tree, "evaluation": {"dtype": "float32"}}),
+        prepared=prepared,
+        observer=Watching(),
+        world=ALONE,
+        resuming=False,
     )
-    engine = LiveEngine(stage, 512, live=True)
-    return RolloutSampler(stage, engine, load_tokenizer(model_dir))
-
-
-def _resolved(config: Any) -> Any:
-    evaluation = config.evaluation.model_copy(update={"dtype": "float32"})
-    return config.model_copy(update={"evaluation": evaluation})
-
-
-@pytest.fixture
-def sampler(small_model: Path) -> Iterator[RolloutSampler]:
-    made = new_sampler(small_model)
-    yield made
-    made.engine.close()
 
 
 def sampled(sampler: RolloutSampler, policy: Policy, **numbers: int) -> RolloutBatch:
@@ -92,28 +104,26 @@ def test_a_batch_says_what_was_asked_and_what_came(sampler: RolloutSampler, poli
 
 
 def test_the_same_numbers_give_the_same_rollouts_whatever_came_before(
-    sampler: RolloutSampler, policy: Policy, small_model: Path
+    house: House, policy: Policy
 ) -> None:
+    sampler = house.sampler()
     first = sampled(sampler, policy)
     sampled(sampler, policy, number=5)
     assert sampled(sampler, policy) == first
-    fresh = new_sampler(small_model)
+    engine = LiveEngine(sampler.stage, 512, live=True)
     torch.rand(3)
-    assert sampled(fresh, policy) == first
-    fresh.engine.close()
+    assert sampled(replace(sampler, engine=engine), policy) == first
+    engine.close()
 
 
-def test_every_batch_round_and_seed_has_other_rollouts(
-    sampler: RolloutSampler, policy: Policy, small_model: Path
-) -> None:
-    other = new_sampler(small_model, seed=1)
+def test_every_batch_round_and_seed_has_other_rollouts(house: House, policy: Policy) -> None:
+    sampler = house.sampler()
     found = [
         sampled(sampler, policy),
         sampled(sampler, policy, number=5),
         sampled(sampler, policy, round=1),
-        sampled(other, policy),
+        sampled(house.sampler(seed=1), policy),
     ]
-    other.engine.close()
     assert len({batch.rollouts[0].response.token_ids for batch in found}) == 4
 
 
@@ -145,12 +155,9 @@ def test_a_problem_that_comes_again_gets_further_samples(
 
 @pytest.mark.parametrize("top_p", [1.0, 0.8])
 def test_log_probabilities_are_those_of_the_distribution_that_was_sampled(
-    small_model: Path, top_p: float
+    house: House, policy: Policy, top_p: float
 ) -> None:
-    policy = load_policy(small_model, device="cpu", dtype="float32")
-    sampler = new_sampler(small_model, top_p=top_p, min_tokens=6)
-    rollouts = sampled(sampler, policy).rollouts
-    sampler.engine.close()
+    rollouts = sampled(house.sampler(top_p=top_p, min_tokens=6), policy).rollouts
     for rollout in rollouts:
         expected = _reference(policy, rollout.prompt_ids, rollout.response.token_ids, top_p)
         assert rollout.engine_logprobs == pytest.approx(expected, abs=1e-4)
