@@ -8,6 +8,7 @@ from core.config.methods import RolloutSettings
 from core.config.schema import RunConfig, RunKind
 from core.data.choices import is_choice
 from core.data.problem import Problem
+from core.errors import UserError
 from core.models import BUILTIN_MODEL
 from core.prompts.template import PromptTemplate
 from core.responses.grade import GraderName
@@ -21,7 +22,7 @@ _MAX_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
-    """Settings of supervised fine-tuning that depend on the number of examples."""
+    """Settings that depend on the method and on the number of examples."""
 
     lr: float
     epochs: float
@@ -43,6 +44,19 @@ _BUILTIN_RECIPES = (
     (2048, _Recipe(6e-4, 2, 16)),
     (10**9, _Recipe(6e-4, 1, 16)),
 )
+_DPO = _Recipe(1e-6, 1, 32)
+_BUILTIN_DPO = _Recipe(5e-5, 1, 32)
+
+_GRPO_LR = 1e-5
+# measured on the dev split from a fine-tuning on 128 examples (docs/builtin-model.md)
+_BUILTIN_GRPO_LR = 1e-4
+_BUILTIN_GRPO_STEPS = 60
+_NOT_GRPO = {
+    "epochs": "use grpo.epochs_per_rollout (--epochs-per-rollout) and grpo.steps (--steps)",
+    "steps": "use grpo.steps (--steps), which counts rollout batches",
+    "tokens": "use grpo.steps (--steps), which counts rollout batches",
+    "batch_size": "use grpo.rollout_batch and grpo.train_batch",
+}
 
 
 def resolve_defaults(
@@ -59,7 +73,7 @@ def resolve_defaults(
         config: What the person asked for.
         template: Its prompt template.
         base_model: Source of the model that the run descends from (`builtin` has its own values).
-        train_count: Training examples before filtering.
+        train_count: Training examples before filtering, or pairs.
         choices: The problems to evaluate on ask for the letter of an option.
     """
     builtin = base_model == BUILTIN_MODEL
@@ -77,10 +91,10 @@ def resolve_defaults(
     if not config.kind.trains:
         return config
     if config.kind.samples:
-        config = config.model_copy(update={"rollout": _rollout(config)})
-    train, recipe = config.train, _recipe(builtin, train_count)
-    if config.kind is RunKind.EI:
-        recipe = _BUILTIN_ROUND if builtin else _ROUND
+        config = config.model_copy(update={"rollout": _rollout(config, template)})
+    if config.kind is RunKind.GRPO:
+        return _grpo(config, builtin)
+    train, recipe = config.train, _recipe(config.kind, builtin, train_count)
     no_budget = train.epochs is None and train.steps is None and train.tokens is None
     train = train.model_copy(
         update={
@@ -134,9 +148,29 @@ def required(value: Value | None, setting: str) -> Value:
     return value
 
 
-def _rollout(config: RunConfig) -> RolloutSettings:
+def _grpo(config: RunConfig, builtin: bool) -> RunConfig:
+    """Batches and their number belong to the method; only the learning rate is left to resolve.
+
+    Raises:
+        UserError: a setting of the examples of other methods was given.
+    """
+    train, grpo = config.train, config.grpo
+    for name, remedy in _NOT_GRPO.items():
+        if getattr(train, name) is not None:
+            raise UserError(f"train.{name} does not belong to a run of kind grpo; {remedy}")
+    if builtin and "steps" not in grpo.model_fields_set:
+        grpo = grpo.model_copy(update={"steps": _BUILTIN_GRPO_STEPS})
+    lr = train.lr or (_BUILTIN_GRPO_LR if builtin else _GRPO_LR)
+    train = train.model_copy(update={"lr": lr})
+    return config.model_copy(update={"train": train, "grpo": grpo})
+
+
+def _rollout(config: RunConfig, template: PromptTemplate) -> RolloutSettings:
     """Responses are sampled as they will be evaluated, where nothing else was asked for."""
     rollout, evaluation = config.rollout, config.evaluation
+    if "grader" not in rollout.model_fields_set and not template.opens_think:
+        # strict reads tags, which this prompt does not ask for
+        rollout = rollout.model_copy(update={"grader": default_grader(template)})
     return rollout.model_copy(
         update={
             "max_tokens": rollout.max_tokens or evaluation.max_tokens,
@@ -151,7 +185,11 @@ def _precision(wanted: str, device: str) -> str:
     return "bfloat16" if device == "cuda" else "float32"
 
 
-def _recipe(builtin: bool, count: int) -> _Recipe:
+def _recipe(kind: RunKind, builtin: bool, count: int) -> _Recipe:
+    if kind is RunKind.DPO:
+        return _BUILTIN_DPO if builtin else _DPO
+    if kind is RunKind.EI:
+        return _BUILTIN_ROUND if builtin else _ROUND
     if not builtin:
         return _SMALL if count <= 256 else _LARGE
     return next(recipe for largest, recipe in _BUILTIN_RECIPES if count <= largest)

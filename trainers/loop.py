@@ -127,6 +127,7 @@ class Loop:
             self.recorder,
             self.observer,
             self.method.problem_ids,
+            self.method.rollouts,
         )
         self._probe = UpdateProbe(self.method.optimizer.adamw)
         if self.world.main:

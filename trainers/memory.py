@@ -16,7 +16,7 @@ _FEWEST_TOKENS = 256
 # on CPU small beats large where rows are padded; on CUDA launches must be worth their while
 _MOST_TOKENS = {"cpu": 512, "cuda": 16384}
 _MOST_WRITTEN_OUT = 4096
-# logits that one chunk of the projection may hold, as in trainers/policy.py
+# logits that one chunk of the projection may hold, as in trainers/padded_head.py
 _CHUNK_LOGITS = 16 * 2**20
 # logits, their softmax and its gradient live together in the backward pass
 _LOGITS_COPIES = 3

@@ -7,17 +7,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from core.errors import UserError
 from core.models import load_tokenizer
 from core.pretrained import load_causal_lm
 from trainers.activation_checkpointing import activation_checkpointing_is_on
-from trainers.fast.head import TokenLoss
+from trainers.batching import split_microbatches
+from trainers.evaluation_mode import evaluating
 from trainers.fast.layout import pack
+from trainers.fast.microbatches import split_by_prompt
 from trainers.fast.passes import WrittenOut, written_out
-from trainers.objectives import SftLoss, token_log_probs
-from trainers.packed.forward import supervised_log_probs_packed, supervised_loss_packed
+from trainers.logit_rules import PLAIN, LogitRules
+from trainers.objectives import SftLoss
+from trainers.packed.forward import (
+    read_targets_packed,
+    supervised_loss_packed,
+    token_loss_packed,
+)
 from trainers.packed.prepare import Packing, prepare_packed
 from trainers.packed.projection_choice import (
     ProjectionChoice,
@@ -25,10 +31,15 @@ from trainers.packed.projection_choice import (
     choose_projection,
 )
 from trainers.packed.row import PackedRow, pack_row
+from trainers.padded_head import project_targets
+from trainers.reading import (
+    PLAIN_READING,
+    Reading,
+    TargetLogProbs,
+    TokenLoss,
+    reading_of,
+)
 from trainers.tokenization import IGNORED, Example, collate, padding_id
-
-# logits that one chunk may hold; about 64 MiB in float32, small beside any model that needs chunks
-_CHUNK_LOGITS = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +50,14 @@ class Accumulated:
         loss: Its share in the loss of the step.
         positions: Token positions that were computed.
         padding: How many of them hold no token.
+        entropy_sum: Entropies of the distributions that its targets were drawn from, in nats,
+            added up; None where they were not asked for.
     """
 
     loss: float
     positions: int
     padding: int
+    entropy_sum: float | None = None
 
 
 @dataclass(slots=True)
@@ -79,35 +93,98 @@ class Policy:
             return f"packed rows: {self.packing.reason}{projection}"
         return "padded rows" if self.packing is None else self.packing.reason
 
-    def accumulate(self, examples: Sequence[Example], loss: TokenLoss) -> Accumulated:
+    def split(
+        self, examples: Sequence[Example], token_budget: int
+    ) -> Iterator[tuple[Example, ...]]:
+        """Micro-batches for `accumulate` and `log_probs`, as they suit how passes are computed.
+
+        Where a row stores a prompt once, responses to it stay together.
+
+        Args:
+            examples: Those of one optimizer step.
+            token_budget: Token positions per forward pass.
+        """
+        if self.passes is not None:
+            return split_by_prompt(examples, token_budget)
+        return split_microbatches(examples, token_budget)
+
+    def accumulate(
+        self,
+        examples: Sequence[Example],
+        loss: TokenLoss,
+        rules: LogitRules = PLAIN,
+        entropy: bool = False,
+    ) -> Accumulated:
         """Add the gradient of a loss over the examples' targets to every parameter's `.grad`.
 
         Args:
             examples: One micro-batch.
             loss: A sum over targets: of their log-probabilities (n,) and their places (n,) among
                 the targets of the micro-batch.
-        """
-        if self.passes is not None:
-            row = pack(examples)
-            self.passes.recompute = activation_checkpointing_is_on(self.model)
-            value, _ = self.passes.accumulate(row, loss)
-            return Accumulated(float(value), row.tokens, 0)
-        if self.packing is not None and self.packing.kernel is not None:
-            return self._accumulate_packed(examples, loss)
-        return self._accumulate_padded(examples, loss)
+            rules: What the targets were sampled under; log-probabilities are of that distribution.
+            entropy: Add up entropies too, without gradient.
 
-    def _accumulate_packed(self, examples: Sequence[Example], loss: TokenLoss) -> Accumulated:
-        row = pack_row(examples).to(self.device)
+        Raises:
+            ValueError: a response ends where the rules do not let it.
+        """
+        reading = reading_of(examples, rules, entropy=entropy)
+        if self.passes is not None:
+            row = pack(examples, grain=self.passes.grain)
+            self.passes.recompute = activation_checkpointing_is_on(self.model)
+            value, found = self.passes.accumulate(row, loss, reading)
+            return Accumulated(
+                float(value), row.tokens, row.tokens - row.filled, _summed(found.entropy)
+            )
+        if self.packing is not None and self.packing.kernel is not None:
+            return self._accumulate_packed(examples, loss, reading)
+        return self._accumulate_padded(examples, loss, reading)
+
+    @torch.no_grad()
+    def log_probs(
+        self, examples: Sequence[Example], rules: LogitRules = PLAIN, entropy: bool = False
+    ) -> TargetLogProbs:
+        """Log-probabilities of the examples' targets, without gradients and without dropout.
+
+        Args:
+            examples: One micro-batch.
+            rules: What the targets were sampled under; log-probabilities are of that distribution.
+            entropy: Entropies too.
+
+        Returns:
+            Shape (n,), on the policy's device: example by example as given, each by position, as
+            `accumulate` counts places.
+
+        Raises:
+            ValueError: a response ends where the rules do not let it.
+        """
+        reading = reading_of(examples, rules, entropy=entropy)
+        if self.passes is not None:
+            return self.passes.log_probs(pack(examples, grain=self.passes.grain), reading)
+        reading = reading.to(self.device)
+        with evaluating(self.model):
+            if self.packing is not None and self.packing.kernel is not None:
+                with self._autocast():
+                    return read_targets_packed(
+                        self.model, pack_row(examples).to(self.device), reading
+                    )
+            ids, labels = collate(examples, padding_id(self.tokenizer))
+            found = self.read_targets(ids.to(self.device), labels.to(self.device), reading)
+            return TargetLogProbs(*found)
+
+    def _accumulate_packed(
+        self, examples: Sequence[Example], loss: TokenLoss, reading: Reading
+    ) -> Accumulated:
+        row, entropy = pack_row(examples).to(self.device), None
         with self._autocast():
-            if isinstance(loss, SftLoss):
+            if isinstance(loss, SftLoss) and reading.plain:
                 value = supervised_loss_packed(
                     self.model, row, loss.denominator, self._choose_projection(row).projection
                 )
             else:
-                log_probs = supervised_log_probs_packed(self.model, row)
-                value = loss(log_probs, torch.arange(len(log_probs), device=self.device))
+                value, found = token_loss_packed(self.model, row, loss, reading.to(self.device))
+                entropy = found.entropy
         value.backward()
-        return Accumulated(float(value.detach()), row.positions, 0)
+        return Accumulated(float(value.detach()), row.positions, 0, _summed(entropy))
 
     def _choose_projection(self, row: PackedRow) -> ProjectionChoice:
         if self._projection is None:
@@ -123,17 +200,27 @@ class Policy:
             )
         return self._projection
 
-    def _accumulate_padded(self, examples: Sequence[Example], loss: TokenLoss) -> Accumulated:
+    def _accumulate_padded(
+        self, examples: Sequence[Example], loss: TokenLoss, reading: Reading
+    ) -> Accumulated:
         ids, labels = collate(examples, padding_id(self.tokenizer))
-        log_probs = self.supervised_log_probs(ids.to(self.device), labels.to(self.device))
+        log_probs, entropy = self.read_targets(
+            ids.to(self.device), labels.to(self.device), reading.to(self.device)
+        )
         value = loss(log_probs, torch.arange(len(log_probs), device=self.device))
         value.backward()
         tokens = sum(len(example.token_ids) - 1 for example in examples)
         padding = ids.numel() - tokens
-        return Accumulated(float(value.detach()), ids.numel(), padding)
+        return Accumulated(float(value.detach()), ids.numel(), padding, _summed(entropy))
 
     def supervised_log_probs(self, input_ids: Tensor, labels: Tensor) -> Tensor:
-        """Log-probability of each supervised label, in nats.
+        """Log-probability of each supervised label, in nats, as `read_targets` gives it."""
+        return self.read_targets(input_ids, labels)[0]
+
+    def read_targets(
+        self, input_ids: Tensor, labels: Tensor, reading: Reading = PLAIN_READING
+    ) -> tuple[Tensor, Tensor | None]:
+        """Log-probability of each supervised label and entropy of its distribution, in nats.
 
         Hidden states are projected to the vocabulary only where the label is not -100, and in
         chunks whose logits are recomputed in the backward pass, so full logits never exist. Rows
@@ -143,15 +230,16 @@ class Policy:
         Args:
             input_ids: Shape (B, T), int64.
             labels: Shape (B, T), int64; -100 where nothing is supervised.
+            reading: Of the supervised labels, on the policy's device.
 
         Returns:
             Shape (S,): the S supervised positions in row-major order; float32, or float64 for
-            a float64 model.
+            a float64 model. Entropies have no gradient, and are None unless asked for.
         """
         with self._autocast():
             hidden = self.model.model(input_ids=input_ids, use_cache=False).last_hidden_state
             keep = labels != IGNORED
-            return self._project(hidden[keep], labels[keep])
+            return project_targets(hidden[keep], self.model.lm_head.weight, labels[keep], reading)
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """All weights under their `state_dict` names, detached, without copies."""
@@ -166,18 +254,6 @@ class Policy:
     def put_back(self, weights: Mapping[str, Tensor]) -> None:
         """Replace all weights, in place, by those that a `state_dict` of the model holds."""
         self.model.load_state_dict(weights)
-
-    def _project(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        head = self.model.lm_head
-        rows = max(1, _CHUNK_LOGITS // head.weight.shape[0])
-        if hidden.shape[0] <= rows:
-            return _head_log_probs(hidden, head.weight, labels)
-        return torch.cat(
-            [
-                checkpoint(_head_log_probs, part, head.weight, target, use_reentrant=False)
-                for part, target in zip(hidden.split(rows), labels.split(rows), strict=True)
-            ]
-        )
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
@@ -231,7 +307,5 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def _head_log_probs(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    logits = torch.nn.functional.linear(hidden, weight)
-    wide = logits if logits.dtype is torch.float64 else logits.float()
-    return token_log_probs(wide, labels)
+def _summed(entropy: Tensor | None) -> float | None:
+    return None if entropy is None else float(entropy.sum())

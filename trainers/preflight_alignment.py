@@ -60,12 +60,9 @@ def prefix_sharing_rows(examples: Sequence[Example], pad_id: int) -> Iterator[Ro
     """The rows of `pack`: what all share, then what each has alone."""
     row = pack(examples)
     labels, ids = _spread(row.supervised, row.labels, row.tokens), row.ids.tolist()
-    start = row.prefix
-    for example, length in zip(examples, row.lengths, strict=True):
-        own = range(start, start + length)
-        places = [*range(row.prefix), *own]
+    for example, spans in zip(examples, row.spans, strict=True):
+        places = [place for span in spans for place in span]
         yield Row(example, tuple(ids[i] for i in places), tuple(labels[i] for i in places))
-        start += length
 
 
 def _spread(places: Tensor, labels: Tensor, length: int) -> list[int]:

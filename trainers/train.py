@@ -83,6 +83,14 @@ def _recipe(stage: Stage, policy: Policy) -> Recipe:
         from trainers.sft_recipe import SftRecipe
 
         return SftRecipe(stage, policy)
+    if kind is RunKind.DPO:
+        from trainers.dpo_recipe import DpoRecipe
+
+        return DpoRecipe(stage, policy)
+    if kind is RunKind.GRPO:
+        from trainers.grpo_recipe import GrpoRecipe
+
+        return GrpoRecipe(stage, policy)
     if kind is RunKind.EI:
         from trainers.ei_recipe import EiRecipe
 

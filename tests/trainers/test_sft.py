@@ -97,7 +97,7 @@ def test_chunks_of_the_projection_change_nothing(
 ) -> None:
     ids, labels = collate(encoded(policy, Supervise.RESPONSE), 0)
     whole = policy.supervised_log_probs(ids, labels)
-    monkeypatch.setattr("trainers.policy._CHUNK_LOGITS", 400 * 3)
+    monkeypatch.setattr("trainers.padded_head._CHUNK_LOGITS", 400 * 3)
     parts = policy.supervised_log_probs(ids, labels)
     assert torch.allclose(whole, parts, atol=1e-6)
     parts.sum().backward()

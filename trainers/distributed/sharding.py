@@ -21,6 +21,7 @@ from trainers.distributed.world import World
 from trainers.optimization import Optimizer
 from trainers.packed.prepare import Packing
 from trainers.policy import Policy
+from trainers.reading import PLAIN_READING, Reading
 
 
 class _Root(nn.Module):
@@ -31,9 +32,11 @@ class _Root(nn.Module):
         self.model = policy.model
         self._policy = policy
 
-    def forward(self, input_ids: Tensor, labels: Tensor) -> Tensor:
-        """Log-probabilities as `Policy.supervised_log_probs` has them."""
-        return self._policy.supervised_log_probs(input_ids, labels)
+    def forward(
+        self, input_ids: Tensor, labels: Tensor, reading: Reading
+    ) -> tuple[Tensor, Tensor | None]:
+        """Log-probabilities and entropies as `Policy.read_targets` has them."""
+        return self._policy.read_targets(input_ids, labels, reading)
 
 
 @dataclass(slots=True)
@@ -46,9 +49,11 @@ class ShardedPolicy(Policy):
 
     root: nn.Module = field(kw_only=True)
 
-    def supervised_log_probs(self, input_ids: Tensor, labels: Tensor) -> Tensor:
+    def read_targets(
+        self, input_ids: Tensor, labels: Tensor, reading: Reading = PLAIN_READING
+    ) -> tuple[Tensor, Tensor | None]:
         """As for a whole policy; the processes may come with different examples."""
-        return self.root(input_ids, labels)
+        return self.root(input_ids, labels, reading)
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """All weights under their `state_dict` names, gathered whole, one after the other.

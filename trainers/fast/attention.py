@@ -12,7 +12,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from trainers.fast.layout import PackedRow
+from trainers.fast.layout import Block, PackedRow
 
 _QUERIES = 64  # per block: 32 to 128 were alike, 256 computes too much of what is masked
 
@@ -66,14 +66,13 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class Attended:
-    """What attention over a packed row keeps: for the prefix (where there is one) and the rest."""
+    """What attention over a packed row keeps, block by block."""
 
-    prefix: _Kept | None
-    rest: _Kept
+    blocks: tuple[_Kept, ...]
 
 
 def attention(qkv: Tensor, row: PackedRow, heads: Heads) -> tuple[Tensor, Attended]:
-    """Every token attends to the shared prefix and to its own example up to itself.
+    """Every token attends to what its example shares with others and to its own up to itself.
 
     Args:
         qkv: Shape (T, (queries + 2 groups) D), rotated; queries divided by sqrt(D) already.
@@ -83,32 +82,43 @@ def attention(qkv: Tensor, row: PackedRow, heads: Heads) -> tuple[Tensor, Attend
     Returns:
         Shape (T, queries D), and what the backward pass needs.
     """
-    shared, examples, longest = row.prefix, len(row.lengths), row.longest
     out = qkv.new_empty(row.tokens, heads.query_size)
-    prefix = None
-    if shared:
-        mixed, prefix = _forward(qkv[None, :shared], None, heads)
-        out[:shared] = mixed[0]
-    padded = qkv.index_select(0, row.to_padded).view(examples, longest, heads.size)
-    mixed, rest = _forward(padded, qkv[:shared] if shared else None, heads)
-    torch.index_select(mixed.view(-1, heads.query_size), 0, row.from_padded, out=out[shared:])
-    return out, Attended(prefix, rest)
+    kept = []
+    for block in row.blocks:
+        padded = qkv.index_select(0, block.to_padded).view(-1, block.longest, heads.size)
+        mixed, one = _forward(padded, _context(qkv, block), heads)
+        flat, own = mixed.view(-1, heads.query_size), out[block.start : block.end]
+        torch.index_select(flat, 0, block.from_padded, out=own)
+        kept.append(one)
+    out[row.filled :] = 0.0
+    return out, Attended(tuple(kept))
 
 
 def attention_backward(gradient: Tensor, kept: Attended, row: PackedRow, heads: Heads) -> Tensor:
     """Gradient of `qkv`, from that of the output, shape (T, queries D)."""
-    shared, examples, longest = row.prefix, len(row.lengths), row.longest
     result = gradient.new_empty(row.tokens, heads.size)
-    padded = gradient.new_zeros(examples * longest, heads.query_size)
-    padded.index_copy_(0, row.from_padded, gradient[shared:])
-    rest, from_prefix = _backward(padded.view(examples, longest, -1), kept.rest, heads)
-    torch.index_select(rest.view(-1, heads.size), 0, row.from_padded, out=result[shared:])
-    if kept.prefix is not None:
-        own, _ = _backward(gradient[None, :shared], kept.prefix, heads)
-        result[:shared] = own[0]
-        keys_values = result[:shared, heads.query_size :]
-        keys_values += from_prefix.reshape(keys_values.shape)
+    # keys and values that several blocks read: their gradients add up, and sums are kept wide
+    wide = torch.promote_types(gradient.dtype, torch.float32)
+    shared = gradient.new_zeros(row.shared, 2, heads.groups, heads.width, dtype=wide)
+    for block, one in zip(row.blocks, kept.blocks, strict=True):
+        padded = gradient.new_zeros(len(block.lengths) * block.longest, heads.query_size)
+        padded.index_copy_(0, block.from_padded, gradient[block.start : block.end])
+        rows, from_context = _backward(padded.view(-1, block.longest, heads.query_size), one, heads)
+        flat, own = rows.view(-1, heads.size), result[block.start : block.end]
+        torch.index_select(flat, 0, block.from_padded, out=own)
+        parts = from_context.split([len(part) for part in block.context])
+        for place, part in zip(block.context, parts, strict=True):
+            shared[place.start : place.stop] += part
+    result[row.filled :] = 0.0
+    keys_values = result[: row.shared, heads.query_size :]
+    keys_values += shared.reshape(keys_values.shape)
     return result
+
+
+def _context(qkv: Tensor, block: Block) -> Tensor | None:
+    """What every sequence of a block continues, shape (P, size); None where it is nothing."""
+    parts = [qkv[part.start : part.stop] for part in block.context]
+    return None if not parts else parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _forward(rows: Tensor, prefix: Tensor | None, heads: Heads) -> tuple[Tensor, _Kept]:

@@ -1,99 +1,94 @@
 """From hidden states to log-probabilities and straight back, without ever holding all logits."""
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from trainers.fast.ops import add_product
+from trainers.reading import (
+    PLAIN_READING,
+    Reading,
+    TargetLogProbs,
+    TokenLoss,
+    chunks,
+    joined,
+    read,
+    value_and_slope,
+)
 
 # logits that one chunk may hold, 6 to 10 bytes each: every chunk of a large vocabulary walks once
 # over the whole gradient of the head, so chunks must not be small
 _LOGITS = 64 * 1024 * 1024
 
-TokenLoss = Callable[[Tensor, Tensor], Tensor]
-"""Adds up a loss over tokens: (log-probabilities (n,), their places among the row's targets (n,))
--> scalar. It must be a sum of terms that each depend on one token, so that it may be taken in
-parts."""
 
-
-def project(hidden: Tensor, head: Tensor, labels: Tensor) -> Tensor:
-    """Log-probability of each label, in nats, without gradients.
+def project(
+    hidden: Tensor, head: Tensor, labels: Tensor, reading: Reading = PLAIN_READING
+) -> TargetLogProbs:
+    """Log-probability of each label, without gradients.
 
     Args:
         hidden: Shape (S, H), narrow.
         head: Shape (V, H), narrow.
         labels: Shape (S,), int64.
+        reading: Of the labels.
 
     Returns:
         Shape (S,), float32 or wider.
     """
-    rows = chunk_rows(head.shape[0])
     parts = [
-        _shares_and_log_probs(F.linear(part, head), target)[1]
-        for part, target in zip(hidden.split(rows), labels.split(rows), strict=True)
+        read(F.linear(hidden[part], head), labels[part], reading.part(part))[1]
+        for part in chunks(len(labels), chunk_rows(head.shape[0]))
     ]
-    return torch.cat(parts)
+    return joined(parts)
 
 
 def project_with_gradients(
-    hidden: Tensor, head: Tensor, labels: Tensor, parameter: nn.Parameter, loss: TokenLoss
-) -> tuple[Tensor, Tensor, Tensor]:
+    hidden: Tensor,
+    head: Tensor,
+    labels: Tensor,
+    parameter: nn.Parameter,
+    loss: TokenLoss,
+    reading: Reading = PLAIN_READING,
+) -> tuple[Tensor, TargetLogProbs, Tensor]:
     """Log-probabilities, a loss of them, and its gradients, in one pass over the vocabulary.
 
     With p = softmax(W h) and c the gradient of the loss by log p(y), the gradient of the logits is
     -c (p - onehot(y)): it is made from p while a chunk's logits are at hand, so that nothing is
     computed twice. c multiplies the narrow sides of the two products instead of the wide matrix,
-    and p(y) - 1 = expm1(log p(y)) keeps its digits where p(y) is near 1.
+    and p(y) - 1 = expm1(log p(y)) keeps its digits where p(y) is near 1. Under the rules of
+    sampling p is 0 where a token is impossible, and a temperature divides c.
 
     Args:
-        hidden: Shape (S, H), narrow.
+        hidden: Shape (S', H), narrow; S' >= S, and what lies behind the targets is filled in.
         head: Shape (V, H), narrow.
         labels: Shape (S,), int64.
         parameter: The head's parameter, whose `.grad` grows.
         loss: Of the log-probabilities.
+        reading: Of the labels.
 
     Returns:
-        The loss (scalar), the log-probabilities (S,), and the gradient of `hidden`.
+        The loss (scalar), what was read of the labels (S,), and the gradient of `hidden`.
     """
-    total, seen, gradients = None, [], torch.empty_like(hidden)
-    rows = chunk_rows(head.shape[0])
-    places = torch.arange(len(labels))
-    for start in range(0, len(labels), rows):
-        part = slice(start, start + rows)
-        shares, log_probs = _shares_and_log_probs(F.linear(hidden[part], head), labels[part])
-        value, slope = _value_and_slope(loss, log_probs, places[part])
-        shares.scatter_(1, labels[part, None], log_probs.expm1()[:, None])
+    values, seen, gradients = [], [], torch.zeros_like(hidden)
+    count, places = len(labels), torch.arange(len(labels))
+    for part in chunks(count, chunk_rows(head.shape[0])):
+        rows = slice(part.start, part.stop if part.stop < count else len(hidden))
+        logits = F.linear(hidden[rows], head)[: count - part.start]
+        shares, found = read(logits, labels[part], reading.part(part))
+        value, slope = value_and_slope(loss, found.log_probs, places[part])
+        shares.scatter_(1, labels[part, None], found.log_probs.expm1()[:, None])
         errors, scale = shares.to(hidden.dtype), -slope[:, None]
-        gradients[part] = (errors @ head) * scale
-        add_product(parameter, errors, (hidden[part] * scale).to(hidden.dtype))
-        total = value if total is None else total + value
-        seen.append(log_probs)
-    if total is None:
-        return loss(places.float(), places).detach(), places.float(), gradients
-    return total, torch.cat(seen), gradients
+        if reading.rules.temperature != 1:
+            scale /= reading.rules.temperature
+        if spare := len(hidden[rows]) - len(errors):
+            errors, scale = F.pad(errors, (0, 0, 0, spare)), F.pad(scale, (0, 0, 0, spare))
+        gradients[rows] = (errors @ head) * scale
+        add_product(parameter, errors, (hidden[rows] * scale).to(hidden.dtype))
+        values.append(value)
+        seen.append(found)
+    return sum(values[1:], values[0]), joined(seen), gradients
 
 
 def chunk_rows(vocabulary: int) -> int:
     """Positions that are projected at once."""
     return max(1, _LOGITS // vocabulary)
-
-
-def _shares_and_log_probs(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """p = softmax(z), and log p(y) = z_y - logsumexp(z), where logsumexp(z) = max z - log max p."""
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    shares = torch.softmax(logits, -1, dtype=wide)
-    largest, place = logits.max(-1, keepdim=True)
-    # max p is at least 1 / V, so its logarithm is exact enough wherever the maximum is
-    normalizer = largest.to(wide) - shares.gather(-1, place).log()
-    log_probs = logits.gather(-1, labels[:, None]).to(wide) - normalizer
-    return shares, log_probs.squeeze(-1)
-
-
-def _value_and_slope(loss: TokenLoss, log_probs: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    with torch.enable_grad():
-        leaf = log_probs.detach().requires_grad_()
-        value = loss(leaf, places)
-        (slope,) = torch.autograd.grad(value, leaf)
-    return value.detach(), slope

@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from trainers.fast.attention import Attended, attention, attention_backward
-from trainers.fast.head import TokenLoss, project, project_with_gradients
+from trainers.fast.head import project, project_with_gradients
 from trainers.fast.layout import PackedRow
 from trainers.fast.ops import (
     Normed,
@@ -26,6 +26,9 @@ from trainers.fast.ops import (
     swiglu_backward,
 )
 from trainers.fast.weights import Layer, Weights, read_weights, refusal
+from trainers.reading import PLAIN_READING, Reading, TargetLogProbs, TokenLoss
+
+_GRAIN = 64
 
 
 @dataclass(slots=True)
@@ -53,50 +56,65 @@ class WrittenOut:
     weights: Weights
     recompute: bool = False
 
+    @property
+    def grain(self) -> int:
+        """What numbers of tokens are best filled up to.
+
+        Products in bfloat16 are compiled for every shape that comes along, which takes about a
+        millisecond and half a mebibyte each.
+        """
+        return _GRAIN if self.weights.narrow is torch.bfloat16 else 1
+
     @torch.no_grad()
-    def accumulate(self, row: PackedRow, loss: TokenLoss) -> tuple[Tensor, Tensor]:
+    def accumulate(
+        self, row: PackedRow, loss: TokenLoss, reading: Reading = PLAIN_READING
+    ) -> tuple[Tensor, TargetLogProbs]:
         """Add the gradient of a loss to every parameter's `.grad`.
 
         Args:
             row: The micro-batch.
             loss: A sum over the row's targets.
+            reading: Of the row's targets.
 
         Returns:
-            The loss (scalar) and the log-probabilities of the targets, shape (S,), in nats; both
-            without gradients.
+            The loss (scalar) and what was read of the targets, shape (S,); without gradients.
         """
         weights = self.weights
         weights.refresh()
         rotation = weights.rotation(row.positions)
         x, kept = self._forward(row, rotation, keep=True)
         last = rms_norm(x, weights.epsilon)
-        value, log_probs, gradient = project_with_gradients(
+        value, found, gradient = project_with_gradients(
             last.output(weights.last_norm, weights.narrow),
             _made(weights.head_copy),
             row.labels,
             weights.head,
             loss,
+            reading,
         )
         residual = torch.zeros_like(x)
         rms_norm_backward(gradient, last, weights.last_norm, residual)
         for index in reversed(range(len(weights.layers))):
             residual = self._layer_backward(index, kept.pop(), residual, row, rotation)
         _add_embedding_gradient(weights, row.ids, residual)
-        return value, log_probs
+        return value, found
 
     @torch.no_grad()
-    def log_probs(self, row: PackedRow) -> Tensor:
-        """Log-probabilities of the row's targets, shape (S,), in nats."""
+    def log_probs(self, row: PackedRow, reading: Reading = PLAIN_READING) -> TargetLogProbs:
+        """What is read of the row's targets, shape (S,), without gradients."""
         weights = self.weights
         weights.refresh()
         x, _ = self._forward(row, weights.rotation(row.positions), keep=False)
         hidden = rms_norm(x, weights.epsilon).output(weights.last_norm, weights.narrow)
-        return project(hidden, _made(weights.head_copy), row.labels)
+        return project(hidden[: len(row.labels)], _made(weights.head_copy), row.labels, reading)
 
     def _forward(
         self, row: PackedRow, rotation: Rotation, *, keep: bool
     ) -> tuple[Tensor, list[_Kept | Tensor]]:
-        """Hidden states before the last norm, shape (S, H), and what the layers kept."""
+        """Hidden states before the last norm, shape (S', H), and what the layers kept.
+
+        S' is S in multiples of the row's grain; behind the targets no state means anything.
+        """
         x = F.embedding(row.ids, self.weights.embedding)
         kept: list[_Kept | Tensor] = []
         for index in range(len(self.weights.layers)):
@@ -118,7 +136,7 @@ class WrittenOut:
         qkv[:, : weights.heads.query_size] *= weights.heads.width**-0.5
         mixed, attended = attention(qkv, row, weights.heads)
         if self._is_last(index):
-            mixed, x = mixed[row.supervised], x[row.supervised]
+            mixed, x = mixed[row.read], x[row.read]
         x = x + F.linear(mixed, output)
         second = rms_norm(x, weights.epsilon)
         hidden = second.output(layer.second_norm, weights.narrow)
@@ -213,8 +231,8 @@ def _rotated(qkv: Tensor, weights: Weights) -> Tensor:
 
 
 def _spread(rows: Tensor, row: PackedRow) -> Tensor:
-    """Rows of targets (S, ...) at their places in the packed row, zeros elsewhere."""
-    return rows.new_zeros(row.tokens, rows.shape[1]).index_copy_(0, row.supervised, rows)
+    """Rows of targets (S', ...) at their places in the packed row, zeros elsewhere."""
+    return rows.new_zeros(row.tokens, rows.shape[1]).index_copy_(0, row.read, rows)
 
 
 def _made(tensor: Tensor | None) -> Tensor:

@@ -1,19 +1,26 @@
-"""A packed row through a prepared model: log-probabilities, or the SFT loss.
+"""A packed row through a prepared model: log-probabilities, or a loss of them.
 
-Call `prepare_packed` once for the model, then `supervised_log_probs_packed` (methods whose
-gradient per token is not known in advance) or `supervised_loss_packed` (SFT) for every row, under
-the autocast of the compute dtype.
+Call `prepare_packed` once for the model, then for every row, under the autocast of the compute
+dtype, `supervised_loss_packed` (SFT), `token_loss_packed` (any other sum over targets),
+`read_targets_packed` (no gradient) or `supervised_log_probs_packed` (torch's own gradient).
 """
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from trainers.packed.attention import call_arguments, kernel_of
 from trainers.packed.liger import liger_loss
-from trainers.packed.projection import chunked_log_probs, chunked_loss
+from trainers.packed.projection import (
+    chunked_log_probs,
+    chunked_loss,
+    chunked_targets,
+    chunked_token_loss,
+)
 from trainers.packed.projection_choice import Projection
 from trainers.packed.row import PackedRow
+from trainers.reading import PLAIN_READING, Reading, TargetLogProbs, TokenLoss
 
 
 def supervised_log_probs_packed(model: Any, row: PackedRow) -> Tensor:
@@ -50,6 +57,45 @@ def supervised_loss_packed(
     states, head = _supervised_states(model, row), _head(model)
     compute = liger_loss if projection is Projection.LIGER and len(row.labels) else chunked_loss
     return compute(states, head, row.labels, denominator)
+
+
+def token_loss_packed(
+    model: Any, row: PackedRow, loss: TokenLoss, reading: Reading = PLAIN_READING
+) -> tuple[Tensor, TargetLogProbs]:
+    """A loss over the targets of a row, its gradient by the logits taken in the forward pass.
+
+    Args:
+        model: A transformers causal LM that `prepare_packed` switched.
+        row: On the model's device.
+        loss: A sum over targets; called once for each chunk of them.
+        reading: Of the row's targets, on the model's device.
+
+    Returns:
+        The loss, ready for `backward`, and what was read of the targets, without gradients.
+
+    Raises:
+        ValueError: the model was not prepared.
+    """
+    return chunked_token_loss(
+        _supervised_states(model, row), _head(model), row.labels, loss, reading
+    )
+
+
+@torch.no_grad()
+def read_targets_packed(
+    model: Any, row: PackedRow, reading: Reading = PLAIN_READING
+) -> TargetLogProbs:
+    """What is read of the targets of a row, without gradients.
+
+    Args:
+        model: A transformers causal LM that `prepare_packed` switched.
+        row: On the model's device.
+        reading: Of the row's targets, on the model's device.
+
+    Raises:
+        ValueError: the model was not prepared.
+    """
+    return chunked_targets(_supervised_states(model, row), _head(model), row.labels, reading)
 
 
 def _supervised_states(model: Any, row: PackedRow) -> Tensor:

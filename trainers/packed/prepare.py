@@ -5,13 +5,12 @@ questions that can be asked, the model itself is run: changing one example must 
 the other's log-probabilities as it was, and each example must score as it does alone.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from trainers.evaluation_mode import evaluating
 from trainers.packed import attention
 from trainers.packed.choice import (
     AttentionNeed,
@@ -120,7 +119,7 @@ def _shown_problem(model: Any, compute_dtype: torch.dtype) -> str | None:
     size = model.get_output_embeddings().weight.shape[0]
     first, other, second = (_trial_tokens(*each, size) for each in ((7, 1), (7, 2), (12, 3)))
     device = next(model.parameters()).device
-    with torch.no_grad(), _evaluating(model), _autocast(device, compute_dtype):
+    with torch.no_grad(), evaluating(model), _autocast(device, compute_dtype):
         try:
             together, changed, alone = (
                 supervised_log_probs_packed(model, pack_row(examples).to(device))
@@ -158,13 +157,3 @@ def _autocast(device: torch.device, compute_dtype: torch.dtype) -> torch.autocas
     return torch.autocast(
         device.type, dtype=torch.bfloat16, enabled=compute_dtype is torch.bfloat16
     )
-
-
-@contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)

@@ -1,9 +1,10 @@
 """From hidden states to log-probabilities or the loss, without ever holding all logits.
 
 Logits exist for one chunk of positions at a time. `chunked_log_probs` computes them again in the
-backward pass, which a method needs whose gradient per token is not known in advance;
-`chunked_loss` knows that it is -1/denominator and takes the gradient in the forward pass, which
-saves one of the four matrix products over the vocabulary.
+backward pass, which is needed where the gradient per token is not known in advance. `chunked_loss`
+knows that it is -1/denominator, and `chunked_token_loss` asks the loss for it chunk by chunk; they
+take the gradient in the forward pass, which saves one of the four matrix products over the
+vocabulary.
 
 With z the logits of a position, y its label and p = softmax(z):
     log p_y = z_y - logsumexp(z)        d log p_y / d z = onehot(y) - p
@@ -13,6 +14,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from trainers.reading import (
+    PLAIN_READING,
+    Reading,
+    TargetLogProbs,
+    TokenLoss,
+    chunks,
+    joined,
+    read,
+    value_and_slope,
+)
 
 # logits in one chunk: 64 MiB of float32 on CPUs; 1 GiB on CUDA, where a chunk must be large for
 # its matrix products to outweigh adding up a gradient as large as the vocabulary matrix
@@ -62,12 +74,64 @@ def chunked_loss(
     if denominator <= 0:
         raise ValueError(f"the denominator of a loss must be positive, not {denominator}")
     rows = _chunk_rows(hidden, weight, chunk_logits)
-    wanted = (hidden.requires_grad, weight.requires_grad)
-    learns = (torch.is_grad_enabled() and wanted[0], torch.is_grad_enabled() and wanted[1])
     result: Tensor = _Loss.apply(
-        hidden, weight, labels, denominator, rows, _product_dtype(hidden), learns
+        hidden, weight, labels, denominator, rows, _product_dtype(hidden), _learns(hidden, weight)
     )
     return result
+
+
+def chunked_token_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    loss: TokenLoss,
+    reading: Reading = PLAIN_READING,
+    chunk_logits: int | None = None,
+) -> tuple[Tensor, TargetLogProbs]:
+    """Any sum over targets, its gradient taken in the forward pass.
+
+    Args:
+        hidden: Shape (S, H).
+        weight: Shape (V, H).
+        labels: Shape (S,), int64.
+        loss: Of log-probabilities and places; called once for each chunk.
+        reading: Of the labels.
+        chunk_logits: Logits that may exist at once; chosen by device when None.
+
+    Returns:
+        The loss, ready for `backward`, and what was read of the labels, without gradients.
+    """
+    rows = _chunk_rows(hidden, weight, chunk_logits)
+    value, log_probs, entropy = _TokenLoss.apply(
+        hidden, weight, labels, loss, reading, rows, _product_dtype(hidden), _learns(hidden, weight)
+    )
+    return value, TargetLogProbs(log_probs, entropy)
+
+
+@torch.no_grad()
+def chunked_targets(
+    hidden: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    reading: Reading = PLAIN_READING,
+    chunk_logits: int | None = None,
+) -> TargetLogProbs:
+    """Log-probabilities and, if the reading asks for them, entropies; without gradients.
+
+    Args:
+        hidden: Shape (S, H).
+        weight: Shape (V, H).
+        labels: Shape (S,), int64.
+        reading: Of the labels.
+        chunk_logits: Logits that may exist at once; chosen by device when None.
+    """
+    dtype = _product_dtype(hidden)
+    narrow = weight.to(dtype)
+    parts = []
+    for part in chunks(len(labels), _chunk_rows(hidden, weight, chunk_logits)):
+        logits = _logits(hidden[part].to(dtype), narrow)
+        parts.append(read(logits, labels[part], reading.part(part))[1])
+    return joined(parts)
 
 
 class _LogProbs(torch.autograd.Function):
@@ -133,6 +197,47 @@ class _Loss(torch.autograd.Function):
         return scaled[0], scaled[1], None, None, None, None, None
 
 
+class _TokenLoss(torch.autograd.Function):
+    """The same for a loss whose slope is asked for while a chunk's logits exist."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        labels: Tensor,
+        loss: TokenLoss,
+        reading: Reading,
+        rows: int,
+        dtype: torch.dtype,
+        learns: tuple[bool, bool],
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        gradients = _Gradients(hidden, weight, dtype, learns)
+        places = torch.arange(len(labels), device=labels.device)
+        values, seen = [], []
+        for index, part in enumerate(chunks(len(labels), rows)):
+            logits = _logits(gradients.part(index, rows), gradients.narrow)
+            shares, found = read(logits, labels[part], reading.part(part))
+            value, slope = value_and_slope(loss, found.log_probs, places[part])
+            if any(learns):
+                shares.scatter_(1, labels[part, None], found.log_probs.expm1()[:, None])
+                scale = slope[:, None] / -reading.rules.temperature
+                gradients.add(index, rows, shares.mul_(scale))
+            values.append(value)
+            seen.append(found)
+        ctx.save_for_backward(gradients.hidden, gradients.weight)
+        whole = joined(seen)
+        ctx.mark_non_differentiable(whole.log_probs)
+        if whole.entropy is not None:
+            ctx.mark_non_differentiable(whole.entropy)
+        return sum(values[1:], values[0]), whole.log_probs, whole.entropy
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = [None if kept is None else kept * upstream[0] for kept in ctx.saved_tensors]
+        return scaled[0], scaled[1], None, None, None, None, None, None
+
+
 class _Gradients:
     """Gradients of states and vocabulary matrix, filled chunk by chunk."""
 
@@ -162,6 +267,12 @@ class _Gradients:
                 self.weight.addmm_(of_logits.T, states)
             else:
                 self.weight += of_logits.T @ states
+
+
+def _learns(hidden: Tensor, weight: Tensor) -> tuple[bool, bool]:
+    """Whose gradient is wanted."""
+    enabled = torch.is_grad_enabled()
+    return enabled and hidden.requires_grad, enabled and weight.requires_grad
 
 
 def _logits(states: Tensor, weight: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from tests.trainers.fast.reference import target_log_probs
 from trainers.fast import head
 from trainers.fast.layout import pack
 from trainers.fast.passes import WrittenOut, written_out
+from trainers.logit_rules import LogitRules
+from trainers.reading import Reading
 from trainers.tokenization import Example
 
 VOCABULARY = 37
@@ -100,9 +102,9 @@ def close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], relative
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(batch=examples(), chunk=st.sampled_from([1, 7, 10**6]))
+@given(batch=examples(), chunk=st.sampled_from([1, 7, 10**6]), grain=st.sampled_from([1, 8, 64]))
 def test_loss_and_gradients_are_the_naive_ones(
-    kind: str, recompute: bool, batch: list[Example], chunk: int
+    kind: str, recompute: bool, batch: list[Example], chunk: int, grain: int
 ) -> None:
     made = model(kind, tied=kind == "qwen2")
     weights = torch.linspace(0.1, 2.0, 2000, dtype=torch.float64)
@@ -112,10 +114,12 @@ def test_loss_and_gradients_are_the_naive_ones(
     written.recompute = recompute
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(head, "_LOGITS", chunk * VOCABULARY)
-        value, log_probs = written.accumulate(
-            pack(batch), lambda values, places: -(values * weights[places]).sum()
+        row = pack(batch, grain=grain)
+        value, found = written.accumulate(
+            row, lambda values, places: -(values * weights[places]).sum()
         )
-        assert torch.allclose(written.log_probs(pack(batch)), log_probs, rtol=1e-12, atol=1e-12)
+        again = written.log_probs(row)
+        assert torch.allclose(again.log_probs, found.log_probs, rtol=1e-12, atol=1e-12)
     assert float(value) == pytest.approx(expected, rel=1e-10)
     close(gradients(made), wanted, 1e-10)
 
@@ -148,17 +152,26 @@ def test_the_shared_prefix_is_computed_once_and_changes_nothing() -> None:
     assert shared.prefix == 9
     assert apart.tokens - shared.tokens == 3 * 9
     written = passes(made)
-    one = written.log_probs(shared)
-    assert torch.allclose(one, written.log_probs(apart), rtol=1e-12, atol=1e-12)
+    one, other = written.log_probs(shared).log_probs, written.log_probs(apart).log_probs
+    assert torch.allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_numbers_of_tokens_and_targets_recur_where_shapes_are_compiled() -> None:
+    rows = [pack(random_batch(count, 150), grain=64) for count in range(2, 9)]
+    assert passes(model(dtype=torch.float32), torch.bfloat16).grain == 64
+    assert passes(model()).grain == 1
+    assert all(len(row.ids) % 64 == len(row.read) % 64 == 0 for row in rows)
+    assert all(block.longest % 64 == 0 for row in rows for block in row.blocks)
+    assert all(row.tokens - row.filled < 128 for row in rows)
 
 
 def test_examples_never_see_each_other() -> None:
     batch = random_batch(3, 150)
     written = passes(model())
-    before = written.log_probs(pack(batch, share_prefix=False))
+    before = written.log_probs(pack(batch, share_prefix=False)).log_probs
     other = example("x", [*range(36, -1, -1)] * 2, [True] * 74)
     row = pack([batch[0], other, batch[2]], share_prefix=False)
-    after = written.log_probs(row)
+    after = written.log_probs(row).log_probs
     first = pack(batch, share_prefix=False)
     for index in (0, 2):
         own = before[first.owners == index]
@@ -168,10 +181,10 @@ def test_examples_never_see_each_other() -> None:
 def test_a_change_of_the_weights_is_noticed() -> None:
     made, batch = model(), random_batch(2, 60)
     written = passes(made)
-    before = written.log_probs(pack(batch))
+    before = written.log_probs(pack(batch)).log_probs
     with torch.no_grad():
         made.model.layers[1].self_attn.k_proj.weight.mul_(1.5)
-    assert not torch.allclose(before, written.log_probs(pack(batch)))
+    assert not torch.allclose(before, written.log_probs(pack(batch)).log_probs)
 
 
 def test_frozen_parameters_get_no_gradient() -> None:
@@ -183,7 +196,9 @@ def test_frozen_parameters_get_no_gradient() -> None:
     assert {n for n, p in made.named_parameters() if p.grad is None} == set(frozen)
 
 
-def test_bfloat16_stays_near_float32() -> None:
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_bfloat16_stays_near_float32(temperature: float) -> None:
+    reading = Reading(LogitRules(temperature=temperature))
     batch = random_batch(4, 120)
     results = {}
     for dtype in (torch.float32, torch.bfloat16):
@@ -192,7 +207,9 @@ def test_bfloat16_stays_near_float32() -> None:
             for parameter in made.parameters():
                 if parameter.ndim == 2:
                     parameter.mul_(0.3)
-        value, _ = passes(made, dtype).accumulate(pack(batch), lambda v, _: -v.sum() / len(v))
+        value, _ = passes(made, dtype).accumulate(
+            pack(batch), lambda v, _: -v.sum() / len(v), reading
+        )
         results[dtype] = float(value), gradients(made)
     (exact, wanted), (near, found) = results[torch.float32], results[torch.bfloat16]
     # 8 bits of mantissa: single products are off by 0.4%, sums of them by less
@@ -204,11 +221,11 @@ def test_bfloat16_stays_near_float32() -> None:
 
 def test_a_row_without_targets_has_no_loss_and_no_gradient() -> None:
     made = model()
-    value, log_probs = passes(made).accumulate(
+    value, found = passes(made).accumulate(
         pack([example("n", [1, 2, 3], [False] * 3)]), lambda values, _: -values.sum()
     )
     assert float(value) == 0.0
-    assert len(log_probs) == 0
+    assert len(found.log_probs) == 0
     assert all(p.grad is None or not p.grad.any() for p in made.parameters())
 
 

@@ -15,18 +15,26 @@ from tests.trainers.packed.models import (
     padded_log_probs,
     tiny,
 )
+from trainers.logit_rules import LogitRules, nucleus_floor
 from trainers.objectives import sft_loss
 from trainers.packed.choice import AttentionNeed, choose_kernel, find_installed, try_kernel
-from trainers.packed.forward import supervised_log_probs_packed, supervised_loss_packed
+from trainers.packed.forward import (
+    read_targets_packed,
+    supervised_log_probs_packed,
+    supervised_loss_packed,
+    token_loss_packed,
+)
 from trainers.packed.kernels import Kernel
 from trainers.packed.liger import liger_loss, liger_version
 from trainers.packed.prepare import Packing, prepare_packed
-from trainers.packed.projection import chunked_log_probs, chunked_loss
+from trainers.packed.projection import chunked_log_probs, chunked_loss, chunked_token_loss
 from trainers.packed.projection_choice import ProjectionSize, choose_projection
 from trainers.packed.row import pack_row
+from trainers.reading import Reading
 
 pytestmark = pytest.mark.gpu
 DEVICE = torch.device("cuda")
+SAMPLED = Reading(LogitRules(temperature=0.7, top_p=0.9), entropy=True)
 
 
 def need(heads: int, key_heads: int, size: int) -> AttentionNeed:
@@ -92,6 +100,7 @@ def test_gradients_come_close_to_those_of_padded_float32_rows() -> None:
         losses = [
             supervised_loss_packed(model, row, count),
             sft_loss(supervised_log_probs_packed(model, row), count),
+            token_loss_packed(model, row, lambda values, _: sft_loss(values, count))[0],
         ]
     for loss in losses:
         _, found = loss_and_gradients(model, loss)
@@ -101,6 +110,32 @@ def test_gradients_come_close_to_those_of_padded_float32_rows() -> None:
         )
         # all at once: the gradient of a key's bias alone is nearly nothing but rounding
         assert (mine - other).norm() < 0.15 * other.norm()
+
+
+def test_sampled_log_probs_and_entropies_equal_those_of_the_cpu() -> None:
+    model, _ = prepared(torch.float32)
+    other = tiny("Qwen2")
+    assert prepare_packed(other, torch.float32).kernel is not None
+    row = pack_row([example(length, 1) for length in (9, 30, 5)])
+    rules = LogitRules(temperature=0.7, min_tokens=4, end_ids=(90, 91, 92, 93, 94, 95, 96))
+    early = (torch.arange(len(row.labels)) % 3 == 0) & (row.labels < 90)
+    reading = Reading(rules, early, entropy=True)
+    found = read_targets_packed(model, row.to(DEVICE), reading.to(DEVICE))
+    wanted = read_targets_packed(other, row, reading)
+    torch.testing.assert_close(found.log_probs.cpu(), wanted.log_probs, rtol=0, atol=2e-2)
+    assert found.entropy is not None
+    assert wanted.entropy is not None
+    torch.testing.assert_close(found.entropy.cpu(), wanted.entropy, rtol=0, atol=2e-2)
+
+
+def test_the_nucleus_holds_its_mass_and_no_token_more() -> None:
+    generator = torch.Generator(DEVICE).manual_seed(0)
+    logits = torch.randn(300, 50_000, device=DEVICE, generator=generator) * 4
+    floor, shares = nucleus_floor(logits, 0.9), logits.double().softmax(-1)
+    kept = shares.where(logits >= floor, 0.0).sum(-1)
+    without_the_least = shares.where(logits > floor, 0.0).sum(-1)
+    assert kept.min() > 0.9 - 1e-4
+    assert without_the_least.max() < 0.9 + 1e-4
 
 
 def test_a_row_longer_than_a_kernels_tile_is_right() -> None:
@@ -123,6 +158,9 @@ def test_peak_memory_stays_below_that_of_full_logits() -> None:
     for loss in (
         lambda: chunked_loss(hidden, weight, labels, 8192.0, 2**24),
         lambda: -chunked_log_probs(hidden, weight, labels, 2**24).sum(),
+        lambda: chunked_token_loss(
+            hidden, weight, labels, lambda v, _: -v.sum(), SAMPLED, chunk_logits=2**24
+        )[0],
     ):
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trainers.objectives import sft_loss, token_log_probs
-from trainers.packed.projection import chunked_log_probs, chunked_loss
+from trainers.packed.projection import (
+    chunked_log_probs,
+    chunked_loss,
+    chunked_targets,
+    chunked_token_loss,
+)
+from trainers.reading import Reading
 
 
 def tensors(positions: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,6 +76,34 @@ def test_the_loss_and_its_gradients_equal_those_of_full_logits(
         torch.testing.assert_close(mine, wanted, rtol=0, atol=1e-12)
 
 
+def _uneven_loss(log_probs: Tensor, places: Tensor) -> Tensor:
+    return ((places + 1) * (log_probs + log_probs.square())).sum()
+
+
+def _token_loss(hidden: Tensor, weight: Tensor, labels: Tensor, chunk_logits: int) -> Tensor:
+    return chunked_token_loss(hidden, weight, labels, _uneven_loss, Reading(), chunk_logits)[0]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 9), st.integers(1, 130))
+def test_any_sum_over_targets_has_the_gradients_of_full_logits(
+    positions: int, chunk_logits: int
+) -> None:
+    hidden, weight, labels = tensors(positions)
+    log_probs = full(hidden, weight, labels)
+    expected = _uneven_loss(log_probs, torch.arange(positions))
+    found = _token_loss(hidden, weight, labels, chunk_logits)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    for mine, wanted in zip(
+        torch.autograd.grad(3.0 * found, (hidden, weight)),
+        torch.autograd.grad(3.0 * expected, (hidden, weight)),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, wanted, rtol=1e-12, atol=1e-12)
+    read = chunked_targets(hidden, weight, labels, Reading(), chunk_logits)
+    torch.testing.assert_close(read.log_probs, log_probs.detach(), rtol=0, atol=1e-12)
+
+
 @settings(deadline=None, max_examples=5)
 @given(st.integers(1, 6))
 def test_gradients_pass_a_numerical_check(positions: int) -> None:
@@ -80,10 +114,11 @@ def test_gradients_pass_a_numerical_check(positions: int) -> None:
     assert torch.autograd.gradcheck(
         lambda h, w: chunked_loss(h, w, labels, 4.0, 22), (hidden, weight)
     )
+    assert torch.autograd.gradcheck(lambda h, w: _token_loss(h, w, labels, 22), (hidden, weight))
 
 
 @pytest.mark.parametrize(
-    "form", [chunked_log_probs, lambda h, w, y, c: chunked_loss(h, w, y, 2.0, c)]
+    "form", [chunked_log_probs, lambda h, w, y, c: chunked_loss(h, w, y, 2.0, c), _token_loss]
 )
 @pytest.mark.parametrize("frozen", ["hidden", "weight"])
 def test_what_is_frozen_gets_no_gradient(form: Callable[..., Tensor], frozen: str) -> None:
@@ -125,6 +160,7 @@ def test_no_tensor_as_large_as_all_logits_ever_exists(monkeypatch: pytest.Monkey
     with Watch():
         chunked_log_probs(hidden, weight, labels, 110).sum().backward()
         chunked_loss(hidden, weight, labels, 60.0, 110).backward()
+        _token_loss(hidden, weight, labels, 110).backward()
     assert largest == hidden.numel() < 60 * 11
 
 
@@ -134,11 +170,16 @@ def test_autocast_multiplies_in_bfloat16_and_normalises_in_float32() -> None:
         expected = token_log_probs(torch.nn.functional.linear(hidden, weight).float(), labels)
         found = chunked_log_probs(hidden, weight, labels, 110)
         loss = chunked_loss(hidden, weight, labels, 40.0, 110)
-    assert found.dtype is loss.dtype is torch.float32
+        read = chunked_targets(hidden, weight, labels, Reading(), 110).log_probs
+        asked, _ = chunked_token_loss(
+            hidden, weight, labels, lambda values, _: sft_loss(values, 40.0), Reading(), 110
+        )
+    assert found.dtype is loss.dtype is asked.dtype is read.dtype is torch.float32
+    torch.testing.assert_close(read, expected.detach(), rtol=0, atol=1e-6)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
     torch.testing.assert_close(loss, sft_loss(expected, 40.0), rtol=0, atol=1e-6)
     wanted = torch.autograd.grad(sft_loss(expected, 40.0), (hidden, weight))
-    for form in (sft_loss(found, 40.0), loss):
+    for form in (sft_loss(found, 40.0), loss, asked):
         for mine, other in zip(torch.autograd.grad(form, (hidden, weight)), wanted, strict=True):
             assert mine.dtype is torch.float32
             assert (mine - other).norm() < 0.02 * other.norm()

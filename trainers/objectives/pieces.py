@@ -1,6 +1,5 @@
-"""Losses and their pieces: pure functions of tensors, free of models' internals and of state."""
+"""What losses are made of: log-probabilities, entropy, masked sums, and a KL estimate."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -84,60 +83,16 @@ def masked_mean(tensor: Tensor, mask: Tensor, dim: int | None = None) -> Tensor:
     return masked_normalize(tensor, mask, 1.0, dim) / count
 
 
-def sft_loss(log_probs: Tensor, denominator: float) -> Tensor:
-    """Share of one micro-batch in the loss of its optimizer step: sum of -log p / denominator.
+def k3_divergence(log_probs: Tensor, reference_log_probs: Tensor) -> Tensor:
+    """Estimate of KL(policy || reference) per token of a sample from the policy, in nats.
 
-    With the supervised tokens of the whole step as denominator, micro-batches of unequal lengths
-    add up to exactly the full-batch loss. With constant x sequences of the step it is the form of
-    `masked_normalize`.
-
-    Args:
-        log_probs: Supervised tokens of the micro-batch, any shape, nats.
-        denominator: The same for every micro-batch of the step.
-
-    Raises:
-        ValueError: the denominator is not positive.
-    """
-    if denominator <= 0:
-        raise ValueError(f"the denominator of a loss must be positive, not {denominator}")
-    return -log_probs.sum() / denominator
-
-
-@dataclass(frozen=True, slots=True)
-class SftLoss:
-    """`sft_loss` with its denominator, as a sum over targets that may be taken in parts.
-
-    Attributes:
-        denominator: The same for every micro-batch of the step.
-    """
-
-    denominator: float
-
-    def __call__(self, log_probs: Tensor, places: Tensor) -> Tensor:
-        """The loss of some targets, whatever their places in the micro-batch."""
-        return sft_loss(log_probs, self.denominator)
-
-
-def sft_microbatch_train_step(
-    policy_log_probs: Tensor,
-    response_mask: Tensor,
-    gradient_accumulation_steps: int,
-    normalize_constant: float = 1.0,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """One micro-batch of SFT: summed per sequence, divided, averaged over the batch, and backward.
-
-    loss = mean_b( -sum_t mask_bt log p_bt / normalize_constant ) / gradient_accumulation_steps.
+    k3 = q/p - log(q/p) - 1 with the reference q and the policy p (J. Schulman, "Approximating KL
+    divergence", 2020): unbiased, and never negative.
 
     Args:
-        policy_log_probs: Shape (B, T), nats, with a gradient.
-        response_mask: Shape (B, T).
-        gradient_accumulation_steps: Micro-batches per optimizer step.
-        normalize_constant: Divides the sum of each sequence.
-
-    Returns:
-        The loss that was backpropagated (scalar), and metadata for logging.
+        log_probs: Of the sampled tokens under the policy, any shape, nats.
+        reference_log_probs: The same under the reference.
     """
-    per_sequence = -masked_normalize(policy_log_probs, response_mask, normalize_constant, dim=-1)
-    loss = per_sequence.mean() / gradient_accumulation_steps
-    loss.backward()
-    return loss.detach(), {"supervised_tokens": response_mask.bool().sum()}
+    log_ratio = reference_log_probs - log_probs
+    # exp(x) - 1 keeps its digits near 0, where the policy still equals its reference
+    return log_ratio.expm1() - log_ratio

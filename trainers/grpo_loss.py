@@ -1,0 +1,84 @@
+"""The loss of one micro-batch of GRPO, and what it sees on the way: the trainer/engine gap."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from trainers.grpo_batch import Learning, ScoredBatch
+from trainers.objectives import PolicyGradientLoss, truncated_importance
+
+
+@dataclass(slots=True)
+class WatchedLoss:
+    """`PolicyGradientLoss`, with importance weights and the gap between trainer and engine.
+
+    Both compare the engine with the weights that sampled. Where those are the ones that learn, the
+    log-probabilities of the pass itself tell, and nothing has to be computed beforehand.
+
+    Attributes:
+        loss: The loss.
+        engine: Log-probabilities of the targets as the engine computed them, shape (n,), nats.
+        tis_cap: Cap of truncated importance weights; 1 everywhere when None.
+        gap_sum: Sum of |trainer - engine| over targets so far, nats.
+        gap_max: Largest of them.
+    """
+
+    loss: PolicyGradientLoss
+    engine: Tensor
+    tis_cap: float | None
+    gap_sum: float = field(default=0.0, init=False)
+    gap_max: float = field(default=0.0, init=False)
+
+    def __call__(self, log_probs: Tensor, places: Tensor) -> Tensor:
+        """The loss of some targets, from their log-probabilities (m,) and their places (m,)."""
+        at = places.to(self.engine.device)
+        old = self.loss.old_log_probs
+        sampled = log_probs.detach() if old is None else old[at]
+        sampled = sampled.to(self.engine)
+        if self.tis_cap is not None and self.loss.importance is not None:
+            self.loss.importance[at] = truncated_importance(sampled, self.engine[at], self.tis_cap)
+        if len(places):
+            gaps = (sampled - self.engine[at]).abs().double()
+            self.gap_sum += float(gaps.sum())
+            self.gap_max = max(self.gap_max, float(gaps.max()))
+        return self.loss(log_probs, places)
+
+
+def watched_loss(batch: ScoredBatch, rows: Sequence[int], learning: Learning) -> WatchedLoss:
+    """The loss of some rollouts of an update.
+
+    Args:
+        batch: Their batch, with the log-probabilities that its settings ask for.
+        rows: The rollouts, in the order in which the pass gets them.
+        learning: What the update learns from; says what a token weighs.
+    """
+    settings, rollouts = batch.settings, batch.sampled.batch.rollouts
+    counts = torch.tensor([batch.examples[row].supervised_count for row in rows])
+    given = [value for row in rows for value in rollouts[row].engine_logprobs]
+    engine = torch.tensor(given, dtype=torch.float64)
+
+    def per_target(values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float64).repeat_interleave(counts)
+
+    loss = PolicyGradientLoss(
+        settings.loss,
+        per_target([batch.advantages[row] for row in rows]),
+        per_target([learning.weights[row] for row in rows]),
+        _compared(batch, "old", rows),
+        settings.clip_low,
+        settings.clip_high,
+        reference_log_probs=_compared(batch, "reference", rows),
+        kl=settings.kl,
+        importance=None if settings.tis_cap is None else torch.ones_like(engine),
+    )
+    return WatchedLoss(loss, engine, settings.tis_cap)
+
+
+def _compared(batch: ScoredBatch, name: str, rows: Sequence[int]) -> Tensor | None:
+    kept = batch.sampled.tensors.get(name)
+    if kept is None:
+        return None
+    spans = batch.spans
+    return torch.cat([kept[spans[row]] for row in rows])

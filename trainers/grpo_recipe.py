@@ -1,0 +1,142 @@
+"""Setting up GRPO: rows to plan memory by, preflight, threads, where rollouts come from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.config.methods import GrpoSettings, RolloutSettings
+from core.models import encode_prompts, end_token_ids
+from trainers.defaults import required
+from trainers.evaluator import Evaluator
+from trainers.grpo import GRPO
+from trainers.grpo_gradients import Gradients
+from trainers.grpo_source import RolloutSource
+from trainers.logit_rules import LogitRules
+from trainers.memory import MemoryPlan
+from trainers.memory_setup import guard_against_exhaustion
+from trainers.optimization import LearningRate, build_optimizer
+from trainers.policy import Policy, load_policy
+from trainers.preflight_grpo import preflight_grpo
+from trainers.preflight_report import PreflightInput
+from trainers.preflight_settled import settle_preflight
+from trainers.rehearsal import settle_pace
+from trainers.rollouts import QuestionOrder, RolloutSampler, RolloutStore
+from trainers.stage import Stage
+from trainers.tokenization import Example
+
+# how many of the longest prompts stand for all of them
+_PLANNED_ROWS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class GrpoRecipe:
+    """From a loaded policy to `GRPO`.
+
+    Attributes:
+        stage: The run.
+        policy: What will learn.
+    """
+
+    stage: Stage
+    policy: Policy
+
+    @property
+    def _rollout(self) -> RolloutSettings:
+        return self.stage.config.rollout
+
+    @property
+    def _settings(self) -> GrpoSettings:
+        return self.stage.config.grpo
+
+    @property
+    def _cap(self) -> int:
+        return required(self._rollout.max_tokens, "rollout.max_tokens")
+
+    def examples(self) -> Sequence[Example]:
+        """The longest prompts, each with a response that uses up the cap."""
+        prepared = self.stage.prepared
+        texts = [prepared.template.prompt(problem) for problem in prepared.train]
+        prompts = encode_prompts(self.policy.tokenizer, texts)
+        pairs = zip((problem.id for problem in prepared.train), prompts, strict=True)
+        longest = sorted(pairs, key=lambda pair: -len(pair[1]))[:_PLANNED_ROWS]
+        return [self._row(name, prompt) for name, prompt in longest]
+
+    def _row(self, problem_id: str, prompt: Sequence[int]) -> Example:
+        positions = getattr(self.policy.model.config, "max_position_embeddings", None)
+        cap = self._cap if positions is None else max(1, min(self._cap, positions - len(prompt)))
+        ids = (*prompt, *prompt[-1:] * cap)
+        supervised = (*(False for _ in prompt), *(True for _ in range(cap)))
+        return Example(problem_id, ids, supervised, len(prompt), len(ids))
+
+    def preflight(self, examples: Sequence[Example], memory: MemoryPlan) -> None:
+        """Check that the run can learn from what it will sample.
+
+        Raises:
+            UserError: something is fatal.
+        """
+        stage, policy = self.stage, self.policy
+        report = preflight_grpo(
+            PreflightInput(
+                config=stage.config,
+                problems=stage.prepared.train,
+                examples=examples,
+                template=stage.prepared.template,
+                tokenizer=policy.tokenizer,
+                parameters=sum(p.numel() for p in policy.model.parameters()),
+                max_context=getattr(policy.model.config, "max_position_embeddings", None),
+                evaluated=stage.prepared.evaluation,
+                memory=memory,
+            )
+        )
+        settle_preflight(stage, report)
+
+    def method(
+        self, examples: Sequence[Example], memory: MemoryPlan, evaluator: Evaluator | None
+    ) -> GRPO:
+        """Choose threads and budget by a rehearsal, and build the method."""
+        stage, policy = self.stage, self.policy
+        guard = guard_against_exhaustion(stage)
+        budget = settle_pace(stage, policy, examples, memory, guard)
+        train = stage.config.train
+        total = self._settings.steps * self._settings.updates_per_rollout
+        return GRPO(
+            policy=policy,
+            optimizer=build_optimizer(policy.model.named_parameters(), train),
+            learning_rate=LearningRate(
+                required(train.lr, "train.lr"),
+                train.schedule,
+                train.warmup,
+                train.min_lr_ratio,
+                total,
+            ),
+            settings=self._settings,
+            max_tokens=self._cap,
+            seed=stage.config.seed,
+            source=self._source(required(evaluator, "the evaluator")),
+            gradients=Gradients(policy, self._rules(), self._reference, budget, guard),
+        )
+
+    def _source(self, evaluator: Evaluator) -> RolloutSource:
+        stage = self.stage
+        count, seed = len(stage.prepared.train), stage.config.seed
+        return RolloutSource(
+            stage,
+            RolloutSampler(stage, evaluator.engine, evaluator.tokenizer),
+            RolloutStore(stage.folder / "rollouts"),
+            stage.prepared.train,
+            QuestionOrder(count, seed),
+            # another seed than any run of a usual matrix has, so that refills bring other questions
+            QuestionOrder(count, ~seed),
+        )
+
+    def _rules(self) -> LogitRules:
+        rollout = self._rollout
+        return LogitRules(
+            temperature=rollout.temperature,
+            top_p=rollout.top_p,
+            min_tokens=rollout.min_tokens,
+            end_ids=end_token_ids(self.stage.prepared.model_dir, self.policy.tokenizer),
+        )
+
+    def _reference(self) -> Policy:
+        model, prepared = self.stage.config.model, self.stage.prepared
+        return load_policy(prepared.model_dir, device=model.device, dtype=model.dtype)
