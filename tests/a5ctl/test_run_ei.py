@@ -198,7 +198,6 @@ AFTER_THE_ROLLOUTS_ARE_SAVED = ("trainers.rollouts.store", "RolloutStore.save")
 AFTER_THE_KEPT_ARE_WRITTEN = ("trainers.ei_rounds", "_write_whole")
 IN_AN_UPDATE = ("trainers.sft", "SFT.update")
 IN_A_CHECKPOINT = ("trainers.checkpoint", "_write_manifest")
-IN_A_TRANSACTION = ("core.registry.merge", "store_entries")
 
 
 def killed(house: House, name: str, place: tuple[str, str], call: int) -> None:
@@ -230,13 +229,12 @@ def resumed(house: House, name: str, monkeypatch: pytest.MonkeyPatch) -> list[in
     ("place", "call", "left"),
     [
         (IN_AN_EVALUATION_OR_SAMPLING, 2, [0, 1, 2]),
-        (AFTER_THE_ROLLOUTS_ARE_SAVED, 1, [1, 2]),
         (AFTER_THE_KEPT_ARE_WRITTEN, 2, [2]),
         (IN_AN_UPDATE, 4, [2]),
         (IN_A_CHECKPOINT, 2, [1, 2]),
         (IN_AN_EVALUATION_OR_SAMPLING, 5, [2]),
     ],
-    ids=["sampling", "saved", "kept", "update", "checkpoint", "evaluation"],
+    ids=["sampling", "kept", "update", "checkpoint", "evaluation"],
 )
 def test_a_killed_run_goes_on_the_same_and_samples_nothing_twice(
     taught: House,
@@ -255,11 +253,7 @@ def test_a_killed_run_goes_on_the_same_and_samples_nothing_twice(
 def test_a_run_killed_again_and_again_ends_the_same(
     taught: House, reference: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place, call in (
-        (AFTER_THE_ROLLOUTS_ARE_SAVED, 1),
-        (IN_AN_UPDATE, 1),
-        (AFTER_THE_ROLLOUTS_ARE_SAVED, 1),
-    ):
+    for place, call in ((AFTER_THE_ROLLOUTS_ARE_SAVED, 1), (AFTER_THE_ROLLOUTS_ARE_SAVED, 1)):
         killed(taught, "killed", place, call)
     assert resumed(taught, "killed", monkeypatch) == [2]
     assert story(taught, "killed") == story(reference, "untouched")
