@@ -39,6 +39,9 @@ GRPO_PEERS: Mapping[str, Peer] = {
 class GrpoFigures:
     """What one process did in its timed steps; seconds are per step, medians over them.
 
+    On a machine that does other things too, processor time is what compares; phases are told apart
+    by wall time, and their processor time is the step's, shared out in the same proportions.
+
     Attributes:
         step_seconds: Wall time of a step.
         cpu_seconds: Processor time of a step.
@@ -66,7 +69,14 @@ class GrpoFigures:
             "cpu_seconds": self.cpu_seconds,
             "phases": dict(self.phases),
             "response_tokens_of_a_step": self.tokens,
-            "seconds_per_1000_response_tokens": 1000 * self.step_seconds / self.tokens,
+            "milliseconds_per_response_token": {
+                "wall": 1000 * self.step_seconds / self.tokens,
+                "cpu": 1000 * self.cpu_seconds / self.tokens,
+            },
+            "phases_in_cpu_seconds": {
+                phase: seconds * self.cpu_seconds / self.step_seconds
+                for phase, seconds in self.phases.items()
+            },
             "right_share": self.right,
             "whole_process_seconds": self.whole_seconds,
             "peak_mib_above_imports": self.extra_mib,

@@ -16,6 +16,7 @@ import argparse
 import json
 import statistics
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def search(work: GrpoWorkload, folder: Path, peer: str, names: list[str]) -> Non
     """Try configurations of TRL once each and store what they give beside what is known."""
     for name in names:
         try:
-            entry: dict[str, Any] = run_grpo_peer(work, folder, name, peer).summary()
+            brief = replace(work, steps=work.warmup + 1)
+            entry: dict[str, Any] = run_grpo_peer(brief, folder, name, peer).summary()
             show(work.name, name, entry)
         except RuntimeError as error:
             entry = {"failed": str(error).strip().splitlines()[-1]}
@@ -61,7 +63,14 @@ def best_of(work: GrpoWorkload) -> str:
     tried = {name: entry for name, entry in found.items() if "failed" not in entry}
     if not tried:
         raise SystemExit(f"no search of TRL's configurations for {work.name}; use --search first")
-    return min(tried, key=lambda name: tried[name]["seconds_per_1000_response_tokens"])
+    return min(tried, key=lambda name: cost(tried[name]))
+
+
+def cost(entry: dict[str, Any]) -> float:
+    """Time per token; with one thread, other work on the machine is not held against it."""
+    wall, processor = entry["step_seconds"], entry["cpu_seconds"]
+    spent = min(wall, processor) if entry["threads"] == 1 else wall
+    return float(spent / entry["response_tokens_of_a_step"])
 
 
 def measure(
@@ -114,6 +123,9 @@ def ratio(ours: list[GrpoFigures], theirs: list[GrpoFigures]) -> dict[str, Any]:
         "per_token": statistics.median(
             (b.step_seconds / b.tokens) / (a.step_seconds / a.tokens) for a, b in pairs
         ),
+        "per_token_cpu": statistics.median(
+            (b.cpu_seconds / b.tokens) / (a.cpu_seconds / a.tokens) for a, b in pairs
+        ),
         "phases": phases,
     }
 
@@ -162,7 +174,8 @@ def main() -> None:
         for name, got in found["ratios"].items():
             print(
                 f"{work.name:12} {name}: {got['step']:.2f} per step, {got['per_token']:.2f} per "
-                f"token; bar {BAR}"
+                f"token by wall time, {got['step_cpu']:.2f} and {got['per_token_cpu']:.2f} by "
+                f"processor time; bar {BAR}"
             )
         write("grpo_speed", {**read("grpo_speed"), work.name: found})
 

@@ -53,7 +53,7 @@ class GrpoWorkload:
 GRPO_WORKLOADS = {
     work.name: work
     for work in (
-        GrpoWorkload("natural-64", 64, None, 1, 5),
+        GrpoWorkload("natural-64", 64, None, 1, 4),
         GrpoWorkload("natural-256", 256, None, 1, 3),
         GrpoWorkload("fixed-64", 64, 128, 1, 4),
     )
