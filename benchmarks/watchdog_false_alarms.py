@@ -21,9 +21,8 @@ from core.registry.records import RunRecord
 from core.registry.store import Registry, open_registry
 from trainers.alarms import EvaluationView, StepView
 from trainers.alarms_evaluations import EVALUATION_RULES
-from trainers.alarms_steps import STEP_RULES
 from trainers.evaluation_facts import EvaluationFacts, facts_of_record
-from trainers.watchdog import RULES, Watchdog
+from trainers.watchdog import RULES, UPDATE_RULES, Watchdog
 
 RESULT = Path(__file__).parent / "results" / "watchdog_false_alarms.json"
 
@@ -90,7 +89,7 @@ def replay(registry: Registry, run: RunRecord, part: str) -> Replayed | None:
 
 def _signals(watchdog: Watchdog) -> Iterator[tuple[str, float]]:
     view = StepView(watchdog._history, watchdog.settings)
-    for rule in STEP_RULES:
+    for rule in UPDATE_RULES:
         if watchdog._history.keys() >= set(rule.needs):
             measured = rule.measure(view)
             if measured is not None:

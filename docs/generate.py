@@ -94,7 +94,9 @@ show RUN`): its message names the figures, the problems of the worst batch or th
 show it, and what to do; its data holds the figures again, up to five of those responses (their \
 last 160 characters), and the first step that is suspect. A rule that goes on being true is told \
 once; a rule for updates fires again after {quiet} steps without its signal, one for evaluations \
-after an evaluation without it."""
+after an evaluation without it. Rules about rollouts take the first batch as what the run began \
+with, because the initial policy has sampled it; problems, not responses, count as independent \
+there, and batches of few problems are looked at longer."""
 
 _REACTIONS = """\
 ## What a run does about it

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from core.config.schema import TrainSettings
+from core.rollouts import Rollout
 from trainers.evaluation_facts import EvaluationFacts
 from trainers.observer import Severity
 
@@ -15,6 +16,8 @@ WINDOW = 20
 _NAMED = 4
 TYPICAL = 10
 """Values behind one typical value, their median."""
+RECENT = 5
+"""Values behind a mean that one unlucky batch does not move far."""
 
 
 class Remedy(StrEnum):
@@ -37,12 +40,14 @@ class MetricHistory:
         values: Those values.
         first: The first value of the run; None before there is one.
         lowest: The lowest typical value so far; None before there is one.
+        highest: The highest mean of `RECENT` values in a row; None before there is one.
     """
 
     steps: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     first: float | None = None
     lowest: float | None = None
+    highest: float | None = None
 
     def add(self, step: int, value: float) -> None:
         """Take in the value of one step."""
@@ -52,6 +57,9 @@ class MetricHistory:
         if len(self.values) >= TYPICAL:
             typical = median(self.values[-TYPICAL:])
             self.lowest = typical if self.lowest is None else min(self.lowest, typical)
+        if len(self.values) >= RECENT:
+            mean = fmean(self.values[-RECENT:])
+            self.highest = mean if self.highest is None else max(self.highest, mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +141,13 @@ class StepRule(Rule):
     """A rule that looks at every step; `measure` returns None while it cannot say."""
 
     measure: Callable[[StepView], Measured | None] = field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRule(StepRule):
+    """A step rule about the policy's own responses; `offenders` picks those that show the fault."""
+
+    offenders: Callable[[Sequence[Rollout]], Sequence[Rollout]] = field(kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

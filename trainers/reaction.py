@@ -3,16 +3,20 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from core.config.schema import OnAlarm, TrainSettings
 from core.registry.recorder import Recorder
-from trainers.alarms import Alarm, Remedy
+from core.rollouts import Rollout
+from trainers.alarms import Alarm, Remedy, RolloutRule
 from trainers.best import rollback_target
 from trainers.checkpoint import TrainerState, checkpoint_step, checkpoints, damage
 from trainers.observer import Observer, Severity
 from trainers.rollback import Rewinder, Rollback, after_rollbacks, finish_rollback, note_rollback
+from trainers.rollouts_facts import excerpts
 from trainers.watchdog import Watchdog
 
+_SHOWN = 5
 SLOWER = 0.5
 """What a rollback multiplies the learning rate by."""
 
@@ -44,6 +48,7 @@ class Reaction:
         recorder: Where alarms and rollbacks are recorded.
         observer: Who watches.
         problem_ids: Problems behind an update.
+        rollouts: Responses that an update learned from.
     """
 
     settings: TrainSettings
@@ -53,6 +58,7 @@ class Reaction:
     recorder: Recorder
     observer: Observer
     problem_ids: Callable[[int], Sequence[str]]
+    rollouts: Callable[[int], Sequence[Rollout]]
 
     def to(self, alarms: Sequence[Alarm], state: TrainerState) -> Retreat | None:
         """Record alarms and decide what to do about them.
@@ -91,14 +97,23 @@ class Reaction:
         return self.settings.on_alarm is not OnAlarm.WARN and alarm.rule.remedy is not Remedy.NONE
 
     def _announce(self, alarm: Alarm) -> str:
-        worst = alarm.measured.worst_step
-        behind = list(self.problem_ids(worst)) if worst is not None else alarm.measured.responses
+        behind, data = self._evidence(alarm)
         message = alarm.message(behind)
-        data = alarm.data if worst is None else {**alarm.data, "batch": behind, "batch_of": worst}
         severity = alarm.rule.severity
         self.recorder.event(severity, alarm.rule.name, message, step=alarm.step, data=data)
         self.observer.event(severity, message, alarm.step)
         return message
+
+    def _evidence(self, alarm: Alarm) -> tuple[list[str], dict[str, Any]]:
+        """Problems or responses that show an alarm, and what its event holds."""
+        if isinstance(alarm.rule, RolloutRule):
+            shown = excerpts(alarm.rule.offenders(self.rollouts(alarm.step)), _SHOWN)
+            return list(shown), {**alarm.data, "responses": dict(shown)}
+        worst = alarm.measured.worst_step
+        if worst is None:
+            return list(alarm.measured.responses), alarm.data
+        batch = list(self.problem_ids(worst))
+        return batch, {**alarm.data, "batch": batch, "batch_of": worst}
 
     def _go_back(self, alarms: Sequence[Alarm], state: TrainerState) -> Retreat:
         target = self._target(min(alarm.measured.since for alarm in alarms))

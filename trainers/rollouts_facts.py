@@ -1,5 +1,6 @@
 """What a batch of rollouts looks like in a few figures, and which of them show a fault."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
@@ -19,8 +20,8 @@ _SHOWN_CHARS = 160
 def rollout_facts(rollouts: Sequence[Rollout]) -> dict[str, float]:
     """Metrics of the responses that an update learns from.
 
-    All but `rollouts`, `problems`, `response_tokens` and `response_tokens_p90` are shares of the
-    responses.
+    All but `rollouts`, `problems`, `response_tokens`, `response_tokens_p90` and `rollout_entropy`
+    are shares of the responses.
 
     Args:
         rollouts: In any order; usually a whole batch, groups side by side.
@@ -32,6 +33,8 @@ def rollout_facts(rollouts: Sequence[Rollout]) -> dict[str, float]:
         right_share, formatted_share: Under the grader that decides while the policy learns.
         truncated_share: Cut by the token cap.
         response_tokens, response_tokens_p90: Mean and 90th percentile of the lengths in tokens.
+        rollout_entropy: Mean of -log p over all sampled tokens in nats: as they were drawn from p,
+            an unbiased estimate of the entropy of a token, also where an update learns from few.
         distinct_answers: Different answers, per response.
         top_answer_share: Responses with the most frequent answer.
         constant_share: The largest share that one wrong answer has among the responses to all
@@ -54,6 +57,7 @@ def rollout_facts(rollouts: Sequence[Rollout]) -> dict[str, float]:
         "truncated_share": _share(rollouts, lambda rollout: rollout.truncated),
         "response_tokens": lengths.mean,
         "response_tokens_p90": lengths.p90,
+        "rollout_entropy": _entropy(rollouts),
         "distinct_answers": len(answers) / n,
         "top_answer_share": max(answers.values(), default=0) / n,
         "constant_share": constant_answer(rollouts)[1],
@@ -145,6 +149,11 @@ def excerpts(rollouts: Sequence[Rollout], count: int) -> Mapping[str, str]:
 
 def _share(rollouts: Sequence[Rollout], holds: Callable[[Rollout], bool]) -> float:
     return sum(map(holds, rollouts)) / len(rollouts)
+
+
+def _entropy(rollouts: Sequence[Rollout]) -> float:
+    values = [value for rollout in rollouts for value in rollout.engine_logprobs]
+    return -math.fsum(values) / max(1, len(values))
 
 
 def _mean_logprob(rollout: Rollout) -> float:

@@ -8,17 +8,20 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from core.config.schema import TrainSettings
-from trainers.alarms import Alarm, EvaluationView, MetricHistory, Rule, StepView
+from trainers.alarms import Alarm, EvaluationView, MetricHistory, Rule, StepRule, StepView
 from trainers.alarms_evaluations import EVALUATION_RULES
+from trainers.alarms_policy import POLICY_RULES
+from trainers.alarms_rollouts import ROLLOUT_RULES
 from trainers.alarms_steps import STEP_RULES
 from trainers.evaluation_facts import EvaluationFacts
 
-RULES: tuple[Rule, ...] = (*STEP_RULES, *EVALUATION_RULES)
+UPDATE_RULES: tuple[StepRule, ...] = (*STEP_RULES, *ROLLOUT_RULES, *POLICY_RULES)
+RULES: tuple[Rule, ...] = (*UPDATE_RULES, *EVALUATION_RULES)
 
 QUIET_STEPS = 50
 """A step rule that fired fires again only after so many steps without its signal."""
 
-_WATCHED = frozenset(name for rule in STEP_RULES for name in rule.needs)
+_WATCHED = frozenset(name for rule in UPDATE_RULES for name in rule.needs)
 
 
 @dataclass(slots=True)
@@ -47,7 +50,7 @@ class Watchdog:
             self._history.setdefault(name, MetricHistory()).add(step, metrics[name])
         view = StepView(self._history, self.settings)
         alarms = []
-        for rule in STEP_RULES:
+        for rule in UPDATE_RULES:
             # at least one of its metrics is new, and none was never seen
             if not (metrics.keys() & set(rule.needs)) or not (
                 self._history.keys() >= set(rule.needs)

@@ -48,6 +48,12 @@ def test_lengths_are_the_engines_tokens() -> None:
     assert (facts["response_tokens"], facts["response_tokens_p90"]) == (6, 10)
 
 
+def test_entropy_is_that_of_a_token_over_all_responses() -> None:
+    batch = rollouts([("a a a", EOS), ("a", EOS)], logprobs=[-1.0, -3.0])
+    assert rollout_facts(batch)["rollout_entropy"] == 1.5
+    assert rollout_facts(rollouts([("", EOS)] * 2))["rollout_entropy"] == 0
+
+
 def test_answers_are_compared_by_value() -> None:
     facts = rollout_facts(rollouts([says("7"), says("7.0"), says("$7"), says("eight")]))
     assert facts["top_answer_share"] == 0.75
@@ -135,6 +141,8 @@ def test_excerpts_are_one_harmless_line_each() -> None:
 def test_any_text_has_figures_between_0_and_1(texts: list[str]) -> None:
     batch = rollouts([(text, EOS) for text in texts], samples=1)
     facts = rollout_facts(batch)
-    counted = {"rollouts", "problems", "response_tokens", "response_tokens_p90"}
+    counted = {"rollouts", "problems", "response_tokens", "response_tokens_p90"} | {
+        "rollout_entropy"
+    }
     assert all(0 <= facts[name] <= 1 for name in facts.keys() - counted)
     assert all(text.isprintable() for text in excerpts(batch, 6).values())

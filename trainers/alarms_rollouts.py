@@ -1,0 +1,296 @@
+"""Alarms that the policy's own responses raise while it learns from them.
+
+The first batch comes from the initial policy, so it says what a run began with; a fault that was
+there at the beginning is not the run's doing. A batch of few problems says little, so rules about
+what is right look back over as many batches as they need to be sure.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from statistics import fmean
+
+from core.rollouts import Rollout
+from trainers.alarms import (
+    RECENT,
+    WINDOW,
+    Measured,
+    MetricHistory,
+    Remedy,
+    RolloutRule,
+    StepView,
+)
+from trainers.rollouts_facts import (
+    copies_template,
+    gives_constant_answer,
+    is_degenerate,
+    thinks_twice,
+)
+
+IN_A_ROW = 3
+"""Values in a row that must all show a fault."""
+_FEWER_RIGHT = 0.15
+_SURE = 4.0
+_LEAST_PROBLEMS = 40
+_EXPECTED = 12.0
+_GROUPS = 100
+_LEAST_BATCHES = 5
+
+
+def since(metric: MetricHistory, count: int) -> int:
+    """First update that may have caused what the newest `count` values show.
+
+    They come from policies of before their own updates, the first of them from what the update
+    of the value before has left.
+    """
+    if len(metric.steps) > count:
+        return metric.steps[-count - 1]
+    return metric.steps[0] if len(metric.steps) == WINDOW else 1
+
+
+def standard_error(share: float, count: float) -> float:
+    """Of a share of `count` independent cases.
+
+    One case for and one against count beside them, so that 0 and 1 are not exact.
+    """
+    smoothed = (share * count + 1) / (count + 2)
+    return math.sqrt(smoothed * (1 - smoothed) / max(1.0, count))
+
+
+def named(steps: Sequence[int]) -> str:
+    """`steps 3 to 9`."""
+    return f"steps {steps[0]} to {steps[-1]}"
+
+
+def _share_rises(name: str, what: str) -> Callable[[StepView], Measured | None]:
+    """How far the lowest of the newest shares is above what the run began with or fell to.
+
+    That one is taken two standard errors higher, because it may be of one small batch.
+    """
+
+    def measure(view: StepView) -> Measured | None:
+        metric = view.history[name]
+        newest, steps = metric.values[-IN_A_ROW:], metric.steps[-IN_A_ROW:]
+        if len(newest) < IN_A_ROW or metric.first is None:
+            return None
+        before = metric.first if metric.lowest is None else min(metric.first, metric.lowest)
+        error = standard_error(before, view.history["rollouts"].values[-1])
+        text = (
+            f"at least {min(newest):.0%} of the responses {what} in {named(steps)}, and "
+            f"{before:.0%} before"
+        )
+        figures = {"shares": newest, "before": before}
+        rise = min(newest) - before - 2 * error
+        return Measured(rise, text, since(metric, IN_A_ROW), figures)
+
+    return measure
+
+
+def _format_lost(view: StepView) -> Measured | None:
+    metric = view.history["formatted_share"]
+    newest, steps = metric.values[-IN_A_ROW:], metric.steps[-IN_A_ROW:]
+    if len(newest) < IN_A_ROW or metric.first is None:
+        return None
+    before = metric.first if metric.highest is None else max(metric.first, metric.highest)
+    error = standard_error(before, view.history["rollouts"].values[-1])
+    text = (
+        f"at most {max(newest):.0%} of the responses keep the format in {named(steps)}, and "
+        f"{before:.0%} did before"
+    )
+    figures = {"shares": newest, "before": before}
+    fall = before - 2 * error - max(newest)
+    return Measured(fall, text, since(metric, IN_A_ROW), figures)
+
+
+def _format_hacked(view: StepView) -> Measured | None:
+    right, formatted = view.history["right_share"], view.history["formatted_share"]
+    if right.highest is None or formatted.first is None or len(formatted.values) < RECENT:
+        return None
+    now, kept = fmean(right.values[-RECENT:]), fmean(formatted.values[-RECENT:])
+    # responses to one problem are alike, so problems are what counts
+    problems = RECENT * view.history["problems"].values[-1]
+    error = math.sqrt(2) * standard_error((right.highest + now) / 2, problems)
+    enough = max(_FEWER_RIGHT, _SURE * error)
+    if problems < _LEAST_PROBLEMS or right.highest - now < enough:
+        return None
+    text = (
+        f"{kept:.0%} of the responses keep the format, {formatted.first:.0%} at the start, while "
+        f"the right ones fell from {right.highest:.0%} to {now:.0%}"
+    )
+    figures = {
+        "formatted": kept,
+        "formatted_at_start": formatted.first,
+        "right": now,
+        "right_at_best": right.highest,
+    }
+    return Measured(kept - formatted.first, text, since(right, RECENT), figures)
+
+
+def _reward_lost(view: StepView) -> Measured | None:
+    right, problems = view.history["right_share"], view.history["problems"].values[-1]
+    if right.first is None:
+        return None
+    # only what these batches surely show; the best of many is lucky, too
+    best = right.first - 2 * standard_error(right.first, problems)
+    if right.highest is not None:
+        best = max(best, right.highest - 3 * standard_error(right.highest, RECENT * problems))
+    if best <= 0:
+        return None
+    count = max(IN_A_ROW, math.ceil(_EXPECTED / (best * max(1.0, problems))))
+    newest, steps = right.values[-count:], right.steps[-count:]
+    if len(newest) < count:
+        return None
+    now = fmean(newest)
+    text = (
+        f"{now:.1%} of the responses are right in {named(steps)}, and at least {best:.1%} "
+        "were before"
+    )
+    figures = {"right": newest, "before": best}
+    return Measured(1 - now / best, text, since(right, count), figures)
+
+
+def _nothing_to_learn(view: StepView) -> Measured | None:
+    share, problems = view.history["zero_advantage_share"], view.history["problems"].values[-1]
+    count = max(_LEAST_BATCHES, math.ceil(_GROUPS / max(1.0, problems)))
+    newest, steps = share.values[-count:], share.steps[-count:]
+    if len(newest) < count:
+        return None
+    now, right = fmean(newest), view.history["right_share"].values[-1]
+    text = (
+        f"{now:.0%} of the groups in {named(steps)} have equal rewards, which teach nothing; "
+        f"{right:.0%} of the responses are right"
+    )
+    figures = {"shares": newest, "right": right}
+    return Measured(now, text, since(share, count), figures)
+
+
+def _all(rollouts: Sequence[Rollout]) -> Sequence[Rollout]:
+    return rollouts
+
+
+def _wrong(rollouts: Sequence[Rollout]) -> list[Rollout]:
+    return [rollout for rollout in rollouts if not rollout.right]
+
+
+def _unformatted(rollouts: Sequence[Rollout]) -> list[Rollout]:
+    return [rollout for rollout in rollouts if not rollout.formatted]
+
+
+def _formatted_and_wrong(rollouts: Sequence[Rollout]) -> list[Rollout]:
+    return [rollout for rollout in rollouts if rollout.formatted and not rollout.right]
+
+
+def _those(holds: Callable[[Rollout], bool]) -> Callable[[Sequence[Rollout]], list[Rollout]]:
+    return lambda rollouts: [rollout for rollout in rollouts if holds(rollout)]
+
+
+_ROSE = (
+    f"lowest of the last {IN_A_ROW} batches, minus the share at the start or the lowest since (and "
+    "two standard errors)"
+)
+
+ROLLOUT_RULES: tuple[RolloutRule, ...] = (
+    RolloutRule(
+        "constant_answer",
+        "share of the rollouts that give one wrong answer to different problems "
+        f"(constant_share): {_ROSE}",
+        0.3,
+        "the shares, five such responses",
+        "the reward pays for something else than the answer: look at its parts, give the answer "
+        "the most weight, and lower --lr",
+        ("constant_share", "rollouts"),
+        measure=_share_rises("constant_share", "wrongly give one answer to different problems"),
+        offenders=gives_constant_answer,
+    ),
+    RolloutRule(
+        "format_hacked",
+        f"rise of the share that keeps the format, mean of the last {RECENT} batches, where the "
+        f"share that is right fell by {_FEWER_RIGHT:.0%} and by {_SURE:g} standard errors from its "
+        f"best {RECENT} batches",
+        0.05,
+        "both shares, now and before, five responses that keep the format and are wrong",
+        "the policy learns the format at the cost of the answer: give the format less weight in "
+        "--reward, or none, and lower --lr",
+        ("formatted_share", "right_share", "problems"),
+        measure=_format_hacked,
+        offenders=_formatted_and_wrong,
+    ),
+    RolloutRule(
+        "rollout_format_lost",
+        f"share of the rollouts that keep the format: its start or its best {RECENT} batches, "
+        f"whichever is higher (less two standard errors), minus the highest of the last {IN_A_ROW} "
+        "batches",
+        0.3,
+        "the shares, five responses that break the format",
+        "the policy unlearns the format: lower --lr, or give the format a weight in --reward",
+        ("formatted_share", "rollouts"),
+        measure=_format_lost,
+        offenders=_unformatted,
+    ),
+    RolloutRule(
+        "template_copied",
+        f"share of the rollouts that repeat the prompt's placeholders: {_ROSE}",
+        0.2,
+        "the shares, five such responses",
+        "the reward accepts the prompt's own words: look at the parts of the reward and the "
+        "grader (strict refuses placeholders)",
+        ("template_copy_share", "rollouts"),
+        measure=_share_rises("template_copy_share", "repeat the prompt's placeholders"),
+        offenders=_those(copies_template),
+    ),
+    RolloutRule(
+        "second_think",
+        f"share of the rollouts with a second think block: {_ROSE}",
+        0.1,
+        "the shares, five such responses",
+        "the grader accepts a second try: train with --train-grader strict, and stop at </answer>",
+        ("second_think_share", "rollouts"),
+        measure=_share_rises("second_think_share", "have a second think block"),
+        offenders=_those(thinks_twice),
+    ),
+    RolloutRule(
+        "drift_into_cap",
+        f"share of the rollouts that the token cap cuts: {_ROSE}",
+        0.2,
+        "the shares, five such responses",
+        "responses grow until they are cut: take away what pays for length, shape the reward near "
+        "the cap (--overlong-buffer), or raise the cap if the reasoning needs it",
+        ("truncated_share", "rollouts"),
+        measure=_share_rises("truncated_share", "are cut by the token cap"),
+        offenders=_those(lambda rollout: rollout.truncated),
+    ),
+    RolloutRule(
+        "loops",
+        f"share of the rollouts that end in a loop: {_ROSE}",
+        0.2,
+        "the shares, five such responses",
+        "the policy falls apart into repetitions: lower --lr, or tie it to its start with --kl",
+        ("degenerate_share", "rollouts"),
+        measure=_share_rises("degenerate_share", "end in a loop"),
+        offenders=_those(is_degenerate),
+    ),
+    RolloutRule(
+        "reward_lost",
+        f"fall of the share that is right over the last {IN_A_ROW} batches, or over as many as "
+        f"would have held {_EXPECTED:g} solved problems, as a part of its best {RECENT} batches "
+        "or of the first, both at the lower end of their error",
+        0.75,
+        "the shares, five wrong responses",
+        "the policy has lost what it could do: lower --lr",
+        ("right_share", "problems"),
+        measure=_reward_lost,
+        offenders=_wrong,
+    ),
+    RolloutRule(
+        "nothing_to_learn",
+        "mean share of groups whose rewards are all equal, over the last "
+        f"{_LEAST_BATCHES} batches or as many as hold {_GROUPS} groups",
+        0.99,
+        "the shares, five responses of the batch",
+        "take questions that are neither solved nor hopeless, a larger --group-size, or "
+        "--dynamic-sampling",
+        ("zero_advantage_share", "right_share", "problems"),
+        remedy=Remedy.STOP,
+        measure=_nothing_to_learn,
+        offenders=_all,
+    ),
+)
