@@ -120,7 +120,7 @@ def in_chunks(patch: pytest.MonkeyPatch, targets: int) -> None:
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(examples=groups(), rules=RULES, entropy=st.booleans(), chunk=st.sampled_from([1, 7, 10**6]))
 def test_loss_gradients_and_entropy_are_those_of_the_plainest_form(
