@@ -78,6 +78,8 @@ class EiRecipe:
         sft = build_sft(stage, self.policy, examples, rehearsed, memory)
         asks = required(evaluator, "the evaluator, whose engine samples")
         return ExpertIteration(
+            policy=sft.policy,
+            optimizer=sft.optimizer,
             sft=sft,
             learning_rate=sft.learning_rate,
             questions=questions,
@@ -109,7 +111,7 @@ class EiRecipe:
             self.stage.event(Severity.WARNING, "selected_on_test", text)
 
 
-def _row(problem_id: str, prompt: Sequence[int], cap: int, positions: int | None) -> Example:
+def _row(problem_id: str, prompt: list[int], cap: int, positions: int | None) -> Example:
     """A prompt with a response as long as it can get, and EOS."""
     length = cap + 1 if positions is None else max(1, min(cap + 1, positions - len(prompt)))
     token_ids = (*prompt, *prompt[-1:] * length)
