@@ -118,7 +118,7 @@ def _preflight(
         template=stage.prepared.template,
         tokenizer=policy.tokenizer,
         parameters=sum(p.numel() for p in policy.model.parameters()),
-        max_context=getattr(policy.model.config, "max_position_embeddings", None),
+        max_context=policy.max_positions,
         vocabulary=policy.model.get_input_embeddings().weight.shape[0],
         evaluated=stage.prepared.evaluation,
         memory=memory,

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.models import encode_prompts
 from trainers.batching import BatchPlan, plan_batches
 from trainers.defaults import required
 from trainers.ei_rounds import RoundRollouts
@@ -12,10 +11,11 @@ from trainers.expert_iteration import ExpertIteration
 from trainers.memory import MemoryPlan
 from trainers.observer import Severity
 from trainers.policy import Policy
+from trainers.preflight_ei import EI_CHECKS
 from trainers.preflight_report import PreflightInput
-from trainers.preflight_rollouts import preflight_rollouts
+from trainers.preflight_rollouts import look
 from trainers.preflight_settled import settle_preflight
-from trainers.rollouts import QuestionOrder, RolloutSampler, RolloutStore
+from trainers.rollouts import QuestionOrder, RolloutSampler, RolloutStore, longest_rows
 from trainers.sft_recipe import build_sft
 from trainers.stage import Stage
 from trainers.tokenization import Example
@@ -35,15 +35,15 @@ class EiRecipe:
 
     def examples(self) -> Sequence[Example]:
         """A batch of rows as long as kept responses can get: the longest prompts, and the cap."""
-        config, template = self.stage.config, self.stage.prepared.template
-        problems = self.stage.prepared.train
-        prompts = encode_prompts(self.policy.tokenizer, [template.prompt(p) for p in problems])
-        rows = zip(problems, prompts, strict=True)
-        longest = sorted(rows, key=lambda row: len(row[1]), reverse=True)
-        size = required(config.train.batch_size, "train.batch_size")
-        cap = required(config.rollout.max_tokens, "rollout.max_tokens")
-        positions = getattr(self.policy.model.config, "max_position_embeddings", None)
-        return [_row(problem.id, ids, cap, positions) for problem, ids in longest[:size]]
+        config, prepared = self.stage.config, self.stage.prepared
+        return longest_rows(
+            prepared.train,
+            prepared.template,
+            self.policy.tokenizer,
+            cap=required(config.rollout.max_tokens, "rollout.max_tokens") + 1,  # and EOS
+            positions=self.policy.max_positions,
+            count=required(config.train.batch_size, "train.batch_size"),
+        )
 
     def preflight(self, examples: Sequence[Example], memory: MemoryPlan) -> None:
         """Check questions, grader and room.
@@ -52,7 +52,7 @@ class EiRecipe:
             UserError: something is fatal.
         """
         stage, policy = self.stage, self.policy
-        report = preflight_rollouts(
+        report = look(
             PreflightInput(
                 config=stage.config,
                 problems=stage.prepared.train,
@@ -60,10 +60,11 @@ class EiRecipe:
                 template=stage.prepared.template,
                 tokenizer=policy.tokenizer,
                 parameters=sum(p.numel() for p in policy.model.parameters()),
-                max_context=getattr(policy.model.config, "max_position_embeddings", None),
+                max_context=policy.max_positions,
                 evaluated=stage.prepared.evaluation,
                 memory=memory,
-            )
+            ),
+            EI_CHECKS,
         )
         settle_preflight(stage, report)
         self._note_selection()
@@ -109,11 +110,3 @@ class EiRecipe:
         if evaluation.split.startswith("test") and evaluation.every is None:
             text = "rounds are evaluated on the test split: one chosen by that is chosen on test"
             self.stage.event(Severity.WARNING, "selected_on_test", text)
-
-
-def _row(problem_id: str, prompt: list[int], cap: int, positions: int | None) -> Example:
-    """A prompt with a response as long as it can get, and EOS."""
-    length = cap + 1 if positions is None else max(1, min(cap + 1, positions - len(prompt)))
-    token_ids = (*prompt, *prompt[-1:] * length)
-    supervised = (*(False for _ in prompt), *(True for _ in range(length)))
-    return Example(problem_id, token_ids, supervised, len(prompt), len(token_ids))

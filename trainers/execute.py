@@ -239,6 +239,8 @@ def _report_parts(stage: Stage) -> None:
     engine = stage.prepared.engine
     text = f"evaluation engine: {engine.reason}"
     stage.event(Severity.INFO, "engine", text)
+    if not stage.resuming:
+        _report_origin(stage)
     kept, selected = len(stage.prepared.train), stage.prepared.selected
     if stage.config.data.filter != "none" and selected:
         text = f"filter {stage.config.data.filter} keeps {kept} of {selected} examples"
@@ -247,6 +249,19 @@ def _report_parts(stage: Stage) -> None:
     if evaluation.split.startswith("test") and evaluation.every is not None:
         text = (
             "intermediate evaluations use the test split: a step chosen by them is chosen on test"
+        )
+        stage.event(Severity.WARNING, "selected_on_test", text)
+
+
+def _report_origin(stage: Stage) -> None:
+    origin = stage.prepared.origin
+    if origin.told is not None:
+        stage.event(Severity.INFO, "started_from", origin.told)
+    if origin.selected_on_test:
+        text = (
+            "selected on test: accuracies on the test split chose these weights, or some that "
+            "they descend from, so they look better there than they are; a run that evaluates "
+            "with --split dev can choose without that"
         )
         stage.event(Severity.WARNING, "selected_on_test", text)
 

@@ -35,9 +35,17 @@ from trainers.watchdog import Watchdog
 class Method(Protocol):
     """What a method brings to the loop."""
 
-    policy: Policy
-    optimizer: Optimizer
     learning_rate: LearningRate
+
+    @property
+    def policy(self) -> Policy:
+        """What learns."""
+        ...
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """Over its parameters."""
+        ...
 
     @property
     def total_steps(self) -> int:

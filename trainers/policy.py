@@ -247,6 +247,12 @@ class Policy:
             yield name, tensor.detach()
 
     @property
+    def max_positions(self) -> int | None:
+        """Tokens of prompt and response that the model was built for; None where it is silent."""
+        positions: int | None = getattr(self.model.config, "max_position_embeddings", None)
+        return positions
+
+    @property
     def version(self) -> int:
         """Grows whenever a weight is written to, by an update or by a copy."""
         return sum(parameter._version for parameter in self.model.parameters())

@@ -14,7 +14,7 @@ from core.data.pairs import PreferencePair, read_pairs
 from core.data.problem import Problem
 from core.engines.select import EngineChoice, choose_engine
 from core.errors import UserError
-from core.models import BUILTIN_MODEL, load_tokenizer, resolve_model
+from core.models import BUILTIN_MODEL, load_tokenizer
 from core.prompts.chat import in_chat_template
 from core.prompts.template import (
     BUILTIN_PROMPTS,
@@ -26,9 +26,9 @@ from core.provenance import data_hash
 from core.registry.store import Registry, RunRecord
 from core.responses.grade import GraderName
 from core.workspace import Workspace
-from trainers.checkpoint import find_checkpoint
 from trainers.defaults import resolve_defaults, resolve_machine, training_grader
 from trainers.distributed.checks import check_processes
+from trainers.origin import Origin, find_origin
 from trainers.policy import choose_device
 
 
@@ -45,8 +45,7 @@ class Prepared:
         evaluation: Problems to evaluate on, in order.
         data_name: Name of the training (or, for an evaluation, the evaluated) data.
         evaluation_data: Name of the evaluated data.
-        model_dir: Folder of the weights to start from.
-        base_model: Source of the model at the root of the lineage.
+        origin: The weights to start from.
         parent: The run the weights come from.
         device: `cpu` or `cuda`.
         engine: Which engine will generate, and why.
@@ -60,12 +59,21 @@ class Prepared:
     evaluation: tuple[Problem, ...]
     data_name: str
     evaluation_data: str
-    model_dir: Path
-    base_model: str
+    origin: Origin
     parent: RunRecord | None
     device: str
     engine: EngineChoice
     pairs: tuple[PreferencePair, ...] = ()
+
+    @property
+    def model_dir(self) -> Path:
+        """Folder of the weights to start from."""
+        return self.origin.path
+
+    @property
+    def base_model(self) -> str:
+        """Source of the model at the root of the lineage."""
+        return self.origin.base_model
 
 
 def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prepared:
@@ -77,9 +85,10 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
     config = _named(_anchored(config), registry)
     template = _template(config)
     parent = registry.find_run(config.model.run) if config.model.run is not None else None
-    model_dir, base_model = _weights(config, parent, workspace)
+    origin = find_origin(config.model, parent, workspace, registry)
+    config = config.model_copy(update={"model": origin.settings})
     if config.prompt.chat:
-        template = in_chat_template(template, load_tokenizer(model_dir))
+        template = in_chat_template(template, load_tokenizer(origin.path))
     only_evaluates = not config.kind.trains
     whole_file = only_evaluates and not config.data.held_out
     data = _load(config.data.source, whole_file)
@@ -91,7 +100,7 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
     choices = all(map(is_choice, asked))
     resolved = resolve_machine(
         resolve_defaults(
-            config, template, base_model, len(pairs) or len(selected), choices=choices
+            config, template, origin.base_model, len(pairs) or len(selected), choices=choices
         ),
         device,
         engine.name,
@@ -107,8 +116,7 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
         evaluation=asked,
         data_name=data.name,
         evaluation_data=evaluation_data.name,
-        model_dir=model_dir,
-        base_model=base_model,
+        origin=origin,
         parent=parent,
         device=device,
         engine=engine,
@@ -162,14 +170,6 @@ def _template(config: RunConfig) -> PromptTemplate:
 def _absolute(source: str, names: Collection[str]) -> str:
     path = Path(source).expanduser()
     return os.path.abspath(path) if source not in names and path.exists() else source
-
-
-def _weights(config: RunConfig, parent: RunRecord | None, workspace: Workspace) -> tuple[Path, str]:
-    if parent is None:
-        source = resolve_model(config.model.source)
-        return source.path, source.name
-    folder = workspace.run_folder(parent.id) / "checkpoints"
-    return find_checkpoint(folder, config.model.run_step, parent.id), parent.model
 
 
 @lru_cache(maxsize=4)

@@ -3,30 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
-from trainers.batching import BatchPlan, plan_batches, split_microbatches
+from trainers.batching import BatchPlan, plan_batches
 from trainers.defaults import required
 from trainers.evaluator import Evaluator
-from trainers.fast.layout import pack
 from trainers.memory import MemoryPlan
 from trainers.memory_setup import guard_against_exhaustion
-from trainers.objectives import SftLoss
-from trainers.observer import Severity
 from trainers.optimization import LearningRate, build_optimizer
 from trainers.policy import Policy
 from trainers.preflight import PreflightInput, run_preflight
 from trainers.preflight_settled import settle_preflight
-from trainers.rng import capture_rng, restore_rng
+from trainers.rehearsal import settle_pace
 from trainers.sft import SFT
 from trainers.stage import Stage
-from trainers.threads import choose_threads
 from trainers.token_cache import cached_examples
 from trainers.tokenization import Example, SourceText
-
-# what tells thread counts apart on CPU: below 2,000 tokens two threads gain a model of 4M nothing
-_REHEARSED_PRODUCTS = 2e10
-_REHEARSED_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +81,7 @@ def _preflight(
             template=stage.prepared.template,
             tokenizer=policy.tokenizer,
             parameters=sum(p.numel() for p in policy.model.parameters()),
-            max_context=getattr(policy.model.config, "max_position_embeddings", None),
+            max_context=policy.max_positions,
             vocabulary=policy.model.get_input_embeddings().weight.shape[0],
             evaluated=stage.prepared.evaluation,
             memory=memory,
@@ -116,25 +106,10 @@ def build_sft(
         plan: Which of them each step sees.
         memory: Budget of a forward pass.
     """
-    settings = stage.config.train
     guard = guard_against_exhaustion(stage)
-    threads, budget = guard.run(
-        policy,
-        lambda tokens: choose_threads(
-            lambda: _rehearse(policy, examples, plan.batch(1), tokens),
-            settings.threads or stage.world.threads,
-        ),
-        step=1,
-        budget=memory.microbatch_tokens,
-        longest=max(len(examples[index].token_ids) for index in plan.batch(1)),
-    )
-    policy = stage.world.shard(policy)
-    settings = stage.config.train
-    if settings.threads is None or settings.microbatch_tokens is None:
-        chosen = settings.model_copy(update={"threads": threads, "microbatch_tokens": budget})
-        stage.keep_choice(stage.config.model_copy(update={"train": chosen}))
-        text = f"{threads} threads, micro-batches of {budget} tokens, {policy.how}"
-        stage.recorder.event(Severity.INFO, "choices", text)
+    rehearsed = [examples[index] for index in plan.batch(1)]
+    budget = settle_pace(stage, policy, rehearsed, memory, guard)
+    policy, settings = stage.world.shard(policy), stage.config.train
     return SFT(
         policy=policy,
         optimizer=stage.world.for_shards(
@@ -154,27 +129,3 @@ def build_sft(
         world=stage.world,
         guard=guard,
     )
-
-
-def _rehearse(
-    policy: Policy, examples: Sequence[Example], indices: Sequence[int], budget: int
-) -> None:
-    """One pass whose gradients and random numbers are thrown away.
-
-    On CUDA the whole budget shows what fits. On CPU written-out passes only go forward, which is
-    a third of the work and scales with threads like the rest.
-    """
-    states = capture_rng()
-    if policy.device.type == "cpu":
-        parameters = sum(parameter.numel() for parameter in policy.model.parameters())
-        budget = min(budget, max(_REHEARSED_TOKENS, int(_REHEARSED_PRODUCTS / parameters)))
-    batch = next(split_microbatches([examples[index] for index in indices], budget))
-    if policy.passes is not None:
-        policy.passes.log_probs(pack(batch, grain=policy.passes.grain))
-    else:
-        policy.accumulate(batch, SftLoss(1.0))
-    for parameter in policy.model.parameters():
-        parameter.grad = None
-    if policy.device.type == "cuda":
-        torch.cuda.synchronize()
-    restore_rng(states)
