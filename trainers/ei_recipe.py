@@ -79,6 +79,8 @@ class EiRecipe:
         sft = build_sft(stage, self.policy, examples, rehearsed, memory)
         asks = required(evaluator, "the evaluator, whose engine samples")
         return ExpertIteration(
+            policy=sft.policy,
+            optimizer=sft.optimizer,
             sft=sft,
             learning_rate=sft.learning_rate,
             questions=questions,
