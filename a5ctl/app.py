@@ -21,11 +21,14 @@ from a5ctl.commands import (
     grade,
     ls,
     model,
+    pairs,
     probe,
     protocol,
     regrade,
     resume,
     run,
+    run_dpo,
+    run_ei,
     run_grpo,
     show,
 )
@@ -101,7 +104,9 @@ def _register() -> None:
         help="Start a run: train a policy, or only evaluate one.", no_args_is_help=True
     )
     runs.command("sft")(guarded(run.sft))
+    runs.command("dpo")(guarded(run_dpo.dpo))
     runs.command("grpo")(guarded(run_grpo.grpo))
+    runs.command("ei")(guarded(run_ei.ei))
     runs.command("eval")(guarded(run.evaluate))
     app.add_typer(runs, name="run")
     models = typer.Typer(help="Make models to work on.", no_args_is_help=True)
@@ -123,6 +128,7 @@ def _register() -> None:
         "probe": probe.probe,
         "grade": grade.grade,
         "regrade": regrade.regrade,
+        "pairs": pairs.pairs,
         "ls": ls.ls,
         "show": show.show,
         "resume": resume.resume,

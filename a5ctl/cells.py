@@ -40,6 +40,8 @@ def start_tree(kind: str, config: Path | None, source: WeightSource) -> dict[str
     tree = read_toml(config) if config is not None else copy.deepcopy(source.inherited)
     if config is None and kind != "eval":
         tree.pop("evaluation", None)
+    if "model.run" in source.settings:  # the file's choice was made for another run
+        take_away(tree, ("model.run_step", "model.run_choice", "model.selected_on"))
     if tree.setdefault("kind", kind) != kind:
         raise UserError(
             f"config file {config} has kind {tree['kind']!r}; "
@@ -77,12 +79,9 @@ def model_source(
         return WeightSource({"model.source": model})
     if model is not None and model != os.environ.get("A5CTL_MODEL"):
         raise UserError("--model and --init both name what to start from; give only one of them")
-    run, _, step = init.partition(":")
     if init == "builtin" or "/" in init or Path(init).is_dir():
         return WeightSource({"model.source": init})
-    if step and step != "last" and not step.isdecimal():
-        raise UserError(f"--init {init!r}: after the colon stands a step or last")
-    return run_source(run, int(step) if step.isdecimal() else None, home, registry)
+    return run_source(init, None, home, registry)
 
 
 def run_source(
@@ -95,18 +94,39 @@ def run_source(
 ) -> WeightSource:
     """A run's checkpoint; its data, prompt and evaluation settings hold unless others are given.
 
+    Args:
+        run: `RUN`, `RUN:STEP`, `RUN:last` or `RUN:best`.
+        step: Which checkpoint, where the option for it was given.
+        home: Value of `--home`.
+        registry: Value of `--registry`.
+        only_evaluates: The run that it is for does not train.
+
     Raises:
-        UserError: there is no such run.
+        UserError: there is no such run, or its checkpoint is named twice or by no known word.
     """
+    name, which = _split_reference(run, "--run" if only_evaluates else "--init")
+    if which and step is not None:
+        raise UserError(f"--run {run} and --step {step} both name a checkpoint; give one of them")
     _, store = open_workspace_and_registry(home, registry)
-    record = store.find_run(run)
+    record = store.find_run(name)
     inherited: dict[str, Any] = {
         key: record.config[key] for key in ("prompt", "evaluation") if key in record.config
     }
     data = record.config.get("data", {})
     asked = data.get("evaluation_source") if only_evaluates else None
     inherited["data"] = {"source": asked or data.get("source", "builtin")}
-    return WeightSource({"model.run": record.id, "model.run_step": step}, inherited)
+    chosen = {
+        "model.run_step": int(which) if which.isdecimal() else step,
+        "model.run_choice": "best" if which == "best" else None,
+    }
+    return WeightSource({"model.run": record.id, **chosen}, inherited)
+
+
+def _split_reference(reference: str, option: str) -> tuple[str, str]:
+    name, _, which = reference.partition(":")
+    if which in ("", "last", "best") or which.isdecimal():
+        return name, which
+    raise UserError(f"{option} {reference!r}: after the colon stands a step, last or best")
 
 
 def build_cells(

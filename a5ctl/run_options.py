@@ -92,7 +92,7 @@ DataSeed = Annotated[
 Init = Annotated[
     str | None,
     typer.Option(
-        help="Continue from a run (RUN or RUN:STEP), or start from a model.",
+        help="Continue from a run (RUN, RUN:STEP or RUN:best), or start from a model.",
         rich_help_panel=COMMON,
     ),
 ]

@@ -142,7 +142,7 @@ def run_peer(
             "gradient_accumulation_steps": batch // rows,
         },
     }
-    return _figures(_process([python, str(HERE / "peers" / "trl_sft.py")], job), work.warmup)
+    return _figures(process([python, str(HERE / "peers" / "trl_sft.py")], job), work.warmup)
 
 
 def run_ours(work: Workload, folder: Path, steps: int, **changes: Any) -> Figures:
@@ -160,7 +160,7 @@ def run_ours(work: Workload, folder: Path, steps: int, **changes: Any) -> Figure
         "count_operations": count,
         "warmup": work.warmup,
     }
-    return _figures(_process([sys.executable, str(HERE / "sft_ours.py")], job), work.warmup)
+    return _figures(process([sys.executable, str(HERE / "sft_ours.py")], job), work.warmup)
 
 
 def mean_tokens(folder: Path, work: Workload) -> float:
@@ -169,7 +169,12 @@ def mean_tokens(folder: Path, work: Workload) -> float:
     return sum(known) / len(known)
 
 
-def _process(command: list[str], job: Mapping[str, Any]) -> dict[str, Any]:
+def process(command: list[str], job: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a script on a job file; returns the JSON of its last line.
+
+    Raises:
+        RuntimeError: it failed; the message holds the end of its errors.
+    """
     environment = {k: v for k, v in os.environ.items() if k not in _OWN_THREADS}
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump(job, file)

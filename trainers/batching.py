@@ -5,10 +5,19 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 from core.config.schema import TrainSettings
 from trainers.defaults import required
 from trainers.tokenization import Example
+
+
+class Fed(Protocol):
+    """What a step is made of: an example, or several that belong together."""
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """All tokens that are fed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,7 @@ class BatchPlan:
 
 
 def plan_batches(
-    examples: Sequence[Example], settings: TrainSettings, batch_size: int, seed: int
+    examples: Sequence[Fed], settings: TrainSettings, batch_size: int, seed: int
 ) -> BatchPlan:
     """Turn the budget (epochs, steps or tokens) into a number of steps.
 
@@ -104,7 +113,7 @@ def _epoch_order(count: int, seed: int, epoch: int) -> tuple[int, ...]:
     return tuple(order)
 
 
-def _steps_for_tokens(plan: BatchPlan, examples: Sequence[Example], budget: int) -> int:
+def _steps_for_tokens(plan: BatchPlan, examples: Sequence[Fed], budget: int) -> int:
     seen = step = 0
     while seen < budget:
         step += 1

@@ -22,7 +22,7 @@ _MAX_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
-    """Settings of supervised fine-tuning that depend on the number of examples."""
+    """Settings that depend on the method and on the number of examples."""
 
     lr: float
     epochs: float
@@ -31,6 +31,9 @@ class _Recipe:
 
 _SMALL = _Recipe(2e-5, 3, 32)
 _LARGE = _Recipe(2e-5, 1, 32)
+# one round of Expert Iteration, whatever it keeps
+_ROUND = _Recipe(1e-5, 1, 32)
+_BUILTIN_ROUND = _Recipe(3e-4, 1, 16)
 # largest number of examples -> settings measured on the dev split (docs/builtin-model.md has the
 # sweep); one rate for all sizes, so that a curve over sizes is not a curve over rates
 _BUILTIN_RECIPES = (
@@ -41,6 +44,8 @@ _BUILTIN_RECIPES = (
     (2048, _Recipe(6e-4, 2, 16)),
     (10**9, _Recipe(6e-4, 1, 16)),
 )
+_DPO = _Recipe(1e-6, 1, 32)
+_BUILTIN_DPO = _Recipe(5e-5, 1, 32)
 
 _GRPO_LR = 1e-5
 # measured on the dev split from a fine-tuning on 128 examples (docs/builtin-model.md)
@@ -68,7 +73,7 @@ def resolve_defaults(
         config: What the person asked for.
         template: Its prompt template.
         base_model: Source of the model that the run descends from (`builtin` has its own values).
-        train_count: Training examples before filtering.
+        train_count: Training examples before filtering, or pairs.
         choices: The problems to evaluate on ask for the letter of an option.
     """
     builtin = base_model == BUILTIN_MODEL
@@ -89,7 +94,7 @@ def resolve_defaults(
         config = config.model_copy(update={"rollout": _rollout(config, template)})
     if config.kind is RunKind.GRPO:
         return _grpo(config, builtin)
-    train, recipe = config.train, _recipe(builtin, train_count)
+    train, recipe = config.train, _recipe(config.kind, builtin, train_count)
     no_budget = train.epochs is None and train.steps is None and train.tokens is None
     train = train.model_copy(
         update={
@@ -180,7 +185,11 @@ def _precision(wanted: str, device: str) -> str:
     return "bfloat16" if device == "cuda" else "float32"
 
 
-def _recipe(builtin: bool, count: int) -> _Recipe:
+def _recipe(kind: RunKind, builtin: bool, count: int) -> _Recipe:
+    if kind is RunKind.DPO:
+        return _BUILTIN_DPO if builtin else _DPO
+    if kind is RunKind.EI:
+        return _BUILTIN_ROUND if builtin else _ROUND
     if not builtin:
         return _SMALL if count <= 256 else _LARGE
     return next(recipe for largest, recipe in _BUILTIN_RECIPES if count <= largest)

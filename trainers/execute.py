@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.config.load import build_config, config_hash, to_tree
 from core.config.schema import RunKind
+from core.data.pairs import pairs_hash
 from core.engines.base import EngineError
 from core.errors import UserError
 from core.models import model_hash
@@ -111,7 +112,7 @@ def resume(run: RunRecord, house: House, gpus: int | None = None) -> RunOutcome:
 
 def _new_run(prepared: Prepared, house: House) -> NewRun:
     config = prepared.config
-    problems = prepared.train or prepared.evaluation
+    learned = prepared.train or prepared.pairs or prepared.evaluation
     return NewRun(
         kind=config.kind.value,
         name=config.name,
@@ -124,7 +125,7 @@ def _new_run(prepared: Prepared, house: House) -> NewRun:
         model_hash=model_hash(prepared.model_dir),
         data=prepared.data_name,
         data_hash=_data_hash(prepared),
-        size=len(problems),
+        size=len(learned),
         provenance=collect_provenance(house.argv).to_json(),
         tags=config.tags,
         note=config.note,
@@ -132,6 +133,8 @@ def _new_run(prepared: Prepared, house: House) -> NewRun:
 
 
 def _data_hash(prepared: Prepared) -> str:
+    if prepared.pairs:
+        return pairs_hash(prepared.pairs)
     if prepared.train:
         return data_hash(prepared.train, solutions=True)
     return data_hash(prepared.evaluation)
@@ -236,6 +239,8 @@ def _report_parts(stage: Stage) -> None:
     engine = stage.prepared.engine
     text = f"evaluation engine: {engine.reason}"
     stage.event(Severity.INFO, "engine", text)
+    if not stage.resuming:
+        _report_origin(stage)
     kept, selected = len(stage.prepared.train), stage.prepared.selected
     if stage.config.data.filter != "none" and selected:
         text = f"filter {stage.config.data.filter} keeps {kept} of {selected} examples"
@@ -244,6 +249,19 @@ def _report_parts(stage: Stage) -> None:
     if evaluation.split.startswith("test") and evaluation.every is not None:
         text = (
             "intermediate evaluations use the test split: a step chosen by them is chosen on test"
+        )
+        stage.event(Severity.WARNING, "selected_on_test", text)
+
+
+def _report_origin(stage: Stage) -> None:
+    origin = stage.prepared.origin
+    if origin.told is not None:
+        stage.event(Severity.INFO, "started_from", origin.told)
+    if origin.selected_on_test:
+        text = (
+            "selected on test: accuracies on the test split chose these weights, or some that "
+            "they descend from, so they look better there than they are; a run that evaluates "
+            "with --split dev can choose without that"
         )
         stage.event(Severity.WARNING, "selected_on_test", text)
 

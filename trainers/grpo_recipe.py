@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.config.methods import GrpoSettings, RolloutSettings
-from core.models import encode_prompts, end_token_ids
+from core.models import end_token_ids
 from trainers.defaults import required
 from trainers.evaluator import Evaluator
 from trainers.grpo import GRPO
@@ -19,7 +19,7 @@ from trainers.preflight_grpo import preflight_grpo
 from trainers.preflight_report import PreflightInput
 from trainers.preflight_settled import settle_preflight
 from trainers.rehearsal import settle_pace
-from trainers.rollouts import QuestionOrder, RolloutSampler, RolloutStore
+from trainers.rollouts import QuestionOrder, RolloutSampler, RolloutStore, longest_rows
 from trainers.stage import Stage
 from trainers.tokenization import Example
 
@@ -54,18 +54,14 @@ class GrpoRecipe:
     def examples(self) -> Sequence[Example]:
         """The longest prompts, each with a response that uses up the cap."""
         prepared = self.stage.prepared
-        texts = [prepared.template.prompt(problem) for problem in prepared.train]
-        prompts = encode_prompts(self.policy.tokenizer, texts)
-        pairs = zip((problem.id for problem in prepared.train), prompts, strict=True)
-        longest = sorted(pairs, key=lambda pair: -len(pair[1]))[:_PLANNED_ROWS]
-        return [self._row(name, prompt) for name, prompt in longest]
-
-    def _row(self, problem_id: str, prompt: Sequence[int]) -> Example:
-        positions = getattr(self.policy.model.config, "max_position_embeddings", None)
-        cap = self._cap if positions is None else max(1, min(self._cap, positions - len(prompt)))
-        ids = (*prompt, *prompt[-1:] * cap)
-        supervised = (*(False for _ in prompt), *(True for _ in range(cap)))
-        return Example(problem_id, ids, supervised, len(prompt), len(ids))
+        return longest_rows(
+            prepared.train,
+            prepared.template,
+            self.policy.tokenizer,
+            cap=self._cap,
+            positions=self.policy.max_positions,
+            count=_PLANNED_ROWS,
+        )
 
     def preflight(self, examples: Sequence[Example], memory: MemoryPlan) -> None:
         """Check that the run can learn from what it will sample.
@@ -82,7 +78,7 @@ class GrpoRecipe:
                 template=stage.prepared.template,
                 tokenizer=policy.tokenizer,
                 parameters=sum(p.numel() for p in policy.model.parameters()),
-                max_context=getattr(policy.model.config, "max_position_embeddings", None),
+                max_context=policy.max_positions,
                 evaluated=stage.prepared.evaluation,
                 memory=memory,
             )

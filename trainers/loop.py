@@ -35,9 +35,17 @@ from trainers.watchdog import Watchdog
 class Method(Protocol):
     """What a method brings to the loop."""
 
-    policy: Policy
-    optimizer: Optimizer
     learning_rate: LearningRate
+
+    @property
+    def policy(self) -> Policy:
+        """What learns."""
+        ...
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """Over its parameters."""
+        ...
 
     @property
     def total_steps(self) -> int:
@@ -162,7 +170,7 @@ class Loop:
 
     def _end(self, state: TrainerState) -> TrainerState:
         """Save and evaluate what a method left that ran out of work before its last step."""
-        if 0 < state.step < self.method.total_steps:
+        if state.step > 0:
             if self._saved_at != state.step:
                 self._checkpoint(state)
             if self._evaluated_at != state.step:
@@ -203,6 +211,7 @@ class Loop:
         return replace(state, step=step, tokens=tokens, seconds=seconds), metrics
 
     def _evaluate(self, state: TrainerState) -> TrainerState:
+        self._watchdog.total = self.method.total_steps  # it may have been an estimate before
         facts = self.evaluate(state.step)
         self._evaluated_at = state.step
         with self.interrupts.deferred():
@@ -258,6 +267,8 @@ class Loop:
         prune(self.folder, self.train.keep_last, protected)
 
     def _checkpoint_due(self, step: int) -> bool:
+        if self.method.ends_round(step):  # what follows may be rollouts, which nobody samples twice
+            return True
         every = self.train.checkpoint_every or max(1, self.method.total_steps // 8)
         return step == self.method.total_steps or step % every == 0
 

@@ -129,10 +129,12 @@ class Policy:
         """
         reading = reading_of(examples, rules, entropy=entropy)
         if self.passes is not None:
-            row = pack(examples)
+            row = pack(examples, grain=self.passes.grain)
             self.passes.recompute = activation_checkpointing_is_on(self.model)
             value, found = self.passes.accumulate(row, loss, reading)
-            return Accumulated(float(value), row.tokens, 0, _summed(found.entropy))
+            return Accumulated(
+                float(value), row.tokens, row.tokens - row.filled, _summed(found.entropy)
+            )
         if self.packing is not None and self.packing.kernel is not None:
             return self._accumulate_packed(examples, loss, reading)
         return self._accumulate_padded(examples, loss, reading)
@@ -157,7 +159,7 @@ class Policy:
         """
         reading = reading_of(examples, rules, entropy=entropy)
         if self.passes is not None:
-            return self.passes.log_probs(pack(examples), reading)
+            return self.passes.log_probs(pack(examples, grain=self.passes.grain), reading)
         reading = reading.to(self.device)
         with evaluating(self.model):
             if self.packing is not None and self.packing.kernel is not None:
@@ -243,6 +245,12 @@ class Policy:
         """All weights under their `state_dict` names, detached, without copies."""
         for name, tensor in self.model.state_dict().items():
             yield name, tensor.detach()
+
+    @property
+    def max_positions(self) -> int | None:
+        """Tokens of prompt and response that the model was built for; None where it is silent."""
+        positions: int | None = getattr(self.model.config, "max_position_embeddings", None)
+        return positions
 
     @property
     def version(self) -> int:

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from core.config.schema import RunConfig, RunKind
+from core.config.schema import RunConfig, RunKind, Supervise
 from core.data.choices import is_choice
 from core.data.filters import keep_correct, keep_solved
 from core.data.load import BUILTIN_DATA, DataSet, load_data, nested_subset
+from core.data.pairs import PreferencePair, read_pairs
 from core.data.problem import Problem
 from core.engines.select import EngineChoice, choose_engine
 from core.errors import UserError
-from core.models import BUILTIN_MODEL, load_tokenizer, resolve_model
+from core.models import BUILTIN_MODEL, load_tokenizer
 from core.prompts.chat import in_chat_template
 from core.prompts.template import (
     BUILTIN_PROMPTS,
@@ -25,9 +26,9 @@ from core.provenance import data_hash
 from core.registry.store import Registry, RunRecord
 from core.responses.grade import GraderName
 from core.workspace import Workspace
-from trainers.checkpoint import find_checkpoint
 from trainers.defaults import resolve_defaults, resolve_machine, training_grader
 from trainers.distributed.checks import check_processes
+from trainers.origin import Origin, find_origin
 from trainers.policy import choose_device
 
 
@@ -38,16 +39,17 @@ class Prepared:
     Attributes:
         config: With every open setting filled in.
         template: The prompt template.
-        train: Training problems after subset and filter; empty for an evaluation.
+        train: Training problems after subset and filter; empty for an evaluation, and where
+            pairs are learned from.
         selected: Training problems before the filter.
         evaluation: Problems to evaluate on, in order.
         data_name: Name of the training (or, for an evaluation, the evaluated) data.
         evaluation_data: Name of the evaluated data.
-        model_dir: Folder of the weights to start from.
-        base_model: Source of the model at the root of the lineage.
+        origin: The weights to start from.
         parent: The run the weights come from.
         device: `cpu` or `cuda`.
         engine: Which engine will generate, and why.
+        pairs: Pairs of responses to learn from; empty where problems are.
     """
 
     config: RunConfig
@@ -57,11 +59,21 @@ class Prepared:
     evaluation: tuple[Problem, ...]
     data_name: str
     evaluation_data: str
-    model_dir: Path
-    base_model: str
+    origin: Origin
     parent: RunRecord | None
     device: str
     engine: EngineChoice
+    pairs: tuple[PreferencePair, ...] = ()
+
+    @property
+    def model_dir(self) -> Path:
+        """Folder of the weights to start from."""
+        return self.origin.path
+
+    @property
+    def base_model(self) -> str:
+        """Source of the model at the root of the lineage."""
+        return self.origin.base_model
 
 
 def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prepared:
@@ -73,19 +85,23 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
     config = _named(_anchored(config), registry)
     template = _template(config)
     parent = registry.find_run(config.model.run) if config.model.run is not None else None
-    model_dir, base_model = _weights(config, parent, workspace)
+    origin = find_origin(config.model, parent, workspace, registry)
+    config = config.model_copy(update={"model": origin.settings})
     if config.prompt.chat:
-        template = in_chat_template(template, load_tokenizer(model_dir))
+        template = in_chat_template(template, load_tokenizer(origin.path))
     only_evaluates = not config.kind.trains
     whole_file = only_evaluates and not config.data.held_out
     data = _load(config.data.source, whole_file)
     selected = [] if only_evaluates else _select(config, data)
+    pairs = _pairs(config) if config.kind is RunKind.DPO else []
     device, engine = choose_device(config.model.device), choose_engine(config.evaluation.engine)
     evaluation_data = _load(config.data.evaluation_source or config.data.source, whole_file)
     asked = _evaluation_problems(config, evaluation_data)
     choices = all(map(is_choice, asked))
     resolved = resolve_machine(
-        resolve_defaults(config, template, base_model, len(selected), choices=choices),
+        resolve_defaults(
+            config, template, origin.base_model, len(pairs) or len(selected), choices=choices
+        ),
         device,
         engine.name,
     )
@@ -95,16 +111,16 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
     return Prepared(
         config=resolved,
         template=template,
-        train=tuple(_filter(resolved, selected, template, registry)),
+        train=() if pairs else tuple(_filter(resolved, selected, template, registry)),
         selected=len(selected),
         evaluation=asked,
         data_name=data.name,
         evaluation_data=evaluation_data.name,
-        model_dir=model_dir,
-        base_model=base_model,
+        origin=origin,
         parent=parent,
         device=device,
         engine=engine,
+        pairs=tuple(pairs),
     )
 
 
@@ -116,7 +132,7 @@ def _anchored(config: RunConfig) -> RunConfig:
         "evaluation_source": None if other is None else _absolute(other, (BUILTIN_DATA,)),
     }
     source = _absolute(config.model.source, (BUILTIN_MODEL,))
-    template = config.prompt.template
+    template, pairs = config.prompt.template, config.dpo.pairs
     if config.prompt.text is None:
         template = _absolute(template, BUILTIN_PROMPTS)
     return config.model_copy(
@@ -124,6 +140,9 @@ def _anchored(config: RunConfig) -> RunConfig:
             "data": config.data.model_copy(update=data),
             "model": config.model.model_copy(update={"source": source}),
             "prompt": config.prompt.model_copy(update={"template": template}),
+            "dpo": config.dpo
+            if pairs is None
+            else config.dpo.model_copy(update={"pairs": Path(os.path.abspath(pairs.expanduser()))}),
         }
     )
 
@@ -153,14 +172,6 @@ def _absolute(source: str, names: Collection[str]) -> str:
     return os.path.abspath(path) if source not in names and path.exists() else source
 
 
-def _weights(config: RunConfig, parent: RunRecord | None, workspace: Workspace) -> tuple[Path, str]:
-    if parent is None:
-        source = resolve_model(config.model.source)
-        return source.path, source.name
-    folder = workspace.run_folder(parent.id) / "checkpoints"
-    return find_checkpoint(folder, config.model.run_step, parent.id), parent.model
-
-
 @lru_cache(maxsize=4)
 def _load(source: str, whole_file_is_test: bool) -> DataSet:
     return load_data(source, whole_file_is_test=whole_file_is_test)
@@ -181,6 +192,29 @@ def _select(config: RunConfig, data: DataSet) -> list[Problem]:
             f"(first: {missing[0].id}); add reasoning, or prompt and response"
         )
     return selected
+
+
+def _pairs(config: RunConfig) -> list[PreferencePair]:
+    """The pairs of the run; sizes nest as those of problems do."""
+    if config.dpo.pairs is None:
+        raise UserError(
+            "a run of kind dpo learns from pairs of responses: name their file with --pairs; "
+            "a5ctl pairs RUN makes one from the responses that a run has recorded"
+        )
+    if config.data.filter != "none":
+        raise UserError(
+            f"filter {config.data.filter} chooses training problems, and a run of kind dpo learns "
+            "from pairs; leave the filter out, and choose pairs with a5ctl pairs --grader"
+        )
+    if config.train.supervise is not Supervise.RESPONSE:
+        raise UserError(
+            f"--supervise {config.train.supervise} leaves out tokens by which responses are told "
+            "apart; a run of kind dpo compares whole responses, so leave it out"
+        )
+    pairs = read_pairs(config.dpo.pairs)
+    if config.data.size is None:
+        return pairs
+    return nested_subset(pairs, config.data.size, config.data_seed, "pairs")
 
 
 def _refuse_choices(data: DataSet) -> None:

@@ -39,6 +39,7 @@ class SFT:
         microbatch_tokens: Token positions per forward pass.
         world: The processes that share the work of an update.
         guard: Redoes a step that ran out of memory, with fewer positions per pass.
+        before: Updates of the run before the first one of the plan.
     """
 
     policy: Policy
@@ -50,15 +51,16 @@ class SFT:
     microbatch_tokens: int
     guard: OutOfMemoryGuard = field(default_factory=OutOfMemoryGuard)
     world: World = ALONE
+    before: int = 0
 
     @property
     def total_steps(self) -> int:
         """Updates of the whole run."""
-        return self.plan.total
+        return self.before + self.plan.total
 
     def problem_ids(self, step: int) -> list[str]:
         """Problems behind update `step`."""
-        return [self.examples[index].problem_id for index in self.plan.batch(step)]
+        return [self.examples[index].problem_id for index in self.plan.batch(step - self.before)]
 
     def ready(self, step: int) -> bool:
         """All that an update needs is known from the start."""
@@ -81,7 +83,7 @@ class SFT:
     def update(self, step: int) -> dict[str, float]:
         """One optimizer update over the batch of this step, and what happened."""
         started = time.perf_counter()
-        batch = [self.examples[index] for index in self.plan.batch(step)]
+        batch = [self.examples[index] for index in self.plan.batch(step - self.before)]
         denominator = self._denominator(batch)
         parts, self.microbatch_tokens = self.guard.run(
             self.policy,
@@ -90,7 +92,7 @@ class SFT:
             budget=self.microbatch_tokens,
             longest=max(len(example.token_ids) for example in batch),
         )
-        rate = self.learning_rate.at(step)
+        rate = self.learning_rate.at(step - self.before)
         grad_norm = self.optimizer.update(rate)
         return self._metrics(step, batch, parts, grad_norm, rate, started)
 
@@ -133,7 +135,7 @@ class SFT:
             "loss": loss,
             "grad_norm": grad_norm,
             "lr": rate,
-            "epoch": self.plan.epoch_at(step),
+            "epoch": self.plan.epoch_at(step - self.before),
             "tokens": float(tokens),
             "supervised_fraction": supervised / tokens,
             "padding_share": padding / positions,

@@ -3,28 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
-from trainers.batching import plan_batches, split_microbatches
+from trainers.batching import BatchPlan, plan_batches
 from trainers.defaults import required
 from trainers.evaluator import Evaluator
 from trainers.memory import MemoryPlan
 from trainers.memory_setup import guard_against_exhaustion
-from trainers.objectives import SftLoss
-from trainers.observer import Severity
 from trainers.optimization import LearningRate, build_optimizer
 from trainers.policy import Policy
 from trainers.preflight import PreflightInput, run_preflight
 from trainers.preflight_settled import settle_preflight
-from trainers.rng import capture_rng, restore_rng
+from trainers.rehearsal import settle_pace
 from trainers.sft import SFT
 from trainers.stage import Stage
-from trainers.threads import choose_threads
 from trainers.token_cache import cached_examples
 from trainers.tokenization import Example, SourceText
-
-# enough to tell thread counts apart on CPU; on CUDA the whole budget shows what fits
-_REHEARSED_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +47,10 @@ class SftRecipe:
         self, examples: Sequence[Example], memory: MemoryPlan, evaluator: Evaluator | None
     ) -> SFT:
         """Choose threads and budget by a rehearsal, and build the method."""
-        return _sft(self.stage, self.policy, examples, memory)
+        settings = self.stage.config.train
+        size = required(settings.batch_size, "train.batch_size")
+        plan = plan_batches(examples, settings, size, self.stage.config.seed)
+        return build_sft(self.stage, self.policy, examples, plan, memory)
 
 
 def encode_all(stage: Stage, policy: Policy) -> list[Example]:
@@ -86,7 +81,7 @@ def _preflight(
             template=stage.prepared.template,
             tokenizer=policy.tokenizer,
             parameters=sum(p.numel() for p in policy.model.parameters()),
-            max_context=getattr(policy.model.config, "max_position_embeddings", None),
+            max_context=policy.max_positions,
             vocabulary=policy.model.get_input_embeddings().weight.shape[0],
             evaluated=stage.prepared.evaluation,
             memory=memory,
@@ -95,29 +90,26 @@ def _preflight(
     settle_preflight(stage, report)
 
 
-def _sft(stage: Stage, policy: Policy, examples: Sequence[Example], memory: MemoryPlan) -> SFT:
-    settings = stage.config.train
-    plan = plan_batches(
-        examples, settings, required(settings.batch_size, "train.batch_size"), stage.config.seed
-    )
+def build_sft(
+    stage: Stage,
+    policy: Policy,
+    examples: Sequence[Example],
+    plan: BatchPlan,
+    memory: MemoryPlan,
+) -> SFT:
+    """Choose threads and budget by a rehearsal, and build the method.
+
+    Args:
+        stage: The run; keeps what is chosen.
+        policy: What will learn.
+        examples: What it learns from; the first batch of them is rehearsed.
+        plan: Which of them each step sees.
+        memory: Budget of a forward pass.
+    """
     guard = guard_against_exhaustion(stage)
-    threads, budget = guard.run(
-        policy,
-        lambda tokens: choose_threads(
-            lambda: _rehearse(policy, examples, plan.batch(1), tokens),
-            settings.threads or stage.world.threads,
-        ),
-        step=1,
-        budget=memory.microbatch_tokens,
-        longest=max(len(examples[index].token_ids) for index in plan.batch(1)),
-    )
-    policy = stage.world.shard(policy)
-    settings = stage.config.train
-    if settings.threads is None or settings.microbatch_tokens is None:
-        chosen = settings.model_copy(update={"threads": threads, "microbatch_tokens": budget})
-        stage.keep_choice(stage.config.model_copy(update={"train": chosen}))
-        text = f"{threads} threads, micro-batches of {budget} tokens, {policy.how}"
-        stage.recorder.event(Severity.INFO, "choices", text)
+    rehearsed = [examples[index] for index in plan.batch(1)]
+    budget = settle_pace(stage, policy, rehearsed, memory, guard)
+    policy, settings = stage.world.shard(policy), stage.config.train
     return SFT(
         policy=policy,
         optimizer=stage.world.for_shards(
@@ -137,19 +129,3 @@ def _sft(stage: Stage, policy: Policy, examples: Sequence[Example], memory: Memo
         world=stage.world,
         guard=guard,
     )
-
-
-def _rehearse(
-    policy: Policy, examples: Sequence[Example], indices: Sequence[int], budget: int
-) -> None:
-    """One forward and backward pass whose gradients and random numbers are thrown away."""
-    states = capture_rng()
-    if policy.device.type == "cpu":
-        budget = min(budget, _REHEARSED_TOKENS)
-    batch = next(split_microbatches([examples[index] for index in indices], budget))
-    policy.accumulate(batch, SftLoss(1.0))
-    for parameter in policy.model.parameters():
-        parameter.grad = None
-    if policy.device.type == "cuda":
-        torch.cuda.synchronize()
-    restore_rng(states)

@@ -83,10 +83,18 @@ def _recipe(stage: Stage, policy: Policy) -> Recipe:
         from trainers.sft_recipe import SftRecipe
 
         return SftRecipe(stage, policy)
+    if kind is RunKind.DPO:
+        from trainers.dpo_recipe import DpoRecipe
+
+        return DpoRecipe(stage, policy)
     if kind is RunKind.GRPO:
         from trainers.grpo_recipe import GrpoRecipe
 
         return GrpoRecipe(stage, policy)
+    if kind is RunKind.EI:
+        from trainers.ei_recipe import EiRecipe
+
+        return EiRecipe(stage, policy)
     raise ValueError(f"a run of kind {kind} does not train")
 
 

@@ -23,6 +23,13 @@ def compare(
     baseline: Annotated[
         str | None, typer.Option(help="Test every run against this one, on the same problems.")
     ] = None,
+    lineage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Follow the line of this run from its first weights: what did each stage add?",
+        ),
+    ] = None,
     grader: Annotated[
         str | None,
         typer.Option(
@@ -55,6 +62,8 @@ def compare(
 
         a5ctl compare --group matrix-k3f9 --baseline eval-1024-m2x7
 
+        a5ctl compare --lineage grpo-x2m1
+
         a5ctl compare --criteria plan.toml
     """
     from a5ctl.console import print_json
@@ -63,10 +72,14 @@ def compare(
     from a5ctl.tables.comparison_view import comparison_json
 
     if criteria is not None:
-        chosen_otherwise = [runs, group, kind, baseline, grader, each]
+        chosen_otherwise = [runs, group, kind, baseline, grader, each, lineage]
         _refuse_choices(any(value not in (None, [], False) for value in chosen_otherwise))
         return _judge(criteria, home, registry, force=force, json_=json_)
     chosen_grader = parse_grader(grader)
+    if lineage is not None:
+        others = [runs, group, kind, baseline, each]
+        _refuse_other_runs(any(value not in (None, [], False) for value in others))
+        return _follow(lineage, chosen_grader, home, registry, force=force, json_=json_)
     _, store = open_workspace_and_registry(home, registry)
     reference = store.find_run(baseline) if baseline is not None else None
     chosen = _chosen(store, runs or [], group, kind)
@@ -93,8 +106,45 @@ def _refuse_choices(given: bool) -> None:
     if given:
         raise UserError(
             "--criteria takes runs, baseline and grader from the plan; leave out RUNS, --group, "
-            "--kind, --baseline, --grader and --each"
+            "--kind, --baseline, --grader, --each and --lineage"
         )
+
+
+def _refuse_other_runs(given: bool) -> None:
+    from core.errors import UserError
+
+    if given:
+        raise UserError(
+            "--lineage RUN compares the runs of one line; leave out RUNS, --group, --kind, "
+            "--baseline and --each"
+        )
+
+
+def _follow(
+    run: str,
+    grader: str | None,
+    home: Path | None,
+    registry: str | None,
+    *,
+    force: bool,
+    json_: bool,
+) -> None:
+    from a5ctl.console import out, plain, print_json
+    from a5ctl.options import open_workspace_and_registry
+    from a5ctl.tables.stages import compare_line
+    from a5ctl.tables.stages_view import stage_notes, stages_json, stages_table
+
+    _, store = open_workspace_and_registry(home, registry)
+    line = compare_line(store, store.find_run(run), grader, force=force)
+    if json_:
+        print_json(stages_json(line))
+        return
+    console = out()
+    for warning in line.warnings:
+        console.print(plain(f"! {warning}", style="yellow"))
+    console.print(stages_table(line, console), crop=False)
+    for note in stage_notes(line):
+        console.print(plain(note, style="dim"))
 
 
 def _judge(

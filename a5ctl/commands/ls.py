@@ -31,6 +31,7 @@ def ls(
     from a5ctl.console import out, plain, print_json
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.tables.runs import run_json, run_lines, runs_table
+    from a5ctl.tables.selection import selection_note
     from core.errors import UserError
 
     if status is not None and status not in _STATUSES:
@@ -47,6 +48,8 @@ def ls(
         console.print(plain(_nothing(store.label, filtered=any((kind, status, group)))))
         return
     console.print(runs_table(lines, console), crop=False)
+    if note := selection_note(runs):
+        console.print(plain(note, "yellow"))
     if len(found) > len(runs):
         rest = f"{len(found) - len(runs)} older runs are not shown; a5ctl ls --limit 0 shows all"
         console.print(plain(rest, "dim"))

@@ -153,7 +153,11 @@ def evaluate(
     model: Model = None,
     run: Annotated[
         str | None,
-        typer.Option(help="Evaluate a checkpoint of this run.", rich_help_panel=COMMON),
+        typer.Option(
+            metavar="RUN[:STEP|last|best]",
+            help="Evaluate a checkpoint of this run.",
+            rich_help_panel=COMMON,
+        ),
     ] = None,
     step: Annotated[
         int | None, typer.Option(help="Which checkpoint of --run.", rich_help_panel=COMMON)
@@ -193,7 +197,7 @@ def evaluate(
 
         a5ctl run eval --model Qwen/Qwen2.5-Math-1.5B --data gsm8k
 
-        a5ctl run eval --run sft-256-k3f9 --step 48
+        a5ctl run eval --run sft-256-k3f9:best --split test
 
         a5ctl run eval --run sft-256-k3f9 --protocol sft-256-m2x7
     """

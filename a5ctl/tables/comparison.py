@@ -15,6 +15,7 @@ from a5ctl.tables.pairs import (
     paired_tests,
     setting_tests,
 )
+from a5ctl.tables.selection import selection_note
 from core.errors import UserError
 from core.registry.records import RunRecord
 from core.registry.store import Registry
@@ -103,6 +104,8 @@ def build_comparison(
         raise UserError(_nothing(left_out, grader))
     warnings = [f"{run} {why} and is left out" for run, why in left_out.items()]
     warnings += _protocol_warnings(entries)
+    if note := selection_note(entry.run for entry in entries):
+        warnings.append(note)
     cells = _cells(entries, merge_seeds)
     paired: Mapping[str, Paired] = {}
     settings: tuple[SettingTest, ...] = ()

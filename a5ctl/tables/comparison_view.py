@@ -91,6 +91,7 @@ def _entry_json(entry: Entry, comparison: Comparison) -> dict[str, Any]:
     return {
         "run": entry.run.id,
         "seed": entry.run.seed,
+        "selected_on_test": entry.run.selected_on_test,
         "step": evaluation.step,
         "split": evaluation.split,
         "accuracy": entry.accuracy,

@@ -6,6 +6,7 @@ from typing import Any
 
 from a5ctl.tables.entries import judged_by, last_evaluations, protocol_differences, run_settings
 from a5ctl.tables.pairs import detectable_difference, same_problems, shares
+from a5ctl.tables.selection import selection_note
 from a5ctl.tables.verdicts import Figures, Finding, Judged, PlanReport, Timing, Verdict
 from core.criteria.plan import Criterion, LoadedPlan, Scope, plan_changes
 from core.registry.records import EvaluationRecord, PlanRecord, RunRecord, RunStatus
@@ -45,6 +46,8 @@ def check_plan(
     sides, warnings = _sides(registry, members)
     drafts = [(c, _findings(registry, c, sides, force)) for c in plan.criterion]
     belonging = {run.uuid: run for own in members.values() for run, _ in own}
+    if note := selection_note(belonging.values()):
+        warnings.append(note)
     return PlanReport(
         plan=plan,
         hash=loaded.hash,

@@ -23,6 +23,7 @@ from a5ctl.tables.diagnosis import Diagnosis
 from a5ctl.tables.histograms import histogram_lines
 from a5ctl.tables.probing_view import version_notes
 from a5ctl.tables.responses import response_json, response_view, spread
+from a5ctl.tables.selection import selection_note
 from core.responses.breakdown import FailureBreakdown, FormatState, MathState
 from core.responses.failures import DESCRIPTIONS
 from core.responses.names import FailureClass, FailureFlag, GraderName
@@ -120,11 +121,13 @@ def header(diagnosis: Diagnosis, *, full: bool = True) -> RenderableType:
     accuracy.append(f" {interval(diagnosis.interval)} under {diagnosis.grader}")
     others = "  ".join(f"{g} {percent(_share(diagnosis, g))}" for g in _others(diagnosis))
     protocol = f"generation {evaluation.generation}, grading {evaluation.grading}"
+    note = selection_note([diagnosis.run])
     return Group(
         title,
         accuracy,
         Text(others),
         *(Text(line) for line in _counts(diagnosis)),
+        *([plain(note, style="yellow")] if note else []),
         plain(_setup(diagnosis), style="dim"),
         *([plain(protocol, style="dim")] if full else []),
     )

@@ -19,6 +19,7 @@ _NOT_SETTINGS = frozenset(
         *("kind", "name", "group", "note", "tags", "seed"),
         *("train.threads", "train.microbatch_tokens", "data.evaluation_hash"),
         *("train.keep_best", "train.max_rollbacks"),
+        *("model.run_choice", "model.selected_on"),  # the step they lead to is the setting
     }
 )
 
@@ -177,16 +178,17 @@ def _entry(
         settings=run_settings(run),
         accuracy=accuracy,
         types=types or (evaluation.type1, evaluation.type2, evaluation.type3),
-        interval=_interval(registry, evaluation, grader, accuracy),
+        interval=accuracy_interval(registry, evaluation, grader, accuracy),
         tokens_trained=tokens,
         seconds=ended - run.started if ended is not None and run.started is not None else None,
         sampled=_sampled(registry, evaluation, grader) if several else None,
     )
 
 
-def _interval(
+def accuracy_interval(
     registry: Registry, evaluation: EvaluationRecord, grader: str | None, accuracy: float
 ) -> tuple[float, float]:
+    """95% interval of an accuracy under a grader; clustered where problems have several samples."""
     if evaluation.protocol.get("n") != 1:
         name = grader or evaluation.grader
         counts = registry.counts_by_problem(evaluation.uuid, Outcome.ACCURACY, name)

@@ -72,12 +72,43 @@ def paired_tests(
 ) -> dict[str, Paired]:
     """Every entry against the reference, by run id."""
     others = [entry for entry in entries if entry.run.uuid != reference.run.uuid]
-    tests = {e.run.id: _paired(registry, reference, e, grader, force) for e in others}
-    compared = {name: t.comparison for name, t in tests.items() if t.comparison is not None}
-    adjusted = holm([comparison.p for comparison in compared.values()])
-    for name, p in zip(compared, adjusted, strict=True):
-        tests[name] = replace(tests[name], adjusted=p)
-    return tests
+    return corrected(
+        {
+            e.run.id: paired_test(registry, reference.evaluation, e.evaluation, grader, force)
+            for e in others
+        }
+    )
+
+
+def paired_test(
+    registry: Registry,
+    reference: EvaluationRecord,
+    evaluation: EvaluationRecord,
+    grader: str | None,
+    force: bool = False,
+) -> Paired:
+    """One evaluation against another on the same problems, or why there is no such test."""
+    blocking = protocol_differences(reference, evaluation).blocking
+    if blocking and not force:
+        return Paired(None, _refusal(blocking))
+    name = grader or reference.grader
+    pair = (reference, evaluation)
+    same = same_problems(registry, pair)
+    a, b = (_kept(shares(registry, one, Outcome.ACCURACY, name), same) for one in pair)
+    if not a.keys() & b.keys():
+        return Paired(None, "no problem was asked in both")
+    return Paired(
+        compare_paired_shares(a, b),
+        detectable=detectable_difference(a, b),
+        bootstrap=bootstrap_interval(a, b),
+    )
+
+
+def corrected(tests: Mapping[str, Paired]) -> dict[str, Paired]:
+    """The same tests with p values after Holm's correction over all of them."""
+    made = {name: t.comparison for name, t in tests.items() if t.comparison is not None}
+    adjusted = dict(zip(made, holm([found.p for found in made.values()]), strict=True))
+    return {name: replace(t, adjusted=adjusted.get(name)) for name, t in tests.items()}
 
 
 def setting_tests(
@@ -119,7 +150,7 @@ def detectable_between(
     """The figure for two entries; None unless both answered the same under one protocol."""
     if len(entries) < 2:
         return None
-    test = _paired(registry, entries[0], entries[1], grader, force=False)
+    test = paired_test(registry, entries[0].evaluation, entries[1].evaluation, grader)
     return detectable_of({entries[1].run.id: test})
 
 
@@ -148,25 +179,6 @@ def detectable_difference(a: Mapping[str, float], b: Mapping[str, float]) -> flo
     """What a paired test of these shares finds with 80% power; they must share a problem."""
     shared = a.keys() & b.keys()
     return minimum_detectable_difference(sum((b[k] - a[k]) ** 2 for k in shared), len(shared))
-
-
-def _paired(
-    registry: Registry, reference: Entry, entry: Entry, grader: str | None, force: bool
-) -> Paired:
-    blocking = protocol_differences(reference.evaluation, entry.evaluation).blocking
-    if blocking and not force:
-        return Paired(None, _refusal(blocking))
-    name = grader or reference.evaluation.grader
-    pair = (reference.evaluation, entry.evaluation)
-    same = same_problems(registry, pair)
-    a, b = (_kept(shares(registry, one, Outcome.ACCURACY, name), same) for one in pair)
-    if not a.keys() & b.keys():
-        return Paired(None, "no problem was asked in both")
-    return Paired(
-        compare_paired_shares(a, b),
-        detectable=detectable_difference(a, b),
-        bootstrap=bootstrap_interval(a, b),
-    )
 
 
 def _across(

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from a5ctl.tables.lineage import Lineage, lineage_json, parent_id, run_lineage
 from a5ctl.tables.runs import RunLine, iso, run_json
-from core.errors import UserError
 from core.registry.liveness import LOST, STALE, display_status
 from core.registry.records import (
     ArtifactRecord,
@@ -29,8 +29,9 @@ class RunReport:
     Attributes:
         status: As shown, `stale` and `lost` included.
         folder: The run folder.
-        parent: Short id of the run it started from; its uuid where that run was deleted.
+        parent: Short id of the run it started from; what is known of it where it was deleted.
         children: Short ids of the runs that started from it.
+        lineage: Where it comes from, and what came of it.
         next_commands: (command, what it is good for).
     """
 
@@ -46,6 +47,7 @@ class RunReport:
     metrics: Mapping[str, Sequence[MetricPoint]]
     events: Sequence[EventRecord]
     artifacts: Sequence[ArtifactRecord]
+    lineage: Lineage
     next_commands: tuple[tuple[str, str], ...]
 
 
@@ -53,12 +55,13 @@ def run_report(registry: Registry, workspace: Workspace, run: RunRecord) -> RunR
     """Read one run."""
     status = display_status(run)
     evaluations = registry.evaluations([run.uuid])
+    lineage = run_lineage(registry, run)
     return RunReport(
         run=run,
         status=status,
         folder=workspace.run_folder(run.id),
-        parent=_parent(registry, run),
-        children=tuple(child.id for child in registry.children(run.uuid)),
+        parent=_parent(lineage),
+        children=tuple(child.id for child in lineage.children.get(run.uuid, ())),
         provenance=registry.provenance(run.uuid),
         traceback=registry.traceback(run.uuid),
         evaluations=evaluations,
@@ -66,7 +69,8 @@ def run_report(registry: Registry, workspace: Workspace, run: RunRecord) -> RunR
         metrics=registry.metrics(run.uuid),
         events=registry.events(run.uuid),
         artifacts=registry.artifacts(run.uuid),
-        next_commands=tuple(_next_commands(run, status, evaluated=bool(evaluations))),
+        lineage=lineage,
+        next_commands=tuple(_next_commands(lineage, status, evaluated=bool(evaluations))),
     )
 
 
@@ -82,6 +86,7 @@ def report_json(report: RunReport) -> dict[str, Any]:
         **run_json(line),
         "parent_id": report.parent,
         "children": list(report.children),
+        "lineage": lineage_json(report.lineage),
         "config": report.run.config,
         "provenance": report.provenance,
         "traceback": report.traceback,
@@ -111,17 +116,14 @@ def _evaluation_json(evaluation: EvaluationRecord) -> dict[str, Any]:
     }
 
 
-def _parent(registry: Registry, run: RunRecord) -> str | None:
-    if run.parent_uuid is None:
+def _parent(lineage: Lineage) -> str | None:
+    if lineage.run.parent_uuid is None:
         return None
-    try:
-        return registry.run_by_uuid(run.parent_uuid).id
-    except UserError:
-        return f"{run.parent_uuid} (deleted)"
+    return lineage.ancestors[-1].id if lineage.ancestors else f"{parent_id(lineage.run)} (deleted)"
 
 
-def _next_commands(run: RunRecord, status: str, *, evaluated: bool) -> list[tuple[str, str]]:
-    commands = []
+def _next_commands(lineage: Lineage, status: str, *, evaluated: bool) -> list[tuple[str, str]]:
+    run, commands = lineage.run, []
     if status in ("failed", "interrupted", STALE, LOST):
         commands.append((f"a5ctl resume {run.id}", "go on from the newest checkpoint"))
     if status in (STALE, LOST):
@@ -129,6 +131,9 @@ def _next_commands(run: RunRecord, status: str, *, evaluated: bool) -> list[tupl
     if evaluated:
         commands.append((f"a5ctl diagnose {run.id}", "why are the wrong answers wrong?"))
         commands.append((f"a5ctl compare --baseline {run.id}", "is another run really better?"))
+    if evaluated and lineage.ancestors:
+        commands.append((f"a5ctl compare --lineage {run.id}", "what did each stage add?"))
     if status == "finished" and run.kind != "eval":
         commands.append((f"a5ctl run sft --init {run.id}", "train on from here"))
+        commands.append((f"a5ctl run grpo --init {run.id}", "learn from its own answers"))
     return commands or [("a5ctl ls", "all runs")]

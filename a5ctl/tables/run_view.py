@@ -12,6 +12,8 @@ from rich.text import Text
 from a5ctl.console import plain
 from a5ctl.format import compact, duration, interval, percent, sparkline
 from a5ctl.tables.fit import FitColumn, FittedTable, fitted_table
+from a5ctl.tables.lineage import started_from
+from a5ctl.tables.lineage_view import lineage_table
 from a5ctl.tables.run_report import RunReport
 from a5ctl.tables.runs import iso, run_seconds, status_text
 from core.config.load import flatten
@@ -25,6 +27,7 @@ def render_run(report: RunReport, console: Console) -> None:
     """Print a run, section by section; empty sections are left out."""
     console.print(_head(report))
     sections: list[tuple[str, RenderableType | None]] = [
+        ("Lineage", None if report.lineage.alone else lineage_table(report.lineage, console)),
         ("Evaluations", _evaluations(report, console)),
         ("Metrics", _metrics(report)),
         ("Configuration", _configuration(report.run.config)),
@@ -53,13 +56,20 @@ def _head(report: RunReport) -> Table:
         ("created", plain(_moment(run.created))),
         ("took", plain(duration(run_seconds(run)))),
         ("process", plain(f"{run.pid} on {run.host}" if run.pid else "")),
-        ("from run", plain(report.parent or "")),
+        ("from run", _from_run(report)),
         ("led to", plain(", ".join(report.children))),
         ("tags", plain(", ".join(run.tags))),
         ("note", plain(run.note)),
         ("folder", plain(str(report.folder))),
     ]
     return _grid((name, value) for name, value in pairs if value.plain)
+
+
+def _from_run(report: RunReport) -> Text:
+    text = plain(", ".join(part for part in (report.parent, started_from(report.run)) if part))
+    if report.run.selected_on_test:
+        text.append_text(plain(", selected on test", "yellow"))
+    return text
 
 
 def _status(report: RunReport) -> Text:

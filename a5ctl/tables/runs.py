@@ -101,6 +101,7 @@ def run_json(line: RunLine) -> dict[str, Any]:
         "exit_reason": run.exit_reason,
         "config_hash": run.config_hash,
         "parent": run.parent_uuid,
+        "selected_on_test": run.selected_on_test,
         "tags": list(run.tags),
         "note": run.note,
         "folder": run.folder,

@@ -11,6 +11,7 @@ from a5ctl.console import plain
 from a5ctl.format import compact, duration, interval, p_value, percent, points
 from a5ctl.tables.comparison import build_comparison
 from a5ctl.tables.comparison_view import comparison_table
+from a5ctl.tables.selection import selection_note
 from core.registry.records import EvaluationRecord, RunRecord
 from core.registry.store import Registry
 from core.statistics import compare_paired
@@ -23,6 +24,8 @@ def run_summary(registry: Registry, run: RunRecord) -> RenderableType:
     change = _change(registry, evaluations)
     if change is not None:
         lines.append(change)
+    if note := selection_note([run]):
+        lines.append(plain(note, style="yellow"))
     lines += [_effort(registry, run), Text(""), _next_commands(run)]
     title = Text("finished ").append_text(plain(run.id, style="bold cyan"))
     return Panel(Group(*lines), title=title, title_align="left", border_style="green", expand=False)
@@ -41,7 +44,9 @@ def matrix_table(registry: Registry, run_ids: Sequence[str], width: int) -> Rend
         return Text("no run of this matrix has an evaluation", style="yellow")
     table, _ = comparison_table(build_comparison(registry, runs), width)
     again = f"a5ctl compare --group {runs[0].group}" if runs[0].group else "a5ctl compare"
-    return Group(table, plain(f"  {again}", style="cyan"))
+    note = selection_note(runs)
+    notes = [plain(note, style="yellow")] if note else []
+    return Group(table, *notes, plain(f"  {again}", style="cyan"))
 
 
 def _figures(registry: Registry, evaluations: Sequence[EvaluationRecord]) -> RenderableType:

@@ -98,7 +98,11 @@ class ModelSettings(Section):
     run: str | None = None
     """Start from a checkpoint of this run instead (id of the run)."""
     run_step: int | None = Field(None, ge=0)
-    """Which checkpoint of that run; the last one when not given."""
+    """Which checkpoint of that run; when not given, as run_choice says, and filled in."""
+    run_choice: Literal["last", "best"] | None = None
+    """The last checkpoint, or of those kept the one with the best recorded accuracy."""
+    selected_on: tuple[str, ...] | None = None
+    """Splits whose accuracies chose these weights or some they descend from; filled in."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes CUDA when there is one."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"

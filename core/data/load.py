@@ -4,6 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from core.data.files import parse_record, read_problems
 from core.data.mmlu import choice_files, read_choices, subject_of
@@ -13,6 +14,8 @@ from core.errors import UserError
 BUILTIN_DATA = "builtin"
 HUB_NAMES = {"gsm8k": "openai/gsm8k"}
 _HOLDOUT_LIMIT = 512
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +72,27 @@ def load_data(source: str, *, whole_file_is_test: bool = False) -> DataSet:
     )
 
 
-def nested_subset(problems: Sequence[Problem], size: int | None, seed: int) -> list[Problem]:
-    """The first `size` problems of one seeded shuffle: sizes nest for one seed.
+def nested_subset(
+    items: Sequence[Item], size: int | None, seed: int, what: str = "training problems"
+) -> list[Item]:
+    """The first `size` items of one seeded shuffle: sizes nest for one seed.
+
+    Args:
+        items: What there is.
+        size: How many of them; all when None.
+        seed: Of the shuffle.
+        what: Their name, for messages.
 
     Raises:
         UserError: the size is larger than the data.
     """
-    order = list(problems)
+    order = list(items)
     random.Random(f"subset-{seed}").shuffle(order)
     if size is None:
         return order
     if size > len(order):
         raise UserError(
-            f"size {size} is larger than the {len(order)} training problems there are; "
+            f"size {size} is larger than the {len(order)} {what} there are; "
             f"use 1 to {len(order)}, or full"
         )
     return order[:size]

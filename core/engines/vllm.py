@@ -177,6 +177,9 @@ class VllmEngine:
         options: dict[str, Any] = {"gpu_memory_utilization": gpu_memory_utilization}
         if on_cpu:
             options["kv_cache_memory_bytes"] = cache_bytes(config, self.dtype, self.max_model_len)
+            # where a prompt is read in pieces, vLLM turns the request's random numbers back, which
+            # those of a CPU cannot do: it would fail as soon as prompts do not all fit one step
+            options["enable_chunked_prefill"] = False
         from vllm import LLM
 
         register_architectures(self._model_dir)

@@ -107,6 +107,14 @@ class RunRecord:
         """The run's labels."""
         return tuple(json.loads(self.tags_json))
 
+    @property
+    def selected_on_test(self) -> bool:
+        """Accuracies on a test split chose its first weights, or some that they descend from."""
+        if '"selected_on"' not in self.config_json:  # most runs are told apart without parsing
+            return False
+        splits = self.config.get("model", {}).get("selected_on") or ()
+        return any(split.startswith("test") for split in splits)
+
 
 @dataclass(frozen=True, slots=True)
 class MetricPoint:

@@ -138,6 +138,30 @@ def children(database: Database, run_uuid: str) -> list[RunRecord]:
     return [_record(row) for row in database.read(sql, {"uuid": run_uuid})]
 
 
+def ancestors(database: Database, run: RunRecord) -> list[RunRecord]:
+    """The runs that a run descends from, the nearest first, as far as they are stored."""
+    found: list[RunRecord] = []
+    seen = {run.uuid}
+    while run.parent_uuid is not None and run.parent_uuid not in seen:
+        parent = run_by_uuid(database, run.parent_uuid)
+        if parent is None:
+            break
+        seen.add(parent.uuid)
+        found.append(parent)
+        run = parent
+    return found
+
+
+def descendants(database: Database, run_uuid: str) -> list[RunRecord]:
+    """Runs that started from this one or from such a run, oldest first."""
+    sql = f"""WITH RECURSIVE below(uuid) AS (
+            SELECT uuid FROM run WHERE parent_uuid = :uuid
+            UNION SELECT r.uuid FROM run r JOIN below b ON r.parent_uuid = b.uuid)
+        SELECT {_COLUMNS} FROM run WHERE uuid <> :uuid AND uuid IN (SELECT uuid FROM below)
+        ORDER BY created, key"""
+    return [_record(row) for row in database.read(sql, {"uuid": run_uuid})]
+
+
 def _event(row: Row) -> EventRecord:
     values = (*row[:5], None if row[5] is None else json.loads(row[5]))
     return EventRecord(*values)

@@ -248,7 +248,7 @@ class Response(SQLModel, table=True):
     text: bytes = Field(sa_column=_blob())
     token_ids: bytes | None = Field(default=None, sa_column=_blob(nullable=True))
     logprobs: bytes | None = Field(default=None, sa_column=_blob(nullable=True))
-    batch: int | None = Field(default=None, sa_column=_owner("rollout_batch", nullable=True))
+    batch: int | None = Field(default=None, foreign_key="rollout_batch.key")
 
 
 class Grade(SQLModel, table=True):

@@ -146,6 +146,14 @@ class Registry:
         """Runs that started from this one's weights."""
         return run_queries.children(self.database, run_uuid)
 
+    def ancestors(self, run: RunRecord) -> list[RunRecord]:
+        """The runs that this one descends from, the nearest first; it ends where one is gone."""
+        return run_queries.ancestors(self.database, run)
+
+    def descendants(self, run_uuid: str) -> list[RunRecord]:
+        """Every run that descends from this one, oldest first."""
+        return run_queries.descendants(self.database, run_uuid)
+
     def set_status(
         self,
         run_uuid: str,

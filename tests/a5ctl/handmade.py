@@ -131,12 +131,17 @@ def record(
     size: int | None = 256,
     lr: float | None = None,
     status: RunStatus = RunStatus.FINISHED,
+    parent: RunRecord | None = None,
+    model: Mapping[str, Any] | None = None,
 ) -> RunRecord:
-    """A run with these evaluations in the registry of `home`."""
+    """A run with these evaluations in the registry of `home`; `model` are further settings."""
     config: dict[str, Any] = {"kind": kind, "model": {"source": "builtin"}}
     config["data"] = {"source": "builtin"}
     if kind == "sft" and size is not None:
         config["data"]["size"] = size
+    if parent is not None:
+        config["model"]["run"] = parent.id
+    config["model"] |= model or {}
     if lr is not None:
         config["train"] = {"lr": lr}
     new = NewRun(
@@ -148,6 +153,7 @@ def record(
         id=run_id,
         seed=seed,
         group=group,
+        parent_uuid=parent.uuid if parent else None,
     )
     registry = open_home(home)
     run = registry.create_run(new)

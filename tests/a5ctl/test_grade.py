@@ -268,17 +268,17 @@ def test_a_problem_never_gets_a_name_that_is_taken(tmp_path: Path) -> None:
 def test_many_responses_are_stored_in_order_and_in_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from core.registry import apply
+    from core.registry import response_writes
 
     sizes = []
-    insert = apply._insert_batch
+    insert = response_writes._insert_batch
 
-    def counted(connection: Any, evaluation: int, names: Any, batch: Any, last: int) -> int:
+    def counted(connection: Any, owner: Any, names: Any, batch: Any, last: int) -> int:
         sizes.append(len(batch))
-        return insert(connection, evaluation, names, batch, last)
+        return insert(connection, owner, names, batch, last)
 
-    monkeypatch.setattr(apply, "_BATCH", 3)
-    monkeypatch.setattr(apply, "_insert_batch", counted)
+    monkeypatch.setattr(response_writes, "_BATCH", 3)
+    monkeypatch.setattr(response_writes, "_insert_batch", counted)
     lines = [line(i % 4, right(10 + i % 4) if i % 3 else wrong(10 + i % 4)) for i in range(8)]
     run = document(tmp_path, "grade", write(tmp_path / "d.jsonl", lines), "--record")["run"]
     assert sizes == [3, 3, 2]

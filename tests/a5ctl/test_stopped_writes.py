@@ -78,7 +78,7 @@ def test_a_kill_while_a_file_is_recorded_leaves_no_trace(tmp_path: Path, call: i
     kill_in_the_middle(
         home,
         *("grade", dump, "--record"),
-        module="core.registry.apply",
+        module="core.registry.response_writes",
         function="_insert_batch",
         call=call,
     )

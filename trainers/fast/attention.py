@@ -90,6 +90,7 @@ def attention(qkv: Tensor, row: PackedRow, heads: Heads) -> tuple[Tensor, Attend
         flat, own = mixed.view(-1, heads.query_size), out[block.start : block.end]
         torch.index_select(flat, 0, block.from_padded, out=own)
         kept.append(one)
+    out[row.filled :] = 0.0
     return out, Attended(tuple(kept))
 
 
@@ -108,6 +109,7 @@ def attention_backward(gradient: Tensor, kept: Attended, row: PackedRow, heads: 
         parts = from_context.split([len(part) for part in block.context])
         for place, part in zip(block.context, parts, strict=True):
             shared[place.start : place.stop] += part
+    result[row.filled :] = 0.0
     keys_values = result[: row.shared, heads.query_size :]
     keys_values += shared.reshape(keys_values.shape)
     return result

@@ -59,7 +59,7 @@ def project_with_gradients(
     sampling p is 0 where a token is impossible, and a temperature divides c.
 
     Args:
-        hidden: Shape (S, H), narrow.
+        hidden: Shape (S', H), narrow; S' >= S, and what lies behind the targets is filled in.
         head: Shape (V, H), narrow.
         labels: Shape (S,), int64.
         parameter: The head's parameter, whose `.grad` grows.
@@ -69,17 +69,21 @@ def project_with_gradients(
     Returns:
         The loss (scalar), what was read of the labels (S,), and the gradient of `hidden`.
     """
-    values, seen, gradients = [], [], torch.empty_like(hidden)
-    places = torch.arange(len(labels))
-    for part in chunks(len(labels), chunk_rows(head.shape[0])):
-        shares, found = read(F.linear(hidden[part], head), labels[part], reading.part(part))
+    values, seen, gradients = [], [], torch.zeros_like(hidden)
+    count, places = len(labels), torch.arange(len(labels))
+    for part in chunks(count, chunk_rows(head.shape[0])):
+        rows = slice(part.start, part.stop if part.stop < count else len(hidden))
+        logits = F.linear(hidden[rows], head)[: count - part.start]
+        shares, found = read(logits, labels[part], reading.part(part))
         value, slope = value_and_slope(loss, found.log_probs, places[part])
         shares.scatter_(1, labels[part, None], found.log_probs.expm1()[:, None])
         errors, scale = shares.to(hidden.dtype), -slope[:, None]
         if reading.rules.temperature != 1:
             scale /= reading.rules.temperature
-        gradients[part] = (errors @ head) * scale
-        add_product(parameter, errors, (hidden[part] * scale).to(hidden.dtype))
+        if spare := len(hidden[rows]) - len(errors):
+            errors, scale = F.pad(errors, (0, 0, 0, spare)), F.pad(scale, (0, 0, 0, spare))
+        gradients[rows] = (errors @ head) * scale
+        add_product(parameter, errors, (hidden[rows] * scale).to(hidden.dtype))
         values.append(value)
         seen.append(found)
     return sum(values[1:], values[0]), joined(seen), gradients

@@ -19,11 +19,13 @@ class Block:
         start: Place of the first token in the row.
         lengths: Tokens of each sequence.
         context: Where in the row the tokens are that every sequence continues, in order.
+        grain: Sequences are computed in multiples of so many tokens.
     """
 
     start: int
     lengths: tuple[int, ...]
     context: tuple[range, ...] = ()
+    grain: int = 1
 
     @property
     def end(self) -> int:
@@ -32,8 +34,8 @@ class Block:
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest sequence."""
-        return max(self.lengths)
+        """Tokens of the longest sequence, in multiples of the grain."""
+        return _round_up(max(self.lengths), self.grain)
 
     @cached_property
     def to_padded(self) -> Tensor:
@@ -55,7 +57,7 @@ class Block:
         return torch.tensor([0, *accumulate(self.lengths)][:-1]) + self.start
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=False)
 class PackedRow:
     """The inputs of a micro-batch as one row: what examples share, then every example's own tokens.
 
@@ -65,7 +67,7 @@ class PackedRow:
     last token of an example is a label only and never an input.
 
     Attributes:
-        ids: Shape (T,), int64.
+        ids: Shape (T,), int64; behind the last example it may be filled up with zeros.
         positions: Shape (T,), int64: each token's place in its own example.
         prefix: Tokens at the start of the row that belong to every example.
         blocks: All tokens of the row, each block behind its context.
@@ -73,6 +75,7 @@ class PackedRow:
         supervised: Shape (S,), int64: places in the row whose next token is a target, ascending.
         labels: Shape (S,), int64: those next tokens.
         owners: For each target, the index of its example.
+        grain: Tokens and targets are computed in multiples of it.
     """
 
     ids: Tensor
@@ -83,6 +86,7 @@ class PackedRow:
     supervised: Tensor
     labels: Tensor
     owners: Tensor
+    grain: int = 1
 
     @property
     def tokens(self) -> int:
@@ -90,18 +94,30 @@ class PackedRow:
         return len(self.ids)
 
     @property
+    def filled(self) -> int:
+        """The first so many tokens are those of the examples."""
+        return self.blocks[-1].end
+
+    @cached_property
+    def read(self) -> Tensor:
+        """`supervised` in multiples of the grain: filled up with a place that no example has."""
+        spare = _round_up(len(self.supervised), self.grain) - len(self.supervised)
+        return torch.cat([self.supervised, torch.full((spare,), self.tokens - 1)])
+
+    @property
     def shared(self) -> int:
         """Tokens at the start of the row that blocks have as their context."""
         return max((part.stop for block in self.blocks for part in block.context), default=0)
 
 
-def pack(examples: Sequence[Example], *, share_prefix: bool = True) -> PackedRow:
+def pack(examples: Sequence[Example], *, share_prefix: bool = True, grain: int = 1) -> PackedRow:
     """Lay examples out in one row.
 
     Args:
         examples: Of at least two tokens each. Those that share a prompt beyond what all share must
             follow one another for it to be stored once.
         share_prefix: Store the tokens that examples begin with alike only once.
+        grain: Fill up tokens and targets to multiples of it, so that their numbers recur.
 
     Raises:
         ValueError: an example has fewer than two tokens, so there is nothing to predict.
@@ -109,7 +125,7 @@ def pack(examples: Sequence[Example], *, share_prefix: bool = True) -> PackedRow
     short = next((e for e in examples if len(e.token_ids) < 2), None)
     if short is not None:
         raise ValueError(f"example {short.problem_id} has nothing to predict: fewer than 2 tokens")
-    row = _Row()
+    row = _Row(grain)
     shared = _shared_prefix(examples) if share_prefix and len(examples) > 1 else 0
     runs = _runs(examples, shared) if share_prefix else [_Run(examples, 0)]
     common = row.add([(examples[0], 0, shared)], ()) if shared else []
@@ -147,6 +163,7 @@ class _Run:
 class _Row:
     """A row in the making."""
 
+    grain: int
     ids: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
@@ -165,7 +182,7 @@ class _Row:
             self.ids += example.token_ids[start:end]
             self.positions += range(start, end)
         if added:
-            self.blocks.append(Block(added[0].start, tuple(map(len, added)), context))
+            self.blocks.append(Block(added[0].start, tuple(map(len, added)), context, self.grain))
         return added
 
     def add_examples(self, run: _Run, context: tuple[range, ...]) -> None:
@@ -180,16 +197,24 @@ class _Row:
             self.spans.append((*context, own))
 
     def finish(self, prefix: int) -> PackedRow:
+        # a target that is filled in needs a place that no example has
+        wanted = len(self.ids) + bool(len(self.labels) % self.grain)
+        spare = [0] * (_round_up(wanted, self.grain) - len(self.ids))
         return PackedRow(
-            ids=_integers(self.ids),
-            positions=_integers(self.positions),
+            ids=_integers(self.ids + spare),
+            positions=_integers(self.positions + spare),
             prefix=prefix,
             blocks=tuple(self.blocks),
             spans=tuple(self.spans),
             supervised=_integers(self.supervised),
             labels=_integers(self.labels),
             owners=_integers(self.owners),
+            grain=self.grain,
         )
+
+
+def _round_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
 
 
 def _integers(values: list[int]) -> Tensor:

@@ -28,6 +28,8 @@ from trainers.fast.ops import (
 from trainers.fast.weights import Layer, Weights, read_weights, refusal
 from trainers.reading import PLAIN_READING, Reading, TargetLogProbs, TokenLoss
 
+_GRAIN = 64
+
 
 @dataclass(slots=True)
 class _Kept:
@@ -53,6 +55,15 @@ class WrittenOut:
 
     weights: Weights
     recompute: bool = False
+
+    @property
+    def grain(self) -> int:
+        """What numbers of tokens are best filled up to.
+
+        Products in bfloat16 are compiled for every shape that comes along, which takes about a
+        millisecond and half a mebibyte each.
+        """
+        return _GRAIN if self.weights.narrow is torch.bfloat16 else 1
 
     @torch.no_grad()
     def accumulate(
@@ -95,12 +106,15 @@ class WrittenOut:
         weights.refresh()
         x, _ = self._forward(row, weights.rotation(row.positions), keep=False)
         hidden = rms_norm(x, weights.epsilon).output(weights.last_norm, weights.narrow)
-        return project(hidden, _made(weights.head_copy), row.labels, reading)
+        return project(hidden[: len(row.labels)], _made(weights.head_copy), row.labels, reading)
 
     def _forward(
         self, row: PackedRow, rotation: Rotation, *, keep: bool
     ) -> tuple[Tensor, list[_Kept | Tensor]]:
-        """Hidden states before the last norm, shape (S, H), and what the layers kept."""
+        """Hidden states before the last norm, shape (S', H), and what the layers kept.
+
+        S' is S in multiples of the row's grain; behind the targets no state means anything.
+        """
         x = F.embedding(row.ids, self.weights.embedding)
         kept: list[_Kept | Tensor] = []
         for index in range(len(self.weights.layers)):
@@ -122,7 +136,7 @@ class WrittenOut:
         qkv[:, : weights.heads.query_size] *= weights.heads.width**-0.5
         mixed, attended = attention(qkv, row, weights.heads)
         if self._is_last(index):
-            mixed, x = mixed[row.supervised], x[row.supervised]
+            mixed, x = mixed[row.read], x[row.read]
         x = x + F.linear(mixed, output)
         second = rms_norm(x, weights.epsilon)
         hidden = second.output(layer.second_norm, weights.narrow)
@@ -217,8 +231,8 @@ def _rotated(qkv: Tensor, weights: Weights) -> Tensor:
 
 
 def _spread(rows: Tensor, row: PackedRow) -> Tensor:
-    """Rows of targets (S, ...) at their places in the packed row, zeros elsewhere."""
-    return rows.new_zeros(row.tokens, rows.shape[1]).index_copy_(0, row.supervised, rows)
+    """Rows of targets (S', ...) at their places in the packed row, zeros elsewhere."""
+    return rows.new_zeros(row.tokens, rows.shape[1]).index_copy_(0, row.read, rows)
 
 
 def _made(tensor: Tensor | None) -> Tensor:

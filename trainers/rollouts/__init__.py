@@ -3,6 +3,7 @@
 from trainers.rollouts.examples import example_of
 from trainers.rollouts.order import QuestionOrder
 from trainers.rollouts.rewards import OVERLONG, reward_parts, total_rewards
+from trainers.rollouts.rows import longest_rows
 from trainers.rollouts.sampler import RolloutSampler, rollout_seed, sample_together
 from trainers.rollouts.store import RolloutStore
 
@@ -12,6 +13,7 @@ __all__ = [
     "RolloutSampler",
     "RolloutStore",
     "example_of",
+    "longest_rows",
     "reward_parts",
     "rollout_seed",
     "sample_together",

@@ -25,6 +25,20 @@ def registry(workspace: Workspace) -> Registry:
     return open_registry(workspace.registry_url())
 
 
+def go_back(registry: Registry, revision: str) -> None:
+    """Undo newer migrations, and close the registry: the next one to open it is an upgrade."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "core.registry:migrations")
+    config.set_main_option("path_separator", "os")
+    with registry.database.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+    registry.close()
+
+
 def new_run(**changes: object) -> NewRun:
     """A plausible run."""
     values: dict[str, object] = {

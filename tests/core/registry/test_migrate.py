@@ -10,6 +10,7 @@ import pytest
 from core.errors import UserError
 from core.registry.migrations import HEAD, REVISIONS
 from core.registry.store import open_registry
+from tests.core.registry.conftest import go_back
 
 ROOT = Path(__file__).parents[3]
 
@@ -109,16 +110,8 @@ def test_four_processes_may_create_one_registry_at_once(tmp_path: Path) -> None:
 
 
 def test_going_back_leaves_no_table(tmp_path: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
-
     registry = open_registry(_url(tmp_path))
-    config = Config()
-    config.set_main_option("script_location", "core.registry:migrations")
-    config.set_main_option("path_separator", "os")
-    with registry.database.begin() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
+    go_back(registry, "base")
     tables = registry.database.read("SELECT name FROM sqlite_master WHERE type = 'table'")
     assert tables == [("alembic_version",)]
 

@@ -1,12 +1,12 @@
 """Plans in the registry, and the migration that brought them."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
 
 from core.registry.migrations import HEAD
 from core.registry.store import Registry, open_registry
+from tests.core.registry.conftest import go_back
 
 
 @pytest.fixture
@@ -33,15 +33,13 @@ def test_every_version_stays_oldest_first(registry: Registry, monkeypatch: pytes
 
 
 def test_a_registry_without_plans_is_upgraded_and_keeps_what_it_holds(tmp_path: Path):
-    path = tmp_path / "r.db"
-    open_registry(f"sqlite:///{path}").close()
-    with sqlite3.connect(path) as connection:
-        for newer in ("probed_response", "probe", "plan"):
-            connection.execute(f"DROP TABLE {newer}")
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
-        connection.execute("INSERT INTO metric_name (name) VALUES ('loss')")
-    connection.close()
-    upgraded = open_registry(f"sqlite:///{path}")
+    url = f"sqlite:///{tmp_path / 'r.db'}"
+    registry = open_registry(url)
+    with registry.database.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO metric_name (name) VALUES ('loss')")
+    go_back(registry, "0001")
+    assert registry.database.read("SELECT version_num FROM alembic_version") == [("0001",)]
+    upgraded = open_registry(url)
     assert upgraded.database.read("SELECT version_num FROM alembic_version") == [(HEAD,)]
     assert upgraded.database.read("SELECT name FROM metric_name") == [("loss",)]
     assert upgraded.note_plan("sizes", "aaaa", "text")[0].name == "sizes"

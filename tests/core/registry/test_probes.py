@@ -1,6 +1,5 @@
 """Probes in the registry: whole, replaced whole, gone with their run, and their migration."""
 
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from core.registry.recorder import Recorder
 from core.registry.records import RunRecord, StoredGrade
 from core.registry.store import Registry, open_registry
 from core.workspace import Workspace
-from tests.core.registry.conftest import answer, evaluation_result, new_run
+from tests.core.registry.conftest import answer, evaluation_result, go_back, new_run
 
 GRADES = {"r1_zero": StoredGrade(True, True, " 42 ", None, 1)}
 
@@ -112,15 +111,13 @@ def test_a_deleted_evaluation_is_one_sentence(registry: Registry) -> None:
 
 
 def test_a_registry_without_probes_is_upgraded_and_keeps_what_it_holds(tmp_path: Path) -> None:
-    path = tmp_path / "r.db"
-    open_registry(f"sqlite:///{path}").close()
-    with sqlite3.connect(path) as connection:
-        for newer in ("probed_response", "probe"):
-            connection.execute(f"DROP TABLE {newer}")
-        connection.execute("UPDATE alembic_version SET version_num = '0002'")
-        connection.execute("INSERT INTO metric_name (name) VALUES ('loss')")
-    connection.close()
-    upgraded = open_registry(f"sqlite:///{path}")
+    url = f"sqlite:///{tmp_path / 'r.db'}"
+    registry = open_registry(url)
+    with registry.database.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO metric_name (name) VALUES ('loss')")
+    go_back(registry, "0002")
+    assert registry.database.read("SELECT version_num FROM alembic_version") == [("0002",)]
+    upgraded = open_registry(url)
     assert upgraded.database.read("SELECT version_num FROM alembic_version") == [(HEAD,)]
     assert upgraded.database.read("SELECT name FROM metric_name") == [("loss",)]
     assert upgraded.probes_of("nobody") == []

@@ -19,7 +19,7 @@ from core.registry.recorder import Recorder
 from core.registry.store import Registry, open_registry
 from core.responses.grade import GraderName
 from core.workspace import Workspace
-from tests.core.registry.conftest import evaluation_result, new_run
+from tests.core.registry.conftest import evaluation_result, go_back, new_run
 from tests.rollouts import batch, right
 
 ROOT = Path(__file__).parents[3]
@@ -279,20 +279,11 @@ def test_a_batch_is_one_line_that_reads_back_as_it_was() -> None:
 def test_an_older_registry_gets_room_for_rollouts_and_keeps_what_it_holds(
     registry: Registry, run: str, folder: Path
 ) -> None:
-    from alembic import command
-    from alembic.config import Config
-
     with Recorder(registry, run, folder) as recorder:
         uuid = recorder.evaluation(evaluation_result([right(42), right(1)]))
         recorder.rollouts(batch(TEXTS), KeepRollouts.ALL)
     held = registry.responses(uuid)
-    config = Config()
-    config.set_main_option("script_location", "core.registry:migrations")
-    config.set_main_option("path_separator", "os")
-    with registry.database.begin() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0003")
-    registry.close()
+    go_back(registry, "0003")
     upgraded = open_registry(registry.database.url)
     assert upgraded.responses(uuid) == held
     assert upgraded.rollouts(run) == []

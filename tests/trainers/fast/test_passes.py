@@ -102,9 +102,9 @@ def close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], relative
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(batch=examples(), chunk=st.sampled_from([1, 7, 10**6]))
+@given(batch=examples(), chunk=st.sampled_from([1, 7, 10**6]), grain=st.sampled_from([1, 8, 64]))
 def test_loss_and_gradients_are_the_naive_ones(
-    kind: str, recompute: bool, batch: list[Example], chunk: int
+    kind: str, recompute: bool, batch: list[Example], chunk: int, grain: int
 ) -> None:
     made = model(kind, tied=kind == "qwen2")
     weights = torch.linspace(0.1, 2.0, 2000, dtype=torch.float64)
@@ -114,10 +114,11 @@ def test_loss_and_gradients_are_the_naive_ones(
     written.recompute = recompute
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(head, "_LOGITS", chunk * VOCABULARY)
+        row = pack(batch, grain=grain)
         value, found = written.accumulate(
-            pack(batch), lambda values, places: -(values * weights[places]).sum()
+            row, lambda values, places: -(values * weights[places]).sum()
         )
-        again = written.log_probs(pack(batch))
+        again = written.log_probs(row)
         assert torch.allclose(again.log_probs, found.log_probs, rtol=1e-12, atol=1e-12)
     assert float(value) == pytest.approx(expected, rel=1e-10)
     close(gradients(made), wanted, 1e-10)
@@ -153,6 +154,15 @@ def test_the_shared_prefix_is_computed_once_and_changes_nothing() -> None:
     written = passes(made)
     one, other = written.log_probs(shared).log_probs, written.log_probs(apart).log_probs
     assert torch.allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_numbers_of_tokens_and_targets_recur_where_shapes_are_compiled() -> None:
+    rows = [pack(random_batch(count, 150), grain=64) for count in range(2, 9)]
+    assert passes(model(dtype=torch.float32), torch.bfloat16).grain == 64
+    assert passes(model()).grain == 1
+    assert all(len(row.ids) % 64 == len(row.read) % 64 == 0 for row in rows)
+    assert all(block.longest % 64 == 0 for row in rows for block in row.blocks)
+    assert all(row.tokens - row.filled < 128 for row in rows)
 
 
 def test_examples_never_see_each_other() -> None:

@@ -31,11 +31,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("uuid"),
     )
     op.create_index("rollout_batch_of_run", "rollout_batch", ["run", "step"], unique=False)
-    # SQLite adds a reference with its column or not at all
-    op.execute(
-        "ALTER TABLE response ADD COLUMN batch INTEGER "
-        "REFERENCES rollout_batch (key) ON DELETE CASCADE"
-    )
+    # SQLite adds a reference with its column or not at all; rows go with their run
+    op.execute('ALTER TABLE response ADD COLUMN batch INTEGER REFERENCES rollout_batch ("key")')
     op.create_index(
         "response_of_batch",
         "response",

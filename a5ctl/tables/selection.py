@@ -1,0 +1,19 @@
+"""What a table says of runs whose first weights were chosen by accuracies on a test split."""
+
+from collections.abc import Iterable
+
+from core.registry.records import RunRecord
+
+_NAMED = 3
+
+
+def selection_note(runs: Iterable[RunRecord]) -> str | None:
+    """One sentence that names them; None where there are none."""
+    ids = list(dict.fromkeys(run.id for run in runs if run.selected_on_test))
+    if not ids:
+        return None
+    named = ", ".join(ids[:_NAMED]) + (f" and {len(ids) - _NAMED} more" if ids[_NAMED:] else "")
+    return (
+        f"selected on test: {named}; accuracies on a test split chose the weights they start from, "
+        "so they look better there than they are"
+    )

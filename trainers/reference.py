@@ -1,0 +1,92 @@
+"""Log-probabilities under the policy a run started from: computed once, kept in the run's folder.
+
+The file is written whole or not at all, and names what its figures belong to. A resumed run reads
+the very same numbers; where the file is gone or damaged they are computed again.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from trainers.durable import sync_folder
+from trainers.pair_batches import PairExample
+
+REFERENCE_FILE = "reference.safetensors"
+_TENSOR, _KEY, _CHECKSUM = "log_probs", "belongs_to", "sha256"
+
+
+def stored_reference(path: Path, key: str, compute: Callable[[], Tensor]) -> Tensor:
+    """What the file holds, or else what `compute` gives, which is then on disk.
+
+    Args:
+        path: The file.
+        key: What the figures belong to; a file with another one counts for nothing.
+        compute: Finds them; float64.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    found = _read(path, key)
+    if found is not None:
+        return found
+    computed = compute()
+    _write(path, key, computed)
+    return computed
+
+
+def reference_key(pairs: Sequence[PairExample], model_hash: str | None, dtype: str) -> str:
+    """SHA-256 (64 hex digits) over all that the figures depend on.
+
+    Args:
+        pairs: What is read.
+        model_hash: Of the weights and the tokenizer.
+        dtype: Precision of the forward pass.
+    """
+    digest = hashlib.sha256(f"{model_hash} {dtype}\n".encode())
+    for pair in pairs:
+        for example in (pair.chosen, pair.rejected):
+            digest.update(f"{example.prompt_length} {_joined(example.token_ids)}\n".encode())
+    return digest.hexdigest()
+
+
+def _read(path: Path, key: str) -> Tensor | None:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            known = file.metadata() or {}
+            tensor: Tensor = file.get_tensor(_TENSOR)
+    except (OSError, SafetensorError):
+        return None
+    whole = known.get(_CHECKSUM) == _checksum(tensor)
+    return tensor if whole and known.get(_KEY) == key else None
+
+
+def _write(path: Path, key: str, tensor: Tensor) -> None:
+    from safetensors.torch import save
+
+    known = {_KEY: key, _CHECKSUM: _checksum(tensor)}
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(save({_TENSOR: tensor.contiguous()}, known))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _checksum(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
+
+
+def _joined(ids: Iterable[int]) -> str:
+    return ",".join(map(str, ids))
