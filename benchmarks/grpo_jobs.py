@@ -121,6 +121,7 @@ def run_grpo_ours(work: GrpoWorkload, folder: Path, **changes: Any) -> GrpoFigur
     Raises:
         RuntimeError: the process failed; the message holds the end of its errors.
     """
+    changes = {"grpo__steps": work.steps, **changes}
     job = {"work": work.name, "folder": str(folder), "settings": changes}
     return _figures(process([sys.executable, str(HERE / "grpo_ours.py")], job), work.warmup)
 

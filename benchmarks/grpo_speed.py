@@ -16,6 +16,7 @@ import argparse
 import json
 import statistics
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from benchmarks.timing import write  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 BAR = 1.5
-_WHOLE = "ours, nothing skipped"
+_OURS, _WHOLE = "ours", "ours, nothing skipped"
 
 
 def search(work: GrpoWorkload, folder: Path, peer: str, names: list[str]) -> None:
@@ -74,34 +75,41 @@ def cost(entry: dict[str, Any]) -> float:
 
 
 def measure(
-    work: GrpoWorkload, folder: Path, peer: str, best: str, rounds: int, default: bool
-) -> dict[str, Any]:
-    """Alternate the sides and put their medians together."""
-    peers = [best, "default"] if default and best != "default" else [best]
-    taken: dict[str, list[GrpoFigures]] = {name: [] for name in ("ours", _WHOLE, *peers)}
+    work: GrpoWorkload, folder: Path, peer: str, sides: list[str], rounds: int
+) -> Iterator[dict[str, Any]]:
+    """Alternate the sides; the figures so far after every round."""
+    taken: dict[str, list[GrpoFigures]] = {name: [] for name in sides}
     for _ in range(rounds):
-        taken["ours"].append(run_grpo_ours(work, folder))
-        taken[_WHOLE].append(run_grpo_ours(work, folder, grpo__skip_zero_advantage=False))
-        for name in peers:
-            taken[name].append(run_grpo_peer(work, folder, name, peer))
         for name, figures in taken.items():
+            figures.append(_run(work, folder, peer, name))
             show(work.name, name, figures[-1].summary())
-    ours = taken["ours"][0].raw
+        yield _together(work, taken)
+
+
+def _run(work: GrpoWorkload, folder: Path, peer: str, name: str) -> GrpoFigures:
+    if name == _OURS:
+        return run_grpo_ours(work, folder)
+    if name == _WHOLE:
+        return run_grpo_ours(work, folder, grpo__skip_zero_advantage=False)
+    return run_grpo_peer(work, folder, name, peer)
+
+
+def _together(work: GrpoWorkload, taken: dict[str, list[GrpoFigures]]) -> dict[str, Any]:
+    own, peers = [n for n in taken if n in (_OURS, _WHOLE)], [n for n in taken if n in GRPO_PEERS]
+    ours = taken[own[0]][0].raw
     return {
         "rollouts": work.rollouts,
         "cap": work.cap,
         "fixed": work.fixed,
-        "best": best,
+        "steps": work.steps - work.warmup,
         "sides": {name: [f.summary() for f in figures] for name, figures in taken.items()},
         "ratios": {
-            f"{name} / {side}": ratio(taken[side], taken[name])
-            for name in peers
-            for side in ("ours", _WHOLE)
+            f"{name} / {side}": ratio(taken[side], taken[name]) for name in peers for side in own
         },
         "bar": BAR,
         "settings": ours["settings"],
         "last_metrics": ours["last"],
-        "versions": {"ours": ours["versions"], "peer": taken[best][0].raw["versions"]},
+        "versions": {"ours": ours["versions"], "peer": taken[peers[0]][0].raw["versions"]},
     }
 
 
@@ -159,7 +167,10 @@ def main() -> None:
     parser.add_argument("--search", action="store_true", help="try TRL's configurations")
     parser.add_argument("--configs", nargs="*", default=list(GRPO_PEERS), choices=list(GRPO_PEERS))
     parser.add_argument("--best", help="compare with this configuration, not the searched one")
-    parser.add_argument("--no-default", action="store_true", help="leave TRL's default out")
+    parser.add_argument("--steps", type=int, help="steps of a process, the first one not timed")
+    parser.add_argument(
+        "--sides", nargs="*", default=[_OURS, _WHOLE, "best", "default"], help="what alternates"
+    )
     given = parser.parse_args()
     folder = given.work.resolve()
     prepare_grpo(folder)
@@ -167,17 +178,17 @@ def main() -> None:
         if given.search:
             search(work, folder, given.peer_python, given.configs)
             continue
+        timed = replace(work, steps=given.steps or work.steps)
         best = given.best or best_of(work)
-        found = measure(
-            work, folder, given.peer_python, best, given.rounds, default=not given.no_default
-        )
+        sides = [best if side == "best" else side for side in given.sides]
+        for found in measure(timed, folder, given.peer_python, sides, given.rounds):
+            write("grpo_speed", {**read("grpo_speed"), work.name: found})
         for name, got in found["ratios"].items():
             print(
                 f"{work.name:12} {name}: {got['step']:.2f} per step, {got['per_token']:.2f} per "
                 f"token by wall time, {got['step_cpu']:.2f} and {got['per_token_cpu']:.2f} by "
                 f"processor time; bar {BAR}"
             )
-        write("grpo_speed", {**read("grpo_speed"), work.name: found})
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ The workspace has to hold the run that all of them begin from. Every case is a r
 process of its own; the case of a stale engine leaves out every copy of the weights but the first.
 Failing cases say within how many updates which rules fired; healthy ones are to raise none.
 Everything is written to benchmarks/results/watchdog_rollouts.json (or --out), with the message of
-every alarm and the largest signal of every rule.
+every alarm and the largest signal of every rule. Alarms are read by replaying what a run recorded,
+so that --replay says what the table of today would have told about the runs that a workspace holds.
 """
 
 import argparse
@@ -14,11 +15,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from core.config.schema import TrainSettings
+from core.registry.records import MetricPoint
 from core.registry.store import open_registry
 from trainers.alarms import StepView
 from trainers.watchdog import RULES, UPDATE_RULES, Watchdog
@@ -26,6 +29,8 @@ from trainers.watchdog import RULES, UPDATE_RULES, Watchdog
 RESULT = Path(__file__).parent / "results" / "watchdog_rollouts.json"
 UPDATES = 10
 _LR = 1e-4
+_SHOWN = ("right_share", "formatted_share", "truncated_share", "constant_share")
+_SHOWN += ("rollout_entropy", "engine_gap")
 _STALE = """\
 import core.engines.hf, core.engines.vllm
 for engine in (core.engines.hf.HfEngine, core.engines.vllm.VllmEngine):
@@ -87,7 +92,7 @@ HEALTHY = (
 
 def run(case: Case, home: Path, init: str, seed: int, common: Sequence[str]) -> dict[str, Any]:
     """Run one case, and read what its watchdog said."""
-    tag = f"watched-{case.name.replace(' ', '-')}-{seed}-{os.getpid()}"
+    tag = f"{_tag(case, seed)}{os.getpid()}"
     script = (_STALE if case.stale else "") + "from a5ctl.app import app\napp()\n"
     arguments = ["run", "grpo", "--init", init, "--lr", str(_LR), *common, *case.options]
     arguments += ["--seed", str(seed), "--name", tag, "--set", "evaluation.at_start=false", "-q"]
@@ -97,48 +102,50 @@ def run(case: Case, home: Path, init: str, seed: int, common: Sequence[str]) -> 
     )
     if done.returncode:
         raise SystemExit(f"{case.name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return {**asdict(case), "seed": seed, **_told(home, tag)}
+    return replay(case, home, seed, tag)[0]
 
 
-def _told(home: Path, name: str) -> dict[str, Any]:
+def replay(case: Case, home: Path, seed: int, name: str) -> list[dict[str, Any]]:
+    """What the table says about the newest finished run of a case; empty where there is none."""
     registry = open_registry(f"sqlite:///{home / 'registry.db'}")
-    found = next(run for run in registry.runs() if run.name == name)
-    names = {rule.name for rule in RULES}
-    alarms = [event for event in registry.events(found.uuid) if event.kind in names]
-    courses = registry.metrics(found.uuid)
+    named = (run for run in registry.runs() if (run.name or "").startswith(name))
+    found = next((run for run in named if run.status == "finished"), None)
+    rows = []
+    if found is not None:
+        told = _told(registry.metrics(found.uuid))
+        rows = [{**asdict(case), "seed": seed, "run": found.id, **told}]
     registry.close()
+    return rows
+
+
+def _tag(case: Case, seed: int) -> str:
+    return f"watched-{case.name.replace(' ', '-')}-{seed}-"
+
+
+def _told(courses: Mapping[str, Sequence[MetricPoint]]) -> dict[str, Any]:
     by_step: dict[int, dict[str, float]] = {}
-    for metric, course in courses.items():
+    for name, course in courses.items():
         for point in course:
-            by_step.setdefault(point.step, {})[metric] = point.value
-    shown = ("right_share", "formatted_share", "truncated_share", "constant_share")
-    shown += ("rollout_entropy", "engine_gap", "zero_advantage_share")
-    return {
-        "run": found.id,
-        "updates": len(by_step),
-        "alarms": [[event.step, event.kind, event.message] for event in alarms],
-        "highest": _highest(by_step),
-        "courses": {
-            name: [round(point.value, 5) for point in courses[name]]
-            for name in shown
-            if name in courses
-        },
-    }
-
-
-def _highest(by_step: dict[int, dict[str, float]]) -> dict[str, float]:
-    """The largest signal of every rule for updates, which says how far it was from an alarm."""
-    from core.config.schema import TrainSettings
-
-    watchdog, highest = Watchdog(TrainSettings(), len(by_step)), {}
+            by_step.setdefault(point.step, {})[name] = point.value
+    watchdog, alarms, highest = Watchdog(TrainSettings(), len(by_step)), [], {}
     for step in sorted(by_step):
-        watchdog.step(step, by_step[step])
+        found = watchdog.step(step, by_step[step])
+        alarms += [[step, a.rule.name, a.measured.text] for a in found]
         view = StepView(watchdog._history, watchdog.settings)
         for rule in UPDATE_RULES:
             if watchdog._history.keys() >= set(rule.needs) and (measured := rule.measure(view)):
                 value = round(measured.value, 4)
                 highest[rule.name] = max(value, highest.get(rule.name, value))
-    return highest
+    return {
+        "updates": len(by_step),
+        "alarms": alarms,
+        "highest": highest,
+        "courses": {
+            name: [round(point.value, 4) for point in courses[name]]
+            for name in _SHOWN
+            if name in courses
+        },
+    }
 
 
 def main() -> None:
@@ -149,6 +156,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1])
     parser.add_argument("--healthy-steps", type=int, default=15)
     parser.add_argument("--cases", nargs="*", help="names of cases; all when not given")
+    parser.add_argument("--replay", action="store_true", help="run nothing, read what was run")
     parser.add_argument("--out", type=Path, default=RESULT)
     known, common = parser.parse_known_args()
     rows: list[dict[str, Any]] = []
@@ -156,11 +164,16 @@ def main() -> None:
         for case in (*FAILING, *HEALTHY):
             if known.cases and case.name not in known.cases:
                 continue
-            steps = UPDATES if case.expected else known.healthy_steps
-            row = run(case, known.home, known.init, seed, [*common, "--steps", str(steps)])
-            rows.append(row)
-            told = ", ".join(f"{kind} at {step}" for step, kind, _ in row["alarms"]) or "silent"
-            print(f"{case.name}, seed {seed}, {row['updates']} updates: {told}", flush=True)
+            if known.replay:
+                found = replay(case, known.home, seed, _tag(case, seed))
+            else:
+                steps = UPDATES if case.expected else known.healthy_steps
+                found = [run(case, known.home, known.init, seed, [*common, "--steps", str(steps)])]
+            for row in found:
+                told = ", ".join(f"{kind} at {step}" for step, kind, _ in row["alarms"])
+                text = f"{case.name}, seed {seed}, {row['updates']} updates: {told or 'silent'}"
+                print(text, flush=True)
+            rows += found
             known.out.write_text(json.dumps(_summary(rows), indent=1) + "\n", encoding="utf-8")
 
 

@@ -29,7 +29,7 @@ from trainers.rollouts_facts import (
 IN_A_ROW = 3
 """Values in a row that must all show a fault."""
 _FEWER_RIGHT = 0.15
-_SURE = 4.0
+_KEPT = 0.1
 _LEAST_PROBLEMS = 40
 _EXPECTED = 12.0
 _GROUPS = 100
@@ -103,26 +103,36 @@ def _format_lost(view: StepView) -> Measured | None:
 
 def _format_hacked(view: StepView) -> Measured | None:
     right, formatted = view.history["right_share"], view.history["formatted_share"]
-    if right.highest is None or formatted.first is None or len(formatted.values) < RECENT:
+    # responses to one problem are alike, so problems are what counts
+    problems = view.history["problems"].values[-1]
+    if right.first is None or right.highest is None or formatted.first is None:
         return None
     now, kept = fmean(right.values[-RECENT:]), fmean(formatted.values[-RECENT:])
-    # responses to one problem are alike, so problems are what counts
-    problems = RECENT * view.history["problems"].values[-1]
-    error = math.sqrt(2) * standard_error((right.highest + now) / 2, problems)
-    enough = max(_FEWER_RIGHT, _SURE * error)
-    if problems < _LEAST_PROBLEMS or right.highest - now < enough:
+    if RECENT * problems < _LEAST_PROBLEMS or kept < formatted.first - _KEPT:
+        return None
+    after = standard_error(now, RECENT * problems)
+    best = standard_error((right.highest + now) / 2, RECENT * problems)
+    # the best of many batches is a lucky one
+    fall, before = max(
+        (
+            (right.first - now) / math.hypot(standard_error(right.first, problems), after),
+            right.first,
+        ),
+        ((right.highest - now) / math.hypot(best, best) - 1, right.highest),
+    )
+    if before - now < _FEWER_RIGHT:
         return None
     text = (
         f"{kept:.0%} of the responses keep the format, {formatted.first:.0%} at the start, while "
-        f"the right ones fell from {right.highest:.0%} to {now:.0%}"
+        f"the right ones fell from {before:.0%} to {now:.0%}"
     )
     figures = {
         "formatted": kept,
         "formatted_at_start": formatted.first,
         "right": now,
-        "right_at_best": right.highest,
+        "right_before": before,
     }
-    return Measured(kept - formatted.first, text, since(right, RECENT), figures)
+    return Measured(fall, text, since(right, RECENT), figures)
 
 
 def _reward_lost(view: StepView) -> Measured | None:
@@ -203,10 +213,11 @@ ROLLOUT_RULES: tuple[RolloutRule, ...] = (
     ),
     RolloutRule(
         "format_hacked",
-        f"rise of the share that keeps the format, mean of the last {RECENT} batches, where the "
-        f"share that is right fell by {_FEWER_RIGHT:.0%} and by {_SURE:g} standard errors from its "
-        f"best {RECENT} batches",
-        0.05,
+        f"fall of the share that is right, mean of the last {RECENT} batches, from the first batch "
+        f"in standard errors, or from its best {RECENT} batches in standard errors less one, where "
+        f"it is at least {_FEWER_RIGHT:.0%} and the share that keeps the format fell by no more "
+        f"than {_KEPT:.0%}",
+        3,
         "both shares, now and before, five responses that keep the format and are wrong",
         "the policy learns the format at the cost of the answer: give the format less weight in "
         "--reward, or none, and lower --lr",

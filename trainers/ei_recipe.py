@@ -11,8 +11,9 @@ from trainers.expert_iteration import ExpertIteration
 from trainers.memory import MemoryPlan
 from trainers.observer import Severity
 from trainers.policy import Policy
+from trainers.preflight_ei import EI_CHECKS
 from trainers.preflight_report import PreflightInput
-from trainers.preflight_rollouts import preflight_rollouts
+from trainers.preflight_rollouts import look
 from trainers.preflight_settled import settle_preflight
 from trainers.rollouts import QuestionOrder, RolloutSampler, RolloutStore, longest_rows
 from trainers.sft_recipe import build_sft
@@ -51,7 +52,7 @@ class EiRecipe:
             UserError: something is fatal.
         """
         stage, policy = self.stage, self.policy
-        report = preflight_rollouts(
+        report = look(
             PreflightInput(
                 config=stage.config,
                 problems=stage.prepared.train,
@@ -62,7 +63,8 @@ class EiRecipe:
                 max_context=policy.max_positions,
                 evaluated=stage.prepared.evaluation,
                 memory=memory,
-            )
+            ),
+            EI_CHECKS,
         )
         settle_preflight(stage, report)
         self._note_selection()
@@ -77,6 +79,8 @@ class EiRecipe:
         sft = build_sft(stage, self.policy, examples, rehearsed, memory)
         asks = required(evaluator, "the evaluator, whose engine samples")
         return ExpertIteration(
+            policy=sft.policy,
+            optimizer=sft.optimizer,
             sft=sft,
             learning_rate=sft.learning_rate,
             questions=questions,

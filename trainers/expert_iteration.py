@@ -36,6 +36,8 @@ class ExpertIteration:
     """The method: given a step number, update the policy once.
 
     Attributes:
+        policy: What learns.
+        optimizer: AdamW over its parameters.
         sft: Fine-tunes; its examples, plan and rate are those of the round at work.
         learning_rate: The course over one round.
         questions: What can be asked.
@@ -47,6 +49,8 @@ class ExpertIteration:
         rounds: Those that have begun.
     """
 
+    policy: Policy
+    optimizer: Optimizer
     sft: SFT
     learning_rate: LearningRate
     questions: Sequence[Problem]
@@ -106,16 +110,6 @@ class ExpertIteration:
             self.sft.plan = required(self._plan(now.number, kept), "the plan of a round")
             self._at_work = (now, batch, kept)
         return self._at_work
-
-    @property
-    def policy(self) -> Policy:
-        """What learns."""
-        return self.sft.policy
-
-    @property
-    def optimizer(self) -> Optimizer:
-        """AdamW over its parameters."""
-        return self.sft.optimizer
 
     @property
     def total_steps(self) -> int:

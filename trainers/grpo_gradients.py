@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from trainers.batching import split_microbatches
 from trainers.grpo_batch import Learning, ScoredBatch
 from trainers.grpo_loss import WatchedLoss, watched_loss
 from trainers.logit_rules import LogitRules
@@ -65,7 +64,7 @@ class Gradients:
         def passes(tokens: int) -> _Done:
             return [
                 self._pass(batch, rows, learning)
-                for rows in _split(batch.examples, learning.computed, tokens)
+                for rows in self._split(batch.examples, learning.computed, tokens)
             ]
 
         done: _Done = []
@@ -104,7 +103,7 @@ class Gradients:
         def passes(tokens: int) -> list[tuple[tuple[int, ...], Tensor]]:
             return [
                 (part, policy.log_probs([batch.examples[i] for i in part], self.rules).log_probs)
-                for part in _split(batch.examples, rows, tokens)
+                for part in self._split(batch.examples, rows, tokens)
             ]
 
         done, self.microbatch_tokens = self.guard.run(
@@ -121,18 +120,19 @@ class Gradients:
                 found[spans[row]] = own
         return found
 
+    def _split(
+        self, examples: Sequence[Example], rows: Sequence[int], tokens: int
+    ) -> list[tuple[int, ...]]:
+        """Micro-batches as rows of the batch."""
+        row_of = {id(examples[row]): row for row in rows}
+        parts = self.policy.split([examples[row] for row in rows], tokens)
+        return [tuple(row_of[id(example)] for example in part) for part in parts]
+
     def _referred(self) -> Policy:
         if self._reference is None:
             self._reference = self.load_reference()
             self._reference.model.requires_grad_(False)
         return self._reference
-
-
-def _split(examples: Sequence[Example], rows: Sequence[int], tokens: int) -> list[tuple[int, ...]]:
-    """Micro-batches as rows of the batch."""
-    row_of = {id(examples[row]): row for row in rows}
-    parts = split_microbatches([examples[row] for row in rows], tokens)
-    return [tuple(row_of[id(example)] for example in part) for part in parts]
 
 
 def _figures(examples: Sequence[Example], done: _Done, *, with_kl: bool) -> dict[str, float]:

@@ -15,8 +15,9 @@ from trainers.memory import MemoryPlan
 from trainers.memory_setup import guard_against_exhaustion
 from trainers.optimization import LearningRate, build_optimizer
 from trainers.policy import Policy, load_policy
-from trainers.preflight_grpo import preflight_grpo
+from trainers.preflight_grpo import GRPO_CHECKS
 from trainers.preflight_report import PreflightInput
+from trainers.preflight_rollouts import look
 from trainers.preflight_settled import settle_preflight
 from trainers.rehearsal import settle_pace
 from trainers.rollouts import QuestionOrder, RolloutSampler, RolloutStore, longest_rows
@@ -70,7 +71,7 @@ class GrpoRecipe:
             UserError: something is fatal.
         """
         stage, policy = self.stage, self.policy
-        report = preflight_grpo(
+        report = look(
             PreflightInput(
                 config=stage.config,
                 problems=stage.prepared.train,
@@ -81,7 +82,8 @@ class GrpoRecipe:
                 max_context=policy.max_positions,
                 evaluated=stage.prepared.evaluation,
                 memory=memory,
-            )
+            ),
+            GRPO_CHECKS,
         )
         settle_preflight(stage, report)
 

@@ -1,6 +1,11 @@
-"""Checks before a run that learns from its own responses: prompts, grader, and room for them."""
+"""Checks before a run that learns from its own responses: can they end, fit, and be judged?"""
 
+from collections.abc import Sequence
+
+from core.data.choices import is_choice
 from core.data.filters import targets_graded_right
+from core.models import encode_prompt
+from core.responses.names import GraderName
 from trainers import preflight_data as data
 from trainers import preflight_targets as targets
 from trainers.defaults import required
@@ -8,6 +13,7 @@ from trainers.memory import describe_memory
 from trainers.observer import Severity
 from trainers.preflight_report import (
     Check,
+    DecodedExample,
     Finding,
     PreflightInput,
     PreflightReport,
@@ -18,84 +24,117 @@ from trainers.preflight_report import (
 )
 
 _SAMPLE = 256
+_NEARLY_ALL = 0.95
 
 
-def preflight_rollouts(given: PreflightInput) -> PreflightReport:
-    """Run every check that needs no target; no check raises for what it finds.
+def look(given: PreflightInput, checks: Sequence[Check]) -> PreflightReport:
+    """Run checks that need no target; none of them raises for what it finds.
 
     Args:
         given: `problems` are the questions that will be asked; `examples` are rows as long as a
             prompt and its response can get.
+        checks: Which ones.
     """
     findings = []
-    for check in ROLLOUT_CHECKS:
+    for check in checks:
         result = check.look(given)
         findings.append(Finding(check.name, result.severity, result.message))
-    return PreflightReport(tuple(findings), None)
+    prompt = given.template.prompt(given.problems[0])
+    return PreflightReport(tuple(findings), DecodedExample(prompt, ""))
+
+
+def cap_of(given: PreflightInput) -> int:
+    """Tokens that a response may take."""
+    return required(given.config.rollout.max_tokens, "rollout.max_tokens")
+
+
+def _stop(given: PreflightInput) -> Result:
+    """The tokenizer can say the stop strings, and the cap leaves room for them."""
+    rollout, cap = given.config.rollout, cap_of(given)
+    if rollout.min_tokens >= cap:
+        return doubtful(
+            f"no response may end before {rollout.min_tokens} tokens and all are cut at {cap}; "
+            "lower rollout.min_tokens, or raise --rollout-max-tokens"
+        )
+    stops = required(rollout.stop, "rollout.stop")
+    for stop in stops:
+        ids = encode_prompt(given.tokenizer, stop)
+        if stop not in given.tokenizer.decode(ids):
+            return fatal(
+                f"the tokenizer gives the stop string {stop} back as something else, so no "
+                "response can reach it; choose another rollout.stop"
+            )
+        if len(ids) > cap:
+            return fatal(
+                f"the stop string {stop} takes {len(ids)} tokens and a response has at most {cap}, "
+                "so none can reach it; raise --rollout-max-tokens"
+            )
+    shown = f"{', '.join(stops)}, EOS" if stops else "EOS"
+    return fine(f"responses end with {shown} or at {cap} tokens")
 
 
 def _grader(given: PreflightInput) -> Result:
-    """The training grader can call something right."""
+    """The grader of the rewards can judge every question, and accepts worked solutions."""
     grader = given.config.rollout.grader
-    solved = [p for p in given.problems if p.target is not None or p.reasoning is not None]
-    tried = solved[:: max(1, len(solved) // _SAMPLE)]
-    if not tried:
-        return fine(f"the grader {grader} decides what is right; there are no solutions to try it")
-    share = sum(targets_graded_right(tried, given.template, grader)) / len(tried)
-    if share == 0.0:
-        return doubtful(
-            f"the grader {grader} refuses every worked solution of the training data, so it may "
-            "call no response right; choose another with --train-grader, or another --prompt"
-        )
-    return fine(
-        f"the grader {grader} decides what is right; it accepts {share:.1%} of {len(tried)} worked "
-        "solutions"
+    if grader is GraderName.MULTIPLE_CHOICE:
+        other = next((p for p in given.problems if not is_choice(p)), None)
+        if other is not None:
+            return fatal(
+                f"grader multiple_choice reads letters of options, and training problem {other.id} "
+                "shows none; choose another --train-grader"
+            )
+    worked = [p for p in given.problems if given.template.target(p) is not None]
+    sample = worked[:: max(1, -(-len(worked) // _SAMPLE))]
+    if not sample:
+        return fine(f"the {grader} grader rewards; there is no worked solution to try it on")
+    share = sum(targets_graded_right(sample, given.template, grader)) / len(sample)
+    text = (
+        f"the {grader} grader rewards; it accepts {share:.1%} of {len(sample)} worked solutions "
+        "looked at"
     )
-
-
-def _eos(given: PreflightInput) -> Result:
-    """There is an EOS to end what is learned from."""
-    tokenizer = given.tokenizer
-    if tokenizer.eos_token_id is None:
-        return fatal("the tokenizer has no EOS token; set one in its config")
-    if not given.config.train.supervise_eos:
-        return doubtful(
-            "EOS is not trained: the model may forget to stop where no stop string ends it"
+    if share == 0:
+        return fatal(
+            f"{text}, so it may reward no answer at all; choose a --train-grader that fits the "
+            f"prompt {given.template.name}"
         )
-    return fine(f"responses are learned with {tokenizer.eos_token} behind their stop string")
+    return fine(text) if share >= _NEARLY_ALL else doubtful(f"{text}; look at the data's truths")
 
 
-def _room(given: PreflightInput) -> Result:
-    """Prompt and response fit into the model, and into a training example."""
-    cap = required(given.config.rollout.max_tokens, "rollout.max_tokens")
-    longest = max(example.prompt_length for example in given.examples) + cap
-    text = f"a prompt and a response of {cap:,} tokens take {longest:,} tokens at most"
-    if given.max_context is not None and longest > given.max_context:
-        return doubtful(
-            f"{text}, and the model was built for {given.max_context:,}; lower rollout.max_tokens"
+def _context(given: PreflightInput) -> Result:
+    """Prompt and response fit into the model's context."""
+    prompt, cap = max(example.prompt_length for example in given.examples), cap_of(given)
+    text = f"prompts have up to {prompt} tokens and responses up to {cap}"
+    if given.max_context is None:
+        return fine(text)
+    if prompt >= given.max_context:
+        return fatal(
+            f"the longest prompt has {prompt} tokens, and the model reads at most "
+            f"{given.max_context}, response included; leave such problems out, or take a model "
+            "with a longer context"
         )
-    limit = given.config.train.max_length
-    if longest > limit:
+    if prompt + cap > given.max_context:
         return doubtful(
-            f"{text}; responses that make an example longer than {limit:,} are not learned from, "
-            "unless --max-length is raised"
+            f"{text}, more than the model's {given.max_context} positions, so long prompts get a "
+            "shorter cap; lower --rollout-max-tokens"
         )
-    return fine(text)
+    return fine(f"{text}, which fit into the model's {given.max_context} positions")
 
 
 def _memory(given: PreflightInput) -> Result:
     if given.memory is None:
         return fine("no estimate was made")
     text = describe_memory(given.memory)
+    if given.config.grpo.kl > 0:
+        text = f"{text}; the reference policy of --kl takes its weights once more"
     return fine(text) if given.memory.fits else doubtful(text)
 
 
 _WARNING, _ERROR = Severity.WARNING, Severity.ERROR
 
 ROLLOUT_CHECKS = (
-    Check("grader", "the training grader against worked solutions", _WARNING, _grader),
-    Check("eos", "an EOS to end what is learned from", _ERROR, _eos),
-    Check("room", "prompts and responses against what fits", _WARNING, _room),
+    Check("stop", "stop strings in the tokenizer and under the cap", _ERROR, _stop),
+    Check("grader", "the training grader against worked solutions", _ERROR, _grader),
+    Check("context", "prompts and the cap against the model's context", _ERROR, _context),
     Check("prompt", "the form of the prompts", _WARNING, targets.prompt),
     Check("answers", "one answer to a large share of the questions", _WARNING, data.answers),
     Check("questions", "copies, and questions with several answers", _WARNING, data.questions),

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from trainers.durable import sync_folder
 from trainers.pair_batches import PairExample
+from trainers.safetensors_stream import safetensors_bytes
 
 REFERENCE_FILE = "reference.safetensors"
 _TENSOR, _KEY, _CHECKSUM = "log_probs", "belongs_to", "sha256"
@@ -68,13 +69,11 @@ def _read(path: Path, key: str) -> Tensor | None:
 
 
 def _write(path: Path, key: str, tensor: Tensor) -> None:
-    from safetensors.torch import save
-
     known = {_KEY: key, _CHECKSUM: _checksum(tensor)}
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
-            file.write(save({_TENSOR: tensor.contiguous()}, known))
+            file.writelines(safetensors_bytes({_TENSOR: tensor}, known))
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

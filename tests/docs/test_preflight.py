@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from trainers.preflight import CHECKS
+from trainers.preflight_ei import EI_CHECKS
 from trainers.preflight_grpo import GRPO_CHECKS
 from trainers.preflight_pairs import PAIR_CHECKS, PairCheck
 from trainers.preflight_report import Check
-from trainers.preflight_rollouts import ROLLOUT_CHECKS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "preflight.md").read_text(encoding="utf-8")
 
@@ -19,7 +19,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "preflight.md").read_text(encoding=
     ("place", "checks"),
     [
         ("# Preflight", CHECKS),
-        ("| check of rollouts", ROLLOUT_CHECKS),
+        ("## Before Expert Iteration", EI_CHECKS),
         ("## Before DPO", PAIR_CHECKS),
         ("## Before GRPO", GRPO_CHECKS),
     ],

@@ -69,12 +69,12 @@ def fired(**courses: list[float]) -> dict[str, int]:
     ("courses", "rule"),
     [
         ({"constant_share": [0.2, 0.5, 0.8, 0.9, 0.9]}, "constant_answer"),
-        ({"formatted_share": [0.5, 0.4, 0.3, 0.2]}, "rollout_format_lost"),
+        ({"formatted_share": [0.5, 0.3, 0.2, 0.2]}, "rollout_format_lost"),
         ({"template_copy_share": [0.1, 0.3, 0.5, 0.6]}, "template_copied"),
         ({"second_think_share": [0.1, 0.2, 0.3, 0.4]}, "second_think"),
         ({"truncated_share": [0.2, 0.4, 0.6, 0.8, 0.8]}, "drift_into_cap"),
         ({"degenerate_share": [0.2, 0.4, 0.6, 0.8]}, "loops"),
-        ({"right_share": [0.1, 0.0, 0.0, 0.0, 0.0]}, "reward_lost"),
+        ({"right_share": [0.1, *[0.0] * 4], "formatted_share": [0.65] * 5}, "reward_lost"),
         ({"zero_advantage_share": [0.9, *[1.0] * 9]}, "nothing_to_learn"),
         ({"rollout_entropy": [1.0, 3.0, 5.0, 6.0]}, "entropy_exploded"),
         ({"rollout_entropy": [0.1, *[0.001] * 8]}, "entropy_collapsed"),
@@ -97,12 +97,25 @@ def test_each_fault_is_one_alarm_within_ten_updates(
     json.dumps(alarm.data, allow_nan=False)
 
 
-def test_a_format_that_rises_while_the_right_answers_fall_is_an_alarm() -> None:
-    formatted = [0.85, 0.9, 0.95, *[1.0] * 7]
+def test_right_answers_that_fall_while_the_format_holds_are_an_alarm() -> None:
+    rising, broken = [0.85, 0.9, 0.95, *[1.0] * 7], [0.7, 0.65, *[0.6] * 8]
     falling = [0.4, 0.3, 0.2, *[0.1] * 7]
-    assert fired(formatted_share=formatted, right_share=falling) == {"format_hacked": 6}
-    assert fired(formatted_share=formatted) == {}
-    assert fired(right_share=falling) == {}
+    assert fired(formatted_share=rising, right_share=falling)["format_hacked"] <= 8
+    assert "format_hacked" in fired(right_share=falling)
+    assert "format_hacked" not in fired(formatted_share=broken, right_share=falling)
+    assert fired(formatted_share=rising) == {}
+
+
+def test_right_answers_that_fall_from_the_first_batch_on_are_an_alarm() -> None:
+    watchdog = Watchdog(TrainSettings(), 100)
+    many = {**HEALTHY, "problems": 24.0, "rollouts": 96.0}
+    shares = [0.4, 0.11, 0.08, 0.09, 0.05, 0.03, 0.03, 0.03]
+    found = [
+        (alarm.rule.name, alarm.step)
+        for step, share in enumerate(shares, 1)
+        for alarm in watchdog.step(step, {**many, "right_share": share})
+    ]
+    assert found[0] == ("format_hacked", 6)
 
 
 def test_a_fall_that_so_few_problems_cannot_show_is_silent() -> None:
@@ -116,7 +129,9 @@ def test_a_learning_rate_that_destroys_the_policy_at_once_is_told_by_its_first_b
     names = {
         alarm.rule.name: alarm.step
         for step, share in enumerate(shares, 1)
-        for alarm in watchdog.step(step, {**HEALTHY, "right_share": share})
+        for alarm in watchdog.step(
+            step, {**HEALTHY, "right_share": share, "formatted_share": 0.8 if step == 1 else 0.6}
+        )
     }
     assert names == {"reward_lost": 4}
 

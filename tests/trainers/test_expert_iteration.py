@@ -81,6 +81,8 @@ def method(
         steps=len(groups), questions=4, max_per_problem=None, **given
     )
     return ExpertIteration(
+        policy=policy,
+        optimizer=sft.optimizer,
         sft=sft,
         learning_rate=rate,
         questions=PROBLEMS,

@@ -12,8 +12,9 @@ from tests.trainers.test_preflight import ORDER
 from trainers.defaults import resolve_defaults
 from trainers.observer import Severity
 from trainers.policy import Policy
-from trainers.preflight_grpo import GRPO_CHECKS, preflight_grpo
+from trainers.preflight_grpo import GRPO_CHECKS
 from trainers.preflight_report import Finding, PreflightInput
+from trainers.preflight_rollouts import look
 from trainers.tokenization import Example
 
 PROBLEMS = [
@@ -36,9 +37,8 @@ def findings(
     config = build_config({"kind": "grpo", **tree})
     config = resolve_defaults(config, template, "builtin", len(problems))
     row = Example("p0", (1,) * 300, (False,) * 300, prompt_tokens, 300)
-    report = preflight_grpo(
-        PreflightInput(config, problems, [row], template, policy.tokenizer, 1_000_000, 512)
-    )
+    given = PreflightInput(config, problems, [row], template, policy.tokenizer, 1_000_000, 512)
+    report = look(given, GRPO_CHECKS)
     for finding, check in zip(report.findings, GRPO_CHECKS, strict=True):
         assert ORDER.index(finding.severity) <= ORDER.index(check.worst), finding
     return {finding.check: finding for finding in report.findings}

@@ -11,8 +11,9 @@ from core.prompts.template import load_prompt
 from trainers.defaults import resolve_defaults
 from trainers.observer import Severity
 from trainers.policy import Policy
+from trainers.preflight_ei import EI_CHECKS
 from trainers.preflight_report import Finding, PreflightInput
-from trainers.preflight_rollouts import ROLLOUT_CHECKS, preflight_rollouts
+from trainers.preflight_rollouts import look
 from trainers.tokenization import Example, encode_example
 
 ORDER = [Severity.INFO, Severity.WARNING, Severity.ERROR]
@@ -37,8 +38,8 @@ def findings(
     row: Example = encode_example("p0", "Q" * prompt_length, "A", policy.tokenizer)
     row = replace(row, prompt_length=prompt_length)
     given = PreflightInput(config, problems, [row], prompt, policy.tokenizer, 1_000_000, 512)
-    report = preflight_rollouts(given)
-    for finding, check in zip(report.findings, ROLLOUT_CHECKS, strict=True):
+    report = look(given, EI_CHECKS)
+    for finding, check in zip(report.findings, EI_CHECKS, strict=True):
         assert ORDER.index(finding.severity) <= ORDER.index(check.worst), finding
     return {finding.check: finding for finding in report.findings}
 
@@ -53,7 +54,12 @@ def test_a_healthy_run_has_only_good_news(policy: Policy) -> None:
 @pytest.mark.parametrize(
     ("tree", "template", "severity", "text"),
     [
-        ({"rollout": {"grader": "strict"}}, "question_only", Severity.WARNING, "refuses every"),
+        (
+            {"rollout": {"grader": "strict"}},
+            "question_only",
+            Severity.ERROR,
+            "may reward no answer at all",
+        ),
         ({"rollout": {"grader": "question_only"}}, "question_only", Severity.INFO, "100.0%"),
     ],
 )
@@ -68,13 +74,13 @@ def test_a_grader_that_can_call_nothing_right_is_found(
 def test_without_worked_solutions_the_grader_is_only_named(policy: Policy) -> None:
     found = findings(policy, PROBLEMS[2:])["grader"]
     assert found.severity is Severity.INFO
-    assert "no solutions to try it" in found.message
+    assert "there is no worked solution to try it on" in found.message
 
 
 def test_responses_that_do_not_fit_are_announced(policy: Policy) -> None:
-    beyond = findings(policy, PROBLEMS, prompt_length=300)["room"]
+    beyond = findings(policy, PROBLEMS, prompt_length=300)["context"]
     assert beyond.severity is Severity.WARNING
-    assert "the model was built for 512" in beyond.message
+    assert "more than the model's 512 positions" in beyond.message
     too_long = findings(policy, PROBLEMS, train={"max_length": 200})["room"]
     assert "longer than 200 are not learned from" in too_long.message
 
