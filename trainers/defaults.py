@@ -48,8 +48,8 @@ _DPO = _Recipe(1e-6, 1, 32)
 _BUILTIN_DPO = _Recipe(5e-5, 1, 32)
 
 _GRPO_LR = 1e-5
-# measured on the dev split from a fine-tuning on 128 examples (docs/builtin-model.md)
-_BUILTIN_GRPO_LR = 1e-4
+# tried from one fine-tuning on 128 examples, not swept (docs/grpo.md)
+_BUILTIN_GRPO_LR = 3e-4
 _BUILTIN_GRPO_STEPS = 60
 _NOT_GRPO = {
     "epochs": "use grpo.epochs_per_rollout (--epochs-per-rollout) and grpo.steps (--steps)",
