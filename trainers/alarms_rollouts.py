@@ -2,7 +2,10 @@
 
 The first batch comes from the initial policy, so it says what a run began with; a fault that was
 there at the beginning is not the run's doing. A batch of few problems says little, so rules about
-what is right look back over as many batches as they need to be sure.
+what is right look back over as many batches as they need to be sure. Thresholds were settled on
+small runs that fail, and on made-up courses whose groups are much alike;
+benchmarks/watchdog_rollouts.py runs failing and healthy ones, and says how far each was from an
+alarm.
 """
 
 import math

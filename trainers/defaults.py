@@ -33,7 +33,7 @@ _SMALL = _Recipe(2e-5, 3, 32)
 _LARGE = _Recipe(2e-5, 1, 32)
 # one round of Expert Iteration, whatever it keeps
 _ROUND = _Recipe(1e-5, 1, 32)
-_BUILTIN_ROUND = _Recipe(3e-4, 1, 16)
+_BUILTIN_ROUND = _Recipe(3e-4, 2, 16)
 # largest number of examples -> settings measured on the dev split (docs/builtin-model.md has the
 # sweep); one rate for all sizes, so that a curve over sizes is not a curve over rates
 _BUILTIN_RECIPES = (

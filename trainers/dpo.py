@@ -150,11 +150,12 @@ class DPO:
 def _preferences(passes: _Passes) -> dict[str, float]:
     """How the policy stands to the pairs before the update; log-probabilities per response."""
     terms, log_probs = passes.terms, passes.log_probs
+    preferred = torch.sign(terms.margins) / 2 + 0.5  # a policy that makes no difference: half
     return {
         "reward_chosen": float(terms.chosen_rewards.mean()),
         "reward_rejected": float(terms.rejected_rewards.mean()),
         "margin": float((terms.chosen_rewards - terms.rejected_rewards).mean()),
-        "preference_accuracy": float((terms.margins > 0).double().mean()),
+        "preference_accuracy": float(preferred.mean()),
         "log_prob_chosen": float(log_probs[:, 0].mean()),
         "log_prob_rejected": float(log_probs[:, 1].mean()),
     }

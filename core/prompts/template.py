@@ -51,6 +51,8 @@ class PromptTemplate:
     def document(self, question: str, response: str) -> str:
         """Prompt and response as one text, for data that is packed.
 
+        The line break that ends a template file is none of the document.
+
         Raises:
             UserError: the template has no `{response}` field.
         """
@@ -60,7 +62,7 @@ class PromptTemplate:
                 f"prompt template {self.name} has no {{response}} field; packed data needs one, "
                 "as the built-in template instruction has"
             )
-        return self.render(question) + response + tail
+        return self.render(question) + response + tail.removesuffix("\n")
 
     @property
     def head(self) -> str:

@@ -195,6 +195,9 @@ def test_the_first_loss_is_that_of_an_undecided_policy() -> None:
     metrics, _ = gradients_of_an_update(method(policy, pairs, reference, DpoSettings(), 60))
     assert metrics["loss"] == pytest.approx(math.log(2), abs=1e-12)
     assert metrics["margin"] == pytest.approx(0.0, abs=1e-12)
+    same = method(policy, pairs, reference, DpoSettings(), 60)
+    same.reference = response_log_probs(policy, split_pairs(policy, pairs, 60))
+    assert same.update(1)["preference_accuracy"] == 0.5
 
 
 @pytest.mark.parametrize("loss", list(PreferenceLoss))

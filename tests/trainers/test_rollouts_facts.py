@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.responses.names import GraderName
@@ -137,6 +137,7 @@ def test_excerpts_are_one_harmless_line_each() -> None:
     assert shown[1].isprintable()
 
 
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=6))
 def test_any_text_has_figures_between_0_and_1(texts: list[str]) -> None:
     batch = rollouts([(text, EOS) for text in texts], samples=1)

@@ -56,3 +56,9 @@ def test_unknown_names_and_files_without_a_field_are_refused(tmp_path: Path) -> 
     path.write_text("no field")
     with pytest.raises(UserError, match=r"no \{question\} field"):
         load_prompt(str(path))
+
+
+def test_the_line_break_that_ends_a_template_file_is_no_part_of_a_document(tmp_path: Path) -> None:
+    path = tmp_path / "own.prompt"
+    path.write_text("Ask: {question}\nSay: {response}\n")
+    assert load_prompt(str(path)).document("2 + 2?", "4.") == "Ask: 2 + 2?\nSay: 4."
