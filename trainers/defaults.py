@@ -45,7 +45,8 @@ _BUILTIN_RECIPES = (
     (10**9, _Recipe(6e-4, 1, 16)),
 )
 _DPO = _Recipe(1e-6, 1, 32)
-_BUILTIN_DPO = _Recipe(5e-5, 1, 32)
+# the one rate that was tried (docs/dpo.md)
+_BUILTIN_DPO = _Recipe(1e-4, 1, 32)
 
 _GRPO_LR = 1e-5
 # tried from one fine-tuning on 128 examples, not swept (docs/grpo.md)
