@@ -138,6 +138,8 @@ class ExpertIteration:
         return self.sft.problem_ids(step)
 
     def rollouts(self, step: int) -> Sequence[Rollout]:
-        """The kept responses that update `step` learned from."""
-        _, _, kept = self._take_up(step)
+        """Kept responses that update `step` learned from; all of them where a round begins."""
+        now, batch, kept = self._take_up(step)
+        if step == now.first_step:
+            return batch.rollouts
         return [kept.rollouts[index] for index in self.sft.plan.batch(step - self.sft.before)]

@@ -7,12 +7,12 @@ for all.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from core.config.methods import ExpertIterationSettings
 from core.config.schema import Supervise, TrainSettings
 from core.engines.base import FinishReason
 from core.rollouts import Rollout, RolloutBatch
+from trainers.rollouts_facts import rollout_facts
 from trainers.tokenization import Example
 
 _GRAM = 3
@@ -137,31 +137,27 @@ def most_different(token_ids: Sequence[Sequence[int]], count: int | None) -> lis
 
 
 def round_metrics(batch: RolloutBatch, kept: Kept) -> dict[str, float]:
-    """What a round's sampling brought, for its first update.
+    """What a round's sampling brought, for its first update, beside the facts of all rollouts.
 
     `entropy` is the mean of -log p over all sampled tokens, in nats: as they were drawn from p at
     the rollout temperature, that is an unbiased estimate of the policy's entropy per token.
     `distinct_share` is the share of right responses that repeat no other one to their problem.
     """
     rollouts = batch.rollouts
-    sampled = [value for rollout in rollouts for value in rollout.engine_logprobs]
+    facts = rollout_facts(rollouts)
     metrics = {
-        "right_share": kept.right / len(rollouts),
-        "formatted_share": fmean(rollout.formatted for rollout in rollouts),
-        "truncated_share": fmean(rollout.truncated for rollout in rollouts),
         "solved_share": kept.solved / len({problem.id for problem in batch.problems}),
         "kept": float(len(kept.rollouts)),
         "kept_problems": float(kept.problems),
         "distinct_share": kept.distinct / kept.right,
-        "entropy": -fmean(sampled),
-        "response_tokens": fmean(len(rollout.response.token_ids) for rollout in rollouts),
+        "entropy": facts["rollout_entropy"],
     }
     seconds = {
         "generate_seconds": batch.generate_seconds,
         "grade_seconds": batch.grade_seconds,
         "sync_seconds": batch.sync_seconds,
     }
-    return metrics | seconds
+    return facts | metrics | seconds
 
 
 def _usable(example: Example, train: TrainSettings) -> bool:
