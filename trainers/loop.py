@@ -171,7 +171,7 @@ class Loop:
     def _end(self, state: TrainerState) -> TrainerState:
         """Save and evaluate what a method left that ran out of work before its last step."""
         if state.step > 0:
-            if self._saved_at != state.step:
+            if self.world.decide(lambda: self._saved_at != state.step):
                 self._checkpoint(state)
             if self._evaluated_at != state.step:
                 return self._evaluate(state)
