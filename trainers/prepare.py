@@ -180,10 +180,10 @@ def _load(source: str, whole_file_is_test: bool) -> DataSet:
 def _select(config: RunConfig, data: DataSet) -> list[Problem]:
     if config.kind is RunKind.DPO:
         return []
-    problems = data.split("train")
     if config.kind.samples:
-        return nested_subset(problems, config.data.size, config.data_seed)
+        return nested_subset(data.split("train"), config.data.size, config.data_seed)
     _refuse_choices(data)
+    problems = data.split("train")
     selected = nested_subset(problems, config.data.size, config.data_seed)
     missing = [p for p in selected if p.target is None and p.reasoning is None]
     if missing:

@@ -56,7 +56,7 @@ def test_a_line_that_cannot_be_used_is_named(house: House, tmp_path: Path, line:
     folder = with_train(house, tmp_path, line)
     result = house.run("run", "sft", *house.small, "--data", str(folder))
     assert result.exit_code == 2, result.output
-    assert "train.jsonl:41: " in "".join(result.output.split("\n"))
+    assert "train.jsonl:41:" in "".join(result.output.split("\n"))
     assert not HARMFUL & set(result.output)
     assert runs(house) == []
 

@@ -168,7 +168,8 @@ def test_a_rollback_samples_again_what_undone_updates_have_said(
 
     monkeypatch.setattr(GRPO, "update", breaks)
     numbers = count_samplings(monkeypatch)
-    options = ("--on-alarm", "rollback", "--name", "back", "-q")
+    # steps so small that nothing else raises an alarm
+    options = ("--on-alarm", "rollback", "--lr", "1e-5", "--name", "back", "-q")
     result = house.run("run", "grpo", *small_grpo(house), *options)
     assert result.exit_code == 0, result.output
     registry = registry_of(house)
