@@ -12,6 +12,7 @@ COMMON = "What to work on"
 TRAIN = "Training"
 EVAL = "Evaluation"
 RECORD = "Recording"
+ROLLOUTS = "Rollouts"
 
 Model = Annotated[
     str | None,
@@ -155,6 +156,70 @@ KeepBest = Annotated[
 EvalEvery = Annotated[
     int | None, typer.Option(help="Also evaluate every N updates.", rich_help_panel=EVAL)
 ]
+RolloutTemperature = Annotated[
+    float | None, typer.Option(help="Of the responses sampled.", rich_help_panel=ROLLOUTS)
+]
+RolloutMaxTokens = Annotated[
+    int | None,
+    typer.Option(help="Cap on the tokens of those responses.", rich_help_panel=ROLLOUTS),
+]
+TrainGrader = Annotated[
+    str | None,
+    typer.Option(
+        help="Decides what is right: strict, r1_zero, lenient, diagnostic, question_only, "
+        "multiple_choice.",
+        rich_help_panel=ROLLOUTS,
+    ),
+]
+KeepRollouts = Annotated[
+    str | None,
+    typer.Option(
+        help="What the registry keeps of them: all (token ids and log-probabilities too), text "
+        "or none.",
+        rich_help_panel=ROLLOUTS,
+    ),
+]
+
+
+def material(
+    data: str | None, evaluation: str | None, seed: int | None, prompt: str | None
+) -> dict[str, Any]:
+    """Settings of data and prompt that were given."""
+    return {
+        "data.source": data,
+        "data.evaluation_source": evaluation,
+        "data.seed": seed,
+        "prompt.template": prompt,
+    }
+
+
+def learning(
+    lr: float | None, schedule: str | None, warmup: float | None, min_lr_ratio: float | None
+) -> dict[str, Any]:
+    """Settings of the learning rate that were given."""
+    return {
+        "train.lr": lr,
+        "train.schedule": schedule,
+        "train.warmup": warmup,
+        "train.min_lr_ratio": min_lr_ratio,
+    }
+
+
+def course(
+    threads: int | None,
+    on_alarm: str | None,
+    keep_last: int | None,
+    keep_best: int | None,
+    eval_every: int | None,
+) -> dict[str, Any]:
+    """Settings of what happens beside the updates that were given."""
+    return {
+        "train.threads": threads,
+        "train.on_alarm": on_alarm,
+        "train.keep_last": keep_last,
+        "train.keep_best": keep_best,
+        "evaluation.every": eval_every,
+    }
 
 
 def shared(

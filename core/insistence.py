@@ -67,7 +67,10 @@ class Insistence:
         if self._waiting and main is not None:
             self._waiting = False
             self._sent = True
-            signal.pthread_kill(main, signum)
+            if sys.platform == "win32":
+                _thread.interrupt_main(signum)
+            else:
+                signal.pthread_kill(main, signum)  # ends a call that waits, too
 
 
 def undivided(frame: FrameType | None) -> bool:

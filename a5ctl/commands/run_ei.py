@@ -21,6 +21,7 @@ from a5ctl.run_options import (
     Init,
     KeepBest,
     KeepLast,
+    KeepRollouts,
     LearningRate,
     MaxLength,
     MaxTokens,
@@ -31,6 +32,8 @@ from a5ctl.run_options import (
     OnAlarm,
     Prompt,
     Quiet,
+    RolloutMaxTokens,
+    RolloutTemperature,
     Schedule,
     Seeds,
     Set,
@@ -39,9 +42,13 @@ from a5ctl.run_options import (
     Tags,
     Temperature,
     Threads,
+    TrainGrader,
     Warmup,
+    course,
     labels,
     launch,
+    learning,
+    material,
     shared,
 )
 
@@ -71,34 +78,11 @@ Deduplicate = Annotated[
         "--dedup/--no-dedup", help="Keep each text of a problem once.", rich_help_panel=METHOD
     ),
 ]
-TrainGrader = Annotated[
-    str | None,
-    typer.Option(
-        help="Decides what is kept: strict, r1_zero, lenient, diagnostic, question_only, "
-        "multiple_choice.",
-        rich_help_panel=METHOD,
-    ),
-]
-RolloutTemperature = Annotated[
-    float | None, typer.Option(help="Of the responses sampled.", rich_help_panel=METHOD)
-]
-RolloutMaxTokens = Annotated[
-    int | None,
-    typer.Option(help="Cap on the tokens of those responses.", rich_help_panel=METHOD),
-]
 OptimizerReset = Annotated[
     bool | None,
     typer.Option(
         "--optimizer-reset/--no-optimizer-reset",
         help="Forget the optimizer's moments between rounds.",
-        rich_help_panel=METHOD,
-    ),
-]
-KeepRollouts = Annotated[
-    str | None,
-    typer.Option(
-        help="What the registry keeps of them: all (token ids and log-probabilities too), text "
-        "or none.",
         rich_help_panel=METHOD,
     ),
 ]
@@ -183,23 +167,13 @@ def ei(
         "rollout.temperature": rollout_temperature,
         "rollout.max_tokens": rollout_max_tokens,
         "rollout.keep": keep_rollouts,
-        "data.source": data,
-        "data.evaluation_source": eval_data,
-        "data.seed": data_seed,
-        "prompt.template": prompt,
-        "train.lr": lr,
+        **material(data, eval_data, data_seed, prompt),
+        **learning(lr, schedule, warmup, min_lr_ratio),
         "train.epochs": epochs,
         "train.batch_size": batch_size,
-        "train.schedule": schedule,
-        "train.warmup": warmup,
-        "train.min_lr_ratio": min_lr_ratio,
         "train.supervise": supervise,
         "train.max_length": max_length,
-        "train.threads": threads,
-        "train.on_alarm": on_alarm,
-        "train.keep_last": keep_last,
-        "train.keep_best": keep_best,
-        "evaluation.every": eval_every,
+        **course(threads, on_alarm, keep_last, keep_best, eval_every),
         **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
         **labels(name, group, tag, note),
     }

@@ -6,6 +6,7 @@ import typer
 
 from a5ctl.options import HomeOption, JsonOption, RegistryOption
 from a5ctl.run_options import (
+    ROLLOUTS,
     Config,
     Data,
     DataSeed,
@@ -20,6 +21,7 @@ from a5ctl.run_options import (
     Init,
     KeepBest,
     KeepLast,
+    KeepRollouts,
     LearningRate,
     MaxTokens,
     MinLrRatio,
@@ -29,6 +31,8 @@ from a5ctl.run_options import (
     OnAlarm,
     Prompt,
     Quiet,
+    RolloutMaxTokens,
+    RolloutTemperature,
     Schedule,
     Seeds,
     Set,
@@ -36,13 +40,16 @@ from a5ctl.run_options import (
     Tags,
     Temperature,
     Threads,
+    TrainGrader,
     Warmup,
+    course,
     labels,
     launch,
+    learning,
+    material,
     shared,
 )
 
-ROLLOUTS = "Rollouts"
 METHOD = "GRPO"
 
 Batches = Annotated[
@@ -55,29 +62,6 @@ GroupSize = Annotated[
 ]
 RolloutBatch = Annotated[
     int | None, typer.Option(help="Responses sampled at a time.", rich_help_panel=ROLLOUTS)
-]
-RolloutTemperature = Annotated[
-    float | None, typer.Option(help="Of the responses sampled.", rich_help_panel=ROLLOUTS)
-]
-RolloutMaxTokens = Annotated[
-    int | None,
-    typer.Option(help="Cap on the tokens of those responses.", rich_help_panel=ROLLOUTS),
-]
-TrainGrader = Annotated[
-    str | None,
-    typer.Option(
-        help="Decides what is right: strict, r1_zero, lenient, diagnostic, question_only, "
-        "multiple_choice.",
-        rich_help_panel=ROLLOUTS,
-    ),
-]
-KeepRollouts = Annotated[
-    str | None,
-    typer.Option(
-        help="What the registry keeps of them: all (token ids and log-probabilities too), text "
-        "or none.",
-        rich_help_panel=ROLLOUTS,
-    ),
 ]
 DynamicSampling = Annotated[
     bool | None,
@@ -257,19 +241,9 @@ def grpo(
         "grpo.overlong_buffer": overlong_buffer,
         "grpo.mask_truncated": mask_truncated,
         "grpo.reward": None if reward is None else parse_reward(reward),
-        "data.source": data,
-        "data.evaluation_source": eval_data,
-        "data.seed": data_seed,
-        "prompt.template": prompt,
-        "train.lr": lr,
-        "train.schedule": schedule,
-        "train.warmup": warmup,
-        "train.min_lr_ratio": min_lr_ratio,
-        "train.threads": threads,
-        "train.on_alarm": on_alarm,
-        "train.keep_last": keep_last,
-        "train.keep_best": keep_best,
-        "evaluation.every": eval_every,
+        **material(data, eval_data, data_seed, prompt),
+        **learning(lr, schedule, warmup, min_lr_ratio),
+        **course(threads, on_alarm, keep_last, keep_best, eval_every),
         **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
         **labels(name, group, tag, note),
     }
