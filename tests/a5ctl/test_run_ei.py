@@ -195,7 +195,7 @@ def test_the_registry_keeps_no_rollouts_where_none_were_asked_for(taught: House)
 
 IN_AN_EVALUATION_OR_SAMPLING = ("core.engines.hf", "HfEngine.generate")
 AFTER_THE_ROLLOUTS_ARE_SAVED = ("trainers.rollouts.store", "RolloutStore.save")
-AFTER_THE_KEPT_ARE_WRITTEN = ("trainers.ei_rounds", "_write_whole")
+AFTER_THE_KEPT_ARE_WRITTEN = ("trainers.ei_rounds", "write_whole")
 IN_AN_UPDATE = ("trainers.sft", "SFT.update")
 IN_A_CHECKPOINT = ("trainers.checkpoint", "_write_manifest")
 
