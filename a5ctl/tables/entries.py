@@ -117,7 +117,8 @@ def collect_entries(
 
 def run_settings(run: RunRecord) -> dict[str, Any]:
     """What decides a run's figures besides its seed, as dotted keys; `kind` among them."""
-    flat = {k: v for k, v in flatten(run.config).items() if k not in _NOT_SETTINGS}
+    config = _with_reward_as_text(run.config)
+    flat = {k: v for k, v in flatten(config).items() if k not in _NOT_SETTINGS}
     if flat.get("train.on_alarm") == "warn":  # as runs behave that never heard of it
         del flat["train.on_alarm"]
     if "prompt.text" in flat:  # a column is no place for a whole template
@@ -126,6 +127,16 @@ def run_settings(run: RunRecord) -> dict[str, Any]:
     if run.kind != "eval":
         flat.setdefault("data.size", "full")
     return {"kind": run.kind, **flat}
+
+
+def _with_reward_as_text(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The weights of a reward as one setting, as --reward takes them, in one order for all."""
+    method = config.get("grpo", {})
+    weights = method.get("reward")
+    if not isinstance(weights, Mapping):
+        return config
+    text = ",".join(f"{part}={weight:g}" for part, weight in sorted(weights.items()))
+    return {**config, "grpo": {**method, "reward": text}}
 
 
 def judged_by(
