@@ -126,6 +126,7 @@ class RoundRollouts:
                 "updates": now.updates,
                 "file": path.relative_to(self.stage.folder).as_posix(),
             },
+            once=True,
         )
         self.stage.observer.event(severity, text, now.first_step)
 

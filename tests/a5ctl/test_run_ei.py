@@ -76,6 +76,7 @@ def story(house: House, name: str) -> dict[str, Any]:
             (r.step, r.response.problem_id, r.response.sample, r.response.text)
             for r in registry.rollouts(run.uuid)
         ],
+        "rounds": [e.data for e in registry.events(run.uuid) if e.kind == "round"],
         "kept": {file: [{**row, "run": None} for row in rows] for file, rows in kept.items()},
         "weights": (
             max((folder_of(house, name) / "checkpoints").glob("step-*")) / "model.safetensors"
