@@ -28,6 +28,7 @@ from trainers.observer import Observer, Severity
 from trainers.pair_copy import keep_pairs, kept_pairs
 from trainers.prepare import Prepared, prepare
 from trainers.reaction import TrainingStoppedError
+from trainers.rollouts import RolloutStore
 from trainers.stage import Stage, write_config
 from trainers.train import train
 
@@ -235,6 +236,9 @@ def _record(
     if recorder.unsaved and outcome.status == "finished":
         message = f"its results could not be stored: {recorder.problem}; {_afterwards(run)}"
         return RunOutcome(run.id, "failed", 2, message)
+    if outcome.status == "finished":
+        with suppress(OSError):  # what stays takes room, and nothing else
+            RolloutStore(folder / "rollouts").clear()
     return outcome
 
 
