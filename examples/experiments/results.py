@@ -119,6 +119,8 @@ def figures(outcome: str) -> str:
         if rows:
             group = re.search(r"--group (\S+)", command)
             parts.append((f"{group[1]}: " if group else "") + listed(rows))
+        if line := re.search(r"--lineage (\S+)", command):
+            parts.append(f"{line[1]}: {' to '.join(stage_accuracies(text))}")
         parts += re.findall(r"^\d+ met, \d+ not met, \d+ cannot tell$", text, flags=re.MULTILINE)
     return "; ".join(parts)
 
@@ -145,6 +147,12 @@ def comparison_rows(text: str) -> Iterator[Row]:
             settings = zip(titles[1:-1], cells[1:], strict=False)
             setting = ", ".join(f"{title} {cell}" for title, cell in settings)
             yield Row(setting, cells[len(titles) - 1])
+
+
+def stage_accuracies(text: str) -> list[str]:
+    """What `a5ctl compare --lineage` says of every stage that was measured."""
+    found = (re.search(r" (\d+\.\d%)", line) for line in text.splitlines())
+    return [match[1] for match in found if match]
 
 
 def is_share(cell: str) -> bool:

@@ -292,29 +292,32 @@ def test_the_variant_for_qwen_asks_what_it_says(
 
 
 SMALL = ("--engine", "hf", "--eval-limit", "4", "--max-tokens", "8")
+TAUGHT = ("--steps", "80", "--lr", "1e-2", "--max-tokens", "50", "--name", "taught")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("sh") is None, reason="the experiments are shell scripts")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_small_variant_runs_to_its_end(name: str, house: House, tmp_path: Path) -> None:
-    home = tmp_path / "lab"
-    outcome = tmp_path / "outcome.txt"
+    home, outcome = house.home, tmp_path / "outcome.txt"
     environment = {
         "A5CTL_HOME": str(home),
         "A5CTL_MODEL": str(house.model),
+        "COLUMNS": "132",
         "STEPS": "1",
         "ROLLOUT_BATCH": "32",
         "QUESTIONS": "4",
-        "COLUMNS": "132",
     }
-    evaluates_only = name in ("baseline", "grpo_prompt")
+    words = SMALL if name == "baseline" else (*SMALL, "--size", "8")
+    if name == "ei_sweep":  # learns only from what is right, so from a model that was taught
+        house.sft(*TAUGHT)
+        environment["INIT"] = "taught"
+        words += ("--data", str(house.data), "--max-tokens", "50", "--rollout-temperature", "0.5")
     told = tell(
         FOLDER / name / "small.sh",
         tmp_path,
         lambda command: in_process(command, environment),
-        *SMALL,
-        *(() if evaluates_only else ("--size", "8")),
+        *words,
         environment={**environment, "OUTCOME": str(outcome)},
     )
     assert told.code == 0, told.text

@@ -10,4 +10,4 @@ policy policy "$@"
 policy policy-boxed --prompt question_only "$@"
 policy policy-plain --prompt "$experiments/../plain.prompt" --grader lenient \
     --train-grader lenient "$@"
-report compare $(seeds_of policy policy-boxed policy-plain)
+for name in policy policy-boxed policy-plain; do report compare --lineage "$name"; done

@@ -14,9 +14,6 @@ one start-boxed sft --size 128 --prompt question_only --threads 1 \
 INIT=start-boxed
 policy policy-boxed "$@"
 INIT=${A5CTL_MODEL:-builtin}
-plain="--prompt $experiments/../plain.prompt --grader lenient"
-once base-plain eval $plain "$@"
-policy policy-plain $plain --train-grader lenient "$@"
-report compare --lineage policy
-report compare --lineage policy-boxed
-report compare $(seeds_of policy policy-boxed policy-plain) base-plain
+policy policy-plain --prompt "$experiments/../plain.prompt" --grader lenient \
+    --train-grader lenient --set evaluation.at_start=true "$@"
+for name in policy policy-boxed policy-plain; do report compare --lineage "$name"; done
