@@ -37,7 +37,7 @@ policy() {
 # Options that make sixteen updates of a batch.
 SIXTEEN="--train-batch 64 --epochs-per-rollout 4 --eval-every 320"
 
-# in_table SIZE OPTIONS...: a cell of the first users' table, called table-SIZE: warm-up and cosine,
+# in_table SIZE OPTIONS...: a cell of the size table, called table-SIZE: warm-up and cosine,
 # three passes over the small sets, one over the large ones.
 in_table() {
     size=$1

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The first table of many users: do more examples help when only the small sets get three passes?
+# Do more examples help, when only the small sets get three passes?
 # Qwen2.5-Math-1.5B and GSM8K, one GPU, or two with GPUS=2.
 # Options are passed on to every `a5ctl run`.
 set -eu

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The first table of many users: do more examples help when only the small sets get three passes?
+# Do more examples help, when only the small sets get three passes?
 # About 9 minutes on one core. Options are passed on to every `a5ctl run`.
 set -eu
 experiments=$(dirname "$0")/..
