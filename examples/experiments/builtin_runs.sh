@@ -2,6 +2,7 @@
 # where this folder is: $experiments. One thread, so that two scripts fit on two cores.
 . "$experiments/common.sh"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+ROLLOUT_BATCH="${ROLLOUT_BATCH:-128}"
 
 # learn NAME KIND OPTIONS...: evaluated at the end only.
 learn() {
@@ -22,12 +23,12 @@ policy() {
     called=$1
     shift
     learn "$called" grpo --init "$INIT" --steps "${STEPS:-24}" \
-        --rollout-batch "${ROLLOUT_BATCH:-128}" --group-size 8 --lr 3e-4 \
+        --rollout-batch "$ROLLOUT_BATCH" --group-size 8 --lr 3e-4 \
         --loss reinforce_with_baseline "$@"
 }
 
 # Options that make sixteen updates of a batch.
-SIXTEEN="--train-batch 32 --epochs-per-rollout 4"
+SIXTEEN="--train-batch $((ROLLOUT_BATCH / 4)) --epochs-per-rollout 4"
 
 # in_table SIZE OPTIONS...: a cell of the size table, called table-SIZE: warm-up and cosine,
 # three passes over the small sets, one over the large ones.

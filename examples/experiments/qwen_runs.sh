@@ -5,6 +5,7 @@
 . "$experiments/common.sh"
 MODEL="${MODEL:-Qwen/Qwen2.5-Math-1.5B}"
 DATA="${DATA:-gsm8k}"
+ROLLOUT_BATCH="${ROLLOUT_BATCH:-256}"
 
 # tune NAME OPTIONS...: fine-tuning.
 tune() {
@@ -29,13 +30,13 @@ sample() {
 policy() {
     called=$1
     shift
-    sample "$called" grpo --steps "${STEPS:-200}" --rollout-batch "${ROLLOUT_BATCH:-256}" \
+    sample "$called" grpo --steps "${STEPS:-200}" --rollout-batch "$ROLLOUT_BATCH" \
         --group-size 8 --lr 1e-5 --schedule constant --loss reinforce_with_baseline \
         --eval-every 20 "$@"
 }
 
 # Options that make sixteen updates of a batch.
-SIXTEEN="--train-batch 64 --epochs-per-rollout 4 --eval-every 320"
+SIXTEEN="--train-batch $((ROLLOUT_BATCH / 4)) --epochs-per-rollout 4 --eval-every 320"
 
 # in_table SIZE OPTIONS...: a cell of the size table, called table-SIZE: warm-up and cosine,
 # three passes over the small sets, one over the large ones.

@@ -22,8 +22,10 @@ from typer.testing import CliRunner
 from core.config.load import to_tree
 from core.config.schema import RunConfig
 from core.prompts.template import load_prompt
-from tests.a5ctl.conftest import ROOT, House
+from tests.a5ctl.conftest import ROOT, House, small_house
 from trainers.defaults import resolve_defaults
+
+pytestmark = pytest.mark.skipif(shutil.which("sh") is None, reason="these are shell scripts")
 
 FOLDER = ROOT / "examples" / "experiments"
 RESULTS = runpy.run_path(str(FOLDER / "results.py"))
@@ -243,6 +245,7 @@ def test_a_failed_experiment_has_no_outcome_and_does_not_stop_the_others(
     assert (copied / "size_table" / "outcome.txt").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("xargs") is None, reason="all.sh needs xargs")
 def test_all_of_them_make_no_run_twice_and_write_the_page(copied: Path, tmp_path: Path) -> None:
     made: set[str] = set()
@@ -295,14 +298,19 @@ SMALL = ("--engine", "hf", "--eval-limit", "4", "--max-tokens", "8")
 TAUGHT = ("--steps", "80", "--lr", "1e-2", "--max-tokens", "50", "--name", "taught")
 
 
+@pytest.fixture(scope="module")
+def lab(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> House:
+    """A workspace for all small variants, in which a run that several need is made by the first."""
+    return small_house(small_folder, tmp_path_factory.mktemp("lab") / "home")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("sh") is None, reason="the experiments are shell scripts")
 @pytest.mark.parametrize("name", NAMES)
-def test_the_small_variant_runs_to_its_end(name: str, house: House, tmp_path: Path) -> None:
-    home, outcome = house.home, tmp_path / "outcome.txt"
+def test_the_small_variant_runs_to_its_end(name: str, lab: House, tmp_path: Path) -> None:
+    outcome = tmp_path / "outcome.txt"
     environment = {
-        "A5CTL_HOME": str(home),
-        "A5CTL_MODEL": str(house.model),
+        "A5CTL_HOME": str(lab.home),
+        "A5CTL_MODEL": str(lab.model),
         "COLUMNS": "132",
         "STEPS": "1",
         "ROLLOUT_BATCH": "32",
@@ -310,9 +318,9 @@ def test_the_small_variant_runs_to_its_end(name: str, house: House, tmp_path: Pa
     }
     words = SMALL if name == "baseline" else (*SMALL, "--size", "8")
     if name == "ei_sweep":  # learns only from what is right, so from a model that was taught
-        house.sft(*TAUGHT)
+        lab.sft(*TAUGHT)
         environment["INIT"] = "taught"
-        words += ("--data", str(house.data), "--max-tokens", "50", "--rollout-temperature", "0.5")
+        words += ("--data", str(lab.data), "--max-tokens", "50", "--rollout-temperature", "0.5")
     told = tell(
         FOLDER / name / "small.sh",
         tmp_path,

@@ -7,8 +7,8 @@ experiments=$(dirname "$0")/..
 workspace grpo-off-policy
 
 policy policy "$@"
-policy policy-2-updates --loss grpo_clip --train-batch 128 --eval-every 40 "$@"
-policy policy-4-updates --loss grpo_clip --train-batch 64 --eval-every 80 "$@"
+policy policy-2-updates --loss grpo_clip --train-batch "$((ROLLOUT_BATCH / 2))" --eval-every 40 "$@"
+policy policy-4-updates --loss grpo_clip --train-batch "$((ROLLOUT_BATCH / 4))" --eval-every 80 "$@"
 policy policy-16-updates $SIXTEEN --loss grpo_clip "$@"
 report compare $(seeds_of policy policy-2-updates policy-4-updates policy-16-updates) \
     --baseline policy

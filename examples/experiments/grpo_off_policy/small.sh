@@ -8,8 +8,8 @@ workspace grpo-off-policy
 
 start "$@"
 policy policy "$@"
-policy policy-2-updates --loss grpo_clip --train-batch 64 "$@"
-policy policy-4-updates --loss grpo_clip --train-batch 32 "$@"
+policy policy-2-updates --loss grpo_clip --train-batch "$((ROLLOUT_BATCH / 2))" "$@"
+policy policy-4-updates --loss grpo_clip --train-batch "$((ROLLOUT_BATCH / 4))" "$@"
 policy policy-16-updates $SIXTEEN --loss grpo_clip "$@"
 report compare $(seeds_of policy policy-2-updates policy-4-updates policy-16-updates) \
     --baseline policy
