@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import PurePath
 from typing import Any
 
 from rich import box
@@ -14,6 +15,8 @@ from a5ctl.format import compact, count, duration, interval, p_value, percent, p
 from a5ctl.tables.comparison import Cell, Comparison
 from a5ctl.tables.entries import Entry
 from a5ctl.tables.pairs import SettingTest
+
+_LEAST_ROOM, _MOST_ROOM = 9, 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def _entry_json(entry: Entry, comparison: Comparison) -> dict[str, Any]:
 def _columns(comparison: Comparison) -> list[Column]:
     best = comparison.cells[0]
     settings = [
-        Column(_short(key), 2 if number < 3 else 7, 9, _setting(key))
+        Column(_short(key), 2 if number < 3 else 7, _room(key, comparison), _setting(key))
         for number, key in enumerate(comparison.varying)
     ]
     figures = [
@@ -170,7 +173,18 @@ def _name(cell: Cell) -> Text:
 
 
 def _setting(key: str) -> Callable[[Cell], Text]:
-    return lambda cell: plain(_value(cell.entries[0].settings.get(key)))
+    return lambda cell: plain(_shown(key, cell))
+
+
+def _shown(key: str, cell: Cell) -> str:
+    value = _value(cell.entries[0].settings.get(key))
+    return PurePath(value).name if key == "prompt.template" else value
+
+
+def _room(key: str, comparison: Comparison) -> int:
+    """Characters that a setting needs; a long one folds."""
+    cells = [_short(key), *(_shown(key, cell) for cell in comparison.cells)]
+    return min(max(_LEAST_ROOM, *map(len, cells)), _MOST_ROOM)
 
 
 def _value(value: Any) -> str:

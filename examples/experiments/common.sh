@@ -51,7 +51,7 @@ plan() {
 
 # report COMMAND...: show what a5ctl says, and keep it in the file that OUTCOME names.
 report() {
-    said=$(COLUMNS=132 a5ctl "$@")
+    said=$(COLUMNS=150 a5ctl "$@")
     printf '$ a5ctl %s\n\n%s\n\n' "$(shown "$@")" "$said" | sed 's/ *$//' |
         tee -a "${OUTCOME:-/dev/null}"
 }

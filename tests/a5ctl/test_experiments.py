@@ -311,7 +311,7 @@ def test_the_small_variant_runs_to_its_end(name: str, lab: House, tmp_path: Path
     environment = {
         "A5CTL_HOME": str(lab.home),
         "A5CTL_MODEL": str(lab.model),
-        "COLUMNS": "132",
+        "COLUMNS": "150",
         "STEPS": "1",
         "ROLLOUT_BATCH": "32",
         "QUESTIONS": "4",
@@ -329,7 +329,9 @@ def test_the_small_variant_runs_to_its_end(name: str, lab: House, tmp_path: Path
         environment={**environment, "OUTCOME": str(outcome)},
     )
     assert told.code == 0, told.text
-    assert RESULTS["figures"](outcome.read_text(encoding="utf-8"))
+    said = outcome.read_text(encoding="utf-8")
+    assert RESULTS["figures"](said)
+    assert str(ROOT) not in said
 
 
 def in_process(command: Command, environment: Mapping[str, str]) -> tuple[int, str]:
