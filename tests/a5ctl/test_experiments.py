@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from core.config.load import to_tree
 from core.config.schema import RunConfig
 from core.prompts.template import load_prompt
-from tests.a5ctl.conftest import ROOT, House, small_house
+from tests.a5ctl.conftest import ROOT, House, small_house, write_problems
 from trainers.defaults import resolve_defaults
 
 pytestmark = pytest.mark.skipif(shutil.which("sh") is None, reason="these are shell scripts")
@@ -270,7 +270,7 @@ def test_all_of_them_make_no_run_twice_and_write_the_page(copied: Path, tmp_path
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_variant_for_qwen_asks_what_it_says(
-    name: str, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configs: list[RunConfig] = []
 
@@ -285,7 +285,9 @@ def test_the_variant_for_qwen_asks_what_it_says(
     monkeypatch.setattr("a5ctl.launch.launch", keep)
     environment = {"A5CTL_HOME": str(tmp_path)}
     if name == "filtered_sft":  # which rewrites the problems, and so has to have them
-        environment["DATA"] = str(house.data)
+        environment["DATA"] = str(tmp_path)
+        for number, split in enumerate(("train", "test")):
+            write_problems(tmp_path / f"{split}.jsonl", 8, offset=100 * number)
     told = tell(FOLDER / name / "qwen.sh", tmp_path, answer, environment=environment)
     assert told.code == 0, told.text
     assert len(configs) == len(told.given("run")) >= 2
