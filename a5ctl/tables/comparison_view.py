@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import PurePath
 from typing import Any
 
 from rich import box
@@ -15,8 +16,8 @@ from a5ctl.tables.comparison import Cell, Comparison
 from a5ctl.tables.entries import Entry
 from a5ctl.tables.pairs import SettingTest
 
-# a reward of two parts; longer values of settings are folded
-_LONGEST = 19
+# the longest name of a loss; longer values of settings are folded
+_LONGEST = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +178,19 @@ def _name(cell: Cell) -> Text:
 
 
 def _setting_column(comparison: Comparison, key: str, priority: int) -> Column:
-    values = [_value(cell.entries[0].settings.get(key)) for cell in comparison.cells]
+    values = [_shown(key, cell) for cell in comparison.cells]
     longest = min(_LONGEST, max(map(len, values)))
     # what may not be squeezed needs the space around it too
     return Column(_short(key), priority, max(9, longest + 2), _setting(key), least=longest)
 
 
 def _setting(key: str) -> Callable[[Cell], Text]:
-    return lambda cell: plain(_value(cell.entries[0].settings.get(key)))
+    return lambda cell: plain(_shown(key, cell))
+
+
+def _shown(key: str, cell: Cell) -> str:
+    value = _value(cell.entries[0].settings.get(key))
+    return PurePath(value).name if key == "prompt.template" else value
 
 
 def _value(value: Any) -> str:
