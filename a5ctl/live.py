@@ -198,9 +198,10 @@ def _bar(label: str, done: int, total: int, tail: str) -> Table:
 
 def _figures(report: StepReport) -> Text:
     m = report.metrics
+    supervised = percent(m["supervised_fraction"], 0)
     return Text(
         f"  loss {m['loss']:.4f}  grad {m['grad_norm']:.2f}  lr {m['lr']:.2e}  "
-        f"{count(m['tokens_per_second'])} tok/s  supervised {percent(m['supervised_fraction'], 0)}"
+        f"{count(report.tokens_per_second)} tok/s  supervised {supervised}"
     )
 
 

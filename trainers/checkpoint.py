@@ -51,7 +51,8 @@ class TrainerState:
     Attributes:
         step: Updates done.
         tokens: Training tokens fed so far, without padding.
-        seconds: Training time so far.
+        seconds: Time of the updates so far.
+        waited: Time so far in which updates were made ready: rollouts sampled and graded.
         method: What the method itself has to remember; JSON-ready.
         lr_factor: The learning rate is multiplied by it; rollbacks make it smaller.
         rollbacks: Rollbacks so far.
@@ -61,6 +62,7 @@ class TrainerState:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
     method: dict[str, Any] | None = None
     lr_factor: float = 1.0
     rollbacks: int = 0

@@ -81,6 +81,10 @@ class DPO:
         """All that an update needs is known from the start."""
         return step <= self.total_steps
 
+    def samplings_left(self, step: int) -> int:
+        """It samples nothing."""
+        return 0
+
     def ends_round(self, step: int) -> bool:
         """There is one round, whose end is evaluated anyway."""
         return False

@@ -15,13 +15,16 @@ from trainers.dpo import DPO
 from trainers.evaluator import Evaluator
 from trainers.memory import MemoryPlan
 from trainers.memory_setup import guard_against_exhaustion
+from trainers.observer import Severity
 from trainers.optimization import LearningRate, build_optimizer
 from trainers.out_of_memory import OutOfMemoryGuard
 from trainers.pair_batches import PairExample, response_log_probs, responses_of, split_pairs
+from trainers.pair_copy import PAIRS_FILE, changed_since, keep_pairs
 from trainers.policy import Policy, load_policy
 from trainers.preflight_pairs import PairsInput, as_problems, run_pair_preflight
 from trainers.preflight_report import PreflightInput
 from trainers.preflight_settled import settle_preflight
+from trainers.prepare import select_pairs
 from trainers.reference import REFERENCE_FILE, reference_key, stored_reference
 from trainers.rehearsal import settle_pace
 from trainers.stage import Stage
@@ -54,6 +57,7 @@ class DpoRecipe:
         Raises:
             UserError: something is fatal.
         """
+        _note_copy(self.stage)
         _preflight(self.stage, self.policy, examples, memory)
 
     def method(
@@ -106,6 +110,18 @@ def _texts(pair: PreferencePair) -> tuple[SourceText, SourceText]:
 
 def _truncated(pair: PreferencePair) -> tuple[bool, bool]:
     return pair.chosen_truncated, pair.rejected_truncated
+
+
+def _note_copy(stage: Stage) -> None:
+    """The run's own pairs are what it goes on with: where their file is another now, say so."""
+    config, path = stage.config, stage.folder / PAIRS_FILE
+    keep_pairs(stage.folder, stage.prepared.pairs)
+    stage.recorder.artifact("pairs", path)
+    if not stage.resuming:
+        return
+    change = changed_since(config.dpo.pairs, lambda: select_pairs(config), stage.run.data_hash)
+    if change is not None:
+        stage.event(Severity.WARNING, "pairs_changed", change)
 
 
 def _preflight(

@@ -134,6 +134,29 @@ def checksum_of_bytes(content: bytes) -> str:
     return f"{_KIND}:{blake3(content).hexdigest()}"
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Have a text on disk under this name when this returns, or leave what was there.
+
+    Args:
+        path: The file, in a folder that exists.
+        text: Its content, as UTF-8.
+
+    Raises:
+        OSError: it cannot be written; nothing half-written is left behind.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
 def sync_folder(folder: Path) -> None:
     """Return when the names in a folder are on disk."""
     if sys.platform == "win32":

@@ -7,14 +7,13 @@ problem and sample: that is how the registry knows it.
 """
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from core.data.problem import Problem
 from core.errors import UserError
 from core.rollouts import RolloutBatch
+from trainers.durable import write_whole
 from trainers.kept import Kept
 from trainers.observer import Severity
 from trainers.policy import Policy
@@ -99,13 +98,14 @@ class RoundRollouts:
         self.store.forget_after(step)
 
     def report(self, now: Round, batch: RolloutBatch, kept: Kept) -> None:
-        """Write down what was kept, and say it.
+        """Write down what was kept, and say it; a round that is taken up again is recorded once.
 
         Raises:
             OSError: the file cannot be written.
         """
         path = self.stage.folder / _FOLDER / f"round-{now.number + 1:04d}-kept.jsonl"
-        _write_whole(path, "".join(self._lines(now, kept)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, "".join(self._lines(now, kept)))
         self.stage.recorder.artifact("kept_rollouts", path)
         severity = Severity.INFO if now.updates else Severity.WARNING
         text = _summary(now, batch, kept)
@@ -126,6 +126,7 @@ class RoundRollouts:
                 "updates": now.updates,
                 "file": path.relative_to(self.stage.folder).as_posix(),
             },
+            once=True,
         )
         self.stage.observer.event(severity, text, now.first_step)
 
@@ -172,18 +173,3 @@ def _summary(now: Round, batch: RolloutBatch, kept: Kept) -> str:
         f"{text}; {len(kept.rollouts):,} of them, to {kept.problems:,} questions, are learned from "
         f"in {now.updates:,} update{'s' * (now.updates > 1)}{over}"
     )
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -25,8 +25,10 @@ from trainers.distributed.world import ALONE, ProcessLostError, World
 from trainers.evaluator import build_evaluator
 from trainers.interrupt import Interrupted, Interrupts
 from trainers.observer import Observer, Severity
+from trainers.pair_copy import keep_pairs, kept_pairs
 from trainers.prepare import Prepared, prepare
 from trainers.reaction import TrainingStoppedError
+from trainers.rollouts import RolloutStore
 from trainers.stage import Stage, write_config
 from trainers.train import train
 
@@ -86,6 +88,8 @@ def start(prepared: Prepared, house: House) -> RunOutcome:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_config(folder, prepared.config)
+        if prepared.pairs:
+            keep_pairs(folder, prepared.pairs)
     except OSError as error:
         house.registry.set_status(run.uuid, "failed", exit_reason=f"run folder: {error}")
         raise UserError(f"run folder {folder} cannot be written: {error}") from error
@@ -105,7 +109,8 @@ def resume(run: RunRecord, house: House, gpus: int | None = None) -> RunOutcome:
     """
     config = build_config(run.config, f"stored config of run {run.id}")
     config = with_gpus(config, gpus)
-    prepared = prepare(config, house.workspace, house.registry)
+    folder = house.workspace.run_folder(run.id)
+    prepared = prepare(config, house.workspace, house.registry, kept_pairs(folder, run.data_hash))
     _check_unchanged(run, prepared)
     return carry_out(run, prepared, house, resuming=True)
 
@@ -231,6 +236,9 @@ def _record(
     if recorder.unsaved and outcome.status == "finished":
         message = f"its results could not be stored: {recorder.problem}; {_afterwards(run)}"
         return RunOutcome(run.id, "failed", 2, message)
+    if outcome.status == "finished":
+        with suppress(OSError):  # what stays takes room, and nothing else
+            RolloutStore(folder / "rollouts").clear()
     return outcome
 
 

@@ -118,6 +118,11 @@ class ExpertIteration:
         usual = math.ceil(fmean(lengths)) if any(lengths) else self.expected_updates
         return sum(lengths) + (self.settings.steps - len(lengths)) * usual
 
+    def samplings_left(self, step: int) -> int:
+        """Rounds that begin behind update `step`: those that have, and those still to come."""
+        later = sum(now.first_step > step for now in self.rounds)
+        return later + self.settings.steps - len(self.rounds)
+
     def ends_round(self, step: int) -> bool:
         """Whether update `step` is the last one of its round."""
         return any(now.updates and now.last_step == step for now in self.rounds)

@@ -9,6 +9,7 @@ update the policy to minimise  sum_i sum_t w_i (-min(q_it A_i, clip(q_it, 1 - lo
 Dr. GRPO, 2503.20783; DAPO, 2503.14476), once (on-policy) or several times.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -95,6 +96,10 @@ class GRPO:
                 self.source.keep(batch.sampled)
             self._batch = batch
         return True
+
+    def samplings_left(self, step: int) -> int:
+        """Batches that begin behind update `step`."""
+        return self.settings.steps - math.ceil(step / self.settings.updates_per_rollout)
 
     def update(self, step: int) -> dict[str, float]:
         """One optimizer update on the responses of this step, and what happened."""

@@ -59,6 +59,14 @@ class Method(Protocol):
         """
         ...
 
+    def samplings_left(self, step: int) -> int:
+        """How often `ready` still has to sample for updates behind `step`; 0 where it never does.
+
+        Args:
+            step: Updates done; 0 counts every sampling of the run.
+        """
+        ...
+
     def update(self, step: int) -> dict[str, float]:
         """One optimizer update; returns its metrics: `loss`, `grad_norm`, `tokens` and more."""
         ...
@@ -151,7 +159,8 @@ class Loop:
             OSError: the last checkpoint could not be written.
         """
         state = self._begin(state)
-        while self.method.ready(state.step + 1):
+        while (prepared := self._prepare(state)) is not None:
+            state = prepared
             with self.interrupts.deferred():
                 updated, metrics = self._step(state)
                 state = self._react(partial(self._watchdog.step, updated.step, metrics), updated)
@@ -194,6 +203,13 @@ class Loop:
             return state
         return self._react(lambda: raised[-1], state)
 
+    def _prepare(self, state: TrainerState) -> TrainerState | None:
+        """Make the next update ready; None where there is none left."""
+        started = time.perf_counter()
+        if not self.method.ready(state.step + 1):
+            return None
+        return replace(state, waited=state.waited + time.perf_counter() - started)
+
     def _step(self, state: TrainerState) -> tuple[TrainerState, dict[str, float]]:
         step = state.step + 1
         self._probe.arm(step)
@@ -206,9 +222,18 @@ class Loop:
         if unchanged is not None:
             metrics["unchanged_share"] = unchanged
         self.recorder.metrics(step, metrics)
-        left = (self.method.total_steps - step) * seconds / step
-        self.observer.step(StepReport(step, self.method.total_steps, metrics, left))
-        return replace(state, step=step, tokens=tokens, seconds=seconds), metrics
+        done = replace(state, step=step, tokens=tokens, seconds=seconds)
+        pace = tokens / (seconds + state.waited)
+        left = self._seconds_left(done)
+        self.observer.step(StepReport(step, self.method.total_steps, metrics, pace, left))
+        return done, metrics
+
+    def _seconds_left(self, state: TrainerState) -> float:
+        """What is left takes as long as what is done: updates and samplings each by their mean."""
+        updates = self.method.total_steps - state.step
+        left = self.method.samplings_left(state.step)
+        sampled = max(1, self.method.samplings_left(0) - left)
+        return updates * state.seconds / state.step + left * state.waited / sampled
 
     def _evaluate(self, state: TrainerState) -> TrainerState:
         self._watchdog.total = self.method.total_steps  # it may have been an estimate before

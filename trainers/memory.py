@@ -9,6 +9,7 @@ from typing import Any
 
 from core.config.schema import ActivationCheckpointing
 from trainers.fast.head import chunk_rows
+from trainers.memory_beside import NOTHING_BESIDE, Beside
 
 _MIB = 2**20
 _MICROBATCH_BYTES = 2**30
@@ -70,21 +71,21 @@ class MemoryPlan:
         checkpointing: Layers compute their activations again.
         estimate: For this budget.
         available: Bytes that were free when it was decided, weights loaded; None where unknown.
-        engine: Bytes that the evaluation engine will take of them.
+        beside: What else will take of them.
     """
 
     microbatch_tokens: int
     checkpointing: bool
     estimate: MemoryEstimate
     available: int | None
-    engine: int = 0
+    beside: Beside = NOTHING_BESIDE
 
     @property
     def fits(self) -> bool:
         """The estimate leaves some of the free memory; true where that is unknown."""
         if self.available is None:
             return True
-        return self.estimate.ahead + self.engine <= _FILLED * self.available
+        return self.estimate.ahead + self.beside.total <= _FILLED * self.available
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,7 @@ def plan_memory(
     wanted_tokens: int | None,
     wanted: ActivationCheckpointing,
     available: int | None,
-    engine: int = 0,
+    beside: Beside = NOTHING_BESIDE,
 ) -> MemoryPlan:
     """Decide the micro-batch budget and activation checkpointing from the estimate.
 
@@ -225,13 +226,13 @@ def plan_memory(
         wanted_tokens: A budget that was asked for or recorded earlier.
         wanted: The setting `train.activation_checkpointing`.
         available: Bytes that are free, weights loaded; None where unknown.
-        engine: Bytes that the evaluation engine will take of them.
+        beside: What else will take of them.
     """
     on = wanted is ActivationCheckpointing.ON
 
     def plan(tokens: int, checkpointing: bool) -> MemoryPlan:
         estimate = estimate_memory(model, tokens, checkpointing=checkpointing)
-        return MemoryPlan(tokens, checkpointing, estimate, available, engine)
+        return MemoryPlan(tokens, checkpointing, estimate, available, beside)
 
     first = wanted_tokens or microbatch_token_budget(model, longest)
     found = plan(first, on)
@@ -252,8 +253,8 @@ def describe_memory(plan: MemoryPlan) -> str:
         f"training will take about {_mib(estimate.total)}: weights {_mib(estimate.weights)}, "
         f"gradients {_mib(estimate.gradients)}, moments {_mib(estimate.moments)}, activations of "
         f"{plan.microbatch_tokens:,} tokens {_mib(estimate.activations)}{again}, output layer "
-        f"{_mib(estimate.projection)}, the rest {_mib(estimate.overhead)}; the engine takes about "
-        f"{_mib(plan.engine)} beside"
+        f"{_mib(estimate.projection)}, the rest {_mib(estimate.overhead)}; beside it, "
+        f"{plan.beside.described}"
     )
     if plan.available is None:
         return text

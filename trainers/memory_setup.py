@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from core.config.schema import RunConfig, RunKind
 from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.defaults import required
 from trainers.distributed.exhaustion import LockstepGuard
 from trainers.memory import MemoryPlan, TrainedModel, describe_memory, plan_memory
+from trainers.memory_beside import Beside, reference_bytes, rollout_bytes
 from trainers.memory_meter import MemoryMeter, available_memory
 from trainers.observer import Severity
 from trainers.out_of_memory import OutOfMemoryGuard, Relief
@@ -34,7 +36,7 @@ def settle_memory(stage: Stage, policy: Policy, examples: Sequence[Example]) -> 
         wanted_tokens=settings.microbatch_tokens,
         wanted=settings.activation_checkpointing,
         available=available,
-        engine=0 if world.engine_device else engine_bytes(stage, policy, examples),
+        beside=what_is_beside(stage, policy, examples),
     )
     set_activation_checkpointing(policy.model, on=plan.checkpointing)
     if plan.checkpointing:
@@ -55,8 +57,47 @@ def trained_model(policy: Policy, processes: int = 1) -> TrainedModel:
     )
 
 
+def what_is_beside(stage: Stage, policy: Policy, examples: Sequence[Example]) -> Beside:
+    """Engine, reference and rollouts, where they share the policy's memory.
+
+    DPO has no reference of its own: the policy itself is asked before its first update.
+
+    Args:
+        stage: The run.
+        policy: What will learn.
+        examples: What it learns from, or rows as long as that can get.
+    """
+    config, kind = stage.config, stage.config.kind
+    kept_in_memory = kind.samples and policy.device.type == "cpu"
+    tied = kind is RunKind.GRPO and config.grpo.kl > 0
+    model = trained_model(policy)
+    reference = reference_bytes(model.parameters, bfloat16=model.bfloat16)
+    return Beside(
+        engine=0 if stage.world.engine_device else engine_bytes(stage, policy, examples),
+        reference=reference if tied else 0,
+        rollouts=rollout_bytes(_responses(stage), _rollout_cap(config)) if kept_in_memory else 0,
+    )
+
+
+def _responses(stage: Stage) -> int:
+    """Of one rollout batch."""
+    config = stage.config
+    if config.kind is RunKind.GRPO:
+        return config.grpo.rollout_batch
+    questions = min(config.ei.questions, len(stage.prepared.train))
+    return questions * config.rollout.per_question
+
+
+def _rollout_cap(config: RunConfig) -> int:
+    return required(config.rollout.max_tokens, "rollout.max_tokens")
+
+
 def engine_bytes(stage: Stage, policy: Policy, examples: Sequence[Example]) -> int:
-    """What the evaluation engine will take: its own weights and its key-value cache."""
+    """What the engine will take: its own weights and its key-value cache.
+
+    The cache has room for the longest prompts with a response to an evaluation or, where the run
+    samples them, with a rollout.
+    """
     evaluation, prepared = stage.config.evaluation, stage.prepared
     on_vllm = prepared.engine.name == "vllm"
     if on_vllm and policy.device.type == "cuda":
@@ -65,7 +106,10 @@ def engine_bytes(stage: Stage, policy: Policy, examples: Sequence[Example]) -> i
     element = _ELEMENT_BYTES[evaluation.dtype]
     weights = element * trained_model(policy).parameters
     longest = max(example.prompt_length for example in examples)
-    tokens = longest + required(evaluation.max_tokens, "evaluation.max_tokens")
+    cap = required(evaluation.max_tokens, "evaluation.max_tokens")
+    if stage.config.kind.samples:
+        cap = max(cap, _rollout_cap(stage.config))
+    tokens = longest + cap
     if on_vllm:
         from core.engines.vllm_setup import cache_bytes
 
@@ -92,7 +136,8 @@ def compare_memory(stage: Stage, plan: MemoryPlan, meter: MemoryMeter, step: int
             Severity.INFO, "memory", "the system does not tell the peak of memory", step=step
         )
         return
-    estimate = plan.estimate.total
+    # the reference is loaded while training goes on, so it counts towards the peak
+    estimate = plan.estimate.total + plan.beside.reference
     stage.recorder.event(
         Severity.INFO,
         "memory",

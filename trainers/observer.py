@@ -28,12 +28,15 @@ class StepReport:
         step: Updates done.
         total: Updates of the whole run.
         metrics: Everything recorded for this step.
-        seconds_left: Estimated training time to the end, evaluations not counted.
+        tokens_per_second: Tokens learned from since the run began, by the time that updates and
+            what they learn from have taken; `metrics` has the pace of this update alone.
+        seconds_left: Estimated time to the end, sampling included and evaluations not.
     """
 
     step: int
     total: int
     metrics: Mapping[str, float]
+    tokens_per_second: float
     seconds_left: float
 
 

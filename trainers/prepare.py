@@ -76,8 +76,19 @@ class Prepared:
         return self.origin.base_model
 
 
-def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prepared:
+def prepare(
+    config: RunConfig,
+    workspace: Workspace,
+    registry: Registry,
+    kept: Sequence[PreferencePair] | None = None,
+) -> Prepared:
     """Resolve and check one run.
+
+    Args:
+        config: As it was asked for, or stored.
+        workspace: Where other runs' checkpoints are.
+        registry: Where other runs are.
+        kept: The pairs that the run learns from, where it has them already.
 
     Raises:
         UserError: model, data, prompt, size, filter, engine or device cannot be had.
@@ -93,14 +104,15 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
     whole_file = only_evaluates and not config.data.held_out
     data = _load(config.data.source, whole_file)
     selected = [] if only_evaluates else _select(config, data)
-    pairs = _pairs(config) if config.kind is RunKind.DPO else []
+    if kept is None:
+        kept = select_pairs(config) if config.kind is RunKind.DPO else ()
     device, engine = choose_device(config.model.device), choose_engine(config.evaluation.engine)
     evaluation_data = _load(config.data.evaluation_source or config.data.source, whole_file)
     asked = _evaluation_problems(config, evaluation_data)
     choices = all(map(is_choice, asked))
     resolved = resolve_machine(
         resolve_defaults(
-            config, template, origin.base_model, len(pairs) or len(selected), choices=choices
+            config, template, origin.base_model, len(kept) or len(selected), choices=choices
         ),
         device,
         engine.name,
@@ -111,7 +123,7 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
     return Prepared(
         config=resolved,
         template=template,
-        train=() if pairs else tuple(_filter(resolved, selected, template, registry)),
+        train=() if kept else tuple(_filter(resolved, selected, template, registry)),
         selected=len(selected),
         evaluation=asked,
         data_name=data.name,
@@ -120,7 +132,7 @@ def prepare(config: RunConfig, workspace: Workspace, registry: Registry) -> Prep
         parent=parent,
         device=device,
         engine=engine,
-        pairs=tuple(pairs),
+        pairs=tuple(kept),
     )
 
 
@@ -194,8 +206,12 @@ def _select(config: RunConfig, data: DataSet) -> list[Problem]:
     return selected
 
 
-def _pairs(config: RunConfig) -> list[PreferencePair]:
-    """The pairs of the run; sizes nest as those of problems do."""
+def select_pairs(config: RunConfig) -> list[PreferencePair]:
+    """The pairs of a run from their file; sizes nest as those of problems do.
+
+    Raises:
+        UserError: there is no such file, it cannot be read, or settings do not go with pairs.
+    """
     if config.dpo.pairs is None:
         raise UserError(
             "a run of kind dpo learns from pairs of responses: name their file with --pairs; "

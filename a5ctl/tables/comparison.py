@@ -141,7 +141,7 @@ def _cells(entries: Sequence[Entry], merge_seeds: bool) -> list[Cell]:
     groups: dict[Any, list[Entry]] = defaultdict(list)
     for entry in entries:
         key = entry.setting if merge_seeds else entry.run.uuid
-        groups[(key, entry.evaluation.step)].append(entry)
+        groups[(key, entry.reached)].append(entry)
     cells = []
     for group in groups.values():
         mean, error = mean_and_standard_error([entry.accuracy for entry in group])

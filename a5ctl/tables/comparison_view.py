@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import PurePath
 from typing import Any
 
 from rich import box
@@ -15,6 +16,9 @@ from a5ctl.tables.comparison import Cell, Comparison
 from a5ctl.tables.entries import Entry
 from a5ctl.tables.pairs import SettingTest
 
+# the longest name of a loss; longer values of settings are folded
+_LONGEST = 24
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -23,6 +27,7 @@ class Column:
     Attributes:
         priority: Columns with the largest numbers leave first when the terminal is narrow.
         width: Characters it is expected to need.
+        least: Characters that it gets in any case; None where it may be squeezed.
     """
 
     title: str
@@ -30,6 +35,7 @@ class Column:
     width: int
     cell: Callable[[Cell], Text]
     justify: JustifyMethod = "right"
+    least: int | None = None
 
 
 def comparison_table(comparison: Comparison, width: int) -> tuple[Table, tuple[str, ...]]:
@@ -43,7 +49,9 @@ def comparison_table(comparison: Comparison, width: int) -> tuple[Table, tuple[s
     kept = _fitting(columns, width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in kept:
-        table.add_column(column.title, justify=column.justify, overflow="fold")
+        table.add_column(
+            column.title, justify=column.justify, overflow="fold", min_width=column.least
+        )
     for number, cell in enumerate(comparison.cells):
         style = "bold" if number == 0 and len(comparison.cells) > 1 else ""
         table.add_row(*(column.cell(cell) for column in kept), style=style)
@@ -111,7 +119,7 @@ def _entry_json(entry: Entry, comparison: Comparison) -> dict[str, Any]:
 def _columns(comparison: Comparison) -> list[Column]:
     best = comparison.cells[0]
     settings = [
-        Column(_short(key), 2 if number < 3 else 7, 9, _setting(key))
+        _setting_column(comparison, key, 2 if number < 3 else 7)
         for number, key in enumerate(comparison.varying)
     ]
     figures = [
@@ -169,8 +177,20 @@ def _name(cell: Cell) -> Text:
     return plain(f"{first} x{len(cell.entries)} seeds", style="cyan")
 
 
+def _setting_column(comparison: Comparison, key: str, priority: int) -> Column:
+    values = [_shown(key, cell) for cell in comparison.cells]
+    longest = min(_LONGEST, max(map(len, values)))
+    # what may not be squeezed needs the space around it too
+    return Column(_short(key), priority, max(9, longest + 2), _setting(key), least=longest)
+
+
 def _setting(key: str) -> Callable[[Cell], Text]:
-    return lambda cell: plain(_value(cell.entries[0].settings.get(key)))
+    return lambda cell: plain(_shown(key, cell))
+
+
+def _shown(key: str, cell: Cell) -> str:
+    value = _value(cell.entries[0].settings.get(key))
+    return PurePath(value).name if key == "prompt.template" else value
 
 
 def _value(value: Any) -> str:

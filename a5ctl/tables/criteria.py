@@ -4,7 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from a5ctl.tables.entries import judged_by, last_evaluations, protocol_differences, run_settings
+from a5ctl.tables.entries import (
+    judged_by,
+    last_evaluations,
+    protocol_differences,
+    run_settings,
+    settings_with_origin,
+)
+from a5ctl.tables.origins import Origins
 from a5ctl.tables.pairs import detectable_difference, same_problems, shares
 from a5ctl.tables.selection import selection_note
 from a5ctl.tables.verdicts import Figures, Finding, Judged, PlanReport, Timing, Verdict
@@ -38,7 +45,8 @@ def check_plan(
         force: Compare even where the protocols differ.
     """
     plan = loaded.plan
-    runs = [(run, run_settings(run)) for run in registry.runs()]
+    origins = Origins(registry, run_settings)
+    runs = [(run, _settings(run, origins)) for run in registry.runs()]
     members = {
         name: [(run, settings) for run, settings in runs if chosen.holds(run, settings)]
         for name, chosen in plan.sets.items()
@@ -118,6 +126,11 @@ def _compare(
     return [_judge(registry, criterion, draft, pairs, force)]
 
 
+def _settings(run: RunRecord, origins: Origins) -> dict[str, Any]:
+    """A plan can ask for the run itself, or for what it started from."""
+    return {**run_settings(run), **settings_with_origin(run, origins)}
+
+
 def _varying(side: Sequence[Candidate]) -> list[str]:
     """Settings that differ within a side, apart from seeds and the runs that weights came from."""
     keys = {key for c in side for key in c.settings}
@@ -125,7 +138,7 @@ def _varying(side: Sequence[Candidate]) -> list[str]:
         key
         for key in keys
         if not key.endswith(".seed")
-        and key != "model.run"
+        and key not in ("model.run", "model.run_step")
         and len({repr(c.settings.get(key)) for c in side}) > 1
     )
 

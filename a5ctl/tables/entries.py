@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from a5ctl.tables.origins import Origins
 from core.config.load import flatten
 from core.protocol import ProtocolDifference, compare_protocols
-from core.registry.records import EvaluationRecord, Outcome, RunRecord
+from core.registry.records import EvaluationRecord, Outcome, RunRecord, RunStatus
 from core.registry.store import Registry
 from core.responses.numerals import number_of
 from core.statistics import clustered_rate, majority_vote, pass_at_k, wilson_interval
+
+FROM = "model.from"
 
 # labels, and choices of the machine that cannot change what is measured
 _NOT_SETTINGS = frozenset(
@@ -19,7 +22,7 @@ _NOT_SETTINGS = frozenset(
         *("kind", "name", "group", "note", "tags", "seed"),
         *("train.threads", "train.microbatch_tokens", "data.evaluation_hash"),
         *("train.keep_best", "train.max_rollbacks"),
-        *("model.run_choice", "model.selected_on"),  # the step they lead to is the setting
+        *("model.run_choice", "model.selected_on"),  # told by what a run started from
     }
 )
 
@@ -68,6 +71,14 @@ class Entry:
         """The same text for runs that differ in nothing but their seed."""
         return repr(sorted(self.settings.items()))
 
+    @property
+    def reached(self) -> int | None:
+        """The step of the evaluation of a run that has not ended; None behind the end.
+
+        Ends of one setting lie at different steps where the data decide how many there are.
+        """
+        return None if self.run.status is RunStatus.FINISHED else self.evaluation.step
+
 
 def last_evaluation(evaluations: Sequence[EvaluationRecord]) -> EvaluationRecord | None:
     """The evaluation that stands for a run: the newest of its last step."""
@@ -91,6 +102,7 @@ def collect_entries(
     newest = last_evaluations(registry, runs)
     summaries = registry.metric_summaries([run.uuid for run in runs])
     shown = [e for e in newest.values() if e is not None]
+    origins = Origins(registry, run_settings)
     types = registry.type_counts([e.uuid for e in shown], grader) if grader else {}
     judged = {e.uuid: e for e in judged_by(registry, shown, grader)}
     entries: list[Entry] = []
@@ -111,13 +123,15 @@ def collect_entries(
         tokens = summaries.get(run.uuid, {}).get("tokens_total")
         counts = types.get(evaluation.uuid)
         trained = tokens.last if tokens else None
-        entries.append(_entry(registry, run, evaluation, grader, counts, trained))
-    return entries, left_out
+        settings = settings_with_origin(run, origins)
+        entries.append(_entry(registry, run, evaluation, settings, grader, counts, trained))
+    return _parted(entries), left_out
 
 
 def run_settings(run: RunRecord) -> dict[str, Any]:
     """What decides a run's figures besides its seed, as dotted keys; `kind` among them."""
-    flat = {k: v for k, v in flatten(run.config).items() if k not in _NOT_SETTINGS}
+    config = _with_reward_as_text(run.config)
+    flat = {k: v for k, v in flatten(config).items() if k not in _NOT_SETTINGS}
     if flat.get("train.on_alarm") == "warn":  # as runs behave that never heard of it
         del flat["train.on_alarm"]
     if "prompt.text" in flat:  # a column is no place for a whole template
@@ -126,6 +140,45 @@ def run_settings(run: RunRecord) -> dict[str, Any]:
     if run.kind != "eval":
         flat.setdefault("data.size", "full")
     return {"kind": run.kind, **flat}
+
+
+def settings_with_origin(run: RunRecord, origins: Origins) -> dict[str, Any]:
+    """Settings with what a training run started from in place of the one run that it was.
+
+    The evaluation of a run stays with it: it has no seed of its own to tell it from others.
+    """
+    settings, origin = run_settings(run), origins.of(run)
+    if origin is None or run.kind == "eval":
+        return settings
+    kept = {k: v for k, v in settings.items() if k not in ("model.run", "model.run_step")}
+    return {**kept, FROM: origin}
+
+
+def _with_reward_as_text(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The weights of a reward as one setting, as --reward takes them, in one order for all."""
+    method = config.get("grpo", {})
+    weights = method.get("reward")
+    if not isinstance(weights, Mapping):
+        return config
+    text = ",".join(f"{part}={weight:g}" for part, weight in sorted(weights.items()))
+    return {**config, "grpo": {**method, "reward": text}}
+
+
+def _parted(entries: Sequence[Entry]) -> list[Entry]:
+    """Runs of one seed that started from several runs of one setting are several settings.
+
+    Otherwise one of them would stand for that seed, and the others would be dropped.
+    """
+    parents: dict[tuple[str, int | None], set[str | None]] = defaultdict(set)
+    for entry in entries:
+        parents[(entry.setting, entry.run.seed)].add(entry.run.parent_uuid)
+    mixed = {setting for (setting, _), found in parents.items() if len(found) > 1}
+    return [_named(entry) if entry.setting in mixed else entry for entry in entries]
+
+
+def _named(entry: Entry) -> Entry:
+    parent = entry.run.config.get("model", {}).get("run") or entry.run.parent_uuid
+    return replace(entry, settings={**entry.settings, FROM: f"{entry.settings[FROM]}, {parent}"})
 
 
 def judged_by(
@@ -165,6 +218,7 @@ def _entry(
     registry: Registry,
     run: RunRecord,
     evaluation: EvaluationRecord,
+    settings: Mapping[str, Any],
     grader: str | None,
     types: tuple[int, int, int] | None,
     tokens: float | None,
@@ -175,7 +229,7 @@ def _entry(
     return Entry(
         run=run,
         evaluation=evaluation,
-        settings=run_settings(run),
+        settings=settings,
         accuracy=accuracy,
         types=types or (evaluation.type1, evaluation.type2, evaluation.type3),
         interval=accuracy_interval(registry, evaluation, grader, accuracy),

@@ -94,6 +94,15 @@ def parse_preference(line: bytes, place: str, identity: str) -> PreferencePair:
     )
 
 
+def pair_line(pair: PreferencePair) -> str:
+    """A pair as the line that `read_pairs` makes the same pair of, whatever the file's name."""
+    texts = {"problem_id": pair.id} | {key: getattr(pair, key) for key in _NEEDED}
+    known = {key: getattr(pair, key) for key in _OPTIONAL_TEXTS if key != "problem_id"}
+    marks = {key: getattr(pair, key) for key in _MARKS}
+    row = texts | {key: value for key, value in known.items() if value is not None} | marks
+    return json.dumps(row, ensure_ascii=True) + "\n"
+
+
 def pairs_hash(pairs: Iterable[PreferencePair]) -> str:
     """SHA-256 (64 hex digits) over everything that is learned from, in order."""
     digest = hashlib.sha256()

@@ -8,6 +8,8 @@ Calls return at once; a background thread writes the journal and then the databa
 """
 
 import functools
+import hashlib
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -143,7 +145,14 @@ class Recorder:
         self._put(MetricsEntry, segment=self._segment, step=step, time=time.time(), values=numbers)
 
     def event(
-        self, severity: str, kind: str, message: str, step: int | None = None, data: Any = None
+        self,
+        severity: str,
+        kind: str,
+        message: str,
+        step: int | None = None,
+        data: Any = None,
+        *,
+        once: bool = False,
     ) -> None:
         """Record that something happened.
 
@@ -153,17 +162,17 @@ class Recorder:
             message: One sentence for people.
             step: Where in the run.
             data: Anything JSON-ready.
+            once: A run that goes on after a kill may tell the very same again: it is held once.
         """
-        self._put(
-            EventEntry,
-            uuid=new_uuid(),
-            time=time.time(),
-            step=step,
-            severity=str(severity),
-            kind=clean(kind),
-            message=clean(message),
-            data=None if data is None else clean_tree(data),
-        )
+        told = {
+            "step": step,
+            "severity": str(severity),
+            "kind": clean(kind),
+            "message": clean(message),
+            "data": None if data is None else clean_tree(data),
+        }
+        identity = self._identity_of(told) if once else new_uuid()
+        self._put(EventEntry, uuid=identity, time=time.time(), **told)
 
     def evaluation(self, result: EvaluationResult) -> str:
         """Record an evaluation with every response and grade; returns its uuid."""
@@ -253,6 +262,11 @@ class Recorder:
 
     def _put(self, build: type[Entry], /, **fields: Any) -> None:
         self._writer.put(functools.partial(build, **fields))
+
+    def _identity_of(self, told: Mapping[str, Any]) -> str:
+        """The same for an event of this run that says the same."""
+        content = json.dumps([self._run_uuid, told], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
 
     def _describe(self, kind: str, path: str, when: float) -> ArtifactEntry | None:
         found = describe(self._folder / path, self._writer.beat_if_due)

@@ -133,8 +133,12 @@ def record(
     status: RunStatus = RunStatus.FINISHED,
     parent: RunRecord | None = None,
     model: Mapping[str, Any] | None = None,
+    method: Mapping[str, Any] | None = None,
 ) -> RunRecord:
-    """A run with these evaluations in the registry of `home`; `model` are further settings."""
+    """A run with these evaluations in the registry of `home`.
+
+    `model` are further settings of that section, and `method` those of the kind's own.
+    """
     config: dict[str, Any] = {"kind": kind, "model": {"source": "builtin"}}
     config["data"] = {"source": "builtin"}
     if kind == "sft" and size is not None:
@@ -144,6 +148,8 @@ def record(
     config["model"] |= model or {}
     if lr is not None:
         config["train"] = {"lr": lr}
+    if method is not None:
+        config[kind] = dict(method)
     new = NewRun(
         kind=kind,
         config=config,

@@ -72,6 +72,22 @@ def test_another_grader_needs_no_generation(compared: House) -> None:
         assert cell["accuracy"] == pytest.approx(mean)
 
 
+def test_the_weights_of_a_reward_are_one_column(tmp_path: Path) -> None:
+    rewards = [{"answer": 1.0}, {"format": 0.1, "answer": 1.0}, {"answer": 1.0, "format": 0.1}]
+    for seed, reward in enumerate(rewards):
+        result = evaluation([right(10), wrong(11)])
+        options = {"kind": "grpo", "seed": seed, "method": {"steps": 5, "reward": reward}}
+        handmade.record(tmp_path, f"grpo-aaa{seed}", [result], **options)
+    house = House(tmp_path, tmp_path, tmp_path)
+    found = house.json("compare")
+    assert found["varying"] == ["grpo.reward"]
+    seeds = {cell["settings"]["grpo.reward"]: len(cell["runs"]) for cell in found["cells"]}
+    assert seeds == {"answer=1": 1, "answer=1,format=0.1": 2}, "the order of parts says nothing"
+    shown = house.run("compare").output
+    assert " reward " in shown
+    assert "answer=1,format=0.1" in shown
+
+
 def test_a_chosen_grader_makes_headline_graders_comparable(tmp_path: Path) -> None:
     strict = handmade.protocol(grader=GraderName.STRICT)
     handmade.record(tmp_path, "sft-2-aaaa", [evaluation([right(10), wrong(11)])])

@@ -37,7 +37,7 @@ def test_updates_never_wait_for_the_screen(monkeypatch: pytest.MonkeyPatch) -> N
     with RunDisplay(console()) as display:
         drawn_by.clear()
         for step in range(1, 501):
-            display.step(StepReport(step, 500, METRICS, 1.0))
+            display.step(StepReport(step, 500, METRICS, 250.0, 1.0))
         assert threading.current_thread() not in drawn_by
 
 
@@ -46,6 +46,7 @@ def test_the_bar_shows_the_newest_update(monkeypatch: pytest.MonkeyPatch) -> Non
     shown = console()
     with RunDisplay(shown) as display:
         for step in range(1, 8):
-            display.step(StepReport(step, 500, METRICS, 1.0))
+            display.step(StepReport(step, 500, METRICS, 250.0, 1.0))
         display._live.refresh()
     assert "7/500" in shown.file.getvalue()
+    assert "250 tok/s" in shown.file.getvalue(), "the pace of the run, not of one update"

@@ -104,10 +104,21 @@ def test_a_failed_run_goes_on_in_the_middle_of_a_batch(
     options = (*small_grpo(beside), *WHOLE, "-q", "--name", "killed")
     assert beside.run("run", "grpo", *options).exit_code == 2
     monkeypatch.setattr(GRPO, "update", update)
+    on_disk = folder_of(beside, "killed") / "rollouts"
+    assert list(on_disk.glob("*.rollouts")), "what the run will go on with"
     numbers = count_samplings(monkeypatch)
     assert beside.run("resume", "killed", "--quiet").exit_code == 0
     assert_same_run(beside)
     assert numbers == [2, 2]
+    assert not list(on_disk.iterdir()), "nothing goes on with them now"
+
+
+def test_memory_is_planned_with_the_reference_and_the_rollouts(beside: House) -> None:
+    registry = registry_of(beside)
+    events = registry.events(registry.find_run("untouched").uuid)
+    (told,) = [event.message for event in events if event.kind == "preflight.memory"]
+    assert "the reference policy" in told
+    assert "rollouts at most" in told
 
 
 @pytest.mark.slow

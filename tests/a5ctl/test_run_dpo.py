@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -110,14 +111,43 @@ def test_pairs_that_teach_nothing_stop_the_run(house: House, tmp_path: Path) -> 
     assert text in " ".join(result.output.split())
 
 
-def test_other_pairs_under_the_same_name_are_not_gone_on_with(house: House, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", ["changed", "gone"])
+def test_a_run_goes_on_with_its_own_pairs_whatever_became_of_the_file(
+    house: House, tmp_path: Path, change: str
+) -> None:
+    path = write_pairs(tmp_path / "pairs.jsonl")
+    run_id = dpo(house, path, "--steps", "2")
+    store = registry_of(house)
+    uuid = store.find_run(run_id).uuid
+    store.set_status(uuid, "interrupted")
+    own = house.home / "runs" / run_id / "pairs.jsonl"
+    (artifact,) = [a for a in store.artifacts(uuid) if a.kind == "pairs"]
+    assert (artifact.path, artifact.sha256) == ("pairs.jsonl", sha256(own.read_bytes()).hexdigest())
+    if change == "gone":
+        path.unlink()
+    else:
+        write_pairs(path, rejected=" something else")
+    result = house.run("resume", run_id)
+    assert result.exit_code == 0, result.output
+    (event,) = [e for e in store.events(uuid) if e.kind == "pairs_changed"]
+    assert ("has changed" if change == "changed" else "can no longer be read") in event.message
+    assert "goes on with its own copy, pairs.jsonl" in event.message
+    assert event.severity == "warning"
+
+
+def test_where_the_copy_is_damaged_too_other_pairs_are_not_gone_on_with(
+    house: House, tmp_path: Path
+) -> None:
     path = write_pairs(tmp_path / "pairs.jsonl")
     run_id = dpo(house, path, "--steps", "2")
     registry_of(house).set_status(registry_of(house).find_run(run_id).uuid, "interrupted")
+    (house.home / "runs" / run_id / "pairs.jsonl").write_text("torn")
     write_pairs(path, rejected=" something else")
     result = house.run("resume", run_id)
     assert result.exit_code == 2
     assert "has changed since it started" in " ".join(result.output.split())
+    write_pairs(path)
+    assert house.run("resume", run_id).exit_code == 0
 
 
 @pytest.fixture(scope="module")

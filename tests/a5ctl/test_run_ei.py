@@ -76,6 +76,7 @@ def story(house: House, name: str) -> dict[str, Any]:
             (r.step, r.response.problem_id, r.response.sample, r.response.text)
             for r in registry.rollouts(run.uuid)
         ],
+        "rounds": [e.data for e in registry.events(run.uuid) if e.kind == "round"],
         "kept": {file: [{**row, "run": None} for row in rows] for file, rows in kept.items()},
         "weights": (
             max((folder_of(house, name) / "checkpoints").glob("step-*")) / "model.safetensors"
@@ -195,7 +196,7 @@ def test_the_registry_keeps_no_rollouts_where_none_were_asked_for(taught: House)
 
 IN_AN_EVALUATION_OR_SAMPLING = ("core.engines.hf", "HfEngine.generate")
 AFTER_THE_ROLLOUTS_ARE_SAVED = ("trainers.rollouts.store", "RolloutStore.save")
-AFTER_THE_KEPT_ARE_WRITTEN = ("trainers.ei_rounds", "_write_whole")
+AFTER_THE_KEPT_ARE_WRITTEN = ("trainers.ei_rounds", "write_whole")
 IN_AN_UPDATE = ("trainers.sft", "SFT.update")
 IN_A_CHECKPOINT = ("trainers.checkpoint", "_write_manifest")
 

@@ -42,6 +42,7 @@ class Notes:
     batches: list[tuple[RolloutBatch, KeepRollouts]] = field(default_factory=list)
     artifacts: list[tuple[str, Path]] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
+    once: list[bool] = field(default_factory=list)
 
     def rollouts(self, found: RolloutBatch, kept: KeepRollouts) -> None:
         self.batches.append((found, kept))
@@ -49,7 +50,15 @@ class Notes:
     def artifact(self, kind: str, path: Path) -> None:
         self.artifacts.append((kind, path))
 
-    def event(self, severity: str, *rest: Any, data: Any = None, step: int | None = None) -> None:
+    def event(
+        self,
+        severity: str,
+        *rest: Any,
+        data: Any = None,
+        step: int | None = None,
+        once: bool = False,
+    ) -> None:
+        self.once.append(once)
         if len(rest) == 2 and isinstance(rest[1], str):
             self.events.append((severity, rest[0], rest[1], step))
             self.data = data or self.data
@@ -121,6 +130,7 @@ def test_what_was_kept_is_written_down_with_its_rollouts_names(tmp_path: Path) -
     )
     assert (notes.data["right"], notes.data["kept"], notes.data["problems"]) == (4, 4, 2)
     assert notes.shown == [text]
+    assert notes.once[0], "a resumed run may begin the round again"
 
 
 def test_a_round_that_kept_nothing_leaves_an_empty_file_and_says_why(tmp_path: Path) -> None:

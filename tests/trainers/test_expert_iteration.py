@@ -117,7 +117,9 @@ def run(ei: ExpertIteration, start: int = 0) -> list[dict[str, float]]:
 def test_rounds_follow_one_another_and_the_total_becomes_exact(policy: Policy) -> None:
     ei = method(policy, [RICH, POOR])
     assert ei.total_steps == 20, "an estimate, before anything is known"
+    assert ei.samplings_left(0) == 2
     assert ei.ready(1)
+    assert [ei.samplings_left(step) for step in (0, 1)] == [2, 1]
     assert (ei.rounds, ei.total_steps) == ([Round(0, 1, 4)], 8)
     for step in range(1, 5):
         assert ei.ready(step)
@@ -131,6 +133,7 @@ def test_rounds_follow_one_another_and_the_total_becomes_exact(policy: Policy) -
     assert not ei.ready(9)
     assert ei.rollouts_of.reported == ei.rounds
     assert len(ei.rollouts_of.closed) == 1
+    assert [ei.samplings_left(step) for step in (0, 4, 5, 8)] == [2, 1, 0, 0]
 
 
 def test_a_round_is_the_fine_tuning_that_run_sft_does(small_model: Path) -> None:

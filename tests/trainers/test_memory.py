@@ -1,5 +1,6 @@
 """The estimate follows the architecture, and decides budget and activation checkpointing."""
 
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from trainers.memory import (
     estimate_memory,
     plan_memory,
 )
+from trainers.memory_beside import Beside, reference_bytes, rollout_bytes
 
 MIB = 2**20
 CONFIG = SimpleNamespace(
@@ -107,3 +109,37 @@ def test_the_sentence_names_what_is_missing() -> None:
     assert "only 50 MiB are free" in text
     assert "train.microbatch_tokens" in text
     assert "it may run out" not in describe_memory(planned(10**12))
+
+
+def test_what_is_beside_the_policy_counts_towards_what_must_fit() -> None:
+    needed = estimate_memory(MODEL, 512, checkpointing=False).ahead
+    room = int(needed / 0.85) + 1
+    assert planned(room).microbatch_tokens == 512
+    for beside in (Beside(engine=MIB), Beside(reference=MIB), Beside(rollouts=MIB)):
+        plan = plan_memory(
+            MODEL,
+            longest=100,
+            wanted_tokens=None,
+            wanted=Wanted.AUTO,
+            available=room,
+            beside=beside,
+        )
+        assert plan.microbatch_tokens < 512, beside
+
+
+def test_a_reference_is_weights_and_no_gradients() -> None:
+    assert reference_bytes(4_000_000, bfloat16=False) == 4 * 4_000_000
+    assert reference_bytes(4_000_000, bfloat16=True) == 6 * 4_000_000
+
+
+def test_rollouts_take_what_python_takes_for_their_tokens() -> None:
+    ids, log_probs = tuple(range(1000, 1200)), tuple(-1.0 - i for i in range(200))
+    python = sum(map(sys.getsizeof, (*ids, *log_probs))) + sys.getsizeof(ids) * 4
+    assert rollout_bytes(1, 200) == pytest.approx(python + 4 * 200, rel=0.05)
+
+
+def test_the_sentence_names_what_is_beside() -> None:
+    plan = replace(planned(10**12), beside=Beside(3 * MIB, 5 * MIB, 7 * MIB))
+    told = "the engine takes about 3 MiB, the reference policy 5 MiB, rollouts at most 7 MiB"
+    assert told in describe_memory(plan)
+    assert "reference" not in describe_memory(planned(10**12))

@@ -24,7 +24,14 @@ class SilentRecorder(Recorder):
         """Forget them."""
 
     def event(
-        self, severity: str, kind: str, message: str, step: int | None = None, data: Any = None
+        self,
+        severity: str,
+        kind: str,
+        message: str,
+        step: int | None = None,
+        data: Any = None,
+        *,
+        once: bool = False,
     ) -> None:
         """Forget it."""
 

@@ -105,6 +105,11 @@ class RolloutStore:
         for path in self._folder.glob(f"*{_PARTIAL}"):
             path.unlink(missing_ok=True)
 
+    def clear(self) -> None:
+        """Delete every batch: the run is over, and nothing can go on with them."""
+        for path in (*self._folder.glob("*.rollouts"), *self._folder.glob(f"*{_PARTIAL}")):
+            path.unlink(missing_ok=True)
+
     def _path(self, number: int, first_step: int) -> Path:
         return self._folder / f"batch-{number:06d}-step-{first_step:06d}.rollouts"
 

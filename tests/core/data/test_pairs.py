@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.data.pairs import PreferencePair, pairs_hash, read_pairs
+from core.data.pairs import PreferencePair, pair_line, pairs_hash, read_pairs
 from core.errors import UserError
 
 PLAIN = {"prompt": "2 + 2? <think>", "chosen": " 4", "rejected": " 5"}
@@ -29,6 +29,15 @@ def test_what_else_is_known_is_read(tmp_path: Path) -> None:
     (pair,) = read_pairs(written(tmp_path, {**PLAIN, **known, "rejected_truncated": True}))
     assert (pair.id, pair.question, pair.truth, pair.grader) == ("p7", "2 + 2?", "4", "strict")
     assert (pair.chosen_truncated, pair.rejected_truncated) == (False, True)
+
+
+def test_a_pair_that_is_written_again_is_the_same_under_any_name(tmp_path: Path) -> None:
+    known = {"question": "2 + 2?", "truth": "4", "grader": "strict", "chosen_truncated": True}
+    pairs = read_pairs(written(tmp_path, PLAIN, {**PLAIN, **known, "chosen": " 4\u2028é\n"}))
+    copy = tmp_path / "copy.jsonl"
+    copy.write_text("".join(map(pair_line, pairs)))
+    assert read_pairs(copy) == pairs
+    assert pairs_hash(read_pairs(copy)) == pairs_hash(pairs)
 
 
 def test_unicode_line_separators_end_no_line(tmp_path: Path) -> None:

@@ -198,6 +198,20 @@ def test_events_and_artifacts(registry: Registry, run: str, folder: Path) -> Non
     assert event.data == {"loss": "inf"}, "any JSON reader can take it"
 
 
+def test_what_is_said_once_is_held_once_however_often_a_run_begins_again(
+    registry: Registry, run: str, folder: Path
+) -> None:
+    for _ in range(2):
+        with Recorder(registry, run, folder) as recorder:
+            recorder.event("info", "round", "round 1", step=1, data={"kept": 3}, once=True)
+            recorder.event("info", "resumed", "behind step 0", step=0)
+    with Recorder(registry, run, folder) as recorder:
+        recorder.event("info", "round", "round 1", step=1, data={"kept": 4}, once=True)
+    events = registry.events(run)
+    assert [e.data for e in events if e.kind == "round"] == [{"kept": 3}, {"kept": 4}]
+    assert len([e for e in events if e.kind == "resumed"]) == 2
+
+
 def test_an_artifact_whose_hash_is_known_is_not_read(
     registry: Registry, run: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

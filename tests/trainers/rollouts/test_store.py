@@ -142,7 +142,17 @@ def test_pruning_keeps_the_batch_whose_updates_are_not_over(
     assert len(files(store)) == len(kept)
 
 
+def test_nothing_stays_of_a_run_that_is_over_but_what_others_wrote(store: RolloutStore) -> None:
+    for number, first_step in enumerate((1, 5)):
+        store.save(batch(TEXTS, number=number, first_step=first_step), {})
+    (store._folder / "batch-000007-step-000040.partial").write_bytes(b"torn")
+    (store._folder / "round-0001-kept.jsonl").write_text("{}")
+    store.clear()
+    assert [path.name for path in store._folder.iterdir()] == ["round-0001-kept.jsonl"]
+
+
 def test_an_empty_store_has_nothing_to_give_or_to_forget(store: RolloutStore) -> None:
     assert store.load(0, 1) is None
     store.forget_after(0)
     store.prune(5)
+    store.clear()

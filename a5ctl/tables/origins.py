@@ -1,0 +1,69 @@
+"""What runs started from, told without seeds, so that runs of several seeds make one setting."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from core.registry.records import RunRecord
+from core.registry.store import Registry
+
+_LAST, _BEST = "last", "best"
+
+
+class Origins:
+    """The runs behind runs, each described by its settings and those of its own origin.
+
+    Two runs have the same origin if what they started from differs in nothing but seeds: the
+    fine-tunings of seeds 0, 1 and 2 are one starting point for three runs of Expert Iteration.
+    """
+
+    def __init__(self, registry: Registry, settings: Callable[[RunRecord], Mapping[str, Any]]):
+        """Origins of the runs of a registry.
+
+        Args:
+            registry: Where the runs are.
+            settings: What decides the figures of a run besides its seed and its origin.
+        """
+        self._registry = registry
+        self._settings = settings
+        self._known: dict[str, str] = {}
+
+    def of(self, run: RunRecord) -> str | None:
+        """The starting point in a few words, the same for runs that share it; None for a model.
+
+        It ends in four digits of a hash, because two settings can have the same kind and size. A
+        run that the registry no longer has is called by its id.
+        """
+        if run.parent_uuid is None:
+            return None
+        if run.parent_uuid not in self._known:
+            self._known[run.parent_uuid] = self._described(run)
+        place = self._place(run)
+        return self._known[run.parent_uuid] + ("" if place == _LAST else f", {place}")
+
+    def _described(self, run: RunRecord) -> str:
+        parent = next(iter(self._registry.ancestors(run)), None)
+        if parent is None:
+            return str(_model(run).get("run") or run.parent_uuid)
+        learned = {k: v for k, v in self._settings(parent).items() if _shapes_weights(k)}
+        behind = repr((sorted(learned.items()), self.of(parent)))
+        digest = hashlib.sha256(behind.encode()).hexdigest()[:4]
+        return f"{parent.kind} {learned.get('data.size', '')} {digest}"
+
+    def _place(self, run: RunRecord) -> str:
+        """Which checkpoint was taken: ends lie at other steps where data decide their number."""
+        model = _model(run)
+        if model.get("run_choice") == _BEST:
+            return _BEST
+        step, parent = model.get("run_step"), run.parent_uuid
+        last = self._registry.last_steps([parent]).get(parent) if parent else None
+        return _LAST if step is None or step == last else f"step {step}"
+
+
+def _model(run: RunRecord) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = run.config.get("model", {})
+    return found
+
+
+def _shapes_weights(key: str) -> bool:
+    return not key.startswith("evaluation.")

@@ -1,0 +1,13 @@
+#!/bin/sh
+# GRPO: divide the loss of a response by its own length, by a constant, or by all tokens?
+# About 8 minutes on one core. Options are passed on to every `a5ctl run`.
+set -eu
+experiments=$(dirname "$0")/..
+. "$experiments/builtin_runs.sh"
+workspace grpo-length-normalization
+
+start "$@"
+policy policy "$@"
+policy policy-constant --length-normalization constant "$@"
+policy policy-token-mean --length-normalization token_mean "$@"
+report compare $(seeds_of policy policy-constant policy-token-mean) --baseline policy
