@@ -11,7 +11,7 @@ from a5ctl.tables.entries import (
     run_settings,
     settings_with_origin,
 )
-from a5ctl.tables.origins import Origins
+from a5ctl.tables.origins import ONE_RUN, Origins
 from a5ctl.tables.pairs import detectable_difference, same_problems, shares
 from a5ctl.tables.selection import selection_note
 from a5ctl.tables.verdicts import Figures, Finding, Judged, PlanReport, Timing, Verdict
@@ -138,7 +138,7 @@ def _varying(side: Sequence[Candidate]) -> list[str]:
         key
         for key in keys
         if not key.endswith(".seed")
-        and key not in ("model.run", "model.run_step")
+        and key not in ONE_RUN
         and len({repr(c.settings.get(key)) for c in side}) > 1
     )
 

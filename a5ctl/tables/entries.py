@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from a5ctl.tables.origins import Origins
+from a5ctl.tables.origins import ONE_RUN, Origins
 from core.config.load import flatten
 from core.protocol import ProtocolDifference, compare_protocols
 from core.registry.records import EvaluationRecord, Outcome, RunRecord, RunStatus
@@ -150,7 +150,7 @@ def settings_with_origin(run: RunRecord, origins: Origins) -> dict[str, Any]:
     settings, origin = run_settings(run), origins.of(run)
     if origin is None or run.kind == "eval":
         return settings
-    kept = {k: v for k, v in settings.items() if k not in ("model.run", "model.run_step")}
+    kept = {k: v for k, v in settings.items() if k not in ONE_RUN}
     return {**kept, FROM: origin}
 
 

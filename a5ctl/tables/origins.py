@@ -7,6 +7,9 @@ from typing import Any
 from core.registry.records import RunRecord
 from core.registry.store import Registry
 
+ONE_RUN = frozenset({"model.run", "model.run_step"})
+"""Settings that name the run and the step that weights came from."""
+
 _LAST, _BEST = "last", "best"
 
 
@@ -66,4 +69,5 @@ def _model(run: RunRecord) -> Mapping[str, Any]:
 
 
 def _shapes_weights(key: str) -> bool:
-    return not key.startswith("evaluation.")
+    """What a run started from is told by its own origin, and evaluations change no weights."""
+    return key not in ONE_RUN and not key.startswith("evaluation.")
