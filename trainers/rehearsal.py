@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from trainers.batching import split_microbatches
 from trainers.memory import MemoryPlan
 from trainers.objectives import SftLoss
 from trainers.observer import Severity
@@ -67,7 +68,7 @@ def _rehearse(policy: Policy, examples: Sequence[Example], budget: int) -> None:
     if policy.device.type == "cpu":
         parameters = sum(parameter.numel() for parameter in policy.model.parameters())
         budget = min(budget, max(_REHEARSED_TOKENS, int(_REHEARSED_PRODUCTS / parameters)))
-    batch = next(policy.split(examples, budget))
+    batch = next(split_microbatches(examples, budget))
     if policy.passes is not None:
         policy.log_probs(batch)
     else:

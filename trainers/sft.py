@@ -15,7 +15,7 @@ from typing import Any
 
 from core.config.schema import Normalization, TrainSettings
 from core.rollouts import Rollout
-from trainers.batching import BatchPlan
+from trainers.batching import BatchPlan, split_microbatches
 from trainers.distributed.share import share_of
 from trainers.distributed.world import ALONE, World
 from trainers.objectives import SftLoss
@@ -105,7 +105,7 @@ class SFT:
     ) -> list[Accumulated]:
         """Accumulate the gradients of one step, or of this process' share in it."""
         share = share_of(
-            self.world, batch, lambda examples: self.policy.split(examples, microbatch_tokens)
+            self.world, batch, lambda examples: split_microbatches(examples, microbatch_tokens)
         )
         for microbatch in share.idle:
             self.policy.accumulate(microbatch, SftLoss(math.inf))

@@ -24,10 +24,8 @@ def full() -> Exception:
     return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
 
-def learner(
-    policy: Policy, reports: list[Relief], wanted: str = "auto", budget: int = BUDGET
-) -> SFT:
-    sft = method(policy, encoded(policy, Supervise.RESPONSE), SETTINGS, budget)
+def learner(policy: Policy, reports: list[Relief], wanted: str = "auto") -> SFT:
+    sft = method(policy, encoded(policy, Supervise.RESPONSE), SETTINGS, BUDGET)
     sft.guard = OutOfMemoryGuard(ActivationCheckpointing(wanted), reports.append)
     return sft
 
@@ -108,11 +106,11 @@ def test_a_failure_in_the_second_pass_changes_nothing_but_the_pieces(
             policy.passes, _ = written_out(policy.model, torch.float64)
     expected = undisturbed(policy)
     reports: list[Relief] = []
-    sft = learner(policy, reports, budget=100)
+    sft = learner(policy, reports)
     exhaust(policy, lambda number, positions: number == 2)
     agree(expected, gradients(sft), tolerance)
-    assert [relief.microbatch_tokens for relief in reports] == [50]
-    assert sft.microbatch_tokens == 50
+    assert [relief.microbatch_tokens for relief in reports] == [BUDGET // 2]
+    assert sft.microbatch_tokens == BUDGET // 2
     assert "step 1 ran out of memory and is redone" in reports[0].message
 
 

@@ -1,17 +1,15 @@
 """One SFT update equals the naive one: padded batch, full logits, attention mask, float64."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from core.config.schema import Normalization, Supervise, TrainSettings
-from trainers.batching import plan_batches, split_microbatches
+from trainers.batching import plan_batches
 from trainers.objectives import token_log_probs
 from trainers.optimization import LearningRate, build_optimizer
-from trainers.policy import Accumulated, Policy, load_policy
+from trainers.policy import Policy, load_policy
 from trainers.sft import SFT
 from trainers.tokenization import IGNORED, Example, collate, encode_example
 
@@ -118,27 +116,6 @@ def test_training_lowers_the_loss_and_reports_its_shares(policy: Policy) -> None
     assert first["padding_share"] == 0.0
     # the five prompts begin with four different tokens, so nothing is shared in a whole batch
     assert first["shared_fraction"] == 0.0
-
-
-def test_rows_without_padding_are_filled_by_the_tokens_that_they_store(
-    policy: Policy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    passes: list[Sequence[Example]] = []
-    accumulate = Policy.accumulate
-
-    def counted(self: Policy, examples: Sequence[Example], *rest: Any) -> Accumulated:
-        passes.append(examples)
-        return accumulate(self, examples, *rest)
-
-    monkeypatch.setattr(Policy, "accumulate", counted)
-    examples = encoded(policy, Supervise.RESPONSE)
-    budget = max(len(example.token_ids) for example in examples) + 12
-    metrics = method(policy, examples, TrainSettings(lr=1e-3, steps=1), budget).update(1)
-    stored = sum(len(example.token_ids) - 1 for example in examples)
-    assert len(passes) == -(-stored // budget)
-    assert len(passes) < len(list(split_microbatches(examples, budget)))
-    assert sorted(e.problem_id for row in passes for e in row) == [f"p{i}" for i in range(5)]
-    assert metrics["padding_share"] == 0.0
 
 
 def test_models_without_written_out_passes_train_the_same_way(small_model: Path) -> None:
