@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from core.engines.vllm_layout import Shapes, UnknownLayoutError, find_targets
-from core.engines.vllm_targets import Packed, Target, Weights
+from core.engines.vllm_targets import Target, Weights
 from core.engines.weights import INPUT_EMBEDDING, OUTPUT_HEAD, WeightContract
 
 if TYPE_CHECKING:
@@ -105,14 +105,10 @@ class InPlace:
         Raises:
             UnknownLayoutError: a weight has no place, or a part of the model is of an unknown kind.
         """
-        import torch
-
         self._model = model
         self._targets: list[Target] = find_targets(
             model, contract.shapes, tied=contract.tied, dtype=dtype
         )
-        sizes = [t.rows * t.columns for t in self._targets if isinstance(t, Packed) and t.names]
-        self._room = torch.empty(max(sizes, default=0), dtype=dtype)
 
     def copy(self, weights: Weights) -> None:
         """Write every weight to its place."""
@@ -120,7 +116,7 @@ class InPlace:
 
         with torch.no_grad():
             for target in self._targets:
-                target.fill(weights, self._room)
+                target.fill(weights)
 
     def check_model(self, model: Any) -> None:
         """Be sure that this is still the model the plan was made for.

@@ -7,7 +7,7 @@ another kind than those known here gets no plan, and keeps to vLLM's own reload.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.engines.vllm_targets import Kept, LookedUp, Packed, Target
+from core.engines.vllm_targets import Kept, LookedUp, Packed, PackedTable, Target
 from core.engines.weights import INPUT_EMBEDDING, OUTPUT_HEAD
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _target(
     if own == "weight" and _is_linear(layer) and parameter.numel() == 0:
         if sum(layer.output_partition_sizes) != rows or len(others) != 1:
             raise UnknownLayoutError(f"{home} has another shape")
-        return Packed(path, layer, names, rows, others[0])
+        return Packed(path, layer, names, rows, others[0], dtype)
     wanted = tuple(parameter.shape)
     padded = _is_table(layer) and wanted[1:] == others and wanted[0] >= rows
     if not padded and wanted != (rows, *others):
@@ -95,9 +95,7 @@ def _tables(model: Any) -> list[Target]:
     tables = [(path, layer) for path, layer in model.named_modules() if _is_table(layer)]
     heads = [table for table in tables if isinstance(table[1], ParallelLMHead)] or tables
     return [
-        Packed(path, layer, (), *layer.weight.shape)
-        if (path, layer) in heads
-        else LookedUp(path, layer)
+        PackedTable(path, layer) if (path, layer) in heads else LookedUp(path, layer)
         for path, layer in tables
     ]
 

@@ -1,7 +1,9 @@
 """Writing weights into the parts of a loaded vLLM model on the CPU, and reading back what is there.
 
-Of a linear layer vLLM keeps no weight there, but a copy in its matrix kernel's own order. Such a
-copy is made anew, by vLLM's own function; all else is copied over where it lies.
+Of a linear layer vLLM keeps no weight there, but a copy in its matrix kernel's own order, and to
+make one takes several times as long as copying the weight. So the weight is laid down as it comes
+in the place of the old packed copy, and the layer's first use packs it, by vLLM's own function:
+nothing that is computed differs from what a reload gives. All else is copied over where it lies.
 """
 
 import functools
@@ -29,8 +31,8 @@ class Target(Protocol):
         """That module."""
         ...
 
-    def fill(self, weights: Weights, room: "torch.Tensor") -> None:
-        """Write the weights; `room` is a vector in the engine's precision to work in."""
+    def fill(self, weights: Weights) -> None:
+        """Write the weights."""
         ...
 
     def holds(self, weights: Weights, turn: int) -> bool:
@@ -60,7 +62,7 @@ class Kept:
     names: tuple[str, ...]
     dtype: "torch.dtype"
 
-    def fill(self, weights: Weights, room: "torch.Tensor") -> None:
+    def fill(self, weights: Weights) -> None:
         """Copy weight after weight, rounded to the engine's precision in any case."""
         parameter, first = getattr(self.layer, self.own), 0
         for name in self.names:
@@ -94,15 +96,15 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A linear layer or output head whose weight vLLM packs for its matrix kernel.
+    """A linear layer whose weight vLLM holds in its matrix kernel's own order, and only so.
 
     Attributes:
         path: Name of the layer.
         layer: vLLM's module.
-        names: The weights it is packed from, joined row after row; none where it is packed from its
-            own parameter, which is a target before this one.
+        names: The weights it is made of, joined row after row.
         rows: Of all of them together.
         columns: Of each of them.
+        dtype: The engine's precision.
     """
 
     path: str
@@ -110,51 +112,98 @@ class Packed:
     names: tuple[str, ...]
     rows: int
     columns: int
+    dtype: "torch.dtype"
 
-    def fill(self, weights: Weights, room: "torch.Tensor") -> None:
-        """Pack anew.
-
-        Raises:
-            RuntimeError: vLLM did not pack, but went on with the tensor it was given.
-        """
-        from torch.nn import Parameter
-        from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
-
-        # the old copy goes first, so that the new one gets its memory
-        self.layer.cpu_linear = None
-        if self.names:
-            self.layer.weight = Parameter(self._joined(weights, room), requires_grad=False)
-        dispatch_cpu_unquantized_gemm(self.layer, remove_weight=bool(self.names))
-        if self.names and self.layer.weight.numel():
-            raise RuntimeError(f"vLLM did not pack {self.path}")
-
-    def holds(self, weights: Weights, turn: int) -> bool:
-        """Compare one column: what comes out for a vector of zeros with a one in that place."""
+    def fill(self, weights: Weights) -> None:
+        """Lay the weights down, to be packed when the layer is used."""
         import torch
 
-        own = self.layer.weight
-        column = turn % self.columns
-        unit = torch.zeros(1, self.columns, dtype=own.dtype)
-        unit[0, column] = 1
-        sources = [weights[name] for name in self.names] or [own]
-        given = torch.cat([source[:, column].to("cpu", own.dtype) for source in sources])
-        return torch.equal(self.layer.cpu_linear(unit, own, None)[0], given)
+        # the packed copy goes first, so that there is never room for both needed
+        self.layer.cpu_linear = None
+        joined, first = torch.empty(self.rows, self.columns, dtype=self.dtype), 0
+        for name in self.names:
+            source = weights[name]
+            joined[first : first + len(source)].copy_(source)
+            first += len(source)
+        self.layer.cpu_linear = Unpacked(self.layer, joined)
+
+    def holds(self, weights: Weights, turn: int) -> bool:
+        """Compare one row of each weight with what waits to be packed."""
+        waiting, first = self.layer.cpu_linear, 0
+        if not isinstance(waiting, Unpacked) or waiting.weight is None:
+            return False
+        for name in self.names:
+            source = weights[name]
+            row = turn % len(source)
+            if not waiting.weight[first + row].equal(source[row].to("cpu", self.dtype)):
+                return False
+            first += len(source)
+        return True
 
     def outcome(self) -> list["torch.Tensor"]:
         """Products with random vectors."""
-        own = self.layer.weight
-        return [self.layer.cpu_linear(_probes(self.columns, own.dtype), own, None)]
+        inputs = _probes(self.columns, self.dtype)
+        return [self.layer.cpu_linear(inputs, self.layer.weight, None)]
 
-    def _joined(self, weights: Weights, room: "torch.Tensor") -> "torch.Tensor":
-        first = weights[self.names[0]]
-        if len(self.names) == 1 and (first.dtype, first.device) == (room.dtype, room.device):
-            return first.detach().contiguous()
-        joined, row = room[: self.rows * self.columns].view(self.rows, self.columns), 0
-        for name in self.names:
-            source = weights[name]
-            joined[row : row + len(source)].copy_(source)
-            row += len(source)
-        return joined
+
+@dataclass(frozen=True, slots=True)
+class PackedTable:
+    """An output head: packed from a parameter that vLLM keeps, and that is a target of its own.
+
+    Attributes:
+        path: Name of the module.
+        layer: vLLM's module.
+    """
+
+    path: str
+    layer: Any
+
+    def fill(self, weights: Weights) -> None:
+        """Let go of the packed copy; the first use packs anew."""
+        self.layer.cpu_linear = Unpacked(self.layer, None)
+
+    def holds(self, weights: Weights, turn: int) -> bool:
+        """Whether the old packed copy is gone."""
+        return isinstance(self.layer.cpu_linear, Unpacked)
+
+    def outcome(self) -> list["torch.Tensor"]:
+        """Products with random vectors."""
+        weight = self.layer.weight.data
+        return [self.layer.cpu_linear(_probes(weight.shape[1], weight.dtype), weight, None)]
+
+
+@dataclass(slots=True)
+class Unpacked:
+    """In the place of a layer's matrix kernel until that is needed: packs, and steps aside.
+
+    Attributes:
+        layer: vLLM's module.
+        weight: What to pack; None for the layer's own parameter, which it then keeps.
+    """
+
+    layer: Any
+    weight: "torch.Tensor | None"
+
+    def __call__(
+        self, x: "torch.Tensor", weight: "torch.Tensor", bias: "torch.Tensor | None"
+    ) -> "torch.Tensor":
+        """Pack, and multiply as vLLM does from then on.
+
+        Raises:
+            RuntimeError: vLLM did not pack.
+        """
+        import torch
+        from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
+
+        # parameters made under inference mode could never be written to by a reload
+        with torch.inference_mode(False):
+            if self.weight is not None:
+                self.layer.weight = torch.nn.Parameter(self.weight, requires_grad=False)
+            dispatch_cpu_unquantized_gemm(self.layer, remove_weight=self.weight is not None)
+        if self.layer.cpu_linear is self:
+            raise RuntimeError(f"vLLM did not pack a {type(self.layer).__name__}")
+        product: torch.Tensor = self.layer.cpu_linear(x, self.layer.weight, bias)
+        return product
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +218,7 @@ class LookedUp:
     path: str
     layer: Any
 
-    def fill(self, weights: Weights, room: "torch.Tensor") -> None:
+    def fill(self, weights: Weights) -> None:
         """Let go of the packed copy."""
         self.layer.cpu_linear = _linear
 

@@ -313,7 +313,7 @@ class Forgetful:
     def __init__(self, target):
         self.path, self.layer, self.holds = target.path, target.layer, target.holds
 
-    def fill(self, weights, room):
+    def fill(self, weights):
         """Leave everything as it is."""
 
 
