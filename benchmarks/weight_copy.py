@@ -3,16 +3,19 @@
     python benchmarks/weight_copy.py --models builtin 50m 166m --dtypes float32 bfloat16
 
 Each model and engine precision gets a process of its own, with one thread; time is processor time,
-which other work on the machine moves little, and wall time is stored beside it. Measured in turn
-with a plain copy of as many bytes, into tensors that exist already:
+which other work on the machine moves little, and wall time is stored beside it. In turn, with one
+short generation after each, as in a run:
 
-- the copies as a run makes them before evaluations and rollouts (names and shapes checked, layers
-  filled, prefix cache emptied, part of the layers read back), apart for those after which answers
-  are compared too; `whole` is their mean over the sixteen copies of which one is compared;
-- the same by vLLM's own reload, after which answers are always compared.
+- `copy`: the copy as a run makes it before an evaluation or rollouts (names and shapes checked, all
+  weights laid down, prefix cache emptied, part of the layers read back);
+- `memory`: a plain copy of the policy's tensors into tensors that exist already.
 
-The bytes are those the engine holds: where it rounds to bfloat16, half of those that are read. The
-first copy (a reload) and the second (rehearsal, then straight into the layers) are given apart.
+The first generation after a copy also packs the layers; `packing` is what it takes more than the
+next. `compared` is a copy after which the engine's answers are compared with the policy's, packing
+included, and `mean` the mean over the 64 copies of which one is compared. `reload` is the same copy
+when vLLM's reload is the only way in; it packs within the copy, and is always compared. `first` and
+`second` are the first copy, a reload, and the second, which rehearses.
+
 After the measurement the prefix cache is put to the test: with other weights a prompt that was
 asked before must be answered otherwise, and with the first weights again as it was at first.
 """
@@ -34,8 +37,8 @@ from benchmarks.timing import python, summary, write  # noqa: E402
 MODELS = ("builtin", "50m", "166m")
 DTYPES = ("float32", "bfloat16")
 BAR = 3.0
-ROUNDS = 3  # of sixteen copies each
-RELOADS = 9
+ROUNDS = 25
+COMPARED = 7
 _PROMPT = " ".join(f"A{i} has {i} apples and gets {i + 3} more." for i in range(24))
 
 
@@ -91,46 +94,41 @@ def clocked(taken: list[Seconds]) -> Clocked:
     return {clock: summary([one[clock] for one in taken]) for clock in ("cpu", "wall")}
 
 
-def in_place(engine: Any, copy: Callable[[], None], memory: Callable[[], None]) -> dict[str, Any]:
-    """Copies straight into the layers, from the first on; those that are compared apart."""
+def in_place(
+    engine: Any, copy: Callable[[], None], memory: Callable[[], None], use: Callable[[], None]
+) -> dict[str, list[Seconds]]:
+    """Copies straight into the layers, beside plain ones."""
     from core.engines.vllm_copy import CANARY_EVERY
 
-    compared: list[int] = []
-    check, number = engine._check_canary, 0
-
-    def noting(*given: Any) -> None:
-        compared.append(number)
-        check(*given)
-
-    engine._check_canary = noting
-    first, second = seconds(copy), seconds(copy)
+    taken: dict[str, list[Seconds]] = {"first": [seconds(copy)], "second": [seconds(copy)]}
     if not engine._copies.in_place:
         raise RuntimeError(f"not written into the layers: {engine._copies.refused}")
-    taken: dict[str, list[Seconds]] = {"memory": [], "ordinary": [], "compared": []}
-    for number in range(1, ROUNDS * CANARY_EVERY + 1):
-        taken["memory"].append(seconds(memory))
-        spent = seconds(copy)
-        taken["compared" if number in compared else "ordinary"].append(spent)
-    del engine._check_canary
-    found: dict[str, Any] = {name: clocked(spent) for name, spent in taken.items()}
-    share = 1 / CANARY_EVERY
-    found["whole"] = {
-        clock: (1 - share) * found["ordinary"][clock]["median"]
-        + share * found["compared"][clock]["median"]
-        for clock in ("cpu", "wall")
-    }
-    return {**found, "first": first, "second": second}
+    use()
+    turns = timed(ROUNDS + 1, copy=copy, first_use=use, memory=memory, second_use=use)
+    taken |= {name: spent[1:] for name, spent in turns.items()}
+    taken["packing"] = [
+        {clock: one[clock] - other[clock] for clock in one}
+        for one, other in zip(taken.pop("first_use"), taken.pop("second_use"), strict=True)
+    ]
+    taken["compared"] = []
+    for _ in range(COMPARED):
+        engine._copies._done = 1 + CANARY_EVERY
+        taken["compared"].append(seconds(copy))
+        use()
+    return taken
 
 
-def reloads(engine: Any, copy: Callable[[], None], memory: Callable[[], None]) -> dict[str, Any]:
+def reloads(
+    engine: Any, copy: Callable[[], None], memory: Callable[[], None], use: Callable[[], None]
+) -> dict[str, list[Seconds]]:
     """The same copies when vLLM's reload is the only way in."""
     from core.engines.vllm_copy import WeightCopies
 
     usual, engine._copies = engine._copies, WeightCopies(engine.dtype, on_cpu=False)
     copy()
-    taken = timed(RELOADS, memory=memory, whole=copy)
+    turns = timed(COMPARED, reload=copy, first=use, memory=memory, second=use)
     engine._copies = usual
-    return {name: clocked(spent) for name, spent in taken.items()}
+    return {"reload": turns["reload"], "memory_beside_reload": turns["memory"]}
 
 
 def cache_is_fresh(engine: Any, weights: dict[str, Any]) -> dict[str, bool]:
@@ -159,6 +157,7 @@ def measure(name: str, dtype: str) -> dict[str, Any]:
     prepare_process()
     import torch
 
+    from core.engines.base import Sampling
     from core.engines.vllm import VllmEngine
     from trainers.policy import load_policy
 
@@ -169,8 +168,7 @@ def measure(name: str, dtype: str) -> dict[str, Any]:
             folder, dtype=dtype, device="cpu", max_model_len=640, dummy_weights=True
         )
         weights = dict(policy.named_weights())
-        distinct = {tensor.data_ptr(): tensor for tensor in weights.values()}.values()
-        source = [tensor.to(getattr(torch, dtype)) for tensor in distinct]
+        source = list({tensor.data_ptr(): tensor for tensor in weights.values()}.values())
         room = [torch.empty_like(tensor) for tensor in source]
 
         def memory() -> None:
@@ -180,24 +178,37 @@ def measure(name: str, dtype: str) -> dict[str, Any]:
         def copy() -> None:
             engine.load_weights(policy.named_weights())
 
-        memory()
-        found: dict[str, Any] = {
-            "in_place": in_place(engine, copy, memory),
-            "reload": reloads(engine, copy, memory),
-            "cache": cache_is_fresh(engine, weights),
-        }
+        def use() -> None:
+            engine.generate(["Tom"], Sampling(max_tokens=1))
+
+        calls = (engine, copy, memory, use)
+        taken = {**in_place(*calls), **reloads(*calls)}
+        cache = cache_is_fresh(engine, weights)
         engine.close()
-    found["bytes"] = sum(tensor.numel() * tensor.element_size() for tensor in source)
-    one = found["in_place"]
-    found["ratio"] = {
-        "whole": one["whole"]["cpu"] / one["memory"]["cpu"]["median"],
-        "ordinary": one["ordinary"]["cpu"]["median"] / one["memory"]["cpu"]["median"],
-        "compared": one["compared"]["cpu"]["median"] / one["memory"]["cpu"]["median"],
-        "reload": found["reload"]["whole"]["cpu"]["median"]
-        / found["reload"]["memory"]["cpu"]["median"],
+    seconds_of = {name: clocked(spent) for name, spent in taken.items()}
+    size = sum(tensor.numel() * tensor.element_size() for tensor in source)
+    return {
+        "seconds": seconds_of,
+        "ratio": {clock: ratios(seconds_of, clock) for clock in ("cpu", "wall")},
+        "cache": cache,
+        "bytes": size,
+        "threads": torch.get_num_threads(),
     }
-    found["threads"] = torch.get_num_threads()
-    return found
+
+
+def ratios(found: dict[str, Clocked], clock: str) -> dict[str, float]:
+    """How many times as long as in memory."""
+    from core.engines.vllm_copy import CANARY_EVERY
+
+    middle = {name: one[clock]["median"] for name, one in found.items()}
+    mean = middle["copy"] + (middle["compared"] - middle["copy"]) / CANARY_EVERY
+    return {
+        "copy": middle["copy"] / middle["memory"],
+        "mean": mean / middle["memory"],
+        "packing": middle["packing"] / middle["memory"],
+        "compared": middle["compared"] / middle["memory"],
+        "reload": middle["reload"] / middle["memory_beside_reload"],
+    }
 
 
 def main() -> None:
@@ -216,11 +227,11 @@ def main() -> None:
             output = python([__file__, "--one", name, dtype], OMP_NUM_THREADS="1")
             found = json.loads(output.strip().splitlines()[-1])
             figures[f"{name} {dtype}"] = found
-            memory = found["in_place"]["memory"]["cpu"]["median"]
-            ratios = ", ".join(f"{key} {value:.1f}" for key, value in found["ratio"].items())
+            memory = found["seconds"]["memory"]["cpu"]["median"]
+            times = ", ".join(f"{key} {value:.1f}" for key, value in found["ratio"]["cpu"].items())
             print(
                 f"{name} {dtype}: {found['bytes'] / 1e6:.0f} MB, {1000 * memory:.1f} ms in memory; "
-                f"times that: {ratios} (bar {BAR:g}); cache {found['cache']}",
+                f"times that: {times} (bar {BAR:g}); cache {found['cache']}",
                 flush=True,
             )
             write("weight_copy", {"models": figures, "bar": BAR})

@@ -132,11 +132,12 @@ class VllmEngine:
         """Copy the live policy in, empty the prefix cache, and check the result.
 
         On a GPU and for the first copy this is vLLM's reload; on a CPU later copies go straight
-        into the layers, if a rehearsal shows that this comes to the same. After each reload, and
-        after the first and every sixteenth of the other copies, log-probabilities of a fixed token
-        sequence are compared with those of the given tensors in transformers: a copy that went
-        wrong in silence is found there. After the others a part of the layers is read back, so
-        that within eight copies each has been.
+        into the layers, if a rehearsal shows that this comes to the same, and vLLM packs a layer
+        for its matrix kernel when it next generates. After each reload, and after the first and
+        every 64th of the other copies, log-probabilities of a fixed token sequence are compared
+        with those of the given tensors in transformers: a copy that went wrong in silence is found
+        there. After all the others a part of the layers is read back, so that within eight copies
+        each has been.
 
         Raises:
             EngineError: names or shapes do not match (nothing was copied, the engine stays

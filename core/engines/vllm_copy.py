@@ -18,7 +18,7 @@ from core.engines.weights import INPUT_EMBEDDING, OUTPUT_HEAD, WeightContract
 if TYPE_CHECKING:
     import torch
 
-CANARY_EVERY = 16
+CANARY_EVERY = 64
 _SAMPLES = 8  # copies after which every layer has been looked at
 
 
@@ -55,7 +55,7 @@ class WeightCopies:
 
         Returns:
             Whether the engine's answers have to be compared with the policy's: after each reload,
-            and after the first and every sixteenth copy into the layers.
+            and after the first and every 64th copy into the layers.
 
         Raises:
             RuntimeError: the copy failed, or a layer does not hold what it was given.
