@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 CANARY_EVERY = 64
-_SAMPLES = 8  # copies after which every layer has been looked at
+_SAMPLES = 16  # copies after which every layer has been looked at
 
 
 class WeightCopies:
@@ -128,7 +128,7 @@ class InPlace:
             raise RuntimeError("vLLM has put another model in the place of the one it loaded")
 
     def check(self, weights: Weights, turn: int) -> None:
-        """Look into some of the layers; after eight turns all have been looked into.
+        """Look into some of the layers; after sixteen turns all have been looked into.
 
         Raises:
             RuntimeError: a layer was replaced, or does not hold the weights.

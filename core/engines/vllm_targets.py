@@ -64,22 +64,18 @@ class Kept:
 
     def fill(self, weights: Weights) -> None:
         """Copy weight after weight, rounded to the engine's precision in any case."""
-        parameter, first = getattr(self.layer, self.own), 0
-        for name in self.names:
-            source = weights[name]
-            if parameter.dtype != self.dtype:
-                source = source.to(self.dtype)
-            parameter[first : first + len(source)].copy_(source)
-            first += len(source)
-        if first < len(parameter):
-            parameter[first:].zero_()
+        parameter = getattr(self.layer, self.own)
+        sources = [weights[name] for name in self.names]
+        if parameter.dtype != self.dtype:
+            sources = [source.to(self.dtype) for source in sources]
+        _write(parameter, sources)
 
     def holds(self, weights: Weights, turn: int) -> bool:
         """Compare one row of each matrix, and all of each vector."""
         parameter, first, same = getattr(self.layer, self.own), 0, True
         for name in self.names:
             source = weights[name]
-            size = len(source)
+            size = source.shape[0]
             rows = slice(None) if source.ndim == 1 else slice(turn % size, turn % size + 1)
             given = source[rows].to("cpu", self.dtype)
             same = same and bool(parameter[first : first + size][rows].eq(given).all())
@@ -118,14 +114,11 @@ class Packed:
         """Lay the weights down, to be packed when the layer is used."""
         import torch
 
-        # the packed copy goes first, so that there is never room for both needed
-        self.layer.cpu_linear = None
-        joined, first = torch.empty(self.rows, self.columns, dtype=self.dtype), 0
-        for name in self.names:
-            source = weights[name]
-            joined[first : first + len(source)].copy_(source)
-            first += len(source)
-        self.layer.cpu_linear = Unpacked(self.layer, joined)
+        waiting = Unpacked(self.layer, None)
+        # the packed copy goes before there is a new tensor, which then gets its memory
+        self.layer.cpu_linear = waiting
+        waiting.weight = torch.empty(self.rows, self.columns, dtype=self.dtype)
+        _write(waiting.weight, [weights[name] for name in self.names])
 
     def holds(self, weights: Weights, turn: int) -> bool:
         """Compare one row of each weight with what waits to be packed."""
@@ -134,10 +127,10 @@ class Packed:
             return False
         for name in self.names:
             source = weights[name]
-            row = turn % len(source)
+            row = turn % source.shape[0]
             if not waiting.weight[first + row].equal(source[row].to("cpu", self.dtype)):
                 return False
-            first += len(source)
+            first += source.shape[0]
         return True
 
     def outcome(self) -> list["torch.Tensor"]:
@@ -229,6 +222,19 @@ class LookedUp:
     def outcome(self) -> list["torch.Tensor"]:
         """Nothing beside the parameter."""
         return []
+
+
+def _write(target: "torch.Tensor", sources: list["torch.Tensor"]) -> None:
+    """Copy one source after the other; rows that are left (padding) become zero."""
+    sizes = [source.shape[0] for source in sources]
+    rest = target.shape[0] - sum(sizes)
+    if len(sizes) == 1 and not rest:
+        target.copy_(sources[0])
+        return
+    *parts, padding = target.split([*sizes, rest])
+    for part, source in zip(parts, sources, strict=True):
+        part.copy_(source)
+    padding.zero_()
 
 
 def _linear(

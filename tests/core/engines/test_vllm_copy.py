@@ -217,7 +217,7 @@ def noted(compared, number, check, *given):
 
 @pytest.mark.vllm
 @pytest.mark.slow
-def test_every_part_of_the_model_is_looked_into_within_eight_copies(shared, model_dir):
+def test_every_part_of_the_model_is_looked_into_within_sixteen_copies(shared, model_dir):
     weights = weights_of(model_dir)
     shared.load_weights(weights.items())
     plan, other = shared._copies._plan, moved(weights, seed=9)
@@ -231,9 +231,9 @@ def test_every_part_of_the_model_is_looked_into_within_eight_copies(shared, mode
 
 
 def complaints(plan, weights):
-    """What eight looks find, were these the policy's weights."""
+    """What sixteen looks find, were these the policy's weights."""
     found = []
-    for turn in range(8):
+    for turn in range(16):
         try:
             plan.check(weights, turn)
         except RuntimeError as error:
@@ -316,6 +316,6 @@ class Forgetful:
 
 
 def load_often(engine, weights):
-    """Eight copies of eight policies."""
-    for seed in range(8):
+    """Sixteen copies of as many policies."""
+    for seed in range(16):
         engine.load_weights(moved(weights, seed).items())
