@@ -37,8 +37,7 @@ from benchmarks.timing import python, summary, write  # noqa: E402
 MODELS = ("builtin", "50m", "166m")
 DTYPES = ("float32", "bfloat16")
 BAR = 3.0
-ROUNDS = 25
-COMPARED = 7
+COMPARED = 5  # copies that are compared, and reloads: each takes ten times as long
 _PROMPT = " ".join(f"A{i} has {i} apples and gets {i + 3} more." for i in range(24))
 
 
@@ -95,7 +94,12 @@ def clocked(taken: list[Seconds]) -> Clocked:
 
 
 def in_place(
-    engine: Any, copy: Callable[[], None], memory: Callable[[], None], use: Callable[[], None]
+    engine: Any,
+    copy: Callable[[], None],
+    memory: Callable[[], None],
+    use: Callable[[], None],
+    *,
+    rounds: int,
 ) -> dict[str, list[Seconds]]:
     """Copies straight into the layers, beside plain ones."""
     from core.engines.vllm_copy import CANARY_EVERY
@@ -104,7 +108,7 @@ def in_place(
     if not engine._copies.in_place:
         raise RuntimeError(f"not written into the layers: {engine._copies.refused}")
     use()
-    turns = timed(ROUNDS + 1, copy=copy, first_use=use, memory=memory, second_use=use)
+    turns = timed(rounds + 1, copy=copy, first_use=use, memory=memory, second_use=use)
     taken |= {name: spent[1:] for name, spent in turns.items()}
     taken["packing"] = [
         {clock: one[clock] - other[clock] for clock in one}
@@ -150,7 +154,7 @@ def cache_is_fresh(engine: Any, weights: dict[str, Any]) -> dict[str, bool]:
     }
 
 
-def measure(name: str, dtype: str) -> dict[str, Any]:
+def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
     """All figures of one model and precision; meant for a process of its own."""
     from a5ctl.process import prepare_process
 
@@ -182,7 +186,7 @@ def measure(name: str, dtype: str) -> dict[str, Any]:
             engine.generate(["Tom"], Sampling(max_tokens=1))
 
         calls = (engine, copy, memory, use)
-        taken = {**in_place(*calls), **reloads(*calls)}
+        taken = {**in_place(*calls, rounds=rounds), **reloads(*calls)}
         cache = cache_is_fresh(engine, weights)
         engine.close()
     seconds_of = {name: clocked(spent) for name, spent in taken.items()}
@@ -211,20 +215,28 @@ def ratios(found: dict[str, Clocked], clock: str) -> dict[str, float]:
     }
 
 
+def earlier() -> dict[str, Any]:
+    """Figures of models and precisions that are not measured this time; the large ones take long."""
+    path = ROOT / "benchmarks" / "results" / "weight_copy.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))["models"]) if path.exists() else {}
+
+
 def main() -> None:
     """Measure every model in a process of its own, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--dtypes", nargs="*", default=list(DTYPES), choices=list(DTYPES))
+    parser.add_argument("--rounds", type=int, default=25, help="copies that count")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(measure(*given.one)))
+        print(json.dumps(measure(*given.one, given.rounds)))
         return
-    figures: dict[str, Any] = {}
+    figures = earlier()
     for name in given.models:
         for dtype in given.dtypes:
-            output = python([__file__, "--one", name, dtype], OMP_NUM_THREADS="1")
+            options = ["--one", name, dtype, "--rounds", str(given.rounds)]
+            output = python([__file__, *options], OMP_NUM_THREADS="1")
             found = json.loads(output.strip().splitlines()[-1])
             figures[f"{name} {dtype}"] = found
             memory = found["seconds"]["memory"]["cpu"]["median"]
