@@ -216,7 +216,7 @@ def ratios(found: dict[str, Clocked], clock: str) -> dict[str, float]:
 
 
 def earlier() -> dict[str, Any]:
-    """Figures of models and precisions that are not measured this time; the large ones take long."""
+    """Figures of what is not measured this time; the large models take long."""
     path = ROOT / "benchmarks" / "results" / "weight_copy.json"
     return dict(json.loads(path.read_text(encoding="utf-8"))["models"]) if path.exists() else {}
 
