@@ -26,6 +26,7 @@ from core.engines.isolation import (
 )
 from core.engines.requests import Request, plan_requests
 from core.engines.select import vllm_version
+from core.engines.vllm_copy import WeightCopies
 from core.engines.vllm_setup import (
     ENVIRONMENT,
     MAX_SEQUENCES,
@@ -83,6 +84,7 @@ class VllmEngine:
         self._log = LogBuffer()
         self._environment = dict(ENVIRONMENT)
         self._contract: WeightContract | None = None
+        self._copies = WeightCopies(dtype, on_cpu=device == "cpu")
         self._numbers = itertools.count()
         self._llm: Any = None
         self._broken: str | None = None
@@ -129,28 +131,38 @@ class VllmEngine:
     def load_weights(self, weights: Iterable[tuple[str, "torch.Tensor"]]) -> None:
         """Copy the live policy in, empty the prefix cache, and check the result.
 
-        The check compares log-probabilities of a fixed token sequence with those of the given
-        tensors in transformers: a copy that went wrong in silence is found here.
+        On a GPU and for the first copy this is vLLM's reload; on a CPU later copies go straight
+        into the layers, if a rehearsal shows that this comes to the same, and vLLM packs a layer
+        for its matrix kernel when it next generates. After each reload, and after the first and
+        every 64th of the other copies, log-probabilities of a fixed token sequence are compared
+        with those of the given tensors in transformers: a copy that went wrong in silence is found
+        there. After all the others a part of the layers is read back, so that within sixteen
+        copies each has been.
 
         Raises:
             EngineError: names or shapes do not match (nothing was copied, the engine stays
                 usable), or the copy failed or does not agree (the engine is unusable).
         """
         self._check_usable()
-        with self._working("prepare the weights"), preserved_rng():
-            contract = self._contract or WeightContract(self._model_dir)
-        self._contract = contract
+        if self._contract is None:
+            with self._working("prepare the weights"), preserved_rng():
+                self._contract = WeightContract(self._model_dir)
+        contract = self._contract
         named = contract.check(weights)
-        with self._working("load weights"), preserved_rng():
-            iterator = _cast(named, self.dtype)
-            self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iterator})
+        # straight into the layers nothing of vLLM's runs, and its surroundings would cost a tenth
+        around = quiet_logging(self._log) if self._copies.in_place else self._vllm_at_work()
+        with self._working("load weights", around):
+            compare = self._copies.copy(self._llm, contract, named)
             self._reset_prefix_cache()
-            self._check_canary(contract, named)
+        if compare:
+            with self._working("load weights"), preserved_rng():
+                self._check_canary(contract, named)
         self._has_weights = True
 
     def close(self) -> None:
         """Shut vLLM down and return its memory."""
         llm, self._llm, self._contract = self._llm, None, None
+        self._copies.forget()
         if llm is None:
             return
         with self._surroundings():
@@ -271,15 +283,22 @@ class VllmEngine:
         self._environment.update(changed)
 
     @contextlib.contextmanager
-    def _working(self, action: str) -> Iterator[None]:
-        """Run one action; whatever interrupts it makes the engine unusable.
+    def _vllm_at_work(self) -> Iterator[None]:
+        with self._surroundings(), preserved_rng():
+            yield
+
+    @contextlib.contextmanager
+    def _working(
+        self, action: str, around: contextlib.AbstractContextManager[None] | None = None
+    ) -> Iterator[None]:
+        """Run one action, in vLLM's surroundings or others; an interrupted engine is unusable.
 
         After an exception inside vLLM the next generation can hang for ever, so there is no
         second try.
         """
         captured: list[str] = []
         try:
-            with self._surroundings():
+            with around or self._surroundings():
                 if action != "start":
                     yield
                 else:
@@ -302,14 +321,6 @@ class VllmEngine:
             raise EngineError(f"this engine failed before ({self._broken}); start a new one")
         if self._llm is None:
             raise EngineError("this engine is closed")
-
-
-def _cast(weights: dict[str, "torch.Tensor"], dtype: str) -> Iterator[tuple[str, "torch.Tensor"]]:
-    """Weights in the engine's precision, one at a time: vLLM would round in other places."""
-    import torch
-
-    for name, tensor in weights.items():
-        yield name, tensor.detach().to(getattr(torch, dtype))
 
 
 def _completion(output: Any, sampling: Sampling) -> Completion:

@@ -15,13 +15,18 @@ INPUT_EMBEDDING = "model.embed_tokens.weight"
 
 
 class WeightContract:
-    """What a model folder's architecture expects: names, shapes, tied weights, reference values."""
+    """What a model folder's architecture expects: names, shapes, tied weights, reference values.
+
+    Attributes:
+        tied: The output head is the input embedding.
+        shapes: Of every weight, by name.
+    """
 
     def __init__(self, model_dir: Path):
         self._model = _skeleton(model_dir)
         self._model.eval()
         self.tied = bool(self._model.config.get_text_config().tie_word_embeddings)
-        self._shapes = {
+        self.shapes = {
             name: tuple(tensor.shape) for name, tensor in self._model.state_dict().items()
         }
 
@@ -35,20 +40,20 @@ class WeightContract:
             EngineError: a name is missing, unknown or given twice, or a shape differs.
         """
         named = _unique(weights)
-        if self.tied and OUTPUT_HEAD in self._shapes and INPUT_EMBEDDING in named:
+        if self.tied and OUTPUT_HEAD in self.shapes and INPUT_EMBEDDING in named:
             named.setdefault(OUTPUT_HEAD, named[INPUT_EMBEDDING])
-        missing = sorted(self._shapes.keys() - named.keys())
-        unknown = sorted(named.keys() - self._shapes.keys())
+        missing = sorted(self.shapes.keys() - named.keys())
+        unknown = sorted(named.keys() - self.shapes.keys())
         if missing or unknown:
             raise EngineError(
                 f"weights do not fit the model: {_listed('missing', missing)}"
                 f"{_listed('unknown', unknown)}nothing was copied"
             )
         for name, tensor in named.items():
-            if tuple(tensor.shape) != self._shapes[name]:
+            if tuple(tensor.shape) != self.shapes[name]:
                 raise EngineError(
                     f"weight {name} has shape {tuple(tensor.shape)} where the model has "
-                    f"{self._shapes[name]}; nothing was copied"
+                    f"{self.shapes[name]}; nothing was copied"
                 )
         return named
 
