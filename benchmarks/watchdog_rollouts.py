@@ -94,7 +94,11 @@ def _how_soon(
     """When the failure was visible, when it was told, and whether that was soon enough."""
     symptom = SYMPTOMS[rule]
     visible, alarm = symptom.visible(courses.get(symptom.metric, ())), first.get(rule)
-    caught = visible is not None and alarm is not None and alarm - visible <= UPDATES
+    caught = None  # never seen, or the run ended too soon to say
+    if visible is not None and alarm is not None:
+        caught = alarm - visible <= UPDATES
+    elif visible is not None and courses["loss"][-1][0] - visible >= UPDATES:
+        caught = False
     return {"visible": visible, "alarm": alarm, "caught": caught}
 
 
@@ -177,7 +181,8 @@ def _write(out: Path, part: str, rows: Sequence[Mapping[str, Any]]) -> None:
 def _print(row: Mapping[str, Any]) -> None:
     soon = ", ".join(f"{rule} {found}" for rule, found in row["expected"].items())
     print(f"{row['name']}, seed {row['seed']}, {row['run']}, {row['updates']} updates: {soon}")
-    print(*(f"  {alarm}" for alarm in row["alarms"]), sep="\n", flush=True)
+    for alarm in row["alarms"]:
+        print(f"  {alarm}", flush=True)
 
 
 def _summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -188,7 +193,8 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "failing_runs": len(failing),
         "failures": len(soon),
         "visible": sum(found["visible"] is not None for found in soon),
-        "caught": sum(found["caught"] for found in soon),
+        "caught": sum(found["caught"] is True for found in soon),
+        "missed": sum(found["caught"] is False for found in soon),
         "healthy": len(healthy),
         "healthy_updates": sum(row["updates"] for row in healthy),
         "healthy_with_alarms": sum(bool(row["alarms"]) for row in healthy),

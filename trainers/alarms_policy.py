@@ -9,7 +9,7 @@ from trainers.alarms_rollouts import IN_A_ROW, named, since
 from trainers.rollouts_facts import least_likely_first
 
 _LEAST_ENTROPY = 0.01
-_LEAST_RISE = 0.5
+_LEAST_RISE = 0.3
 _SOLVED = 0.9
 _COLLAPSED_IN_A_ROW = 5
 _LEAST_GAP = 1e-4
