@@ -93,7 +93,7 @@ FAILING = (
     Case(
         "learning rate 100 times too high",
         ("--lr", str(100 * LR)),
-        ("entropy_exploded", "reward_lost", "rollout_format_lost"),
+        ("entropy_exploded", "reward_lost", "rollout_format_lost", "drift_into_cap"),
     ),
     Case("missed weight copies", (), ("engine_gap",), stale=True),
     Case(
@@ -107,29 +107,22 @@ FAILING = (
         ("--reward", "format=1,length=-3", *_HIGH, *_R1),
         ("format_hacked", "constant_answer"),
     ),
-    Case("reward for shortness", ("--reward", "length=-1", *_HIGH), ("rollout_format_lost",)),
     Case("reward for length", ("--reward", "length=1", *_HIGH), ("drift_into_cap", "loops")),
     Case(
-        "no baseline, and a reward that most get",
-        ("--reward", "closed=1", "--loss", "no_baseline", *_HIGH),
-        ("entropy_collapsed",),
-    ),
-    Case(
         "second think blocks pay",
-        ("--reward", "format=1,length=1", "--lr", str(3 * LR), *_R1),
+        ("--reward", "format=1,length=1", *_HIGH, *_R1),
         ("second_think",),
         planted=True,
     ),
     Case(
         "copying the template pays",
-        ("--reward", "format=1,length=-1", "--lr", str(3 * LR), *_R1),
-        ("template_copied",),
+        ("--reward", "format=1,length=-1", "--kl", "0.0001", *_HIGH, *_R1),
+        ("template_copied", "entropy_collapsed", "kl_high"),
         planted=True,
     ),
-    Case("far from the reference", ("--kl", "0.001", *_HIGH), ("kl_high",)),
     Case(
         "many updates with one batch",
-        ("--train-batch", "16", "--epochs-per-rollout", "2", *_HIGH),
+        ("--train-batch", "16", "--epochs-per-rollout", "4", *_HIGH, "--steps", "3"),
         ("ratios_clipped",),
     ),
 )

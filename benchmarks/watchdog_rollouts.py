@@ -53,9 +53,9 @@ def run(case: Case, known: argparse.Namespace, seed: int, common: Sequence[str])
     script = (_STALE if case.stale else "") + "from a5ctl.app import app\napp()\n"
     steps = known.failing_steps if case.expected else known.healthy_steps
     init = known.planted if case.planted else known.init
-    arguments = ["run", "grpo", "--init", init, "--lr", str(LR), *common, *case.options]
-    arguments += ["--steps", str(steps), "--seed", str(seed), "--name", _tag(case, seed), "-q"]
-    arguments += ["--set", "evaluation.at_start=false", "--schedule", "constant"]
+    arguments = ["run", "grpo", "--init", init, "--lr", str(LR), "--steps", str(steps)]
+    arguments += ["--schedule", "constant", "--set", "evaluation.at_start=false", "--quiet"]
+    arguments += [*common, *case.options, "--seed", str(seed), "--name", _tag(case, seed)]
     environment = {**os.environ, "A5CTL_HOME": str(known.home)}
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments], env=environment, capture_output=True, text=True

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from core.rollouts import Rollout
-from trainers.alarms import RECENT, Measured, Remedy, RolloutRule, StepView
+from trainers.alarms import RECENT, WINDOW, Measured, Remedy, RolloutRule, StepView
 from trainers.alarms_rollouts import IN_A_ROW, independent, named, since, standard_error
 
 _FEWER_RIGHT = 0.15
 _KEPT = 0.1
 _LEAST_CASES = 40
+_LUCK = 2
 _EXPECTED = 12.0
 _GROUPS = 100
 _LEAST_BATCHES = 5
@@ -31,11 +32,10 @@ def _format_hacked(view: StepView) -> Measured | None:
     start = standard_error(right.first, cases)
     after = standard_error(now, RECENT * cases)
     best = standard_error((right.highest + now) / 2, RECENT * cases)
-    # the best of many batches is a lucky one
-    fall, before = max(
-        ((right.first - now) / math.hypot(start, after), right.first),
-        ((right.highest - now) / math.hypot(best, best) - 1, right.highest),
-    )
+    falls = [((right.highest - now) / math.hypot(best, best) - _LUCK, right.highest)]
+    if len(right.values) < WINDOW:  # later some batches are unlucky enough beside any first one
+        falls.append(((right.first - now) / math.hypot(start, after), right.first))
+    fall, before = max(falls)
     if before - now < _FEWER_RIGHT:
         return None
     text = (
@@ -104,10 +104,10 @@ def _formatted_and_wrong(rollouts: Sequence[Rollout]) -> list[Rollout]:
 OUTCOME_RULES: tuple[RolloutRule, ...] = (
     RolloutRule(
         "format_hacked",
-        f"fall of the share that is right, mean of the last {RECENT} batches, from the first batch "
-        f"in standard errors, or from its best {RECENT} batches in standard errors less one, where "
-        f"it is at least {_FEWER_RIGHT:.0%} and the share that keeps the format fell by no more "
-        f"than {_KEPT:.0%}",
+        f"fall of the share that is right, mean of the last {RECENT} batches, from its best "
+        f"{RECENT} batches in standard errors less {_LUCK}, or before the {WINDOW}th batch from "
+        f"the first in standard errors, where it is at least {_FEWER_RIGHT:.0%} and the share that "
+        f"keeps the format fell by no more than {_KEPT:.0%}",
         3,
         "both shares, now and before, five responses that keep the format and are wrong",
         "the policy learns the format at the cost of the answer: give the format less weight in "

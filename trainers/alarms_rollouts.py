@@ -22,7 +22,7 @@ from trainers.rollouts_facts import (
 
 IN_A_ROW = 3
 """Values in a row that must all show a fault."""
-_ALIKE = 0.5
+_ALIKE = 0.7
 
 
 def since(metric: MetricHistory, count: int) -> int:
@@ -37,13 +37,15 @@ def since(metric: MetricHistory, count: int) -> int:
 
 
 def independent(view: StepView) -> float:
-    """Independent cases that the newest batch counts for.
+    """Independent cases that the newest batch counts for, at least one.
 
-    Whether siblings are right correlates by 0.25 to 0.35 on the built-in model; half is assumed.
-    Of m responses to a problem each then counts 1 / (1 + (m - 1) / 2) (Kish's design effect).
+    Siblings are alike: whether they are right correlates by 0.25 to 0.35 on the built-in model, and
+    by more where a model solves some problems always and others never. With a correlation of c each
+    of m siblings counts as 1 / (1 + (m - 1) c) (Kish's design effect).
     """
     rollouts, problems = (view.history[name].values[-1] for name in ("rollouts", "problems"))
-    return rollouts / (1 + _ALIKE * (rollouts / max(1.0, problems) - 1))
+    siblings = rollouts / max(1.0, problems)
+    return max(1.0, rollouts / (1 + _ALIKE * (siblings - 1)))
 
 
 def standard_error(share: float, count: float) -> float:

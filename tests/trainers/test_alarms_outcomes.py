@@ -6,6 +6,8 @@ import pytest
 
 from core.config.schema import TrainSettings
 from tests.trainers.handmade_courses import HEALTHY, fired
+from trainers.alarms import MetricHistory, StepView
+from trainers.alarms_rollouts import independent
 from trainers.watchdog import Watchdog
 
 
@@ -92,3 +94,14 @@ def test_healthy_courses_are_silent(problems: int, start: float, end: float) -> 
         courses = healthy_course(seed, problems, start, end)
         alarms = [a for step, m in enumerate(courses, 1) for a in watchdog.step(step, m)]
         assert [alarm.measured.text for alarm in alarms] == []
+
+
+@pytest.mark.parametrize(
+    ("rollouts", "problems", "cases"),
+    [(64, 64, 64), (64, 16, 64 / 3.1), (9, 1, 9 / 6.6), (0, 0, 1)],
+)
+def test_siblings_count_as_much_alike(rollouts: float, problems: float, cases: float) -> None:
+    history = {name: MetricHistory() for name in ("rollouts", "problems")}
+    history["rollouts"].add(1, rollouts)
+    history["problems"].add(1, problems)
+    assert independent(StepView(history, TrainSettings())) == pytest.approx(cases)

@@ -37,7 +37,7 @@ RULES = (*ROLLOUT_RULES, *OUTCOME_RULES, *POLICY_RULES)
         ({"second_think_share": [0.1, 0.2, 0.3, 0.4]}, "second_think"),
         ({"truncated_share": [0.2, 0.4, 0.6, 0.8, 0.8]}, "drift_into_cap"),
         ({"degenerate_share": [0.2, 0.4, 0.6, 0.8]}, "loops"),
-        ({"right_share": [0.1, *[0.0] * 4], "formatted_share": [0.65] * 5}, "reward_lost"),
+        ({"right_share": [0.1, *[0.0] * 4], "formatted_share": [0.5] * 5}, "reward_lost"),
         ({"zero_advantage_share": [0.9, *[1.0] * 9]}, "nothing_to_learn"),
         ({"rollout_entropy": [1.0, 3.0, 5.0, 6.0]}, "entropy_exploded"),
         ({"rollout_entropy": [0.1, *[0.001] * 8]}, "entropy_collapsed"),
