@@ -37,16 +37,18 @@ class Symptom:
     relative: bool = False
 
     def visible(self, course: Sequence[tuple[int, float]]) -> int | None:
-        """The step from which on all values show it; None where the last one does not."""
-        found = None
-        for step, value in reversed(course):
-            moved = value - course[0][1]
-            if self.relative:
-                moved /= max(abs(course[0][1]), 1e-9)
-            if (moved < self.mark) if self.mark > 0 else (moved > self.mark):
-                break
-            found = step
-        return found
+        """The first of three steps in a row that show it; None where no three do."""
+        shown = [self._beyond(value, course[0][1]) for _, value in course]
+        for place in range(len(course) - 2):
+            if all(shown[place : place + 3]):
+                return course[place][0]
+        return None
+
+    def _beyond(self, value: float, first: float) -> bool:
+        moved = value - first
+        if self.relative:
+            moved /= max(abs(first), 1e-9)
+        return moved >= self.mark if self.mark > 0 else moved <= self.mark
 
 
 SYMPTOMS = {
@@ -56,8 +58,8 @@ SYMPTOMS = {
     "template_copied": Symptom("template_copy_share", 0.1),
     "second_think": Symptom("second_think_share", 0.05),
     "drift_into_cap": Symptom("truncated_share", 0.1),
-    "loops": Symptom("degenerate_share", 0.1),
     "reward_lost": Symptom("right_share", -0.5, relative=True),
+    "nothing_to_learn": Symptom("zero_advantage_share", 0.3),
     "entropy_exploded": Symptom("rollout_entropy", 1.0, relative=True),
     "entropy_collapsed": Symptom("rollout_entropy", -0.5, relative=True),
     "engine_gap": Symptom("engine_gap", 1.0, relative=True),
@@ -93,7 +95,10 @@ FAILING = (
     Case(
         "learning rate 100 times too high",
         ("--lr", str(100 * LR)),
-        ("entropy_exploded", "reward_lost", "rollout_format_lost", "drift_into_cap"),
+        (
+            *("entropy_exploded", "reward_lost", "rollout_format_lost", "drift_into_cap"),
+            *("nothing_to_learn", "second_think"),
+        ),
     ),
     Case("missed weight copies", (), ("engine_gap",), stale=True),
     Case(
@@ -105,9 +110,9 @@ FAILING = (
     Case(
         "reward for short formatted responses",
         ("--reward", "format=1,length=-3", *_HIGH, *_R1),
-        ("format_hacked", "constant_answer"),
+        ("format_hacked", "constant_answer", "reward_lost", "entropy_collapsed"),
     ),
-    Case("reward for length", ("--reward", "length=1", *_HIGH), ("drift_into_cap", "loops")),
+    Case("reward for length", ("--reward", "length=1", *_HIGH), ("drift_into_cap",)),
     Case(
         "second think blocks pay",
         ("--reward", "format=1,length=1", *_HIGH, *_R1),
@@ -117,7 +122,7 @@ FAILING = (
     Case(
         "copying the template pays",
         ("--reward", "format=1,length=-1", "--kl", "0.0001", *_HIGH, *_R1),
-        ("template_copied", "entropy_collapsed", "kl_high"),
+        ("template_copied", "constant_answer", "kl_high"),
         planted=True,
     ),
     Case(
@@ -138,7 +143,7 @@ HEALTHY = (
 )
 
 
-def planted(problems: int = 96, share: float = 0.15) -> list[dict[str, str]]:
+def planted(problems: int = 96, share: float = 0.3) -> list[dict[str, str]]:
     """Built-in training pairs, of which some copy the template and some think twice.
 
     Args:

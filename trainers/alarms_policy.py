@@ -117,7 +117,7 @@ POLICY_RULES: tuple[RolloutRule, ...] = (
         "entropy_collapsed",
         f"part of the first batch's entropy that the last {_COLLAPSED_IN_A_ROW} batches have all "
         f"lost, where under {_SOLVED:.0%} of the responses are right",
-        0.95,
+        0.9,
         "the entropies, the share that is right, the five responses that the policy found most "
         "likely",
         "the policy tries nothing new any more: lower --lr, raise --rollout-temperature or "

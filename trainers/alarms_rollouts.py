@@ -16,7 +16,6 @@ from trainers.alarms import RECENT, WINDOW, Measured, MetricHistory, RolloutRule
 from trainers.rollouts_facts import (
     copies_template,
     gives_constant_answer,
-    is_degenerate,
     thinks_twice,
 )
 
@@ -166,20 +165,11 @@ ROLLOUT_RULES: tuple[RolloutRule, ...] = (
         f"share of the rollouts that the token cap cuts: {_ROSE}",
         0.2,
         "the shares, five such responses",
-        "responses grow until they are cut: take away what pays for length, shape the reward near "
-        "the cap (--overlong-buffer), or raise the cap if the reasoning needs it",
+        "responses grow until they are cut: lower --lr where they only repeat themselves, take "
+        "away what pays for length, shape the reward near the cap (--overlong-buffer), or raise "
+        "the cap if the reasoning needs it",
         ("truncated_share", "rollouts"),
         measure=_share_rises("truncated_share", "are cut by the token cap"),
         offenders=_those(lambda rollout: rollout.truncated),
-    ),
-    RolloutRule(
-        "loops",
-        f"share of the rollouts that end in a loop: {_ROSE}",
-        0.2,
-        "the shares, five such responses",
-        "the policy falls apart into repetitions: lower --lr, or tie it to its start with --kl",
-        ("degenerate_share", "rollouts"),
-        measure=_share_rises("degenerate_share", "end in a loop"),
-        offenders=_those(is_degenerate),
     ),
 )

@@ -36,7 +36,6 @@ RULES = (*ROLLOUT_RULES, *OUTCOME_RULES, *POLICY_RULES)
         ({"template_copy_share": [0.1, 0.3, 0.5, 0.6]}, "template_copied"),
         ({"second_think_share": [0.1, 0.2, 0.3, 0.4]}, "second_think"),
         ({"truncated_share": [0.2, 0.4, 0.6, 0.8, 0.8]}, "drift_into_cap"),
-        ({"degenerate_share": [0.2, 0.4, 0.6, 0.8]}, "loops"),
         ({"right_share": [0.1, *[0.0] * 4], "formatted_share": [0.5] * 5}, "reward_lost"),
         ({"zero_advantage_share": [0.9, *[1.0] * 9]}, "nothing_to_learn"),
         ({"rollout_entropy": [1.0, 3.0, 5.0, 6.0]}, "entropy_exploded"),
@@ -63,7 +62,7 @@ def test_each_fault_is_one_alarm_within_ten_updates(
 def test_what_a_run_begins_with_is_not_its_doing() -> None:
     watchdog = Watchdog(TrainSettings(), 100)
     begun = {"truncated_share": 0.7, "constant_share": 0.5, "second_think_share": 0.4}
-    begun |= {"template_copy_share": 0.6, "degenerate_share": 0.5}
+    begun |= {"template_copy_share": 0.6}
     courses = [{**HEALTHY, **begun}] * 30
     assert [a for step, m in enumerate(courses, 1) for a in watchdog.step(step, m)] == []
 
