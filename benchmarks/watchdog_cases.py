@@ -122,7 +122,7 @@ FAILING = (
     Case(
         "copying the template pays",
         ("--reward", "format=1,length=-1", "--kl", "0.0001", *_HIGH, *_R1),
-        ("template_copied", "constant_answer", "kl_high"),
+        ("template_copied", "constant_answer", "entropy_collapsed", "kl_high"),
         planted=True,
     ),
     Case(
