@@ -154,7 +154,7 @@ POLICY_RULES: tuple[RolloutRule, ...] = (
     RolloutRule(
         "ratios_clipped",
         f"mean share of tokens whose ratio is clipped, over the last {_CLIPPED} updates",
-        0.25,
+        0.15,
         "the shares, five responses of the batch",
         "the policy moves too far between two batches of rollouts: lower --lr, or make fewer "
         "updates with each batch",
