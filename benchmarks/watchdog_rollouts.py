@@ -116,7 +116,7 @@ def judged(home: Path) -> list[dict[str, Any]]:
     registry = open_registry(f"sqlite:///{home / 'registry.db'}")
     rows = []
     for found in reversed(registry.runs()):
-        if found.kind in ("grpo", "ei") and found.status == "finished":
+        if found.kind in ("grpo", "ei") and found.status in ("finished", "interrupted"):
             changed = {"lr": found.config["train"]["lr"], found.kind: found.config[found.kind]}
             recorded = [e for e in registry.events(found.uuid) if e.severity != "info"]
             events = [f"step {e.step}: {e.kind}: {e.message}" for e in recorded]
