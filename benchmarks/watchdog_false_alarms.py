@@ -109,7 +109,8 @@ def _setting(run: RunRecord) -> str:
         f"seed {run.seed}",
         f"lr {train['lr']}",
     ]
-    parts += [f"batch {train['batch_size']}", f"supervise {train.get('supervise', 'response')}"]
+    parts += [f"batch {train['batch_size']}"] if "batch_size" in train else []  # not of rollouts
+    parts.append(f"supervise {train.get('supervise', 'response')}")
     return ", ".join(parts)
 
 

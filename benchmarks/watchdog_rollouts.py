@@ -1,13 +1,18 @@
 """Are failing GRPO runs caught, and healthy ones left alone? Runs both, and counts.
 
-    PYTHONPATH=. python benchmarks/watchdog_rollouts.py --home /tmp/watched --init sft-128-k3f9
+    PYTHONPATH=. python benchmarks/watchdog_cases.py /tmp/planted.jsonl
+    a5ctl run sft --init sft-128-k3f9 --data /tmp/planted.jsonl --epochs 3 --lr 3e-4
+    PYTHONPATH=. python benchmarks/watchdog_rollouts.py --home /tmp/watched --init sft-128-k3f9 \\
+        --planted sft-78-m2x7 --rollout-batch 128 --group-size 4 --threads 1
+    PYTHONPATH=. python benchmarks/watchdog_rollouts.py --judge /tmp/lab --part "held out"
 
-The workspace has to hold the run that all of them begin from. Every case is a run of its own in a
-process of its own; the case of a stale engine leaves out every copy of the weights but the first.
-Failing cases say within how many updates which rules fired; healthy ones are to raise none.
-Everything is written to benchmarks/results/watchdog_rollouts.json (or --out), with the message of
-every alarm and the largest signal of every rule. Alarms are read by replaying what a run recorded,
-so that --replay says what the table of today would have told about the runs that a workspace holds.
+The workspace has to hold the runs that cases begin from. Every case is a run in a process of its
+own. A failure counts as caught when the rule that is named for it fires at most ten updates after
+the step from which on its symptom is visible in what was recorded (watchdog_cases.py); healthy runs
+are to raise nothing. Alarms are read by replaying what a run recorded, so --replay says what the
+table of today would have told about runs of before, and --judge what it says about all finished
+runs of a workspace that learned from their own responses. Parts of
+benchmarks/results/watchdog_rollouts.json that are not named stay as they are.
 """
 
 import argparse
@@ -16,179 +21,184 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from core.config.schema import TrainSettings
-from core.registry.records import MetricPoint
-from core.registry.store import open_registry
-from trainers.alarms import StepView
-from trainers.watchdog import RULES, UPDATE_RULES, Watchdog
+from benchmarks.watchdog_cases import COPIES, FAILING, HEALTHY, LR, SYMPTOMS, Case
+from benchmarks.watchdog_false_alarms import replay
+from core.registry.records import RunRecord
+from core.registry.store import Registry, open_registry
+from trainers.watchdog import RULES
 
 RESULT = Path(__file__).parent / "results" / "watchdog_rollouts.json"
 UPDATES = 10
-_LR = 1e-4
+"""Within which a failure has to be told."""
 _SHOWN = ("right_share", "formatted_share", "truncated_share", "constant_share")
-_SHOWN += ("rollout_entropy", "engine_gap")
-_STALE = """\
+_SHOWN += ("second_think_share", "template_copy_share", "degenerate_share", "rollout_entropy")
+_SHOWN += ("engine_gap", "kl", "clip_fraction")
+_STALE = f"""\
 import core.engines.hf, core.engines.vllm
 for engine in (core.engines.hf.HfEngine, core.engines.vllm.VllmEngine):
-    def only_once(self, weights, copy=engine.load_weights, copies=[]):
+    def only_first(self, weights, copy=engine.load_weights, copies=[]):
         copies.append(1)
-        if len(copies) == 1:
+        if len(copies) <= {COPIES}:
             copy(self, weights)
-    engine.load_weights = only_once
+    engine.load_weights = only_first
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One run.
-
-    Attributes:
-        name: What is special about it.
-        options: Of `a5ctl run grpo`.
-        expected: The rules of which at least one has to fire; empty for a healthy run.
-        stale: The engine misses its copies.
-    """
-
-    name: str
-    options: tuple[str, ...]
-    expected: tuple[str, ...] = ()
-    stale: bool = False
-
-
-FAILING = (
-    Case(
-        "learning rate 100 times too high",
-        ("--lr", str(100 * _LR)),
-        ("reward_lost", "entropy_exploded", "rollout_format_lost"),
-    ),
-    Case("missed weight copies", ("--lr", str(_LR)), ("engine_gap",), stale=True),
-    Case(
-        "reward for the format alone",
-        ("--reward", "format=1", "--lr", str(30 * _LR)),
-        ("constant_answer", "format_hacked", "reward_lost"),
-    ),
-    Case(
-        "reward for short formatted responses",
-        ("--reward", "format=1,length=-1", "--lr", str(30 * _LR)),
-        ("constant_answer", "format_hacked", "reward_lost"),
-    ),
-    Case("reward for length", ("--reward", "length=1", "--lr", str(30 * _LR)), ("drift_into_cap",)),
-)
-HEALTHY = (
-    Case("default", ()),
-    Case("lower rate", ("--lr", str(_LR / 3))),
-    Case("no std normalization", ("--no-std-normalization",)),
-    Case("constant length", ("--length-normalization", "constant")),
-    Case("off-policy", ("--train-batch", "16", "--lr", str(_LR / 3))),
-    Case("no baseline", ("--loss", "no_baseline", "--lr", str(_LR / 3))),
-    Case("kl", ("--kl", "0.05")),
-    Case("format and answer", ("--reward", "answer=1,format=0.1")),
-)
-
-
-def run(case: Case, home: Path, init: str, seed: int, common: Sequence[str]) -> dict[str, Any]:
-    """Run one case, and read what its watchdog said."""
-    tag = f"{_tag(case, seed)}{os.getpid()}"
+def run(case: Case, known: argparse.Namespace, seed: int, common: Sequence[str]) -> None:
+    """Run one case to its end."""
     script = (_STALE if case.stale else "") + "from a5ctl.app import app\napp()\n"
-    arguments = ["run", "grpo", "--init", init, "--lr", str(_LR), *common, *case.options]
-    arguments += ["--seed", str(seed), "--name", tag, "--set", "evaluation.at_start=false", "-q"]
-    environment = {**os.environ, "A5CTL_HOME": str(home)}
+    steps = known.failing_steps if case.expected else known.healthy_steps
+    init = known.planted if case.planted else known.init
+    arguments = ["run", "grpo", "--init", init, "--lr", str(LR), "--steps", str(steps)]
+    arguments += ["--schedule", "constant", "--set", "evaluation.at_start=false", "--quiet"]
+    arguments += [*common, *case.options, "--seed", str(seed), "--name", _tag(case, seed)]
+    environment = {**os.environ, "A5CTL_HOME": str(known.home)}
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments], env=environment, capture_output=True, text=True
     )
     if done.returncode:
         raise SystemExit(f"{case.name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return replay(case, home, seed, tag)[0]
 
 
-def replay(case: Case, home: Path, seed: int, name: str) -> list[dict[str, Any]]:
-    """What the table says about the newest finished run of a case; empty where there is none."""
-    registry = open_registry(f"sqlite:///{home / 'registry.db'}")
-    named = (run for run in registry.runs() if (run.name or "").startswith(name))
-    found = next((run for run in named if run.status == "finished"), None)
-    rows = []
-    if found is not None:
-        told = _told(registry.metrics(found.uuid))
-        rows = [{**asdict(case), "seed": seed, "run": found.id, **told}]
-    registry.close()
-    return rows
+def told(registry: Registry, found: RunRecord, expected: Sequence[str]) -> dict[str, Any]:
+    """What the table says about a run, and how soon."""
+    replayed = replay(registry, found, "")
+    if replayed is None:
+        return {"run": found.id, "updates": 0, "alarms": [], "expected": {}}
+    courses = {
+        name: [(point.step, point.value) for point in course]
+        for name, course in registry.metrics(found.uuid).items()
+    }
+    first: dict[str, int] = {}
+    for alarm in replayed.alarms:
+        step, rule, _ = alarm.split(": ", 2)
+        first.setdefault(rule, int(step.removeprefix("step ")))
+    shown = {**dict.fromkeys(_SHOWN), **{SYMPTOMS[rule].metric: None for rule in expected}}
+    return {
+        "run": found.id,
+        "updates": replayed.steps,
+        "expected": {rule: _how_soon(rule, first, courses) for rule in expected},
+        "alarms": replayed.alarms,
+        "highest": replayed.highest,
+        "courses": {n: [round(v, 4) for _, v in courses[n]] for n in shown if n in courses},
+    }
+
+
+def _how_soon(
+    rule: str, first: Mapping[str, int], courses: Mapping[str, Sequence[tuple[int, float]]]
+) -> dict[str, Any]:
+    """When the failure was visible, when it was told, and whether that was soon enough."""
+    symptom = SYMPTOMS[rule]
+    visible, alarm = symptom.visible(courses.get(symptom.metric, ())), first.get(rule)
+    caught = None  # never seen, or the run ended too soon to say
+    if visible is not None and alarm is not None:
+        caught = alarm - visible <= UPDATES
+    elif visible is not None and courses["loss"][-1][0] - visible >= UPDATES:
+        caught = False
+    return {"visible": visible, "alarm": alarm, "caught": caught}
 
 
 def _tag(case: Case, seed: int) -> str:
-    return f"watched-{case.name.replace(' ', '-')}-{seed}-"
+    return f"watched-{case.name.replace(' ', '-').replace(',', '')}-{seed}"
 
 
-def _told(courses: Mapping[str, Sequence[MetricPoint]]) -> dict[str, Any]:
-    by_step: dict[int, dict[str, float]] = {}
-    for name, course in courses.items():
-        for point in course:
-            by_step.setdefault(point.step, {})[name] = point.value
-    watchdog, alarms, highest = Watchdog(TrainSettings(), len(by_step)), [], {}
-    for step in sorted(by_step):
-        found = watchdog.step(step, by_step[step])
-        alarms += [[step, a.rule.name, a.measured.text] for a in found]
-        view = StepView(watchdog._history, watchdog.settings)
-        for rule in UPDATE_RULES:
-            if watchdog._history.keys() >= set(rule.needs) and (measured := rule.measure(view)):
-                value = round(measured.value, 4)
-                highest[rule.name] = max(value, highest.get(rule.name, value))
-    return {
-        "updates": len(by_step),
-        "alarms": alarms,
-        "highest": highest,
-        "courses": {
-            name: [round(point.value, 4) for point in courses[name]]
-            for name in _SHOWN
-            if name in courses
-        },
-    }
+def _newest(registry: Registry, name: str) -> RunRecord | None:
+    named = (run for run in registry.runs() if (run.name or "").startswith(name))
+    return next((run for run in named if run.status == "finished"), None)
+
+
+def judged(home: Path) -> list[dict[str, Any]]:
+    """All finished runs of a workspace that learned from their own responses."""
+    registry = open_registry(f"sqlite:///{home / 'registry.db'}")
+    rows = []
+    for found in reversed(registry.runs()):
+        if found.kind in ("grpo", "ei") and found.status in ("finished", "interrupted"):
+            changed = {"lr": found.config["train"]["lr"], found.kind: found.config[found.kind]}
+            recorded = [e for e in registry.events(found.uuid) if e.severity != "info"]
+            events = [f"step {e.step}: {e.kind}: {e.message}" for e in recorded]
+            row = {"name": found.name, "seed": found.seed, "settings": changed}
+            rows.append({**row, "recorded": events, **told(registry, found, ())})
+    registry.close()
+    return rows
 
 
 def main() -> None:
     """Run, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--init", required=True)
+    parser.add_argument("--home", type=Path)
+    parser.add_argument("--init")
+    parser.add_argument("--planted", help="the run that planted cases begin from")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1])
+    parser.add_argument("--failing-steps", type=int, default=12)
     parser.add_argument("--healthy-steps", type=int, default=15)
     parser.add_argument("--cases", nargs="*", help="names of cases; all when not given")
     parser.add_argument("--replay", action="store_true", help="run nothing, read what was run")
+    parser.add_argument("--judge", type=Path, nargs="*", help="workspaces, all runs of which count")
+    parser.add_argument("--part", default="built-in model", help="of the file that is written")
     parser.add_argument("--out", type=Path, default=RESULT)
     known, common = parser.parse_known_args()
-    rows: list[dict[str, Any]] = []
+    if known.judge:
+        rows = [row for home in known.judge for row in judged(home)]
+        _write(known.out, known.part, [{"failing": False, **row} for row in rows])
+        for row in rows:
+            _print(row)
+        return
+    rows = []
     for seed in known.seeds:
         for case in (*FAILING, *HEALTHY):
-            if known.cases and case.name not in known.cases:
+            if known.cases is not None and case.name not in known.cases:
                 continue
-            if known.replay:
-                found = replay(case, known.home, seed, _tag(case, seed))
-            else:
-                steps = UPDATES if case.expected else known.healthy_steps
-                found = [run(case, known.home, known.init, seed, [*common, "--steps", str(steps)])]
-            for row in found:
-                told = ", ".join(f"{kind} at {step}" for step, kind, _ in row["alarms"])
-                text = f"{case.name}, seed {seed}, {row['updates']} updates: {told or 'silent'}"
-                print(text, flush=True)
-            rows += found
-            known.out.write_text(json.dumps(_summary(rows), indent=1) + "\n", encoding="utf-8")
+            if not known.replay:
+                run(case, known, seed, common)
+            registry = open_registry(f"sqlite:///{known.home / 'registry.db'}")
+            if (found := _newest(registry, _tag(case, seed))) is not None:
+                row = {**asdict(case), "seed": seed, "failing": bool(case.expected)}
+                rows.append({**row, **told(registry, found, case.expected)})
+                _write(known.out, known.part, rows)
+                _print(rows[-1])
+            registry.close()
 
 
-def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    failing = [row for row in rows if row["expected"]]
-    healthy = [row for row in rows if not row["expected"]]
-    caught = [row for row in failing if {kind for _, kind, _ in row["alarms"]} & {*row["expected"]}]
+def _write(out: Path, part: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replace the rows of one part by case and seed."""
+    parts = json.loads(out.read_text(encoding="utf-8"))["parts"] if out.is_file() else {}
+    new = {(row["name"], row["seed"], row["run"]) for row in rows}
+    names = {key[:2] for key in new if key[0]}
+    kept = [
+        row
+        for row in parts.get(part, {}).get("runs", [])
+        if (row["name"], row["seed"]) not in names and row["run"] not in {k[2] for k in new}
+    ]
+    parts[part] = _summary([*kept, *rows])
+    result = {"thresholds": {rule.name: rule.threshold for rule in RULES}, "parts": parts}
+    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def _print(row: Mapping[str, Any]) -> None:
+    soon = ", ".join(f"{rule} {found}" for rule, found in row["expected"].items())
+    print(f"{row['name']}, seed {row['seed']}, {row['run']}, {row['updates']} updates: {soon}")
+    for alarm in row["alarms"]:
+        print(f"  {alarm}", flush=True)
+
+
+def _summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    failing = [row for row in rows if row["failing"]]
+    healthy = [row for row in rows if not row["failing"]]
+    soon = [found for row in failing for found in row["expected"].values()]
     return {
-        "thresholds": {rule.name: rule.threshold for rule in RULES},
-        "failing": len(failing),
-        "caught": len(caught),
+        "failing_runs": len(failing),
+        "failures": len(soon),
+        "visible": sum(found["visible"] is not None for found in soon),
+        "caught": sum(found["caught"] is True for found in soon),
+        "missed": sum(found["caught"] is False for found in soon),
         "healthy": len(healthy),
         "healthy_updates": sum(row["updates"] for row in healthy),
         "healthy_with_alarms": sum(bool(row["alarms"]) for row in healthy),
-        "runs": rows,
+        "runs": list(rows),
     }
 
 

@@ -9,9 +9,8 @@ from trainers.alarms_rollouts import IN_A_ROW, named, since
 from trainers.rollouts_facts import least_likely_first
 
 _LEAST_ENTROPY = 0.01
-_LEAST_RISE = 0.5
+_LEAST_RISE = 0.3
 _SOLVED = 0.9
-_COLLAPSED_IN_A_ROW = 5
 _LEAST_GAP = 1e-4
 _LARGEST = 1e9
 _SUDDEN = 10
@@ -38,20 +37,20 @@ def _entropy_exploded(view: StepView) -> Measured | None:
 
 def _entropy_collapsed(view: StepView) -> Measured | None:
     entropy, right = view.history["rollout_entropy"], view.history["right_share"]
-    newest, steps = entropy.values[-_COLLAPSED_IN_A_ROW:], entropy.steps[-_COLLAPSED_IN_A_ROW:]
-    if len(newest) < _COLLAPSED_IN_A_ROW or entropy.first is None:
+    newest, steps = entropy.values[-RECENT:], entropy.steps[-RECENT:]
+    if len(newest) < RECENT or entropy.first is None:
         return None
     solved = fmean(right.values[-RECENT:])
     # a policy that solves its problems may be sure of itself
     if entropy.first < _LEAST_ENTROPY or solved >= _SOLVED:
         return None
+    now = fmean(newest)
     text = (
-        f"the entropy of a token is at most {max(newest):.2g} nats in {named(steps)}, and was "
-        f"{entropy.first:.2g} at the start, while {solved:.0%} of the responses are right"
+        f"the entropy of a token is {now:.2g} nats in {named(steps)}, and was {entropy.first:.2g} "
+        f"at the start, while {solved:.0%} of the responses are right"
     )
     figures = {"entropies": newest, "at_start": entropy.first, "right": solved}
-    lost = 1 - max(newest) / entropy.first
-    return Measured(lost, text, since(entropy, _COLLAPSED_IN_A_ROW), figures)
+    return Measured(1 - now / entropy.first, text, since(entropy, RECENT), figures)
 
 
 def _engine_gap(view: StepView) -> Measured | None:
@@ -115,9 +114,9 @@ POLICY_RULES: tuple[RolloutRule, ...] = (
     ),
     RolloutRule(
         "entropy_collapsed",
-        f"part of the first batch's entropy that the last {_COLLAPSED_IN_A_ROW} batches have all "
-        f"lost, where under {_SOLVED:.0%} of the responses are right",
-        0.95,
+        f"part of the first batch's entropy that is lost in the mean of the last {RECENT} batches, "
+        f"where under {_SOLVED:.0%} of their responses are right",
+        0.9,
         "the entropies, the share that is right, the five responses that the policy found most "
         "likely",
         "the policy tries nothing new any more: lower --lr, raise --rollout-temperature or "
@@ -155,7 +154,7 @@ POLICY_RULES: tuple[RolloutRule, ...] = (
     RolloutRule(
         "ratios_clipped",
         f"mean share of tokens whose ratio is clipped, over the last {_CLIPPED} updates",
-        0.25,
+        0.15,
         "the shares, five responses of the batch",
         "the policy moves too far between two batches of rollouts: lower --lr, or make fewer "
         "updates with each batch",

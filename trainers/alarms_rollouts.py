@@ -10,33 +10,18 @@ alarm.
 
 import math
 from collections.abc import Callable, Sequence
-from statistics import fmean
 
 from core.rollouts import Rollout
-from trainers.alarms import (
-    RECENT,
-    WINDOW,
-    Measured,
-    MetricHistory,
-    Remedy,
-    RolloutRule,
-    StepView,
-)
+from trainers.alarms import RECENT, WINDOW, Measured, MetricHistory, RolloutRule, StepView
 from trainers.rollouts_facts import (
     copies_template,
     gives_constant_answer,
-    is_degenerate,
     thinks_twice,
 )
 
 IN_A_ROW = 3
 """Values in a row that must all show a fault."""
-_FEWER_RIGHT = 0.15
-_KEPT = 0.1
-_LEAST_PROBLEMS = 40
-_EXPECTED = 12.0
-_GROUPS = 100
-_LEAST_BATCHES = 5
+_ALIKE = 0.7
 
 
 def since(metric: MetricHistory, count: int) -> int:
@@ -48,6 +33,18 @@ def since(metric: MetricHistory, count: int) -> int:
     if len(metric.steps) > count:
         return metric.steps[-count - 1]
     return metric.steps[0] if len(metric.steps) == WINDOW else 1
+
+
+def independent(view: StepView) -> float:
+    """Independent cases that the newest batch counts for, at least one.
+
+    Siblings are alike: whether they are right correlates by 0.25 to 0.35 on the built-in model, and
+    by more where a model solves some problems always and others never. With a correlation of c each
+    of m siblings counts as 1 / (1 + (m - 1) c) (Kish's design effect).
+    """
+    rollouts, problems = (view.history[name].values[-1] for name in ("rollouts", "problems"))
+    siblings = rollouts / max(1.0, problems)
+    return max(1.0, rollouts / (1 + _ALIKE * (siblings - 1)))
 
 
 def standard_error(share: float, count: float) -> float:
@@ -104,92 +101,8 @@ def _format_lost(view: StepView) -> Measured | None:
     return Measured(fall, text, since(metric, IN_A_ROW), figures)
 
 
-def _format_hacked(view: StepView) -> Measured | None:
-    right, formatted = view.history["right_share"], view.history["formatted_share"]
-    # responses to one problem are alike, so problems are what counts
-    problems = view.history["problems"].values[-1]
-    if right.first is None or right.highest is None or formatted.first is None:
-        return None
-    now, kept = fmean(right.values[-RECENT:]), fmean(formatted.values[-RECENT:])
-    if RECENT * problems < _LEAST_PROBLEMS or kept < formatted.first - _KEPT:
-        return None
-    after = standard_error(now, RECENT * problems)
-    best = standard_error((right.highest + now) / 2, RECENT * problems)
-    # the best of many batches is a lucky one
-    fall, before = max(
-        (
-            (right.first - now) / math.hypot(standard_error(right.first, problems), after),
-            right.first,
-        ),
-        ((right.highest - now) / math.hypot(best, best) - 1, right.highest),
-    )
-    if before - now < _FEWER_RIGHT:
-        return None
-    text = (
-        f"{kept:.0%} of the responses keep the format, {formatted.first:.0%} at the start, while "
-        f"the right ones fell from {before:.0%} to {now:.0%}"
-    )
-    figures = {
-        "formatted": kept,
-        "formatted_at_start": formatted.first,
-        "right": now,
-        "right_before": before,
-    }
-    return Measured(fall, text, since(right, RECENT), figures)
-
-
-def _reward_lost(view: StepView) -> Measured | None:
-    right, problems = view.history["right_share"], view.history["problems"].values[-1]
-    if right.first is None:
-        return None
-    # only what these batches surely show; the best of many is lucky, too
-    best = right.first - 2 * standard_error(right.first, problems)
-    if right.highest is not None:
-        best = max(best, right.highest - 3 * standard_error(right.highest, RECENT * problems))
-    if best <= 0:
-        return None
-    count = max(IN_A_ROW, math.ceil(_EXPECTED / (best * max(1.0, problems))))
-    newest, steps = right.values[-count:], right.steps[-count:]
-    if len(newest) < count:
-        return None
-    now = fmean(newest)
-    text = (
-        f"{now:.1%} of the responses are right in {named(steps)}, and at least {best:.1%} "
-        "were before"
-    )
-    figures = {"right": newest, "before": best}
-    return Measured(1 - now / best, text, since(right, count), figures)
-
-
-def _nothing_to_learn(view: StepView) -> Measured | None:
-    share, problems = view.history["zero_advantage_share"], view.history["problems"].values[-1]
-    count = max(_LEAST_BATCHES, math.ceil(_GROUPS / max(1.0, problems)))
-    newest, steps = share.values[-count:], share.steps[-count:]
-    if len(newest) < count:
-        return None
-    now, right = fmean(newest), view.history["right_share"].values[-1]
-    text = (
-        f"{now:.0%} of the groups in {named(steps)} have equal rewards, which teach nothing; "
-        f"{right:.0%} of the responses are right"
-    )
-    figures = {"shares": newest, "right": right}
-    return Measured(now, text, since(share, count), figures)
-
-
-def _all(rollouts: Sequence[Rollout]) -> Sequence[Rollout]:
-    return rollouts
-
-
-def _wrong(rollouts: Sequence[Rollout]) -> list[Rollout]:
-    return [rollout for rollout in rollouts if not rollout.right]
-
-
 def _unformatted(rollouts: Sequence[Rollout]) -> list[Rollout]:
     return [rollout for rollout in rollouts if not rollout.formatted]
-
-
-def _formatted_and_wrong(rollouts: Sequence[Rollout]) -> list[Rollout]:
-    return [rollout for rollout in rollouts if rollout.formatted and not rollout.right]
 
 
 def _those(holds: Callable[[Rollout], bool]) -> Callable[[Sequence[Rollout]], list[Rollout]]:
@@ -213,20 +126,6 @@ ROLLOUT_RULES: tuple[RolloutRule, ...] = (
         ("constant_share", "rollouts"),
         measure=_share_rises("constant_share", "wrongly give one answer to different problems"),
         offenders=gives_constant_answer,
-    ),
-    RolloutRule(
-        "format_hacked",
-        f"fall of the share that is right, mean of the last {RECENT} batches, from the first batch "
-        f"in standard errors, or from its best {RECENT} batches in standard errors less one, where "
-        f"it is at least {_FEWER_RIGHT:.0%} and the share that keeps the format fell by no more "
-        f"than {_KEPT:.0%}",
-        3,
-        "both shares, now and before, five responses that keep the format and are wrong",
-        "the policy learns the format at the cost of the answer: give the format less weight in "
-        "--reward, or none, and lower --lr",
-        ("formatted_share", "right_share", "problems"),
-        measure=_format_hacked,
-        offenders=_formatted_and_wrong,
     ),
     RolloutRule(
         "rollout_format_lost",
@@ -266,45 +165,11 @@ ROLLOUT_RULES: tuple[RolloutRule, ...] = (
         f"share of the rollouts that the token cap cuts: {_ROSE}",
         0.2,
         "the shares, five such responses",
-        "responses grow until they are cut: take away what pays for length, shape the reward near "
-        "the cap (--overlong-buffer), or raise the cap if the reasoning needs it",
+        "responses grow until they are cut: lower --lr where they only repeat themselves, take "
+        "away what pays for length, shape the reward near the cap (--overlong-buffer), or raise "
+        "the cap if the reasoning needs it",
         ("truncated_share", "rollouts"),
         measure=_share_rises("truncated_share", "are cut by the token cap"),
         offenders=_those(lambda rollout: rollout.truncated),
-    ),
-    RolloutRule(
-        "loops",
-        f"share of the rollouts that end in a loop: {_ROSE}",
-        0.2,
-        "the shares, five such responses",
-        "the policy falls apart into repetitions: lower --lr, or tie it to its start with --kl",
-        ("degenerate_share", "rollouts"),
-        measure=_share_rises("degenerate_share", "end in a loop"),
-        offenders=_those(is_degenerate),
-    ),
-    RolloutRule(
-        "reward_lost",
-        f"fall of the share that is right over the last {IN_A_ROW} batches, or over as many as "
-        f"would have held {_EXPECTED:g} solved problems, as a part of its best {RECENT} batches "
-        "or of the first, both at the lower end of their error",
-        0.75,
-        "the shares, five wrong responses",
-        "the policy has lost what it could do: lower --lr",
-        ("right_share", "problems"),
-        measure=_reward_lost,
-        offenders=_wrong,
-    ),
-    RolloutRule(
-        "nothing_to_learn",
-        "mean share of groups whose rewards are all equal, over the last "
-        f"{_LEAST_BATCHES} batches or as many as hold {_GROUPS} groups",
-        0.99,
-        "the shares, five responses of the batch",
-        "take questions that are neither solved nor hopeless, a larger --group-size, or "
-        "--dynamic-sampling",
-        ("zero_advantage_share", "right_share", "problems"),
-        remedy=Remedy.STOP,
-        measure=_nothing_to_learn,
-        offenders=_all,
     ),
 )

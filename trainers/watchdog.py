@@ -10,12 +10,18 @@ from typing import Any
 from core.config.schema import TrainSettings
 from trainers.alarms import Alarm, EvaluationView, MetricHistory, Rule, StepRule, StepView
 from trainers.alarms_evaluations import EVALUATION_RULES
+from trainers.alarms_outcomes import OUTCOME_RULES
 from trainers.alarms_policy import POLICY_RULES
 from trainers.alarms_rollouts import ROLLOUT_RULES
 from trainers.alarms_steps import STEP_RULES
 from trainers.evaluation_facts import EvaluationFacts
 
-UPDATE_RULES: tuple[StepRule, ...] = (*STEP_RULES, *ROLLOUT_RULES, *POLICY_RULES)
+UPDATE_RULES: tuple[StepRule, ...] = (
+    *STEP_RULES,
+    *ROLLOUT_RULES,
+    *OUTCOME_RULES,
+    *POLICY_RULES,
+)
 RULES: tuple[Rule, ...] = (*UPDATE_RULES, *EVALUATION_RULES)
 
 QUIET_STEPS = 50

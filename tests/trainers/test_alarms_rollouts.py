@@ -1,8 +1,7 @@
 """Alarms about the policy's own responses fire within ten updates, and not on healthy courses."""
 
 import json
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,8 +12,10 @@ from core.config.schema import TrainSettings
 from core.registry.recorder import Recorder
 from core.rollouts import Rollout
 from tests.a5ctl.handmade import STOP, Answer, cut, right, wrong
+from tests.trainers.handmade_courses import BEFORE, HEALTHY, fired, watch
 from tests.trainers.handmade_rollouts import rollouts
 from trainers.alarms import Alarm, Remedy, RolloutRule
+from trainers.alarms_outcomes import OUTCOME_RULES
 from trainers.alarms_policy import POLICY_RULES
 from trainers.alarms_rollouts import ROLLOUT_RULES
 from trainers.checkpoint import TrainerState
@@ -24,45 +25,7 @@ from trainers.rollback import Rewinder
 from trainers.rollouts_facts import rollout_facts
 from trainers.watchdog import Watchdog
 
-HEALTHY = {
-    "loss": 0.0,
-    "grad_norm": 0.5,
-    "rollouts": 64.0,
-    "problems": 16.0,
-    "right_share": 0.5,
-    "formatted_share": 0.8,
-    "truncated_share": 0.05,
-    "constant_share": 0.02,
-    "second_think_share": 0.0,
-    "template_copy_share": 0.0,
-    "degenerate_share": 0.01,
-    "zero_advantage_share": 0.4,
-    "rollout_entropy": 0.5,
-    "engine_gap": 5e-6,
-    "clip_fraction": 0.01,
-    "kl": 0.01,
-}
-BEFORE = 12
-
-
-def watch(courses: Mapping[str, Sequence[float]]) -> list[Alarm]:
-    """Everything healthy for `BEFORE` updates, and then these courses; what is not named stays."""
-    watchdog = Watchdog(TrainSettings(), 1000)
-    alarms = []
-    for step in range(1, BEFORE + 1 + max(map(len, courses.values()))):
-        metrics = dict(HEALTHY)
-        if step > BEFORE:
-            metrics |= {
-                name: course[min(step - BEFORE, len(course)) - 1]
-                for name, course in courses.items()
-            }
-        alarms += watchdog.step(step, metrics)
-    return alarms
-
-
-def fired(**courses: list[float]) -> dict[str, int]:
-    """Rules by the number of faulty updates that they needed."""
-    return {alarm.rule.name: alarm.step - BEFORE for alarm in watch(courses)}
+RULES = (*ROLLOUT_RULES, *OUTCOME_RULES, *POLICY_RULES)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +36,7 @@ def fired(**courses: list[float]) -> dict[str, int]:
         ({"template_copy_share": [0.1, 0.3, 0.5, 0.6]}, "template_copied"),
         ({"second_think_share": [0.1, 0.2, 0.3, 0.4]}, "second_think"),
         ({"truncated_share": [0.2, 0.4, 0.6, 0.8, 0.8]}, "drift_into_cap"),
-        ({"degenerate_share": [0.2, 0.4, 0.6, 0.8]}, "loops"),
-        ({"right_share": [0.1, *[0.0] * 4], "formatted_share": [0.65] * 5}, "reward_lost"),
+        ({"right_share": [0.1, *[0.0] * 4], "formatted_share": [0.5] * 5}, "reward_lost"),
         ({"zero_advantage_share": [0.9, *[1.0] * 9]}, "nothing_to_learn"),
         ({"rollout_entropy": [1.0, 3.0, 5.0, 6.0]}, "entropy_exploded"),
         ({"rollout_entropy": [0.1, *[0.001] * 8]}, "entropy_collapsed"),
@@ -97,57 +59,10 @@ def test_each_fault_is_one_alarm_within_ten_updates(
     json.dumps(alarm.data, allow_nan=False)
 
 
-def test_right_answers_that_fall_while_the_format_holds_are_an_alarm() -> None:
-    rising, broken = [0.85, 0.9, 0.95, *[1.0] * 7], [0.7, 0.65, *[0.6] * 8]
-    falling = [0.4, 0.3, 0.2, *[0.1] * 7]
-    assert fired(formatted_share=rising, right_share=falling)["format_hacked"] <= 8
-    assert "format_hacked" in fired(right_share=falling)
-    assert "format_hacked" not in fired(formatted_share=broken, right_share=falling)
-    assert fired(formatted_share=rising) == {}
-
-
-def test_right_answers_that_fall_from_the_first_batch_on_are_an_alarm() -> None:
-    watchdog = Watchdog(TrainSettings(), 100)
-    many = {**HEALTHY, "problems": 24.0, "rollouts": 96.0}
-    shares = [0.4, 0.11, 0.08, 0.09, 0.05, 0.03, 0.03, 0.03]
-    found = [
-        (alarm.rule.name, alarm.step)
-        for step, share in enumerate(shares, 1)
-        for alarm in watchdog.step(step, {**many, "right_share": share})
-    ]
-    assert found[0] == ("format_hacked", 6)
-
-
-def test_a_fall_that_so_few_problems_cannot_show_is_silent() -> None:
-    formatted, falling = [1.0] * 8, [0.1] * 8
-    assert fired(formatted_share=formatted, right_share=falling, problems=[4.0]) == {}
-
-
-def test_a_learning_rate_that_destroys_the_policy_at_once_is_told_by_its_first_batches() -> None:
-    watchdog = Watchdog(TrainSettings(), 100)
-    shares = [0.5, *[0.0] * 9]
-    names = {
-        alarm.rule.name: alarm.step
-        for step, share in enumerate(shares, 1)
-        for alarm in watchdog.step(
-            step, {**HEALTHY, "right_share": share, "formatted_share": 0.8 if step == 1 else 0.6}
-        )
-    }
-    assert names == {"reward_lost": 4}
-
-
-def test_a_weak_start_is_no_loss() -> None:
-    watchdog = Watchdog(TrainSettings(), 100)
-    weak = {**HEALTHY, "right_share": 0.02}
-    lucky = {**HEALTHY, "right_share": 0.1}
-    courses = [weak, lucky, *[weak] * 40]
-    assert [a for step, m in enumerate(courses, 1) for a in watchdog.step(step, m)] == []
-
-
 def test_what_a_run_begins_with_is_not_its_doing() -> None:
     watchdog = Watchdog(TrainSettings(), 100)
     begun = {"truncated_share": 0.7, "constant_share": 0.5, "second_think_share": 0.4}
-    begun |= {"template_copy_share": 0.6, "degenerate_share": 0.5}
+    begun |= {"template_copy_share": 0.6}
     courses = [{**HEALTHY, **begun}] * 30
     assert [a for step, m in enumerate(courses, 1) for a in watchdog.step(step, m)] == []
 
@@ -194,44 +109,6 @@ def test_metrics_of_a_batch_come_at_its_first_update_only() -> None:
             metrics = {name: v for name, v in metrics.items() if name not in of_a_batch}
         names += [(alarm.rule.name, alarm.step) for alarm in watchdog.step(step, metrics)]
     assert names == [("drift_into_cap", 49)]
-
-
-def healthy_course(seed: int, problems: int, start: float, end: float) -> list[dict[str, float]]:
-    """A run that learns: groups of 8 to problems that are mostly solved or mostly not."""
-    generator = random.Random(seed)
-    courses = []
-    for step in range(150):
-        done = min(1.0, step / 90)
-        share = start + (end - start) * done
-        groups = []
-        for _ in range(problems):
-            chance = generator.betavariate(share / 2, (1 - share) / 2)
-            groups.append([generator.random() < chance for _ in range(8)])
-        solved = sum(map(sum, groups)) / (8 * problems)
-        courses.append(
-            {
-                **HEALTHY,
-                "rollouts": 8.0 * problems,
-                "problems": float(problems),
-                "right_share": solved,
-                "formatted_share": solved + (1 - solved) * (0.5 + 0.45 * done),
-                "truncated_share": (1 - solved) * 0.3 * generator.random(),
-                "zero_advantage_share": sum(len(set(group)) == 1 for group in groups) / problems,
-                "rollout_entropy": 0.5 * (1 - 0.8 * done) * generator.uniform(0.8, 1.25),
-                "engine_gap": 0.01 * generator.uniform(0.5, 2),
-            }
-        )
-    return courses
-
-
-@pytest.mark.parametrize("problems", [8, 32])
-@pytest.mark.parametrize(("start", "end"), [(0.1, 0.6), (0.5, 0.5), (0.5, 0.85)])
-def test_healthy_courses_are_silent(problems: int, start: float, end: float) -> None:
-    for seed in range(4):
-        watchdog = Watchdog(TrainSettings(), 1000)
-        courses = healthy_course(seed, problems, start, end)
-        alarms = [a for step, m in enumerate(courses, 1) for a in watchdog.step(step, m)]
-        assert [alarm.measured.text for alarm in alarms] == []
 
 
 class Told:
@@ -298,7 +175,7 @@ def test_other_alarms_go_on_naming_problems(tmp_path: Path) -> None:
     assert "responses" not in data
 
 
-@pytest.mark.parametrize("rule", [*ROLLOUT_RULES, *POLICY_RULES], ids=lambda rule: rule.name)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_offenders_are_among_the_rollouts(rule: RolloutRule) -> None:
     texts = [right(10), wrong(10), cut(11), ("a </think> b </think> <answer> 1 </answer>", STOP)]
     batch = rollouts(texts)
@@ -309,4 +186,4 @@ def test_offenders_are_among_the_rollouts(rule: RolloutRule) -> None:
 def test_rules_need_only_what_rollouts_or_an_update_can_say() -> None:
     of_an_update = {"engine_gap", "kl", "clip_fraction", "zero_advantage_share"}
     known = rollout_facts(rollouts([right(10)] * 2)).keys() | of_an_update
-    assert {name for rule in (*ROLLOUT_RULES, *POLICY_RULES) for name in rule.needs} <= known
+    assert {name for rule in RULES for name in rule.needs} <= known
