@@ -172,15 +172,16 @@ _LIMITS = """\
 What this does not show:
 
 - Thresholds were settled on the failing runs above, one of each kind on the built-in model, and \
-on made-up courses; held out are only the healthy runs named so, which were looked at after the \
-last change.
+on made-up courses; held out are only the healthy runs named so (GRPO and Expert Iteration), which \
+were looked at after the last change.
 - Failures came fast, at high rates. A slow drift is told later, and `format_hacked` is sure of a \
 fall from 30% to nothing only once about 24 problems are in a batch: with 8 of them other rules \
 have to tell it.
 - `template_copied` needed a start whose training data held copies: the built-in model never \
 copies its template by itself, and no reward can raise what is never said.
-- `engine_gap` tells an engine that stays behind. One missed copy moved the gap by half on the 72 \
-sums, which is not told.
+- `engine_gap` tells an engine that stays behind. One missed copy doubled the gap at most, which \
+is not told; and where a policy falls apart, bfloat16 alone may widen it threefold, so that it \
+spoke in a run whose copies all arrived (second think blocks pay).
 - Shares compare with the first batch of the run. What was wrong with the policy before it is the \
 business of the evaluation and of `a5ctl diagnose`."""
 

@@ -3,9 +3,8 @@
 The first batch comes from the initial policy, so it says what a run began with; a fault that was
 there at the beginning is not the run's doing. A batch of few problems says little, so rules about
 what is right look back over as many batches as they need to be sure. Thresholds were settled on
-small runs that fail, and on made-up courses whose groups are much alike;
-benchmarks/watchdog_rollouts.py runs failing and healthy ones, and says how far each was from an
-alarm.
+runs that fail, and on made-up courses whose groups are much alike; benchmarks/watchdog_rollouts.py
+runs failing and healthy ones, and says how far each was from an alarm.
 """
 
 import math
@@ -13,11 +12,7 @@ from collections.abc import Callable, Sequence
 
 from core.rollouts import Rollout
 from trainers.alarms import RECENT, WINDOW, Measured, MetricHistory, RolloutRule, StepView
-from trainers.rollouts_facts import (
-    copies_template,
-    gives_constant_answer,
-    thinks_twice,
-)
+from trainers.rollouts_facts import copies_template, gives_constant_answer, thinks_twice
 
 IN_A_ROW = 3
 """Values in a row that must all show a fault."""
