@@ -1,5 +1,7 @@
 """The one engine of a run: started when first needed, given the live weights, shared by all."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,11 +20,13 @@ class LiveEngine:
         stage: The run: its config, and whom it reports to.
         max_model_len: Tokens of prompt and response together, at most.
         live: Weights come from a policy, so the engine starts without any.
+        apart: Surrounds its work between updates, whose memory is not training's.
     """
 
     stage: Stage
     max_model_len: int
     live: bool
+    apart: Callable[[], AbstractContextManager[None]] = nullcontext
     _engine: InferenceEngine | None = field(default=None, init=False)
     _holds: int | None = field(default=None, init=False)
 

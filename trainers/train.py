@@ -44,6 +44,8 @@ def train(stage: Stage) -> None:
         recipe.preflight(examples, memory)
     with meter.elsewhere():
         evaluator = build_evaluator(stage, live=True) if world.main else None
+    if evaluator is not None:
+        evaluator.engine.apart = meter.elsewhere
     world.barrier()  # an engine may take long to start
     try:
         method = recipe.method(examples, memory, evaluator)

@@ -59,14 +59,15 @@ class RolloutSampler:
             EngineError: the engine cannot start or go on.
         """
         stage, started = self.stage, time.perf_counter()
-        engine = self.engine.with_weights_of(policy)
-        copied = time.perf_counter()
-        prompts = self._prompts(problems)
-        groups = engine.generate(
-            prompts,
-            self.sampling(number, per_question, round),
-            lambda done, total: stage.observer.rollout_progress(number, done, total),
-        )
+        with self.engine.apart():
+            engine = self.engine.with_weights_of(policy)
+            copied = time.perf_counter()
+            prompts = self._prompts(problems)
+            groups = engine.generate(
+                prompts,
+                self.sampling(number, per_question, round),
+                lambda done, total: stage.observer.rollout_progress(number, done, total),
+            )
         generated = time.perf_counter()
         rollouts = self._graded(problems, prompts, groups)
         return RolloutBatch(

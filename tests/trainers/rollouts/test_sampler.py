@@ -1,6 +1,7 @@
 """Sampling is a pure function of weights, run seed, batch number and refill round."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,6 +115,31 @@ def test_the_same_numbers_give_the_same_rollouts_whatever_came_before(
     torch.rand(3)
     assert sampled(replace(sampler, engine=engine), policy) == first
     engine.close()
+
+
+def test_the_engine_starts_and_samples_where_its_memory_is_set_apart(
+    house: House, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside: list[str] = []
+
+    @contextmanager
+    def apart() -> Iterator[None]:
+        inside.append("begins")
+        yield
+        inside.append("ends")
+
+    sampler = house.sampler()
+    engine = LiveEngine(sampler.stage, 512, live=True, apart=apart)
+    watching = sampler.stage.observer
+    monkeypatch.setattr(watching, "phase", inside.append)
+    monkeypatch.setattr(watching, "rollout_progress", lambda *_: inside.append("samples"))
+    sampled(replace(sampler, engine=engine), policy)
+    engine.close()
+    assert inside[0] == "begins"
+    assert inside[-1] == "ends"
+    assert {"starting the engine hf", "copying the policy into the engine", "samples"} <= set(
+        inside
+    )
 
 
 def test_every_batch_round_and_seed_has_other_rollouts(house: House, policy: Policy) -> None:
