@@ -47,7 +47,7 @@ def findings(
 def test_a_healthy_run_has_only_good_news(policy: Policy) -> None:
     found = findings(policy)
     assert {f.severity for f in found.values()} == {INFO}, found
-    assert "asks 32 questions 8 times; 1 update, on-policy" in found["groups"].message
+    assert "asks 16 questions 8 times; 1 update, on-policy" in found["groups"].message
 
 
 def test_groups_of_one_teach_nothing_with_a_baseline(policy: Policy) -> None:
@@ -76,7 +76,7 @@ def test_a_batch_must_be_whole_groups(policy: Policy) -> None:
 
 @pytest.mark.parametrize(
     ("count", "dynamic", "severity"),
-    [(31, False, WARNING), (32, False, INFO), (32, True, WARNING), (33, True, INFO)],
+    [(15, False, WARNING), (16, False, INFO), (16, True, WARNING), (17, True, INFO)],
 )
 def test_there_must_be_enough_questions(
     policy: Policy, count: int, dynamic: bool, severity: Severity
@@ -152,3 +152,22 @@ def test_steps_that_were_asked_for_stay() -> None:
     assert open_.grpo.steps < 200
     other = resolve_defaults(build_config({"kind": "grpo"}), template, "elsewhere", 8)
     assert other.grpo.steps == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "batch", "steps"),
+    [
+        ({}, 128, 160),
+        ({"rollout_batch": 256}, 256, 80),
+        ({"train_batch": 64}, 256, 80),
+        ({"rollout_batch": 64, "steps": 5}, 64, 5),
+        ({"rollout_batch": 2**16}, 2**16, 1),
+    ],
+)
+def test_the_built_in_model_gets_as_many_rollouts_in_batches_of_any_size(
+    asked: dict[str, int], batch: int, steps: int
+) -> None:
+    config = build_config({"kind": "grpo", "grpo": asked})
+    found = resolve_defaults(config, load_prompt("think_answer"), "builtin", 8)
+    assert (found.grpo.rollout_batch, found.grpo.steps) == (batch, steps)
+    assert (found.grpo.train_batch or batch) <= batch
