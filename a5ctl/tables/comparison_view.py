@@ -16,7 +16,7 @@ from a5ctl.tables.comparison import Cell, Comparison
 from a5ctl.tables.entries import Entry
 from a5ctl.tables.pairs import SettingTest
 
-# the longest name of a loss; longer values of settings are folded
+# the longest name of a loss; longer values of settings and run ids are folded
 _LONGEST = 24
 
 
@@ -133,8 +133,9 @@ def _columns(comparison: Comparison) -> list[Column]:
         Column("tokens", 6, 6, lambda c: Text(_tokens(c))),
         Column("time", 6, 7, lambda c: Text(_time(c))),
     ]
+    longest = min(_LONGEST, max(len(_name(cell)) for cell in comparison.cells))
     return [
-        Column("run", 0, 15, _name, "left"),
+        Column("run", 0, longest + 2, _name, "left", least=longest),
         *settings,
         *figures,
         *(_paired_columns(comparison) if comparison.baseline else []),
