@@ -13,9 +13,11 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from blake3 import blake3
 
@@ -134,27 +136,33 @@ def checksum_of_bytes(content: bytes) -> str:
     return f"{_KIND}:{blake3(content).hexdigest()}"
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Have a text on disk under this name when this returns, or leave what was there.
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that is on disk under this name at the end, or leaves what was there.
 
     Args:
         path: The file, in a folder that exists.
-        text: Its content, as UTF-8.
 
     Raises:
         OSError: it cannot be written; nothing half-written is left behind.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with partial.open("wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
         sync_folder(path.parent)
-    except OSError:
+    except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Have a text, as UTF-8, on disk under this name when this returns; see `replacing`."""
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,13 +5,12 @@ the very same numbers; where the file is gone or damaged they are computed again
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from trainers.durable import sync_folder
+from trainers.durable import replacing
 from trainers.pair_batches import PairExample
 from trainers.safetensors_stream import safetensors_bytes
 
@@ -70,17 +69,8 @@ def _read(path: Path, key: str) -> Tensor | None:
 
 def _write(path: Path, key: str, tensor: Tensor) -> None:
     known = {_KEY: key, _CHECKSUM: _checksum(tensor)}
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.writelines(safetensors_bytes({_TENSOR: tensor}, known))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.writelines(safetensors_bytes({_TENSOR: tensor}, known))
 
 
 def _checksum(tensor: Tensor) -> str:

@@ -5,7 +5,6 @@ that is killed anywhere goes on as if it had not been: the next one finishes wha
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from core.errors import UserError
 from trainers.checkpoint import TrainerState, checkpoint_step, checkpoints, restore
+from trainers.durable import write_whole
 from trainers.optimization import Optimizer
 from trainers.policy import Policy, load_policy
 from trainers.rng import restore_rng
@@ -75,12 +75,7 @@ def note_rollback(folder: Path, rollback: Rollback) -> None:
         OSError: it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{_NOTE}.partial"
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(asdict(rollback), file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / _NOTE)
+    write_whole(folder / _NOTE, json.dumps(asdict(rollback)))
 
 
 def latest_rollback(folder: Path) -> Rollback | None:

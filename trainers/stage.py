@@ -8,6 +8,7 @@ from core.config.schema import RunConfig
 from core.registry.recorder import Recorder
 from core.registry.store import Registry, RunRecord
 from trainers.distributed.world import ALONE, World
+from trainers.durable import write_whole
 from trainers.interrupt import Interrupts
 from trainers.observer import Observer, Severity
 from trainers.prepare import Prepared
@@ -69,11 +70,8 @@ def write_config(folder: Path, config: RunConfig) -> None:
     Raises:
         OSError: it cannot be written; names the file.
     """
-    partial = folder / ".config.toml.partial"
     final = folder / "config.toml"
     try:
-        partial.write_text(to_toml(config), encoding="utf-8")
-        partial.replace(final)
+        write_whole(final, to_toml(config))
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OSError(f"{final} could not be written: {error.strerror}") from error
