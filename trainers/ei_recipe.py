@@ -15,7 +15,7 @@ from trainers.preflight_ei import EI_CHECKS
 from trainers.preflight_report import PreflightInput
 from trainers.preflight_rollouts import look
 from trainers.preflight_settled import settle_preflight
-from trainers.rollouts import QuestionOrder, RolloutSampler, RolloutStore, longest_rows
+from trainers.rollouts import ROLLOUTS, QuestionOrder, RolloutSampler, RolloutStore, longest_rows
 from trainers.sft_recipe import build_sft
 from trainers.stage import Stage
 from trainers.tokenization import Example
@@ -89,7 +89,7 @@ class EiRecipe:
             rollouts_of=RoundRollouts(
                 stage,
                 RolloutSampler(stage, asks.engine, asks.tokenizer),
-                RolloutStore(stage.folder / "rollouts"),
+                RolloutStore(stage.folder / ROLLOUTS),
             ),
             eos_id=self.policy.tokenizer.eos_token_id,
             expected_updates=self._most_updates(examples[0]),

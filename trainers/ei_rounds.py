@@ -17,10 +17,8 @@ from trainers.durable import write_whole
 from trainers.kept import Kept
 from trainers.observer import Severity
 from trainers.policy import Policy
-from trainers.rollouts import RolloutSampler, RolloutStore
+from trainers.rollouts import ROLLOUTS, RolloutSampler, RolloutStore
 from trainers.stage import Stage
-
-_FOLDER = "rollouts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ class RoundRollouts:
         Raises:
             OSError: the file cannot be written.
         """
-        path = self.stage.folder / _FOLDER / f"round-{now.number + 1:04d}-kept.jsonl"
+        path = self.stage.folder / ROLLOUTS / f"round-{now.number + 1:04d}-kept.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, "".join(self._lines(now, kept)))
         self.stage.recorder.artifact("kept_rollouts", path)

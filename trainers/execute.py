@@ -28,7 +28,7 @@ from trainers.observer import Observer, Severity
 from trainers.pair_copy import keep_pairs, kept_pairs
 from trainers.prepare import Prepared, prepare
 from trainers.reaction import TrainingStoppedError
-from trainers.rollouts import RolloutStore
+from trainers.rollouts import ROLLOUTS, RolloutStore
 from trainers.stage import Stage, write_config
 from trainers.train import train
 
@@ -238,7 +238,7 @@ def _record(
         return RunOutcome(run.id, "failed", 2, message)
     if outcome.status == "finished":
         with suppress(OSError):  # what stays takes room, and nothing else
-            RolloutStore(folder / "rollouts").clear()
+            RolloutStore(folder / ROLLOUTS).clear()
     return outcome
 
 

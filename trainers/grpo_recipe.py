@@ -20,7 +20,7 @@ from trainers.preflight_report import PreflightInput
 from trainers.preflight_rollouts import look
 from trainers.preflight_settled import settle_preflight
 from trainers.rehearsal import settle_pace
-from trainers.rollouts import QuestionOrder, RolloutSampler, RolloutStore, longest_rows
+from trainers.rollouts import ROLLOUTS, QuestionOrder, RolloutSampler, RolloutStore, longest_rows
 from trainers.stage import Stage
 from trainers.tokenization import Example
 
@@ -119,7 +119,7 @@ class GrpoRecipe:
         return RolloutSource(
             stage,
             RolloutSampler(stage, evaluator.engine, evaluator.tokenizer),
-            RolloutStore(stage.folder / "rollouts"),
+            RolloutStore(stage.folder / ROLLOUTS),
             stage.prepared.train,
             QuestionOrder(count, seed),
             # another seed than any run of a usual matrix has, so that refills bring other questions

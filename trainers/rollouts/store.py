@@ -5,7 +5,6 @@ synced and renamed, so that a name always stands for a whole batch; what an acci
 is found by the checksum, and the batch is then as good as never stored.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +15,12 @@ from safetensors.torch import load
 from torch import Tensor
 
 from core.rollouts import RolloutBatch
-from trainers.durable import sync_folder
+from trainers.durable import replacing, sync_folder
 from trainers.rollouts.packing import pack_batch, unpack_batch
 from trainers.safetensors_stream import safetensors_bytes
+
+ROLLOUTS = "rollouts"
+"""Folder of a run that its rollouts lie in."""
 
 _NAME = re.compile(r"batch-([0-9]+)-step-([0-9]+)\.rollouts")
 _PARTIAL = ".partial"
@@ -48,22 +50,16 @@ class RolloutStore:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         final = self._path(batch.number, batch.first_step)
-        partial = final.with_suffix(_PARTIAL)
         parts = list(safetensors_bytes(pack_batch(batch, tensors)))
         checksum = blake3()
         for part in parts:
             checksum.update(part)
         try:
-            with partial.open("wb") as file:
+            with replacing(final) as file:
                 file.write(checksum.digest())
                 file.writelines(parts)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(final)
-            for folder in (self._folder, self._folder.parent):
-                sync_folder(folder)
+            sync_folder(self._folder.parent)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise OSError(f"rollouts {final} could not be written: {error}") from error
 
     def load(self, number: int, first_step: int) -> tuple[RolloutBatch, dict[str, Tensor]] | None:
