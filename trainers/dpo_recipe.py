@@ -115,10 +115,11 @@ def _truncated(pair: PreferencePair) -> tuple[bool, bool]:
 def _note_copy(stage: Stage) -> None:
     """The run's own pairs are what it goes on with: where their file is another now, say so."""
     config, path = stage.config, stage.folder / PAIRS_FILE
+    if not stage.resuming:
+        stage.recorder.artifact("pairs", path)
+        return
     keep_pairs(stage.folder, stage.prepared.pairs)
     stage.recorder.artifact("pairs", path)
-    if not stage.resuming:
-        return
     change = changed_since(config.dpo.pairs, lambda: select_pairs(config), stage.run.data_hash)
     if change is not None:
         stage.event(Severity.WARNING, "pairs_changed", change)
