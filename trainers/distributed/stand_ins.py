@@ -23,16 +23,7 @@ class SilentRecorder(Recorder):
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Forget them."""
 
-    def event(
-        self,
-        severity: str,
-        kind: str,
-        message: str,
-        step: int | None = None,
-        data: Any = None,
-        *,
-        once: bool = False,
-    ) -> None:
+    def event(self, *_: Any, **__: Any) -> None:
         """Forget it."""
 
     def evaluation(self, result: EvaluationResult) -> str:
