@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ from core.responses.grade import GRADER_VERSIONS
 from trainers.defaults import required
 from trainers.distributed.world import World
 from trainers.evaluation_facts import EvaluationFacts, facts_of_result
-from trainers.live_engine import LiveEngine
+from trainers.live_engine import Apart, LiveEngine
 from trainers.policy import Policy
 from trainers.stage import Stage
 
@@ -103,7 +104,7 @@ def evaluate_together(
     return world.decide(facts)
 
 
-def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:
+def build_evaluator(stage: Stage, *, live: bool, apart: Apart = nullcontext) -> Evaluator:
     """Make sure that the run can be evaluated; the engine starts at its first evaluation.
 
     It starts here where an evaluation comes first, because an engine can slow down threads that
@@ -112,6 +113,7 @@ def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:
     Args:
         stage: The run: its config, problems, template, and whom it reports to.
         live: Weights will come from a policy, so the engine starts without any.
+        apart: Surrounds the sampling of rollouts, whose memory is not training's.
 
     Raises:
         UserError: a prompt leaves no room for a response.
@@ -135,7 +137,7 @@ def build_evaluator(stage: Stage, *, live: bool) -> Evaluator:
         max_model_len=longest,
     )
     _check_room(lengths, positions, config.evaluation.split)
-    evaluator = Evaluator(stage, tokenizer, LiveEngine(stage, longest, live))
+    evaluator = Evaluator(stage, tokenizer, LiveEngine(stage, longest, live, apart))
     evaluates_first = not live or (config.evaluation.at_start and not stage.resuming)
     if evaluates_first or prepared.device != "cpu":
         evaluator.start()

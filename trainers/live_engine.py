@@ -11,6 +11,8 @@ from trainers.policy import Policy
 from trainers.prepare import Prepared
 from trainers.stage import Stage
 
+Apart = Callable[[], AbstractContextManager[None]]
+
 
 @dataclass(slots=True)
 class LiveEngine:
@@ -20,13 +22,13 @@ class LiveEngine:
         stage: The run: its config, and whom it reports to.
         max_model_len: Tokens of prompt and response together, at most.
         live: Weights come from a policy, so the engine starts without any.
-        apart: Surrounds its work between updates, whose memory is not training's.
+        apart: Surrounds the sampling of rollouts, whose memory is not training's.
     """
 
     stage: Stage
     max_model_len: int
     live: bool
-    apart: Callable[[], AbstractContextManager[None]] = nullcontext
+    apart: Apart = nullcontext
     _engine: InferenceEngine | None = field(default=None, init=False)
     _holds: int | None = field(default=None, init=False)
 

@@ -43,9 +43,7 @@ def train(stage: Stage) -> None:
     if world.main:
         recipe.preflight(examples, memory)
     with meter.elsewhere():
-        evaluator = build_evaluator(stage, live=True) if world.main else None
-    if evaluator is not None:
-        evaluator.engine.apart = meter.elsewhere
+        evaluator = build_evaluator(stage, live=True, apart=meter.elsewhere) if world.main else None
     world.barrier()  # an engine may take long to start
     try:
         method = recipe.method(examples, memory, evaluator)
