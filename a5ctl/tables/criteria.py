@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from a5ctl.tables.entries import (
+    FROM,
     judged_by,
     last_evaluations,
     protocol_differences,
     run_settings,
-    settings_with_origin,
 )
 from a5ctl.tables.origins import ONE_RUN, Origins
 from a5ctl.tables.pairs import detectable_difference, same_problems, shares
@@ -128,7 +128,8 @@ def _compare(
 
 def _settings(run: RunRecord, origins: Origins) -> dict[str, Any]:
     """A plan can ask for the run itself, or for what it started from."""
-    return {**run_settings(run), **settings_with_origin(run, origins)}
+    settings, origin = run_settings(run), origins.of(run)
+    return settings if origin is None else {**settings, FROM: origin}
 
 
 def _varying(side: Sequence[Candidate]) -> list[str]:

@@ -173,7 +173,10 @@ def _parted(entries: Sequence[Entry]) -> list[Entry]:
     for entry in entries:
         parents[(entry.setting, entry.run.seed)].add(entry.run.parent_uuid)
     mixed = {setting for (setting, _), found in parents.items() if len(found) > 1}
-    return [_named(entry) if entry.setting in mixed else entry for entry in entries]
+    return [
+        _named(entry) if FROM in entry.settings and entry.setting in mixed else entry
+        for entry in entries
+    ]
 
 
 def _named(entry: Entry) -> Entry:

@@ -30,6 +30,7 @@ class Origins:
         self._registry = registry
         self._settings = settings
         self._known: dict[str, str] = {}
+        self._ends: dict[str, int | None] = {}
 
     def of(self, run: RunRecord) -> str | None:
         """The starting point in a few words, the same for runs that share it; None for a model.
@@ -58,9 +59,10 @@ class Origins:
         model = _model(run)
         if model.get("run_choice") == _BEST:
             return _BEST
-        step, parent = model.get("run_step"), run.parent_uuid
-        last = self._registry.last_steps([parent]).get(parent) if parent else None
-        return _LAST if step is None or step == last else f"step {step}"
+        step, parent = model.get("run_step"), str(run.parent_uuid)
+        if parent not in self._ends:
+            self._ends[parent] = self._registry.last_steps([parent]).get(parent)
+        return _LAST if step is None or step == self._ends[parent] else f"step {step}"
 
 
 def _model(run: RunRecord) -> Mapping[str, Any]:

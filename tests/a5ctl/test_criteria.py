@@ -203,6 +203,24 @@ def test_a_side_with_several_settings_is_not_averaged(home: House) -> None:
     assert "B holds several settings here (train.lr)" in finding(report)["reason"]
 
 
+@pytest.mark.parametrize(
+    ("steps", "several"), [((None, None, None), False), ((None, None, 8), True)]
+)
+def test_checkpoints_that_runs_of_a_side_started_from_are_a_setting(
+    home: House, steps: Sequence[int | None], several: bool
+) -> None:
+    runs(home, "a", 0.3, (0, 1, 2))
+    for seed, step in enumerate(steps):
+        start = handmade.record(home.home, f"sft-start-{seed:04d}", [], seed=seed, group="start")
+        model = {} if step is None else {"run_step": step}
+        how: dict[str, Any] = {"seed": seed, "group": "b", "parent": start, "model": model}
+        result = evaluation(answers(0.6, seed))
+        handmade.record(home.home, f"sft-b-{seed:04d}", [result], **how)
+    found = finding(judge(home))
+    assert ("B holds several settings here (model.from)" in (found["reason"] or "")) is several
+    assert (found["verdict"] == "met") is not several
+
+
 def test_places_are_judged_one_by_one(home: House) -> None:
     for size, better in ((256, 0.6), (512, 0.3)):
         for group, share in (("a", 0.45), ("b", better)):
