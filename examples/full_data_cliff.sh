@@ -6,7 +6,7 @@
 set -eu
 export A5CTL_HOME="${A5CTL_HOME:-$(mktemp -d "$PWD/full-data-cliff-XXXX")}"
 
-python "$(dirname "$0")/unclosed_targets.py" "$A5CTL_HOME/unclosed"
+python "$(dirname "$0")/flawed_targets.py" unclosed builtin "$A5CTL_HOME/unclosed"
 a5ctl run sft --size 256 --name good --set evaluation.at_start=false --quiet "$@"
 a5ctl run sft --init good --data "$A5CTL_HOME/unclosed" --eval-data builtin \
     --lr 1e-4 --epochs 1 --size 128,512,1024,2048 --group cliff \

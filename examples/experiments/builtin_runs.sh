@@ -11,6 +11,13 @@ learn() {
     once "$called" "$kind" --threads 1 --set evaluation.at_start=false "$@"
 }
 
+# tune NAME OPTIONS...: fine-tuning.
+tune() {
+    called=$1
+    shift
+    learn "$called" sft "$@"
+}
+
 # start OPTIONS...: fine-tuning on 128 examples, which rollouts begin from. INIT=RUN brings another.
 start() {
     if [ -n "${INIT:-}" ]; then return; fi
@@ -29,19 +36,3 @@ policy() {
 
 # Options that make sixteen updates of a batch.
 SIXTEEN="--train-batch $((ROLLOUT_BATCH / 4)) --epochs-per-rollout 4"
-
-# in_table SIZE OPTIONS...: a cell of the size table, called table-SIZE: warm-up and cosine,
-# three passes over the small sets, one over the large ones.
-in_table() {
-    size=$1
-    shift
-    cell "table-$size" "$size" --group table "$@"
-}
-
-# cell NAME SIZE OPTIONS...
-cell() {
-    called=$1 size=$2
-    shift 2
-    case $size in 128 | 256) epochs=3 ;; *) epochs=1 ;; esac
-    learn "$called" sft --size "$size" --epochs "$epochs" --schedule cosine --warmup 0.05 "$@"
-}

@@ -60,3 +60,19 @@ report() {
 shown() {
     for word; do printf '%s ' "${word##*/}"; done | sed 's/ $//'
 }
+
+# in_table SIZE OPTIONS...: a cell of the size table, called table-SIZE: warm-up and cosine,
+# three passes over the small sets, one over the large ones.
+in_table() {
+    size=$1
+    shift
+    cell "table-$size" "$size" --group table "$@"
+}
+
+# cell NAME SIZE OPTIONS...: of that or another table, by the `tune` of the model's own file.
+cell() {
+    called=$1 size=$2
+    shift 2
+    case $size in 128 | 256) epochs=3 ;; *) epochs=1 ;; esac
+    tune "$called" --size "$size" --epochs "$epochs" --schedule cosine --warmup 0.05 "$@"
+}

@@ -37,19 +37,3 @@ policy() {
 
 # Options that make sixteen updates of a batch.
 SIXTEEN="--train-batch $((ROLLOUT_BATCH / 4)) --epochs-per-rollout 4 --eval-every 320"
-
-# in_table SIZE OPTIONS...: a cell of the size table, called table-SIZE: warm-up and cosine,
-# three passes over the small sets, one over the large ones.
-in_table() {
-    size=$1
-    shift
-    cell "table-$size" "$size" --group table "$@"
-}
-
-# cell NAME SIZE OPTIONS...
-cell() {
-    called=$1 size=$2
-    shift 2
-    case $size in 128 | 256) epochs=3 ;; *) epochs=1 ;; esac
-    tune "$called" --size "$size" --epochs "$epochs" --schedule cosine --warmup 0.05 "$@"
-}

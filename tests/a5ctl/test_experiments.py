@@ -209,7 +209,7 @@ def test_a_run_that_fails_ends_the_script(tmp_path: Path) -> None:
 def copied(tmp_path: Path) -> Path:
     """The experiments in a place where outcomes may be written; none is on record."""
     folder = tmp_path / "examples" / "experiments"
-    shutil.copytree(FOLDER, folder)
+    shutil.copytree(FOLDER.parent, folder.parent)
     for outcome in folder.glob("*/outcome.txt"):
         outcome.unlink()
     (tmp_path / "docs").mkdir()

@@ -7,7 +7,7 @@ experiments=$(dirname "$0")/..
 . "$experiments/qwen_runs.sh"
 workspace filtered-sft
 
-python "$experiments/filtered_sft/flawed_targets.py" "$DATA" "$A5CTL_HOME/flawed"
+python "$experiments/../flawed_targets.py" half "$DATA" "$A5CTL_HOME/flawed"
 set -- --data "$A5CTL_HOME/flawed" --eval-data "$DATA" --group filters "$@"
 tune filter-none --epochs 2 "$@"
 tune filter-correct --epochs 2 --filter correct "$@"

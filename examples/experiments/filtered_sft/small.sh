@@ -6,10 +6,10 @@ experiments=$(dirname "$0")/..
 . "$experiments/builtin_runs.sh"
 workspace filtered-sft
 
-python "$experiments/filtered_sft/flawed_targets.py" builtin "$A5CTL_HOME/flawed"
+python "$experiments/../flawed_targets.py" half builtin "$A5CTL_HOME/flawed"
 set -- --data "$A5CTL_HOME/flawed" --eval-data builtin --size 1024 --group filters "$@"
-learn filter-none sft --epochs 3 "$@"
-learn filter-correct sft --epochs 3 --filter correct "$@"
-learn filter-correct-longer sft --epochs 6 --filter correct "$@"
+tune filter-none --epochs 3 "$@"
+tune filter-correct --epochs 3 --filter correct "$@"
+tune filter-correct-longer --epochs 6 --filter correct "$@"
 report compare $(seeds_of filter-none filter-correct filter-correct-longer) --baseline filter-none
 report diagnose filter-none

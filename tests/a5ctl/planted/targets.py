@@ -10,7 +10,7 @@ from pathlib import Path
 from core.data.load import load_data
 from core.data.problem import Problem
 from core.prompts.template import load_prompt
-from examples.unclosed_targets import asked, write
+from examples.flawed_targets import asked, write
 
 _TOGETHER = 3
 
