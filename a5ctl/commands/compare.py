@@ -19,7 +19,9 @@ def compare(
         list[str] | None, typer.Argument(help="Runs to compare; all when none are named.")
     ] = None,
     group: Annotated[str | None, typer.Option(help="Only runs of this group.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Only runs of this kind: sft or eval.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only runs of this kind: sft, ei, grpo, dpo or eval.")
+    ] = None,
     baseline: Annotated[
         str | None, typer.Option(help="Test every run against this one, on the same problems.")
     ] = None,
@@ -40,6 +42,14 @@ def compare(
     each: Annotated[
         bool, typer.Option("--each", help="One row per run, seeds are not merged.")
     ] = False,
+    same: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SETTING",
+            help="Runs may differ in this and still be one setting, such as dpo.pairs where each "
+            "seed learned from its own; may be repeated.",
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Test even where the protocols differ.")
     ] = False,
@@ -72,12 +82,12 @@ def compare(
     from a5ctl.tables.comparison_view import comparison_json
 
     if criteria is not None:
-        chosen_otherwise = [runs, group, kind, baseline, grader, each, lineage]
+        chosen_otherwise = [runs, group, kind, baseline, grader, each, same, lineage]
         _refuse_choices(any(value not in (None, [], False) for value in chosen_otherwise))
         return _judge(criteria, home, registry, force=force, json_=json_)
     chosen_grader = parse_grader(grader)
     if lineage is not None:
-        others = [runs, group, kind, baseline, each]
+        others = [runs, group, kind, baseline, each, same]
         _refuse_other_runs(any(value not in (None, [], False) for value in others))
         return _follow(lineage, chosen_grader, home, registry, force=force, json_=json_)
     _, store = open_workspace_and_registry(home, registry)
@@ -92,6 +102,7 @@ def compare(
         baseline=reference,
         merge_seeds=not each and reference is None,
         force=force,
+        same=same or (),
     )
     if json_:
         print_json(comparison_json(comparison))
@@ -106,7 +117,7 @@ def _refuse_choices(given: bool) -> None:
     if given:
         raise UserError(
             "--criteria takes runs, baseline and grader from the plan; leave out RUNS, --group, "
-            "--kind, --baseline, --grader, --each and --lineage"
+            "--kind, --baseline, --grader, --each, --same and --lineage"
         )
 
 
@@ -116,7 +127,7 @@ def _refuse_other_runs(given: bool) -> None:
     if given:
         raise UserError(
             "--lineage RUN compares the runs of one line; leave out RUNS, --group, --kind, "
-            "--baseline and --each"
+            "--baseline, --each and --same"
         )
 
 
@@ -216,6 +227,8 @@ def _notes(comparison: "Comparison", hidden: tuple[str, ...]) -> list[str]:
     notes = [f"accuracy: {grader}, last evaluation of each run"]
     if any(len(cell.entries) > 1 for cell in comparison.cells):
         notes.append("rows with several seeds show mean ± standard error; --each lists every run")
+    if comparison.same:
+        notes.append(f"taken as one setting, whatever it is: {', '.join(comparison.same)}")
     notes += _sample_notes(comparison)
     notes += _detectable(comparison)
     if comparison.baseline is not None:

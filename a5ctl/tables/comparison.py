@@ -15,6 +15,7 @@ from a5ctl.tables.pairs import (
     paired_tests,
     setting_tests,
 )
+from a5ctl.tables.same import take_as_one
 from a5ctl.tables.selection import selection_note
 from core.errors import UserError
 from core.registry.records import RunRecord
@@ -63,6 +64,7 @@ class Comparison:
             nothing was asked twice.
         settings: Other settings against the baseline's over seeds, where there are several.
         grader: What accuracy means here; None where each run has its own headline grader.
+        same: Settings that runs of one row may differ in.
     """
 
     varying: tuple[str, ...]
@@ -73,6 +75,7 @@ class Comparison:
     paired: Mapping[str, Paired] = field(default_factory=dict)
     settings: tuple[SettingTest, ...] = ()
     detectable: Detectable | None = None
+    same: tuple[str, ...] = ()
 
 
 def build_comparison(
@@ -83,6 +86,7 @@ def build_comparison(
     baseline: RunRecord | None = None,
     merge_seeds: bool = True,
     force: bool = False,
+    same: Sequence[str] = (),
 ) -> Comparison:
     """Collect and compare.
 
@@ -93,15 +97,18 @@ def build_comparison(
         baseline: Test every run against this one.
         merge_seeds: Runs that differ only in their seed become one row.
         force: Test even where the protocols differ.
+        same: Settings that runs may differ in and still be one, see `take_as_one`.
 
     Raises:
-        UserError: none of the runs has an evaluation, or the baseline has none.
+        UserError: none of the runs has an evaluation, the baseline has none, or `same` does not
+            fit the runs.
     """
     entries, left_out = collect_entries(registry, runs, grader)
     if baseline is not None and baseline.id in left_out:
         raise UserError(f"baseline {baseline.id} {left_out[baseline.id]}; choose another one")
     if not entries:
         raise UserError(_nothing(left_out, grader))
+    entries = take_as_one(entries, same)
     warnings = [f"{run} {why} and is left out" for run, why in left_out.items()]
     warnings += _protocol_warnings(entries)
     if note := selection_note(entry.run for entry in entries):
@@ -127,6 +134,7 @@ def build_comparison(
         paired=paired,
         settings=settings,
         detectable=detectable,
+        same=tuple(same),
     )
 
 

@@ -64,6 +64,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "grader": comparison.grader,
         "baseline": comparison.baseline,
         "varying": comparison.varying,
+        "same": comparison.same,
         "warnings": comparison.warnings,
         "detectable": None if comparison.detectable is None else asdict(comparison.detectable),
         "settings": [asdict(test) for test in comparison.settings],

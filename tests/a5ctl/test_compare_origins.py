@@ -19,11 +19,18 @@ def tuned(home: Path, seed: int, *, lr: float = 1e-3, name: str = "aaa") -> RunR
 
 
 def learned(
-    home: Path, name: str, parent: RunRecord, seed: int, *, step: int = 70, **options: Any
+    home: Path,
+    name: str,
+    parent: RunRecord,
+    seed: int,
+    *,
+    kind: str = "ei",
+    step: int = 70,
+    **options: Any,
 ) -> RunRecord:
     result = evaluation(answers(40 + seed), step=step)
     return handmade.record(
-        home, f"ei-{name}", [result], kind="ei", seed=seed, parent=parent, **options
+        home, f"{kind}-{name}", [result], kind=kind, seed=seed, parent=parent, **options
     )
 
 
@@ -95,3 +102,54 @@ def test_an_origin_that_was_deleted_goes_by_its_id(tmp_path: Path) -> None:
     registry.close()
     (cell,) = [c for c in cells(tmp_path) if c["runs"][0]["run"] == "ei-bbb0"]
     assert cell["settings"]["model.from"] == "sft-60-aaa0"
+
+
+def preferring(home: Path, seed: int, *, pairs: str | None = None, beta: float = 0.1) -> None:
+    method = {"pairs": pairs or f"pairs_{seed}.jsonl", "beta": beta}
+    learned(home, f"bbb{seed}", tuned(home, seed), seed, kind="dpo", method=method)
+
+
+def test_a_setting_that_every_seed_has_its_own_value_of_can_be_taken_as_one(
+    tmp_path: Path,
+) -> None:
+    for seed in range(3):
+        preferring(tmp_path, seed)
+    assert sizes(tmp_path, "dpo") == [1, 1, 1]
+    for name in ("dpo.pairs", "pairs"):
+        found = House(tmp_path, tmp_path, tmp_path).json("compare", "--same", name)
+        assert sorted(len(cell["runs"]) for cell in found["cells"]) == [3, 3]
+        assert found["same"] == [name]
+    found = House(tmp_path, tmp_path, tmp_path).json(
+        "compare", "--same", "pairs", "--baseline", "sft-60-aaa0"
+    )
+    assert [len(test["runs"]) for test in found["settings"]] == [3]
+    told = House(tmp_path, tmp_path, tmp_path).run("compare", "--same", "pairs").output
+    assert "taken as one setting, whatever it is: pairs" in told
+
+
+def test_other_settings_keep_runs_apart(tmp_path: Path) -> None:
+    for seed, beta in enumerate((0.1, 0.1, 0.5)):
+        preferring(tmp_path, seed, beta=beta)
+    found = House(tmp_path, tmp_path, tmp_path).json("compare", "--kind", "dpo", "--same", "pairs")
+    assert sorted(len(cell["runs"]) for cell in found["cells"]) == [1, 2]
+
+
+def test_runs_of_one_seed_are_never_taken_as_one(tmp_path: Path) -> None:
+    parent = tuned(tmp_path, 0)
+    for name in ("bbb0", "bbb1"):
+        learned(tmp_path, name, parent, 0, kind="dpo", method={"pairs": name})
+    told = House(tmp_path, tmp_path, tmp_path).run("compare", "--same", "dpo.pairs")
+    assert told.exit_code == 2
+    assert "would make dpo-bbb1 and dpo-bbb0 one setting, but both are of seed 0" in " ".join(
+        told.output.split()
+    )
+
+
+def test_a_setting_that_no_run_has_is_refused(tmp_path: Path) -> None:
+    for seed in range(2):
+        preferring(tmp_path, seed)
+    told = House(tmp_path, tmp_path, tmp_path).run("compare", "--same", "pears")
+    assert told.exit_code == 2
+    assert "they differ in data.size, dpo.beta, dpo.pairs" in " ".join(
+        told.output.split()
+    )
