@@ -78,7 +78,10 @@ def dpo(
     device: Device = None,
     beta: Annotated[
         float | None,
-        typer.Option(help="Strength of the tie to the reference.", rich_help_panel=TRAIN),
+        typer.Option(
+            help="Strength of the tie to the reference (default 0.1; 1 for the built-in model).",
+            rich_help_panel=TRAIN,
+        ),
     ] = None,
     loss: Annotated[str | None, typer.Option(help="sigmoid or ipo.", rich_help_panel=TRAIN)] = None,
     label_smoothing: Annotated[

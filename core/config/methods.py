@@ -162,7 +162,7 @@ class DpoSettings(Section):
     pairs: Path | None = None
     """File of pairs, one JSON object a line: prompt, chosen, rejected."""
     beta: float = Field(0.1, gt=0)
-    """Strength of the tie to the reference policy."""
+    """Strength of the tie to the reference policy; 1 for the built-in model where none is given."""
     loss: PreferenceLoss = PreferenceLoss.SIGMOID
     """sigmoid or ipo."""
     label_smoothing: float = Field(0.0, ge=0, lt=0.5)

@@ -128,3 +128,24 @@ def test_eos_is_appended_as_supervised_fine_tuning_does_it(
     config = build_config({"kind": "dpo", "train": {"supervise_eos": supervise_eos}})
     for example in encode_pairs([pair(0)], policy.tokenizer, config.train, Path("nowhere")):
         assert (example.token_ids[-1] == policy.tokenizer.eos_token_id) is supervise_eos
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "beta", "lr"),
+    [
+        ("builtin", {}, 1.0, 2e-4),
+        ("builtin", {"loss": "ipo"}, 1.0, 2e-4),
+        ("builtin", {"beta": 0.1}, 0.1, 2e-4),
+        ("elsewhere", {}, 0.1, 1e-6),
+    ],
+)
+def test_the_built_in_model_is_tied_closer_to_its_reference(
+    model: str, asked: dict[str, object], beta: float, lr: float
+) -> None:
+    found = resolve_defaults(build_config({"kind": "dpo", "dpo": asked}), TEMPLATE, model, 8)
+    assert (found.dpo.beta, found.train.lr) == (beta, lr)
+
+
+def test_other_kinds_of_runs_keep_no_tie_of_their_own() -> None:
+    found = resolve_defaults(build_config({"kind": "sft"}), TEMPLATE, "builtin", 8)
+    assert found.dpo.beta == 0.1
