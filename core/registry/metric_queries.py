@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from core.registry.codec import join_value
 from core.registry.database import Database
 from core.registry.records import MetricPoint, MetricSummary
-from core.registry.run_queries import segments
+from core.registry.run_queries import read_among, segments
 from core.registry.segments import visible_ranges
 
 
@@ -49,7 +49,7 @@ def metric_summaries(
         FROM metric_summary s JOIN run r ON r.key = s.run JOIN metric_name n ON n.key = s.name
         WHERE r.uuid IN (:values)"""
     found: dict[str, dict[str, MetricSummary]] = {uuid: {} for uuid in run_uuids}
-    for uuid, name, last, nonfinite, *rest in database.read_in(sql, list(run_uuids)):
-        if names is None or name in names:
+    for uuid, name, last, nonfinite, *rest in read_among(database, sql, run_uuids):
+        if uuid in found and (names is None or name in names):
             found[uuid][name] = MetricSummary(join_value(last, nonfinite), *rest)
     return found

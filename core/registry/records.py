@@ -65,6 +65,7 @@ class RunRecord:
         process_start: Opaque mark of the process that records, to tell it from a later one.
         journal_bytes: How much of the run's journal the registry holds.
         config_json: The configuration; `config` parses it once.
+        archived: Left out of listings and comparisons that do not name it.
     """
 
     key: int
@@ -96,6 +97,7 @@ class RunRecord:
     tags_json: str
     note: str
     config_json: str
+    archived: bool = False
 
     @cached_property
     def config(self) -> dict[str, Any]:

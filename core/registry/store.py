@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from core.registry.probe_records import ProbeRecord
+    from core.registry.query.selection import SelectedRuns, Selection
     from core.registry.rollout_records import RolloutBatchRecord, StoredRollout
     from core.workspace import Workspace
 
@@ -130,17 +131,41 @@ class Registry:
         group: str | None = None,
         status: str | None = None,
         limit: int | None = None,
+        *,
+        archived: bool = False,
     ) -> list[RunRecord]:
         """Runs that fit everything given, newest first.
 
         Args:
             status: As stored, or as shown: `stale` and `lost` work too.
+            archived: With those that were archived.
         """
+        read = run_queries.list_runs
         if status is None:
-            return run_queries.list_runs(self.database, kind, group, None, limit)
+            return read(self.database, kind, group, None, limit, archived=archived)
         stored = status if status in list(RunStatus) else None
-        found = run_queries.list_runs(self.database, kind, group, stored, None)
+        found = read(self.database, kind, group, stored, None, archived=archived)
         return [run for run in found if display_status(run) == status][:limit]
+
+    def count_runs(
+        self, kind: str | None = None, group: str | None = None, *, archived: bool = False
+    ) -> int:
+        """How many runs fit everything given."""
+        return run_queries.count_runs(self.database, kind, group, archived=archived)
+
+    def select_runs(self, selection: "Selection") -> "SelectedRuns":
+        """Runs that a filter lets through, in the order asked for, with the fields asked for.
+
+        Raises:
+            UserError: the filter, a field or the order cannot be understood.
+        """
+        from core.registry.query.selection import select_runs
+
+        return select_runs(self.database, selection)
+
+    def runs_by_uuid(self, run_uuids: Sequence[str]) -> list[RunRecord]:
+        """These runs, in the order asked for; unknown ones are left out."""
+        return run_queries.runs_by_uuid(self.database, run_uuids)
 
     def children(self, run_uuid: str) -> list[RunRecord]:
         """Runs that started from this one's weights."""
