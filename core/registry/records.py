@@ -128,6 +128,27 @@ class MetricPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """Neighbouring values of a metric as one point.
+
+    Attributes:
+        step: The last step of them.
+        value: Their mean; None where none is finite. Like the next two over finite values only.
+        lowest: The smallest.
+        highest: The largest.
+        count: How many values they are.
+        nonfinite: How many of them are not finite.
+    """
+
+    step: int
+    value: float | None
+    lowest: float | None
+    highest: float | None
+    count: int
+    nonfinite: int
+
+
+@dataclass(frozen=True, slots=True)
 class MetricSummary:
     """A metric in short; `lowest` and `highest` over finite values, None when there is none."""
 

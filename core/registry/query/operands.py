@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
-    Alias,
     ColumnElement,
     Double,
     FromClause,
@@ -25,6 +24,7 @@ from sqlalchemy import (
     select,
     type_coerce,
 )
+from sqlalchemy.sql.selectable import NamedFromClause
 
 from core.registry.codec import join_value
 from core.registry.query.fields import Field, FieldType, Origin, Statistic
@@ -92,8 +92,8 @@ class Operands:
         self._dialect = dialect
         self._now = now
         self._quiet = quiet
-        self._summaries: dict[int, Alias] = {}
-        self._evaluation: Alias | None = None
+        self._summaries: dict[int, NamedFromClause] = {}
+        self._evaluation: NamedFromClause | None = None
 
     def operand(self, field: Field) -> Operand:
         """The SQL of one field."""
@@ -186,7 +186,7 @@ class Operands:
         )
 
     def _of_config(self, field: Field) -> Operand:
-        value = self._json(RUN.c.config)[field.path]
+        value: Any = self._json(RUN.c.config)[field.path]
         kind = self._json_kind(field.path)
         kinds = _JSON_KINDS[self._dialect]
         # PostgreSQL fails on a cast of what is no number, SQLite calls every text larger than one
@@ -210,7 +210,7 @@ class Operands:
         keys = "".join(f'."{key}"' for key in path)
         return func.json_type(RUN.c.config, f"${keys}")
 
-    def _last_evaluation(self) -> Alias:
+    def _last_evaluation(self) -> NamedFromClause:
         if self._evaluation is None:
             self._evaluation = EVALUATION.alias("last_evaluation")
         return self._evaluation

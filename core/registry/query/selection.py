@@ -15,6 +15,7 @@ from core.registry.query.fields import Catalogue, Field
 from core.registry.query.operands import Operand, Operands
 from core.registry.query.parser import parse_filter
 from core.registry.query.reading import reading
+from core.registry.query.request import Selection
 from core.registry.query.syntax import FieldName, Filter, fields_of
 from core.registry.query.tables import RUN
 from core.registry.query.tokens import tokenize
@@ -23,30 +24,6 @@ from core.registry.run_queries import unsettled_runs
 _NEED_LIVENESS = frozenset({"status", "took"})
 _ARCHIVED = "archived"
 _MOST_NAMES = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What to list.
-
-    Attributes:
-        where: A filter; every run when None.
-        sort: Fields with commas between, `-` in front of one for the largest first; newest first
-            when None, and among equal ones.
-        columns: Fields with commas between.
-        limit: At most so many runs.
-        archived: With archived runs; a filter that names them decides itself.
-        kind: Only this kind.
-        group: Only this group.
-    """
-
-    where: str | None = None
-    sort: str | None = None
-    columns: str | None = None
-    limit: int | None = None
-    archived: bool = False
-    kind: str | None = None
-    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

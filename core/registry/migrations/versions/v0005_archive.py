@@ -11,8 +11,9 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the flag; no run is archived yet."""
-    flag = sa.Column("archived", sa.Boolean(), nullable=False, server_default=sa.false())
-    op.add_column("run", flag)
+    op.add_column(
+        "run", sa.Column("archived", sa.Boolean(), nullable=False, server_default=sa.false())
+    )
 
 
 def downgrade() -> None:

@@ -46,7 +46,9 @@ ROWS = (
     Row("c", "eval", note="100% sure", config={"train": {"lr": 3}}, accuracy=0.0),
     Row("d", "grpo", "PLAIN", 512, 7, tags=("Good",), metrics={"loss": math.nan}, accuracy=0.31),
     Row("e", size=512, config={"train": {"lr": None}}, metrics={"loss": math.inf, "kl": 0.5}),
-    Row("f", "grpo", "", None, None, "it's", metrics={"loss": -math.inf}, split="dev", accuracy=1.0),
+    Row(
+        "f", "grpo", "", None, None, "it's", metrics={"loss": -math.inf}, split="dev", accuracy=1.0
+    ),
     Row("g", name="größe_1", size=256, config={"train": {"lr": True}}, metrics={"loss": 0.25}),
     Row("h", "eval", "a\nb", 1024, 2**63 - 1, archived=True, metrics={"loss": -0.25, "kl": 0}),
     Row("i", name="128", size=1, config={"train": {"lr": [1, "x"]}}, accuracy=0.3),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.errors import UserError
 from core.registry.query.parser import parse_filter
-from core.registry.query.selection import Selection
+from core.registry.query.request import Selection
 from core.registry.store import Registry
 from tests.core.registry.query.conftest import HOSTILE, ROWS, Row
 
@@ -153,7 +153,7 @@ def filters() -> st.SearchStrategy[Said]:
     return st.recursive(single, larger, max_leaves=6)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(said=filters())
 def test_a_filter_finds_the_runs_that_plain_python_finds(handmade: Registry, said: Said) -> None:
     text, holds = said
@@ -167,7 +167,7 @@ _PIECES = ("and", "or", "not", "in", "is", "has", "none", "(", ")", ",", "=", "!
            "\\", "%", ";", "--", "\0", "\ud800", "ä", "256", "5%", "true", " ")  # fmt: skip
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(text=st.text(max_size=60) | st.lists(st.sampled_from(_PIECES), max_size=14).map(" ".join))
 def test_garbage_is_refused_in_one_sentence_or_is_a_filter(handmade: Registry, text: str) -> None:
     try:
@@ -190,7 +190,7 @@ def test_garbage_as_order_or_columns_is_refused_in_one_sentence(
             assert str(error)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30))
 def test_any_text_can_be_quoted_and_is_only_a_value(text: str) -> None:
     (tree,) = [parse_filter(f"name = {quoted(text)}")]
