@@ -162,6 +162,5 @@ def _patch(a: RunRecord, b: RunRecord, provenances: Sequence[Mapping[str, Any]])
     if texts[0] == texts[1]:
         return ()
     before, after = (text.splitlines() for text in texts)
-    names = [f"uncommitted changes of {run.id}" for run in (a, b)]
-    found = difflib.unified_diff(before, after, *names, n=_CONTEXT_LINES, lineterm="")
-    return tuple(found)
+    old, new = (f"uncommitted changes of {run.id}" for run in (a, b))
+    return tuple(difflib.unified_diff(before, after, old, new, n=_CONTEXT_LINES, lineterm=""))

@@ -31,7 +31,7 @@ from core.registry.query.fields import Field, FieldType, Origin, Statistic
 from core.registry.query.tables import EVALUATION, METRIC_SUMMARY, RUN, SEGMENT
 
 Expression = ColumnElement[Any]
-_JSON_KINDS = {
+_JSON_KINDS: dict[str, dict[str, tuple[str, ...]]] = {
     "sqlite": {"number": ("integer", "real"), "text": ("text",), "flag": ("true", "false")},
     "postgresql": {"number": ("number",), "text": ("string",), "flag": ("boolean",)},
 }

@@ -55,6 +55,10 @@ ROWS = (
 )
 
 
+def quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 @pytest.fixture(scope="session")
 def handmade(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """A registry with `ROWS`, the first one newest; tests must not change it."""

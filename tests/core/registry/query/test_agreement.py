@@ -3,6 +3,7 @@
 import math
 import operator
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import given, settings
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from core.errors import UserError
 from core.registry.query.parser import parse_filter
 from core.registry.query.request import Selection
+from core.registry.query.syntax import Comparison
 from core.registry.store import Registry
-from tests.core.registry.query.conftest import HOSTILE, ROWS, Row
+from tests.core.registry.query.conftest import HOSTILE, ROWS, Row, quoted
 
 # a filter as this test knows it: its text, and what it says about a row
 Said = tuple[str, Callable[[Row], bool]]
@@ -38,10 +40,6 @@ _WRITTEN_NUMBERS = ("0", "-0.25", "0.25", "128", "256", "512", "3e-1", ".3", "1e
                     "9223372036854775807", "99999999999999999999")  # fmt: skip
 _WRITTEN_TEXTS = ("sft", "eval", "plain", "128", "a\nb", "", "größe_1", "%", "_", "'", '"', "\\",
                   "it's", "good", HOSTILE, ";", "--", "auto", "ß")  # fmt: skip
-
-
-def quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def lowered(text: str) -> str:
@@ -162,20 +160,16 @@ def test_a_filter_finds_the_runs_that_plain_python_finds(handmade: Registry, sai
     assert found.total == len(found.uuids)
 
 
-_PIECES = ("and", "or", "not", "in", "is", "has", "none", "(", ")", ",", "=", "!=", "<", "~", "size",
-           "kind", "metric.loss", "tags", "train.lr", "age", "created", "3d", "1e999", "'", '"',
-           "\\", "%", ";", "--", "\0", "\ud800", "ä", "256", "5%", "true", " ")  # fmt: skip
+_PIECES = ("and", "or", "not", "in", "is", "has", "none", "(", ")", ",", "=", "!=", "<", "~",
+           "size", "kind", "metric.loss", "tags", "train.lr", "age", "created", "3d", "1e999", "'",
+           '"', "\\", "%", ";", "--", "\0", "\ud800", "ä", "256", "5%", "true", " ")  # fmt: skip
 
 
 @settings(max_examples=100, deadline=None)
 @given(text=st.text(max_size=60) | st.lists(st.sampled_from(_PIECES), max_size=14).map(" ".join))
 def test_garbage_is_refused_in_one_sentence_or_is_a_filter(handmade: Registry, text: str) -> None:
-    try:
-        found = handmade.select_runs(Selection(where=text))
-    except UserError as error:
-        assert str(error)
-    else:
-        assert found.total <= len(ROWS)
+    with suppress(UserError):  # and nothing else
+        assert handmade.select_runs(Selection(where=text)).total <= len(ROWS)
 
 
 @settings(max_examples=100, deadline=None)
@@ -184,14 +178,13 @@ def test_garbage_as_order_or_columns_is_refused_in_one_sentence(
     handmade: Registry, text: str
 ) -> None:
     for selection in (Selection(sort=text), Selection(columns=text)):
-        try:
+        with suppress(UserError):
             assert handmade.select_runs(selection).total <= len(ROWS)
-        except UserError as error:
-            assert str(error)
 
 
 @settings(max_examples=100, deadline=None)
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30))
 def test_any_text_can_be_quoted_and_is_only_a_value(text: str) -> None:
-    (tree,) = [parse_filter(f"name = {quoted(text)}")]
-    assert tree.value.text == text  # type: ignore[union-attr]
+    tree = parse_filter(f"name = {quoted(text)}")
+    assert isinstance(tree, Comparison)
+    assert tree.value.text == text
