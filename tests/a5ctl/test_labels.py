@@ -169,7 +169,7 @@ def test_a_journal_from_before_the_archive_can_be_adopted(home: Path) -> None:
     for line in lines:
         if line["entry"] == "run":
             del line["columns"]["archived"]
-    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    journal.write_text("".join(json.dumps(x, separators=(",", ":")) + "\n" for x in lines))
     assert rebuilt(home).find_run("sft-a").archived is False
 
 
@@ -183,7 +183,7 @@ def test_deleting_says_what_goes_and_waits_for_yes(home: Path) -> None:
     assert str(Workspace(home).run_folder("sft-a")) in output.replace(" ", "")
     assert "loses its parent: grpo-c" in output
     assert "nothing was deleted; --yes deletes 1 run" in output
-    assert run_of(home, "sft-a") == parent.__class__(**{**vars(run_of(home, "sft-a"))})
+    assert run_of(home, "sft-a").id == "sft-a"
     plan = json.loads(call(home, "delete", "sft-a", "grpo-c", "--json").stdout)
     assert (plan["deleted"], [run["children"] for run in plan["runs"]]) == (False, [[], []])
     assert plan["runs"][0]["bytes"] > 0

@@ -64,7 +64,7 @@ def test_the_text_of_responses_can_be_read(home: Path) -> None:
 
 
 def test_json_columns_and_the_tables_themselves_can_be_asked(home: Path) -> None:
-    asked = "select value from run, json_each(run.tags) where id = 'a'"
+    asked = "select value from run, json_each(run.tags) where run.id = 'a'"
     assert json.loads(call(home, asked, "--json").stdout) == [{"value": "good"}]
     asked = "select count(*) as n from pragma_table_info('segment')"
     assert json.loads(call(home, asked, "--json").stdout) == [{"n": 4}]
