@@ -1,4 +1,4 @@
-"""Every example of docs/notebooks.md runs, from top to bottom, in a workspace as it supposes one."""
+"""Every example of docs/notebooks.md runs, from top to bottom, on runs like those it names."""
 
 import re
 from pathlib import Path

@@ -130,9 +130,10 @@ class Operands:
 
     def _any_tag(self, fits: Callable[[Expression], Expression]) -> Expression:
         if self._dialect == "postgresql":
-            tags = func.json_array_elements_text(cast(RUN.c.tags, JSON)).column_valued("tag")
-            return exists(select(literal(1)).select_from(tags).where(fits(tags)))
-        each = func.json_each(RUN.c.tags).table_valued("value", name="tag")
+            rows = func.json_array_elements_text(cast(RUN.c.tags, JSON))
+        else:
+            rows = func.json_each(RUN.c.tags)
+        each = rows.table_valued("value", name="tag")
         return exists(select(literal(1)).select_from(each).where(fits(each.c.value)))
 
     def _of_run(self, field: Field) -> Operand:
