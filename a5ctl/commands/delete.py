@@ -56,7 +56,7 @@ def _lines(plan: "Removal", going: set[str]) -> list[str]:
     from a5ctl.format import count
 
     rows = [
-        f"{count(number)} {table.replace('_', ' ')}{'' if number == 1 else 's'}"
+        f"{count(number)} {_named(table, number)}"
         for table, number in plan.deletion.rows.items()
         if number
     ]
@@ -68,6 +68,11 @@ def _lines(plan: "Removal", going: set[str]) -> list[str]:
     if orphans := _orphans(plan, going):
         lines.append(f"  loses its parent: {', '.join(orphans)}")
     return lines
+
+
+def _named(table: str, number: int) -> str:
+    name = table.replace("_", " ")
+    return name if number == 1 else f"{name}es" if name.endswith("ch") else f"{name}s"
 
 
 def _orphans(plan: "Removal", going: set[str]) -> list[str]:

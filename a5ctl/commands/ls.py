@@ -67,16 +67,17 @@ def ls(
     selection = Selection(
         _with_status(where, status), sort, columns, limit or None, archived, kind, group
     )
-    filtered = any((kind, status, group, where))
+    nothing = _nothing(store.label, filtered=any((kind, status, group, where)))
     if columns is not None:
-        _show_fields(store.select_runs(selection), _nothing(store.label, filtered), json_=json_)
+        _show_fields(store.select_runs(selection), nothing, json_=json_)
         return
     if where is None and sort is None:
         runs, total = _newest(store, selection, status)
     else:
         found = store.select_runs(selection)
         runs, total = store.runs_by_uuid(found.uuids), found.total
-    _show_runs(store, runs, total, _nothing(store.label, filtered), json_=json_)
+    rest = f"{total - len(runs)} {'older' if sort is None else 'more'} runs are not shown"
+    _show_runs(store, runs, rest if total > len(runs) else "", nothing, json_=json_)
 
 
 def _with_status(where: str | None, status: str | None) -> str | None:
@@ -100,7 +101,7 @@ def _newest(
 
 
 def _show_runs(
-    store: "Registry", runs: "list[RunRecord]", total: int, nothing: str, *, json_: bool
+    store: "Registry", runs: "list[RunRecord]", rest: str, nothing: str, *, json_: bool
 ) -> None:
     from a5ctl.console import out, plain, print_json
     from a5ctl.tables.runs import run_json, run_lines, runs_table
@@ -117,9 +118,8 @@ def _show_runs(
     console.print(runs_table(lines, console), crop=False)
     if note := selection_note(runs):
         console.print(plain(note, "yellow"))
-    if total > len(runs):
-        rest = f"{total - len(runs)} older runs are not shown; a5ctl ls --limit 0 shows all"
-        console.print(plain(rest, "dim"))
+    if rest:
+        console.print(plain(f"{rest}; a5ctl ls --limit 0 shows all", "dim"))
 
 
 def _show_fields(found: "SelectedRuns", nothing: str, *, json_: bool) -> None:
@@ -138,7 +138,7 @@ def _show_fields(found: "SelectedRuns", nothing: str, *, json_: bool) -> None:
         console.print(plain(note, "dim"))
 
 
-def _nothing(label: str, filtered: bool) -> str:
+def _nothing(label: str, *, filtered: bool) -> str:
     if filtered:
         return "No run fits these filters; a5ctl ls without them shows every run."
     return f"No runs in {label} yet. Start one with: a5ctl run sft --size 256"

@@ -14,7 +14,7 @@ def tag(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN... [+TAG...] [-TAG...]",
+            metavar="RUN|+TAG|-TAG",
             help="Runs (id, unique prefix, or name), and tags to put on (+) or take off (-).",
         ),
     ],
