@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import UserError
+from core.registry.journal import JOURNAL_NAME
 from core.registry.liveness import LOST, display_status
 from core.registry.lock import FileLock
 from core.registry.records import Deletion, RunRecord
 from core.registry.store import Registry
 from core.workspace import Workspace
+
+_MARKS = (JOURNAL_NAME, "config.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,8 @@ def plan_removal(registry: Registry, workspace: Workspace, run: RunRecord) -> Re
 def remove_run(registry: Registry, workspace: Workspace, run: RunRecord) -> None:
     """Delete a run's rows and its folder.
 
-    The folder is moved aside first: should the rows not go, it comes back, and should the program
-    die in between, no rebuilt registry takes the folder for a run.
+    The folder is moved aside first, and comes back should the rows not go. What makes it a run
+    goes before the rest, so that no rebuilt registry finds half of one.
 
     Raises:
         UserError: the run is alive, or one of the two cannot be deleted.
@@ -104,6 +107,8 @@ def _remove(path: Path) -> None:
         if path.is_symlink():
             path.unlink()
         else:
+            for mark in _MARKS:
+                (path / mark).unlink(missing_ok=True)
             shutil.rmtree(path)
     except OSError as error:
         raise UserError(

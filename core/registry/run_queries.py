@@ -19,8 +19,11 @@ _NAMED_IN_A_QUERY = 500
 LAST_EVALUATION = """(SELECT l.key FROM evaluation l
     WHERE l.run = r.key AND NOT EXISTS (SELECT 1 FROM segment s
         WHERE s.run = l.run AND s.number > l.segment AND s.start_step < l.step)
-    ORDER BY l.step DESC, l.segment DESC, l.time DESC, l.key DESC LIMIT 1)"""
-"""Key of the last evaluation of a run `r` that no rollback or resume took back."""
+    ORDER BY l.step DESC, l.segment DESC, l.key DESC LIMIT 1)"""
+"""Key of the last evaluation of a run `r` that no rollback or resume took back.
+
+Of one step the one stored last: keys grow, while a clock may have been set back.
+"""
 
 
 def list_runs(

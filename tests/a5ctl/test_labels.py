@@ -232,6 +232,17 @@ def test_a_folder_comes_back_when_the_rows_do_not_go(
     assert (home / "runs" / "sft-a" / "journal.jsonl").is_file()
 
 
+def test_what_is_left_of_a_folder_is_no_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("core.registry.removal.shutil.rmtree", fail)
+        assert "remove it by hand" in refused(home, "delete", "sft-a", "--yes")
+    assert len(list((home / "runs").iterdir())) == 2
+    assert [run.id for run in rebuilt(home).runs()] == ["sft-b"]
+
+
 def test_of_a_linked_folder_only_the_link_goes(home: Path) -> None:
     folder = home / "runs" / "sft-a"
     folder.rename(home / "elsewhere")

@@ -265,7 +265,7 @@ def _last_key() -> Expression:
             later.c.start_step < newest.c.step,
         )
     )
-    columns = (newest.c.step, newest.c.segment, newest.c.time, newest.c.key)
+    columns = (newest.c.step, newest.c.segment, newest.c.key)
     return (
         select(newest.c.key)
         .where(newest.c.run == RUN.c.key, not_(superseded))
