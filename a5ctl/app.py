@@ -13,14 +13,17 @@ from typing import Any
 import typer
 
 from a5ctl.commands import (
+    archive,
     close,
     compare,
+    delete,
     diagnose,
     doctor,
     export,
     grade,
     ls,
     model,
+    note,
     pairs,
     probe,
     protocol,
@@ -31,6 +34,8 @@ from a5ctl.commands import (
     run_ei,
     run_grpo,
     show,
+    sql,
+    tag,
 )
 from core.errors import UserError
 
@@ -133,10 +138,15 @@ def _register() -> None:
         "show": show.show,
         "resume": resume.resume,
         "close": close.close,
+        "note": note.note,
+        "archive": archive.archive,
+        "delete": delete.delete,
+        "sql": sql.sql,
         "doctor": doctor.doctor,
     }
     for name, command in commands.items():
         app.command(name)(guarded(command))
+    app.command("tag", context_settings=tag.CONTEXT)(guarded(tag.tag))
 
 
 _register()

@@ -53,6 +53,9 @@ def compare(
     force: Annotated[
         bool, typer.Option("--force", help="Test even where the protocols differ.")
     ] = False,
+    archived: Annotated[
+        bool, typer.Option("--archived", help="With the runs in the archive.")
+    ] = False,
     criteria: Annotated[
         Path | None,
         typer.Option(
@@ -82,17 +85,17 @@ def compare(
     from a5ctl.tables.comparison_view import comparison_json
 
     if criteria is not None:
-        chosen_otherwise = [runs, group, kind, baseline, grader, each, same, lineage]
+        chosen_otherwise = [runs, group, kind, baseline, grader, each, same, archived, lineage]
         _refuse_choices(any(value not in (None, [], False) for value in chosen_otherwise))
         return _judge(criteria, home, registry, force=force, json_=json_)
     chosen_grader = parse_grader(grader)
     if lineage is not None:
-        others = [runs, group, kind, baseline, each, same]
+        others = [runs, group, kind, baseline, each, same, archived]
         _refuse_other_runs(any(value not in (None, [], False) for value in others))
         return _follow(lineage, chosen_grader, home, registry, force=force, json_=json_)
     _, store = open_workspace_and_registry(home, registry)
     reference = store.find_run(baseline) if baseline is not None else None
-    chosen = _chosen(store, runs or [], group, kind)
+    chosen = _chosen(store, runs or [], group, kind, archived=archived)
     if reference is not None and all(run.uuid != reference.uuid for run in chosen):
         chosen.append(reference)
     comparison = build_comparison(
@@ -117,7 +120,7 @@ def _refuse_choices(given: bool) -> None:
     if given:
         raise UserError(
             "--criteria takes runs, baseline and grader from the plan; leave out RUNS, --group, "
-            "--kind, --baseline, --grader, --each, --same and --lineage"
+            "--kind, --baseline, --grader, --each, --same, --archived and --lineage"
         )
 
 
@@ -127,7 +130,7 @@ def _refuse_other_runs(given: bool) -> None:
     if given:
         raise UserError(
             "--lineage RUN compares the runs of one line; leave out RUNS, --group, --kind, "
-            "--baseline, --each and --same"
+            "--baseline, --each, --same and --archived"
         )
 
 
@@ -191,13 +194,18 @@ def _exists(home: Path | None, registry: str | None) -> bool:
 
 
 def _chosen(
-    store: "Registry", names: list[str], group: str | None, kind: str | None
+    store: "Registry",
+    names: list[str],
+    group: str | None,
+    kind: str | None,
+    *,
+    archived: bool,
 ) -> "list[RunRecord]":
     from core.errors import UserError
 
     if names:
         return list({run.uuid: run for run in map(store.find_run, names)}.values())
-    found = store.runs(group=group, kind=kind)
+    found = store.runs(group=group, kind=kind, archived=archived)
     if not found:
         what = " ".join(part for part in (kind, f"of group {group}" if group else None) if part)
         raise UserError(

@@ -1,10 +1,16 @@
-"""`a5ctl ls`: the runs of this workspace, newest first."""
+"""`a5ctl ls`: the runs of this workspace, newest first, or those that a filter finds."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from a5ctl.options import HomeOption, JsonOption, RegistryOption
+
+if TYPE_CHECKING:
+    from core.registry.query.request import Selection
+    from core.registry.query.selection import SelectedRuns
+    from core.registry.records import RunRecord
+    from core.registry.store import Registry
 
 _STATUSES = ("queued", "running", "finished", "failed", "interrupted", "stale", "lost")
 
@@ -15,6 +21,25 @@ def ls(
         str | None, typer.Option(help=f"Only runs with this status: {', '.join(_STATUSES)}.")
     ] = None,
     group: Annotated[str | None, typer.Option(help="Only runs of this group.")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="FILTER", help="Only runs that a filter finds (docs/queries.md)."),
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELDS",
+            help="Sort by fields with commas between; - in front: largest first. What a run "
+            "does not have comes last.",
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="FIELDS", help="Show these fields, with commas between."),
+    ] = None,
+    archived: Annotated[
+        bool, typer.Option("--archived", help="With the runs in the archive.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 for all of them.")] = 50,
     json_: JsonOption = False,
     home: HomeOption = None,
@@ -27,32 +52,90 @@ def ls(
         a5ctl ls
 
         a5ctl ls --group matrix-x2m1 --status finished
+
+        a5ctl ls --where "kind = sft and size >= 512 and accuracy > 0.3" --sort -accuracy
+
+        a5ctl ls --where "tags has good" --columns id,train.lr,metric.loss.min,accuracy
     """
-    from a5ctl.console import out, plain, print_json
     from a5ctl.options import open_workspace_and_registry
-    from a5ctl.tables.runs import run_json, run_lines, runs_table
-    from a5ctl.tables.selection import selection_note
     from core.errors import UserError
+    from core.registry.query.request import Selection
 
     if status is not None and status not in _STATUSES:
         raise UserError(f"--status {status!r}: choose one of {', '.join(_STATUSES)}")
     _, store = open_workspace_and_registry(home, registry)
-    found = store.runs(kind=kind, group=group, status=status)
-    runs = found[:limit] if limit else found
+    selection = Selection(
+        _with_status(where, status), sort, columns, limit or None, archived, kind, group
+    )
+    nothing = _nothing(store.label, filtered=any((kind, status, group, where)))
+    if columns is not None:
+        _show_fields(store.select_runs(selection), nothing, json_=json_)
+        return
+    if where is None and sort is None:
+        runs, total = _newest(store, selection, status)
+    else:
+        found = store.select_runs(selection)
+        runs, total = store.runs_by_uuid(found.uuids), found.total
+    rest = f"{total - len(runs)} {'older' if sort is None else 'more'} runs are not shown"
+    _show_runs(store, runs, rest if total > len(runs) else "", nothing, json_=json_)
+
+
+def _with_status(where: str | None, status: str | None) -> str | None:
+    if status is None or where is None:
+        return where if status is None else f"status = {status}"
+    return f"({where}) and status = {status}"
+
+
+def _newest(
+    store: "Registry", selection: "Selection", status: str | None
+) -> "tuple[list[RunRecord], int]":
+    """The plain list, which needs no filter and is faster without."""
+    kind, group, archived = selection.kind, selection.group, selection.archived
+    if status is not None:
+        found = store.runs(kind=kind, group=group, status=status, archived=archived)
+        return found[: selection.limit], len(found)
+    runs = store.runs(kind=kind, group=group, limit=selection.limit, archived=archived)
+    if selection.limit is None or len(runs) < selection.limit:
+        return runs, len(runs)
+    return runs, store.count_runs(kind=kind, group=group, archived=archived)
+
+
+def _show_runs(
+    store: "Registry", runs: "list[RunRecord]", rest: str, nothing: str, *, json_: bool
+) -> None:
+    from a5ctl.console import out, plain, print_json
+    from a5ctl.tables.runs import run_json, run_lines, runs_table
+    from a5ctl.tables.selection import selection_note
+
     lines = run_lines(store, runs)
     if json_:
         print_json([run_json(line) for line in lines])
         return
     console = out()
     if not lines:
-        console.print(plain(_nothing(store.label, filtered=any((kind, status, group)))))
+        console.print(plain(nothing))
         return
     console.print(runs_table(lines, console), crop=False)
     if note := selection_note(runs):
         console.print(plain(note, "yellow"))
-    if len(found) > len(runs):
-        rest = f"{len(found) - len(runs)} older runs are not shown; a5ctl ls --limit 0 shows all"
-        console.print(plain(rest, "dim"))
+    if rest:
+        console.print(plain(f"{rest}; a5ctl ls --limit 0 shows all", "dim"))
+
+
+def _show_fields(found: "SelectedRuns", nothing: str, *, json_: bool) -> None:
+    from a5ctl.console import out, plain, print_json
+    from a5ctl.tables.selected import field_notes, fields_json, fields_table
+
+    if json_:
+        print_json(fields_json(found))
+        return
+    console = out()
+    if not found.uuids:
+        console.print(plain(nothing))
+        return
+    console.print(fields_table(found, console), crop=False)
+    for note in field_notes(found, console):
+        console.print(plain(note, "dim"))
 
 
 def _nothing(label: str, *, filtered: bool) -> str:

@@ -11,15 +11,17 @@ from a5ctl.tables.runs import RunLine, iso, run_json
 from core.registry.liveness import LOST, STALE, display_status
 from core.registry.records import (
     ArtifactRecord,
+    CurvePoint,
     EvaluationRecord,
     EventRecord,
     Headline,
-    MetricPoint,
     MetricSummary,
     RunRecord,
 )
 from core.registry.store import Registry
 from core.workspace import Workspace
+
+_CURVE_POINTS = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class RunReport:
         folder: The run folder.
         parent: Short id of the run it started from; what is known of it where it was deleted.
         children: Short ids of the runs that started from it.
+        curves: Its metrics in a few hundred points each.
         lineage: Where it comes from, and what came of it.
         next_commands: (command, what it is good for).
     """
@@ -44,7 +47,7 @@ class RunReport:
     traceback: str | None
     evaluations: Sequence[EvaluationRecord]
     summaries: Mapping[str, MetricSummary]
-    metrics: Mapping[str, Sequence[MetricPoint]]
+    curves: Mapping[str, Sequence[CurvePoint]]
     events: Sequence[EventRecord]
     artifacts: Sequence[ArtifactRecord]
     lineage: Lineage
@@ -66,7 +69,7 @@ def run_report(registry: Registry, workspace: Workspace, run: RunRecord) -> RunR
         traceback=registry.traceback(run.uuid),
         evaluations=evaluations,
         summaries=registry.metric_summaries([run.uuid])[run.uuid],
-        metrics=registry.metrics(run.uuid),
+        curves=registry.curves([run.uuid], points=_CURVE_POINTS)[run.uuid],
         events=registry.events(run.uuid),
         artifacts=registry.artifacts(run.uuid),
         lineage=lineage,

@@ -111,7 +111,8 @@ def _metrics(report: RunReport) -> Table | None:
         return None
     table = _table("metric", "last", "step", "lowest", "highest", "course")
     for name, summary in sorted(report.summaries.items()):
-        values = [point.value for point in report.metrics.get(name, [])]
+        points = report.curves.get(name, [])
+        values = [point.value for point in points if point.value is not None]
         table.add_row(
             plain(name),
             plain(_figure(summary.last), "" if math.isfinite(summary.last) else "bold red"),

@@ -112,7 +112,7 @@ def _find_run(registry: "Registry", path: Path, folder_name: str) -> tuple[str, 
         return rows[0][0], rows[0][1], rows[0][2]
     if description is None:
         return None
-    run = registry.adopt_run(description.columns)
+    run = registry.adopt_run(description.columns, path.parent)
     return run.uuid, run.id, 0
 
 

@@ -65,6 +65,7 @@ class RunRecord:
         process_start: Opaque mark of the process that records, to tell it from a later one.
         journal_bytes: How much of the run's journal the registry holds.
         config_json: The configuration; `config` parses it once.
+        archived: Left out of listings and comparisons that do not name it.
     """
 
     key: int
@@ -96,6 +97,7 @@ class RunRecord:
     tags_json: str
     note: str
     config_json: str
+    archived: bool = False
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -123,6 +125,27 @@ class MetricPoint:
     step: int
     value: float
     time: float
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """Neighbouring values of a metric as one point.
+
+    Attributes:
+        step: The last step of them.
+        value: Their mean; None where none is finite. Like the next two over finite values only.
+        lowest: The smallest.
+        highest: The largest.
+        count: How many values they are.
+        nonfinite: How many of them are not finite.
+    """
+
+    step: int
+    value: float | None
+    lowest: float | None
+    highest: float | None
+    count: int
+    nonfinite: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,19 @@ from core.registry.records import ArtifactRecord, EventRecord, Headline, RunReco
 
 _COLUMNS = """key, uuid, id, kind, name, "group", status, parent_uuid, config_hash, protocol_hash,
 seed, model, model_hash, data, data_hash, size, created, started, ended, host, pid, process_start,
-heartbeat, exit_reason, folder, journal_bytes, tags, note, config"""
+heartbeat, exit_reason, folder, journal_bytes, tags, note, config, archived"""
 _STATUS = 6
+_AMONG = "r.uuid IN (:values)"
+_NAMED_IN_A_QUERY = 500
+
+LAST_EVALUATION = """(SELECT l.key FROM evaluation l
+    WHERE l.run = r.key AND NOT EXISTS (SELECT 1 FROM segment s
+        WHERE s.run = l.run AND s.number > l.segment AND s.start_step < l.step)
+    ORDER BY l.step DESC, l.segment DESC, l.key DESC LIMIT 1)"""
+"""Key of the last evaluation of a run `r` that no rollback or resume took back.
+
+Of one step the one stored last: keys grow, while a clock may have been set back.
+"""
 
 
 def list_runs(
@@ -21,20 +32,36 @@ def list_runs(
     group: str | None,
     status: str | None,
     limit: int | None,
+    *,
+    archived: bool = True,
 ) -> list[RunRecord]:
     """Runs, newest first, that fit everything given."""
-    given = {"kind": kind, '"group"': group, "status": status}
-    wanted = {column: value for column, value in given.items() if value is not None}
-    where = " AND ".join(f"{column} = :{column.strip(chr(34))}" for column in wanted)
-    sql = f"SELECT {_COLUMNS} FROM run"
-    parameters: dict[str, Any] = {column.strip('"'): value for column, value in wanted.items()}
-    if where:
-        sql += f" WHERE {where}"
-    sql += " ORDER BY created DESC, key DESC"
+    where, parameters = _conditions(kind, group, status, archived=archived)
+    sql = f"SELECT {_COLUMNS} FROM run{where} ORDER BY created DESC, key DESC"
     if limit is not None:
         sql += " LIMIT :limit"
         parameters["limit"] = limit
     return [_record(row) for row in database.read(sql, parameters)]
+
+
+def count_runs(
+    database: Database, kind: str | None, group: str | None, *, archived: bool = True
+) -> int:
+    """How many runs fit everything given."""
+    where, parameters = _conditions(kind, group, None, archived=archived)
+    rows = database.read(f"SELECT COUNT(*) FROM run{where}", parameters)
+    return int(rows[0][0]) if rows else 0
+
+
+def _conditions(
+    kind: str | None, group: str | None, status: str | None, *, archived: bool
+) -> tuple[str, dict[str, Any]]:
+    given = {"kind": kind, '"group"': group, "status": status}
+    wanted = {column: value for column, value in given.items() if value is not None}
+    parts = [f"{column} = :{column.strip(chr(34))}" for column in wanted]
+    parts += [] if archived else ["NOT archived"]
+    parameters: dict[str, Any] = {column.strip('"'): value for column, value in wanted.items()}
+    return (f" WHERE {' AND '.join(parts)}" if parts else ""), parameters
 
 
 def run_by_uuid(database: Database, uuid: str) -> RunRecord | None:
@@ -97,25 +124,38 @@ def segments(database: Database, run_uuid: str) -> list[tuple[int, int]]:
     return [(row[0], row[1]) for row in database.read(sql, {"uuid": run_uuid})]
 
 
+def runs_by_uuid(database: Database, run_uuids: Sequence[str]) -> list[RunRecord]:
+    """These runs, in the order asked for; unknown ones are left out."""
+    sql = f"SELECT {_COLUMNS} FROM run r WHERE {_AMONG}"
+    found = {run.uuid: run for run in map(_record, read_among(database, sql, run_uuids))}
+    return [found[uuid] for uuid in run_uuids if uuid in found]
+
+
+def read_among(database: Database, sql: str, run_uuids: Sequence[str]) -> list[Row]:
+    """Rows of a query with `r.uuid IN (:values)`, in one query however many runs there are.
+
+    Of very many runs all are read, so that the caller has to look at what a row belongs to.
+    """
+    if len(run_uuids) > _NAMED_IN_A_QUERY:
+        return database.read(sql.replace(_AMONG, "1 = 1"))
+    return database.read_in(sql, list(run_uuids))
+
+
 def headlines(database: Database, run_uuids: Sequence[str]) -> dict[str, Headline]:
     """The last evaluation of every run that has one."""
-    sql = """SELECT r.uuid, e.step, e.split, e.n, e.accuracy, e.interval_low, e.interval_high
-        FROM evaluation e JOIN run r ON r.key = e.run
-        WHERE r.uuid IN (:values) AND NOT EXISTS (
-            SELECT 1 FROM segment s
-            WHERE s.run = e.run AND s.number > e.segment AND s.start_step < e.step)
-        ORDER BY e.step, e.segment, e.time"""
+    sql = f"""SELECT r.uuid, e.step, e.split, e.n, e.accuracy, e.interval_low, e.interval_high
+        FROM run r JOIN evaluation e ON e.key = {LAST_EVALUATION} WHERE {_AMONG}"""
     found = {}
-    for uuid, step, split, n, accuracy, low, high in database.read_in(sql, list(run_uuids)):
+    for uuid, step, split, n, accuracy, low, high in read_among(database, sql, run_uuids):
         found[uuid] = Headline(step, split, n, accuracy, (low, high))
     return found
 
 
 def last_steps(database: Database, run_uuids: Sequence[str]) -> dict[str, int]:
     """The last step that every run recorded a metric for."""
-    sql = """SELECT r.uuid, MAX(m.last_step) FROM metric_summary m JOIN run r ON r.key = m.run
-        WHERE r.uuid IN (:values) GROUP BY r.uuid"""
-    return {row[0]: row[1] for row in database.read_in(sql, list(run_uuids))}
+    sql = f"""SELECT r.uuid, MAX(m.last_step) FROM metric_summary m JOIN run r ON r.key = m.run
+        WHERE {_AMONG} GROUP BY r.uuid"""
+    return {row[0]: row[1] for row in read_among(database, sql, run_uuids)}
 
 
 def events(database: Database, run_uuid: str) -> list[EventRecord]:
@@ -168,5 +208,5 @@ def _event(row: Row) -> EventRecord:
 
 
 def _record(row: Row) -> RunRecord:
-    values = (*row[:_STATUS], RunStatus(row[_STATUS]), *row[_STATUS + 1 :])
+    values = (*row[:_STATUS], RunStatus(row[_STATUS]), *row[_STATUS + 1 : -1], bool(row[-1]))
     return RunRecord(*values)

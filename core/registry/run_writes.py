@@ -108,7 +108,9 @@ def insert_foreign_run(database: Database, columns: Mapping[str, Any]) -> str:
     missing = sorted(
         column.name
         for column in runs.columns
-        if not column.nullable and column.name not in (*row, *_LOCAL)
+        if not column.nullable
+        and column.server_default is None
+        and column.name not in (*row, *_LOCAL)
     )
     if missing:
         raise UserError(f"the journal does not describe its run: {', '.join(missing)} missing")

@@ -1,11 +1,13 @@
 """The tables. Migrations are checked against these classes; writers use them, readers use SQL.
 
 Times are seconds since the epoch (UTC). Columns that hold JSON are text. Large columns come last,
-so that SQLite reads the small ones without walking overflow pages.
+so that SQLite reads the small ones without walking overflow pages. A flag may stand behind them:
+the header of a row says whether it is 0 or 1.
 """
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Double,
@@ -14,6 +16,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    false,
     text,
 )
 from sqlmodel import Field, SQLModel
@@ -80,6 +83,9 @@ class Run(SQLModel, table=True):
     config: str = Field(sa_column=_text())
     traceback: str | None = Field(default=None, sa_column=_text(nullable=True))
     provenance: str = Field(sa_column=_text())
+    archived: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=false())
+    )
 
 
 class Segment(SQLModel, table=True):

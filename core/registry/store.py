@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
@@ -14,6 +15,7 @@ from core.registry.liveness import display_status
 from core.registry.migrate import ensure_schema
 from core.registry.records import (
     ArtifactRecord,
+    CurvePoint,
     Deletion,
     EvaluationRecord,
     EventRecord,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from core.registry.probe_records import ProbeRecord
+    from core.registry.query.request import Selection
+    from core.registry.query.selection import SelectedRuns
     from core.registry.rollout_records import RolloutBatchRecord, StoredRollout
     from core.workspace import Workspace
 
@@ -99,11 +103,21 @@ class Registry:
         uuid = insert_run(self.database, new)
         return self.run_by_uuid(uuid)
 
-    def adopt_run(self, columns: Mapping[str, Any]) -> RunRecord:
-        """Store a run that another registry made; it gets a new short id if its own is taken."""
+    def adopt_run(self, columns: Mapping[str, Any], folder: Path | None = None) -> RunRecord:
+        """Store a run that another registry made; it gets a new short id if its own is taken.
+
+        Args:
+            columns: Its row, as its journal has it.
+            folder: Its run folder, whose file of labels is newer than the row.
+        """
+        from core.registry.labels import tell_of_damage, with_labels
         from core.registry.run_writes import insert_foreign_run
 
-        return self.run_by_uuid(insert_foreign_run(self.database, columns))
+        labelled, damage = with_labels(columns, folder)
+        run = self.run_by_uuid(insert_foreign_run(self.database, labelled))
+        if damage is not None:
+            tell_of_damage(self.database, run, damage)
+        return run
 
     def find_run(self, reference: str) -> RunRecord:
         """The run a person means: short id, uuid, name, unique beginning or ending of an id.
@@ -130,17 +144,41 @@ class Registry:
         group: str | None = None,
         status: str | None = None,
         limit: int | None = None,
+        *,
+        archived: bool = False,
     ) -> list[RunRecord]:
         """Runs that fit everything given, newest first.
 
         Args:
             status: As stored, or as shown: `stale` and `lost` work too.
+            archived: With those that were archived.
         """
+        read = run_queries.list_runs
         if status is None:
-            return run_queries.list_runs(self.database, kind, group, None, limit)
+            return read(self.database, kind, group, None, limit, archived=archived)
         stored = status if status in list(RunStatus) else None
-        found = run_queries.list_runs(self.database, kind, group, stored, None)
+        found = read(self.database, kind, group, stored, None, archived=archived)
         return [run for run in found if display_status(run) == status][:limit]
+
+    def count_runs(
+        self, kind: str | None = None, group: str | None = None, *, archived: bool = False
+    ) -> int:
+        """How many runs fit everything given."""
+        return run_queries.count_runs(self.database, kind, group, archived=archived)
+
+    def select_runs(self, selection: "Selection") -> "SelectedRuns":
+        """Runs that a filter lets through, in the order asked for, with the fields asked for.
+
+        Raises:
+            UserError: the filter, a field or the order cannot be understood.
+        """
+        from core.registry.query.selection import select_runs
+
+        return select_runs(self.database, selection)
+
+    def runs_by_uuid(self, run_uuids: Sequence[str]) -> list[RunRecord]:
+        """These runs, in the order asked for; unknown ones are left out."""
+        return run_queries.runs_by_uuid(self.database, run_uuids)
 
     def children(self, run_uuid: str) -> list[RunRecord]:
         """Runs that started from this one's weights."""
@@ -205,6 +243,16 @@ class Registry:
     ) -> dict[str, list[MetricPoint]]:
         """Values by name, in order of steps; what a resume or rollback superseded is left out."""
         return metric_queries.metrics(self.database, run_uuid, names)
+
+    def curves(
+        self, run_uuids: Sequence[str], names: Sequence[str] | None = None, points: int = 500
+    ) -> dict[str, dict[str, list[CurvePoint]]]:
+        """Metrics by run uuid and name, in at most `points` points each.
+
+        Where a metric has more values than that, neighbours become one point with their mean,
+        smallest and largest; the database makes it, so that only points are read.
+        """
+        return metric_queries.curves(self.database, run_uuids, names, points)
 
     def metric_summaries(
         self, run_uuids: Sequence[str], names: Sequence[str] | None = None

@@ -1,0 +1,1 @@
+"""The filter language of listings: text in, rows of the registry out."""
