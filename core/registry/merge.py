@@ -79,6 +79,20 @@ def store_entries(
     return refused
 
 
+def held_bytes(connection: Connection, run_uuid: str) -> int:
+    """How much of a run's journal the database holds.
+
+    Raises:
+        LookupError: it does not hold the run.
+    """
+    runs = table(Run)
+    query = select(runs.c.journal_bytes).where(runs.c.uuid == run_uuid)
+    held = connection.execute(query).scalar()
+    if held is None:
+        raise LookupError(_no_longer(run_uuid))
+    return int(held)
+
+
 def _attempt(connection: Connection, run: int, entries: Sequence[Entry]) -> str | None:
     try:
         with connection.begin_nested():
@@ -96,8 +110,12 @@ def _key(connection: Connection, run_uuid: str) -> int:
     runs = table(Run)
     key = connection.execute(select(runs.c.key).where(runs.c.uuid == run_uuid)).scalar()
     if key is None:
-        raise LookupError(f"the registry no longer holds run {run_uuid}")
+        raise LookupError(_no_longer(run_uuid))
     return int(key)
+
+
+def _no_longer(run_uuid: str) -> str:
+    return f"the registry no longer holds run {run_uuid}"
 
 
 def _find_run(registry: "Registry", path: Path, folder_name: str) -> tuple[str, str, int] | None:

@@ -9,6 +9,7 @@ from core.errors import UserError
 from core.registry.database import Database
 from core.registry.lock import FileLock
 from core.registry.migrations import HEAD, REVISIONS
+from core.registry.same_file import logs_beside
 
 
 def ensure_schema(database: Database) -> None:
@@ -85,6 +86,10 @@ def _upgrade(database: Database) -> None:
 
 def _prepare_file(database: Database, path: Path) -> None:
     """Make the file; write-ahead logging is a property of the file and lasts."""
+    if not path.exists():
+        # a log that was left alone belongs to a database that is gone
+        for beside in logs_beside(path):
+            beside.unlink(missing_ok=True)
     try:
         with sqlite3.connect(path) as connection:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -104,7 +104,7 @@ def headlines(database: Database, run_uuids: Sequence[str]) -> dict[str, Headlin
         WHERE r.uuid IN (:values) AND NOT EXISTS (
             SELECT 1 FROM segment s
             WHERE s.run = e.run AND s.number > e.segment AND s.start_step < e.step)
-        ORDER BY e.step, e.segment, e.time"""
+        ORDER BY e.step, e.segment, e.key"""
     found = {}
     for uuid, step, split, n, accuracy, low, high in database.read_in(sql, list(run_uuids)):
         found[uuid] = Headline(step, split, n, accuracy, (low, high))
