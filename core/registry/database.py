@@ -171,12 +171,7 @@ class Database:
             return reader
         if self._watch is not None:
             self._check_log(self._watch, file)
-        address = f"file:{quote(str(path))}?{_access(path)}"
-        connection = sqlite3.connect(
-            address, uri=True, timeout=self._busy_timeout, check_same_thread=False
-        )
-        connection.execute("PRAGMA query_only = ON")
-        opened = _Reader(connection, file)
+        opened = _Reader(open_for_reading(path, self._busy_timeout), file)
         with self._lock:
             if reader in self._readers:
                 self._readers.remove(reader)
@@ -236,9 +231,21 @@ class Database:
         )
 
 
-def _access(path: Path | None) -> str:
+def open_for_reading(path: Path, timeout: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
+    """A connection that changes nothing, usable by one thread at a time.
+
+    Raises:
+        sqlite3.DatabaseError: the file is not there, or is no database.
+    """
+    address = f"file:{quote(str(path))}?{_access(path)}"
+    connection = sqlite3.connect(address, uri=True, timeout=timeout, check_same_thread=False)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _access(path: Path) -> str:
     """In a folder that cannot be written no log can be opened; without one, none is needed."""
-    if path is None or os.access(path.parent, os.W_OK) or Path(f"{path}-wal").exists():
+    if os.access(path.parent, os.W_OK) or Path(f"{path}-wal").exists():
         return "mode=rw"
     return "mode=ro&immutable=1"
 

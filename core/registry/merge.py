@@ -120,7 +120,7 @@ def _no_longer(run_uuid: str) -> str:
 
 def _find_run(registry: "Registry", path: Path, folder_name: str) -> tuple[str, str, int] | None:
     """(uuid, short id, bytes already held) of the run a journal belongs to; made if unknown."""
-    description = _last_run_entry(path)
+    description = last_description(path)
     column, value = "id", folder_name
     if description is not None:
         column, value = "uuid", str(description.columns["uuid"])
@@ -134,7 +134,7 @@ def _find_run(registry: "Registry", path: Path, folder_name: str) -> tuple[str, 
     return run.uuid, run.id, 0
 
 
-def _last_run_entry(path: Path) -> RunEntry | None:
+def last_description(path: Path) -> RunEntry | None:
     """The newest description of the run; its configuration can grow while it runs."""
     found = None
     for _, lines in read_lines(path):

@@ -141,7 +141,7 @@ def test_a_copy_put_beside_the_log_of_the_old_file_is_neither_read_nor_spoiled(
         recorder.metrics(3, {"loss": 3.0})
         assert recorder.flush(timeout=0.5) is False
         assert "log of the old file still lies beside it" in (recorder.problem or "")
-        with pytest.raises(UserError, match="delete .*-wal and "):
+        with pytest.raises(UserError, match=r"delete .*-wal and "):
             registry.runs()
         assert _path(registry).read_bytes() == content
         for log in logs_beside(_path(registry)):

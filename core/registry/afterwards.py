@@ -1,0 +1,67 @@
+"""Adds to the journal of a run that nobody records any more.
+
+What is written into the database alone is gone when the database has to be rebuilt from the run
+folders; what goes through here comes back.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.registry.entries import Entry, RunEntry, clean_tree, to_line
+from core.registry.journal import Journal, merge_journal
+from core.registry.live_runs import held
+from core.registry.records import RunRecord
+
+if TYPE_CHECKING:
+    from core.registry.store import Registry
+
+REMOVED = "artifact_removed"
+"""Kind of the event that tells of a recorded file that was removed on purpose; `data["path"]`."""
+
+
+def add_to_journal(
+    registry: "Registry", run: RunRecord, folder: Path, entries: Sequence[Entry]
+) -> None:
+    """Write entries into the run's journal, and bring it into the registry.
+
+    Args:
+        registry: Where the run's row is.
+        run: The run.
+        folder: Its folder; where there is none, there is no journal either and nothing is done.
+        entries: What to add.
+
+    Raises:
+        UserError: a process records the run, or the registry cannot be written.
+        OSError: the journal cannot be written.
+    """
+    if not folder.is_dir():
+        return
+    with held(run.id, folder):
+        append_held(registry, folder, entries)
+
+
+def append_held(registry: "Registry", folder: Path, entries: Sequence[Entry]) -> None:
+    """The same for a folder that this process holds already; without entries nothing is done."""
+    if not entries:
+        return
+    journal = Journal(folder)
+    try:
+        journal.append([to_line(entry) for entry in entries])
+        journal.sync()
+    finally:
+        journal.close()
+    merge_journal(registry, folder)
+
+
+def journal_row(registry: "Registry", run: RunRecord, folder: Path) -> None:
+    """Note a run's row as it is now: name, tags and note that were changed after its end.
+
+    A run that is being recorded writes its row itself when it ends.
+
+    Raises:
+        UserError: a process records the run, or the registry cannot be written.
+        OSError: the journal cannot be written.
+    """
+    columns = clean_tree(registry.columns(run.uuid))
+    add_to_journal(registry, run, folder, [RunEntry(columns=columns)])
