@@ -121,7 +121,7 @@ def _folder(run: RunRecord, folder: Path) -> Iterator[Finding]:
             FindingKind.JOURNAL,
             f"run {run.id}",
             f"has a journal of {whole} bytes, of which the registry holds {run.journal_bytes}",
-            "restore the journal from a backup; a repair could not bring back what it lacks",
+            "restore the journal from a backup, as no repair could bring back what it lacks",
         )
 
 

@@ -12,7 +12,10 @@ _SHARED = ("problem", "protocol")
 
 
 def count_orphans(connection: sqlite3.Connection) -> dict[str, int]:
-    """Rows by table whose owner is gone, and shared rows that nothing refers to."""
+    """Rows by table whose owner is gone, and shared rows that nothing refers to.
+
+    What belongs to these in turn, and goes with them, is not counted.
+    """
     counted = {}
     for name, condition in _conditions():
         sql = f'SELECT COUNT(*) FROM "{name}" AS t WHERE {condition}'
