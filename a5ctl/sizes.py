@@ -1,4 +1,4 @@
-"""How room on a disk is written everywhere."""
+"""How room on a disk, and a number of things, are written."""
 
 
 def size(count: float) -> str:
@@ -8,3 +8,8 @@ def size(count: float) -> str:
             number = count / limit
             return f"{number:.0f} {unit}" if number >= 100 else f"{number:.1f} {unit}"
     return f"{count:.0f} B"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 run`, `2 runs`, `1,000 runs`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -46,12 +46,13 @@ def check(
 
 
 def _verdict(label: str, report: "CheckReport") -> str:
-    looked = f"{report.runs} runs and {report.artifacts} recorded files were looked at"
-    if report.alive:
-        looked += f", of {report.alive} that may be alive only the rows"
-    count = len(report.findings)
-    wrong = f"{count or 'no'} {'thing is' if count == 1 else 'things are'} wrong"
-    return f"{wrong} with {label}: {looked}"
+    from a5ctl.sizes import counted
+
+    looked = f"{counted(report.runs, 'run')} and {counted(report.artifacts, 'recorded file')}"
+    alive = f", of {report.alive} that may be alive only the rows" if report.alive else ""
+    findings = len(report.findings)
+    wrong = f"{counted(findings, 'finding')}" if findings else "nothing is wrong"
+    return f"{label}: {wrong}; {looked} were looked at{alive}"
 
 
 def _as_json(label: str, report: "CheckReport") -> dict[str, Any]:

@@ -59,7 +59,7 @@ def _show(waste: "Waste", console: "Console", *, removed: bool) -> None:
     from rich.table import Table
 
     from a5ctl.console import plain
-    from a5ctl.sizes import size
+    from a5ctl.sizes import counted, size
 
     if waste.files:
         table = Table.grid(padding=(0, 2))
@@ -70,25 +70,23 @@ def _show(waste: "Waste", console: "Console", *, removed: bool) -> None:
             table.add_row(size(item.bytes), plain(place), plain(_WHY[item.kind.value], "dim"))
         console.print(table)
     for name, count in waste.rows.items():
-        console.print(plain(f"{count} rows of {name} belong to nothing"))
+        console.print(plain(f"{counted(count, 'row')} of {name}: nothing refers to them"))
     if waste.alive:
-        text = f"{waste.alive} runs may be alive and were left alone"
+        text = f"left alone, because it may be alive: {counted(waste.alive, 'run')}"
         console.print(plain(text, "dim"))
     console.print(plain(_verdict(waste, removed=removed), "bold"), soft_wrap=True)
 
 
 def _verdict(waste: "Waste", *, removed: bool) -> str:
-    from a5ctl.sizes import size
+    from a5ctl.sizes import counted, size
 
+    places = counted(len(waste.files), "place")
     if removed:
         inside = f", and {size(waste.free_bytes)} in the database" if waste.free_bytes else ""
-        return f"freed {size(waste.bytes)} in {len(waste.files)} files and folders{inside}"
+        return f"freed {size(waste.bytes)} in {places}{inside}"
     if waste.empty:
         return "nothing to free"
-    return (
-        f"{size(waste.bytes)} in {len(waste.files)} files and folders could be freed with: "
-        "a5ctl registry gc --yes"
-    )
+    return f"{size(waste.bytes)} in {places} could be freed with: a5ctl registry gc --yes"
 
 
 def _as_json(label: str, waste: "Waste", *, removed: bool) -> dict[str, Any]:

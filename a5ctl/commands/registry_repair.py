@@ -29,8 +29,8 @@ def backup(
         a5ctl registry backup /backups/registry-monday.db
     """
     from a5ctl.console import out, plain, print_json
-    from a5ctl.sizes import size
     from a5ctl.registry_place import registry_place
+    from a5ctl.sizes import counted, size
     from core.registry.backup import back_up
 
     _, database, source = registry_place(home, registry)
@@ -38,7 +38,7 @@ def backup(
     if json_:
         print_json({"file": str(made.path), "bytes": made.bytes, "runs": made.runs})
         return
-    text = f"{made.path} holds the {made.runs} runs of {database.label} ({size(made.bytes)})"
+    text = f"{made.path} holds {counted(made.runs, 'run')} of {database.label} ({size(made.bytes)})"
     out().print(plain(text), soft_wrap=True)
 
 
@@ -81,6 +81,7 @@ def repair(
 
 def _show(result: "Rebuilt", console: "Console") -> None:
     from a5ctl.console import plain
+    from a5ctl.sizes import counted
 
     def say(text: str, style: str = "") -> None:
         console.print(plain(text, style), soft_wrap=True)
@@ -88,7 +89,8 @@ def _show(result: "Rebuilt", console: "Console") -> None:
     for folder, reason in result.skipped.items():
         say(f"folder {folder} brought no run: {reason}", "yellow")
     if result.damaged:
-        say(f"{result.damaged} lines of journals could not be read and were left out", "yellow")
+        lines = counted(result.damaged, "line")
+        say(f"{lines} of journals could not be read and are left out", "yellow")
     if result.loses:
         say(f"only the old database holds {_only_there(result)}", "yellow")
     if not result.replaced:
@@ -100,15 +102,18 @@ def _show(result: "Rebuilt", console: "Console") -> None:
         return
     if result.kept is not None and not result.compared:
         say("the old database could not be read, and was not compared", "yellow")
-    say(f"{result.path} holds {result.runs} runs, from {result.lines} lines of journals", "bold")
+    runs, lines = counted(result.runs, "run"), counted(result.lines, "line")
+    say(f"{result.path} holds {runs}, from {lines} of journals", "bold")
     if result.kept is not None:
         say(f"the old database is {result.kept}")
 
 
 def _only_there(result: "Rebuilt") -> str:
-    parts = [f"{count} rows of {name}" for name, count in result.lacking.items()]
+    from a5ctl.sizes import counted
+
+    parts = [f"{counted(count, 'row')} of {name}" for name, count in result.lacking.items()]
     if result.labels:
-        parts.append(f"other names, groups, tags or notes of {result.labels} runs")
+        parts.append(f"other names, groups, tags or notes of {counted(result.labels, 'run')}")
     return ", ".join(parts)
 
 

@@ -4,11 +4,12 @@ What is written into the database alone is gone when the database has to be rebu
 folders; what goes through here comes back.
 """
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.registry.entries import Entry, RunEntry, clean_tree, to_line
+from core.registry.entries import Entry, RunEntry, StatusEntry, clean_tree, to_line
 from core.registry.journal import Journal, merge_journal
 from core.registry.live_runs import held
 from core.registry.records import RunRecord
@@ -39,6 +40,17 @@ def add_to_journal(
         return
     with held(run.id, folder):
         append_held(registry, folder, entries)
+
+
+def journal_end(registry: "Registry", run: RunRecord, folder: Path, reason: str) -> None:
+    """Note that a run whose process is gone was interrupted.
+
+    Raises:
+        UserError: a process records the run after all, or the registry cannot be written.
+        OSError: the journal cannot be written.
+    """
+    end = StatusEntry(status="interrupted", time=time.time(), exit_reason=reason)
+    add_to_journal(registry, run, folder, [end])
 
 
 def append_held(registry: "Registry", folder: Path, entries: Sequence[Entry]) -> None:

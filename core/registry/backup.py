@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import UserError
-from core.registry.database import Database, open_for_reading
+from core.registry.connections import open_for_reading
+from core.registry.database import Database
 from core.registry.same_file import logs_beside
 
 

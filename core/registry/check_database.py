@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from core.registry.database import Database, RegistryUnavailableError, open_for_reading
+from core.registry.connections import open_for_reading
+from core.registry.database import Database, RegistryUnavailableError
 from core.registry.findings import Finding, FindingKind
 from core.registry.migrate import schema_version
 from core.registry.migrations import HEAD, REVISIONS

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from core.registry import run_queries
 from core.registry.check import folder_of
+from core.registry.connections import open_for_reading
 from core.registry.content import table_names
-from core.registry.database import Database, open_for_reading
+from core.registry.database import Database
 from core.registry.garbage import size_of
 from core.registry.journal import journal_size
 from core.registry.liveness import display_status

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from core.registry import evaluation_queries, run_queries
 from core.registry.check import CHECKPOINT, folder_of, recorded_files
-from core.registry.database import Database, open_for_reading
+from core.registry.connections import open_for_reading
+from core.registry.database import Database
 from core.registry.live_runs import may_be_alive
 from core.registry.orphans import count_orphans
 from core.registry.records import ArtifactRecord, RunRecord, RunStatus

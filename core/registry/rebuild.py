@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 from core.errors import UserError
 from core.registry.check import run_folders
+from core.registry.connections import open_for_reading
 from core.registry.content import SHARED, count_different_labels, count_lacking, table_names
-from core.registry.database import Database, RegistryUnavailableError, open_for_reading
+from core.registry.database import Database, RegistryUnavailableError
 from core.registry.from_config import adopt_config, take_choices
 from core.registry.journal import JOURNAL_NAME, merge_journal
 from core.registry.lock import FileLock

@@ -68,7 +68,7 @@ def test_a_copy_can_take_the_place_of_the_registry(registry: Registry, tmp_path:
 def test_an_older_copy_is_replaced_only_when_asked(registry: Registry, tmp_path: Path) -> None:
     target = tmp_path / "copy.db"
     target.write_text("mine")
-    with pytest.raises(UserError, match="exists already.*--force"):
+    with pytest.raises(UserError, match=r"exists already.*--force"):
         copied(registry, target)
     assert target.read_text() == "mine"
     assert copied(registry, target, force=True).runs == 0

@@ -9,10 +9,12 @@ import pytest
 
 from core.config.load import build_config, to_toml
 from core.errors import UserError
+from core.registry.afterwards import journal_row
 from core.registry.content import IDENTITY, rows_of, table_names
 from core.registry.journal import JOURNAL_NAME
 from core.registry.rebuild import Rebuilt, rebuild
 from core.registry.recorder import Recorder
+from core.registry.run_writes import update_run
 from core.registry.same_file import logs_beside
 from core.registry.store import Registry, RunStatus, open_registry
 from core.workspace import Workspace, open_workspace
@@ -58,7 +60,8 @@ def test_a_deleted_registry_comes_back_identical_row_by_row(
     for name in table_names():
         assert after[name] == before[name], name
     again = repaired(lived_in, workspace)
-    assert again.replaced and not again.loses
+    assert again.replaced
+    assert not again.loses
     assert content(lived_in) == before
     assert _integrity(lived_in) == [("ok",)]
 
@@ -103,9 +106,23 @@ def test_a_sound_registry_that_holds_more_stays_unless_forced(
     assert (dict(result.lacking), result.labels) == ({"run": 1, "plan": 1}, 1)
     assert content(lived_in) == before
     forced = rebuild(lived_in.database, _path(lived_in), workspace, force=True)
-    assert forced.replaced and forced.kept is not None
+    assert forced.replaced
+    assert forced.kept is not None
     assert len(lived_in.runs()) == 4
     assert len(open_registry(f"sqlite:///{forced.kept}").runs()) == 5
+
+
+def test_labels_that_were_noted_in_the_journal_come_back(
+    lived_in: Registry, workspace: Workspace
+) -> None:
+    run = lived_in.find_run("sft-256-aaaa")
+    update_run(lived_in.database, run.uuid, {"note": "later", "tags": '["new"]'})
+    journal_row(lived_in, run, workspace.run_folder(run.id))
+    before = content(lived_in)
+    assert repaired(lived_in, workspace).replaced
+    assert content(lived_in) == before
+    found = lived_in.find_run("sft-256-aaaa")
+    assert (found.note, found.tags) == ("later", ("new",))
 
 
 def test_an_older_registry_has_to_be_brought_up_to_date_first(
