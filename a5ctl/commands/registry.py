@@ -81,10 +81,10 @@ def migrate(
     if json_:
         print_json({"registry": database.label, "from": before, "to": HEAD})
     elif before == HEAD:
-        out().print(plain(f"registry {database.label} has version {HEAD} already"))
+        out().print(plain(f"registry {database.label} has version {HEAD} already"), soft_wrap=True)
     else:
         old = "no tables" if before is None else f"version {before}"
-        out().print(plain(f"registry {database.label} went from {old} to version {HEAD}"))
+        out().print(plain(f"registry {database.label} went from {old} to {HEAD}"), soft_wrap=True)
 
 
 def _show(label: str, figures: "RegistryFigures") -> None:
