@@ -2,8 +2,8 @@
 
 import sqlite3
 import time
-from collections.abc import Mapping
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -22,6 +22,8 @@ from core.registry.migrations import HEAD
 from core.registry.same_file import logs_beside
 from core.registry.store import Registry, open_registry
 from core.workspace import Workspace
+
+_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def rebuild(database: Database, path: Path, workspace: Workspace, *, force: bool
     """
     database.close()
     fresh = path.with_name(f".{path.name}.rebuilt")
-    with FileLock(lock_path(database)):
+    with _alone(database):
         _remove(fresh)
         try:
             registry = open_registry(f"sqlite:///{fresh}")
@@ -110,6 +112,27 @@ def rebuild(database: Database, path: Path, workspace: Workspace, *, force: bool
         lacking=lacking,
         labels=labels,
     )
+
+
+@contextmanager
+def _alone(database: Database) -> Iterator[None]:
+    """Keep other repairs and upgrades out.
+
+    Raises:
+        UserError: one of them is at work.
+    """
+    lock = FileLock(lock_path(database), timeout=_PATIENCE_S)
+    try:
+        lock.__enter__()
+    except TimeoutError as error:
+        raise UserError(
+            f"registry {database.label} is being upgraded or repaired by another process; try "
+            "again later"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
 
 
 def _fill(registry: Registry, workspace: Workspace) -> _Tally:

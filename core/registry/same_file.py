@@ -74,6 +74,8 @@ class FileWatch:
         self._log = self._header()
 
     def _header(self) -> bytes | None:
+        # opened beside SQLite, which a process must never do with a file that SQLite locks: its
+        # locks are on the database and on the index, and not on the log
         try:
             with logs_beside(self._path)[0].open("rb") as log:
                 header = log.read(_LOG_HEADER_BYTES)

@@ -212,7 +212,9 @@ class Writer:
         """Merge what the registry lacks of the journal, the run itself where it is another file."""
         if not self._behind:
             return
-        ensure_schema(self._registry.database)
+        if self._stopping or self._registry.database.exists():
+            # until the end the place of a file that is gone is left free for whoever restores it
+            ensure_schema(self._registry.database)
         merge_journal(self._registry, self._folder)
         self._behind = False
         self._held = None

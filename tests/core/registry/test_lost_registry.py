@@ -49,6 +49,20 @@ def test_a_registry_deleted_under_a_live_run_is_made_anew_when_the_run_ends(
     _check(registry)
 
 
+def test_a_run_that_is_far_behind_leaves_the_place_of_the_file_free(
+    registry: Registry, run: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.registry.writer._MEMORY_BYTES", 0)
+    monkeypatch.setattr("core.registry.writer._FIRST_PAUSE_S", 0.01)
+    with Recorder(registry, run, folder, interval=0.01) as recorder:
+        _path(registry).unlink()
+        for step in range(1, 4):
+            recorder.metrics(step, {"loss": float(step)})
+            assert recorder.flush(timeout=0.1) is False
+        assert not _path(registry).exists()
+    assert _losses(registry, run) == {1: 1.0, 2: 2.0, 3: 3.0}
+
+
 def test_a_run_joins_a_registry_that_somebody_made_in_place_of_the_deleted_one(
     registry: Registry, run: str, folder: Path
 ) -> None:

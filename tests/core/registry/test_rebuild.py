@@ -12,6 +12,8 @@ from core.errors import UserError
 from core.registry.afterwards import journal_row
 from core.registry.content import IDENTITY, rows_of, table_names
 from core.registry.journal import JOURNAL_NAME
+from core.registry.lock import FileLock
+from core.registry.migrate import lock_path
 from core.registry.rebuild import Rebuilt, rebuild
 from core.registry.recorder import Recorder
 from core.registry.run_writes import update_run
@@ -110,6 +112,43 @@ def test_a_sound_registry_that_holds_more_stays_unless_forced(
     assert forced.kept is not None
     assert len(lived_in.runs()) == 4
     assert len(open_registry(f"sqlite:///{forced.kept}").runs()) == 5
+
+
+@pytest.mark.parametrize("moves", [0, 1])
+def test_a_repair_that_was_stopped_can_be_done_again(
+    lived_in: Registry, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    before = content(lived_in)
+    left = iter(range(moves))
+
+    def stopped(path: Path, target: Path) -> Path:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return move(path, target)
+
+    with monkeypatch.context() as patch:
+        move = Path.rename
+        patch.setattr(Path, "rename", stopped)
+        patch.setattr(Path, "replace", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            repaired(lived_in, workspace)
+    assert _path(lived_in).exists() == (moves == 0)
+    assert repaired(lived_in, workspace).replaced
+    assert content(lived_in) == before
+    copies = list(workspace.root.glob("registry.db.before-repair-*"))
+    assert len(copies) == 1
+    assert content(open_registry(f"sqlite:///{copies[0]}")) == before
+
+
+def test_two_repairs_do_not_meet(
+    lived_in: Registry, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.registry.rebuild._PATIENCE_S", 0.0)
+    with (
+        FileLock(lock_path(lived_in.database)),
+        pytest.raises(UserError, match="repaired by another process"),
+    ):
+        repaired(lived_in, workspace)
 
 
 def test_labels_that_were_noted_in_the_journal_come_back(
