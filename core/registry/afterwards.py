@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.registry.entries import Entry, RunEntry, StatusEntry, clean_tree, to_line
+from core.registry.entries import Entry, StatusEntry, to_line
 from core.registry.journal import Journal, merge_journal
 from core.registry.live_runs import held
 from core.registry.records import RunRecord
@@ -64,16 +64,3 @@ def append_held(registry: "Registry", folder: Path, entries: Sequence[Entry]) ->
     finally:
         journal.close()
     merge_journal(registry, folder)
-
-
-def journal_row(registry: "Registry", run: RunRecord, folder: Path) -> None:
-    """Note a run's row as it is now: name, tags and note that were changed after its end.
-
-    A run that is being recorded writes its row itself when it ends.
-
-    Raises:
-        UserError: a process records the run, or the registry cannot be written.
-        OSError: the journal cannot be written.
-    """
-    columns = clean_tree(registry.columns(run.uuid))
-    add_to_journal(registry, run, folder, [RunEntry(columns=columns)])

@@ -77,8 +77,8 @@ def folder_of(workspace: Workspace, run: RunRecord) -> Path:
 
 
 def run_folders(workspace: Workspace) -> list[Path]:
-    """Folders that a run was recorded or begun in, by name."""
-    found = workspace.runs_dir.iterdir() if workspace.runs_dir.is_dir() else ()
+    """Folders that a run was recorded or begun in, by name; hidden ones are none."""
+    found = workspace.runs_dir.glob("[!.]*")
     marks = (JOURNAL_NAME, "config.toml")
     return sorted(path for path in found if any((path / mark).is_file() for mark in marks))
 

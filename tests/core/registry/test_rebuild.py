@@ -9,14 +9,12 @@ import pytest
 
 from core.config.load import build_config, to_toml
 from core.errors import UserError
-from core.registry.afterwards import journal_row
 from core.registry.content import IDENTITY, rows_of, table_names
 from core.registry.journal import JOURNAL_NAME
 from core.registry.lock import FileLock
 from core.registry.migrate import lock_path
 from core.registry.rebuild import Rebuilt, rebuild
 from core.registry.recorder import Recorder
-from core.registry.run_writes import update_run
 from core.registry.same_file import logs_beside
 from core.registry.store import Registry, RunStatus, open_registry
 from core.workspace import Workspace, open_workspace
@@ -151,19 +149,6 @@ def test_two_repairs_do_not_meet(
         repaired(lived_in, workspace)
 
 
-def test_labels_that_were_noted_in_the_journal_come_back(
-    lived_in: Registry, workspace: Workspace
-) -> None:
-    run = lived_in.find_run("sft-256-aaaa")
-    update_run(lived_in.database, run.uuid, {"note": "later", "tags": '["new"]'})
-    journal_row(lived_in, run, workspace.run_folder(run.id))
-    before = content(lived_in)
-    assert repaired(lived_in, workspace).replaced
-    assert content(lived_in) == before
-    found = lived_in.find_run("sft-256-aaaa")
-    assert (found.note, found.tags) == ("later", ("new",))
-
-
 def test_an_older_registry_has_to_be_brought_up_to_date_first(
     lived_in: Registry, workspace: Workspace
 ) -> None:
@@ -197,6 +182,9 @@ def test_a_copied_folder_is_held_once_and_a_strange_one_is_named(
     strange.mkdir()
     (strange / "config.toml").write_text("kind = 'cooking'\n")
     (workspace.runs_dir / "not-a-run").mkdir()
+    hidden = workspace.runs_dir / ".deleted-sft-1"
+    hidden.mkdir()
+    (hidden / "config.toml").write_text("kind = 'sft'\n")
     result = repaired(lived_in, workspace)
     assert result.skipped.keys() == {"a-copy", "strange"}
     assert result.skipped["a-copy"] == "it holds the same run as sft-256-aaaa"
