@@ -27,6 +27,10 @@ from a5ctl.commands import (
     pairs,
     probe,
     protocol,
+    registry,
+    registry_check,
+    registry_gc,
+    registry_repair,
     regrade,
     resume,
     run,
@@ -127,6 +131,15 @@ def _register() -> None:
     protocols.command("show")(guarded(protocol.show))
     protocols.command("diff")(guarded(protocol.diff))
     app.add_typer(protocols, name="protocol")
+    keeping = typer.Typer(help="Look after the registry itself.", no_args_is_help=True)
+    keeping.command("path")(guarded(registry.path))
+    keeping.command("stats")(guarded(registry.stats))
+    keeping.command("check")(guarded(registry_check.check))
+    keeping.command("backup")(guarded(registry_repair.backup))
+    keeping.command("repair")(guarded(registry_repair.repair))
+    keeping.command("gc")(guarded(registry_gc.gc))
+    keeping.command("migrate")(guarded(registry.migrate))
+    app.add_typer(keeping, name="registry")
     commands: dict[str, Callable[..., Any]] = {
         "compare": compare.compare,
         "diagnose": diagnose.diagnose,

@@ -6,6 +6,8 @@ import typer
 
 from a5ctl.options import HomeOption, RegistryOption
 
+_REASON = "closed by hand"
+
 
 def close(
     run: Annotated[str, typer.Argument(help="Id, unique prefix, or name of the run.")],
@@ -26,8 +28,9 @@ def close(
     from a5ctl.console import out, plain
     from a5ctl.options import open_workspace_and_registry
     from core.errors import UserError
+    from core.registry.afterwards import journal_end
     from core.registry.journal import merge_journal
-    from core.registry.liveness import display_status
+    from core.registry.liveness import LOST, display_status
     from core.registry.records import RunStatus
 
     workspace, store = open_workspace_and_registry(home, registry)
@@ -39,8 +42,12 @@ def close(
             f"run {record.id} is alive (process {record.pid} on {record.host}); stop it first, or "
             "close it anyway with --force"
         )
-    merge_journal(store, workspace.run_folder(record.id))
+    folder = workspace.run_folder(record.id)
+    merge_journal(store, folder)
+    ended = store.run_by_uuid(record.uuid).status.settled
+    if not ended and display_status(record) == LOST:
+        journal_end(store, record, folder, _REASON)
     if not store.run_by_uuid(record.uuid).status.settled:
-        store.set_status(record.uuid, RunStatus.INTERRUPTED, exit_reason="closed by hand")
+        store.set_status(record.uuid, RunStatus.INTERRUPTED, exit_reason=_REASON)
     settled = store.run_by_uuid(record.uuid).status
     out().print(plain(f"run {record.id} is {settled}; go on with: a5ctl resume {record.id}"))

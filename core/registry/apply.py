@@ -89,7 +89,8 @@ def _apply_status(connection: Connection, run: int, entry: StatusEntry) -> None:
         first = update(runs).where(runs.c.key == run, runs.c.started.is_(None))
         connection.execute(first.values(started=entry.time))
     else:
-        values["ended"] = entry.time
+        # the end is the last sign of life: a merge knows no other
+        values |= {"ended": entry.time, "heartbeat": entry.time}
     connection.execute(update(runs).where(runs.c.key == run).values(values))
 
 

@@ -4,27 +4,48 @@ Importing SQLAlchemy takes longer than most listings; reading through the standa
 `a5ctl ls` fast. Queries are plain SQL with `:name` parameters, which both doors understand.
 """
 
-import os
-import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from core.errors import UserError
+from core.registry.connections import (
+    BUSY_TIMEOUT_S,
+    build_engine,
+    masked,
+    open_for_reading,
+    sqlite_path,
+)
+from core.registry.same_file import (
+    FileGoneError,
+    FileIdentity,
+    FileWatch,
+    LogOfAnotherFileError,
+    identity_of,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-BUSY_TIMEOUT_S = 30.0
 Row = tuple[Any, ...]
 
 
 class RegistryUnavailableError(UserError):
     """The database cannot be read or written now: locked, full, read-only, damaged, gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """One thread's connection for reading, and the file it was opened on."""
+
+    connection: sqlite3.Connection
+    file: FileIdentity
+    # another thread closes it when the file is gone, and must not do so in the middle of a query
+    busy: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Database:
@@ -43,15 +64,20 @@ class Database:
         self.path = sqlite_path(url)
         self._busy_timeout = busy_timeout
         self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: list[_Reader] = []
         self._engine: Engine | None = None
         self._lock = threading.Lock()
-        self._opened_file: tuple[int, int] | None = None
+        self._watch = FileWatch(self.path) if self.path else None
 
     @property
     def label(self) -> str:
         """The database for messages, without a password."""
-        return str(self.path) if self.path else _masked(self.url)
+        return str(self.path) if self.path else masked(self.url)
+
+    @property
+    def files_opened(self) -> int:
+        """How many files were written to so far under this name; a server counts as one."""
+        return self._watch.opened if self._watch else 1
 
     def exists(self) -> bool:
         """False for an SQLite file that is not there; a server is asked when it is used."""
@@ -65,10 +91,13 @@ class Database:
         """
         if self.path is None:
             return self._read_through_engine(sql, parameters or {})
-        if not self.path.exists():
+        file = identity_of(self.path)
+        if file is None:
             return []
         try:
-            return self._reader().execute(sql, dict(parameters or {})).fetchall()
+            reader = self._reader(self.path, file)
+            with reader.busy:
+                return reader.connection.execute(sql, dict(parameters or {})).fetchall()
         except sqlite3.DatabaseError as error:
             raise self.unavailable(error) from error
 
@@ -93,6 +122,8 @@ class Database:
         try:
             with self._writer().begin() as connection:
                 yield connection
+            if self._watch is not None:
+                self._watch.note_log()
         except (IntegrityError, ProgrammingError):
             raise
         except DatabaseError as error:
@@ -125,26 +156,32 @@ class Database:
     def close(self) -> None:
         """Close every connection; the next access opens new ones."""
         with self._lock:
-            for connection in self._readers:
-                connection.close()
-            self._readers.clear()
-            self._local = threading.local()
-            if self._engine is not None:
-                self._engine.dispose()
-                self._engine = None
+            self._let_go()
 
-    def _reader(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            address = f"file:{quote(str(self.path))}?{_access(self.path)}"
-            connection = sqlite3.connect(
-                address, uri=True, timeout=self._busy_timeout, check_same_thread=False
-            )
-            connection.execute("PRAGMA query_only = ON")
-            self._local.connection = connection
-            with self._lock:
-                self._readers.append(connection)
-        return connection
+    def _let_go(self) -> None:
+        for reader in self._readers:
+            with reader.busy:
+                reader.connection.close()
+        self._readers.clear()
+        self._local = threading.local()
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+    def _reader(self, path: Path, file: FileIdentity) -> _Reader:
+        reader: _Reader | None = getattr(self._local, "reader", None)
+        if reader is not None and reader.file == file:
+            return reader
+        if self._watch is not None:
+            self._check_log(self._watch, file)
+        opened = _Reader(open_for_reading(path, self._busy_timeout), file)
+        with self._lock:
+            if reader in self._readers:
+                self._readers.remove(reader)
+                reader.connection.close()
+            self._readers.append(opened)
+        self._local.reader = opened
+        return opened
 
     def _read_through_engine(self, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
         from sqlalchemy import text
@@ -158,90 +195,40 @@ class Database:
 
     def _writer(self) -> "Engine":
         with self._lock:
-            if self.path is not None:
-                self._notice_another_file(self.path)
+            if self._watch is not None:
+                self._notice_another_file(self._watch)
             if self._engine is None:
-                self._engine = _build_engine(self.url, self.path, self._busy_timeout)
+                self._engine = build_engine(self.url, self.path, self._busy_timeout)
             return self._engine
 
-    def _notice_another_file(self, path: Path) -> None:
-        """A pooled connection would go on writing into a file that was deleted or replaced."""
+    def _notice_another_file(self, watch: FileWatch) -> None:
+        """A pooled connection would go on writing into a file that was deleted or replaced.
+
+        Open connections also keep the shared memory beside the file in use, which would confuse
+        whoever puts another file in its place; so they are closed as soon as it is gone.
+        """
         try:
-            found = path.stat()
-        except OSError as error:
+            if watch.look():
+                self._let_go()
+        except FileGoneError as error:
+            self._let_go()
             raise RegistryUnavailableError(
-                f"registry {path} is gone; restore it, or choose another one with --registry"
+                f"registry {self.label} is gone; restore it, or rebuild it from the run folders "
+                "with: a5ctl registry repair"
             ) from error
-        identity = (found.st_dev, found.st_ino)
-        if identity != self._opened_file and self._engine is not None:
-            self._engine.dispose()
-            self._engine = None
-        self._opened_file = identity
+        except LogOfAnotherFileError as error:
+            self._let_go()
+            raise self._mixed_up() from error
 
+    def _check_log(self, watch: FileWatch, file: FileIdentity) -> None:
+        try:
+            watch.check_log(file)
+        except LogOfAnotherFileError as error:
+            raise self._mixed_up() from error
 
-def _access(path: Path | None) -> str:
-    """In a folder that cannot be written no log can be opened; without one, none is needed."""
-    if path is None or os.access(path.parent, os.W_OK) or Path(f"{path}-wal").exists():
-        return "mode=rw"
-    return "mode=ro&immutable=1"
-
-
-def sqlite_path(url: str) -> Path | None:
-    """The file behind an SQLite URL; None for PostgreSQL.
-
-    Raises:
-        UserError: any other URL.
-    """
-    if url.startswith("postgresql"):
-        return None
-    if not url.startswith("sqlite:///"):
-        raise UserError(
-            f"registry {_masked(url)!r} is not supported; give sqlite:///path/to/registry.db or a "
-            "postgresql:// URL"
+    def _mixed_up(self) -> RegistryUnavailableError:
+        return RegistryUnavailableError(
+            f"registry {self.label} was replaced, but the log of the old file still lies beside it "
+            f"and would spoil the new one; stop what uses it and delete {self.label}-wal and "
+            f"{self.label}-shm"
         )
-    name = url.removeprefix("sqlite:///")
-    if not name or name.startswith(":memory:") or "?" in name:
-        raise UserError(f"registry {url!r} names no file; give sqlite:///path/to/registry.db")
-    return Path(name).absolute()
-
-
-def _server_engine(url: str) -> "Engine":
-    from sqlalchemy import create_engine
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return create_engine(url)
-    except ImportError as error:
-        raise UserError(
-            f"registry {_masked(url)} needs the package {error.name}; install it, or give an "
-            "SQLite file with --registry"
-        ) from error
-    except ArgumentError as error:
-        raise UserError(f"registry {_masked(url)} is not a usable URL: {error}") from error
-
-
-def _masked(url: str) -> str:
-    """A URL for messages, without its login."""
-    return re.sub(r"://[^@/]*@", "://", url)
-
-
-def _build_engine(url: str, path: Path | None, busy_timeout: float) -> "Engine":
-    from sqlalchemy import URL, Connection, create_engine, event
-
-    if path is None:
-        return _server_engine(url)
-    address = URL.create("sqlite", database=str(path))
-    engine = create_engine(address, connect_args={"timeout": busy_timeout})
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: sqlite3.Connection, _: object) -> None:
-        # Python must not begin transactions on its own: it would begin them too late
-        connection.isolation_level = None
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = NORMAL")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine

@@ -79,6 +79,20 @@ def store_entries(
     return refused
 
 
+def held_bytes(connection: Connection, run_uuid: str) -> int:
+    """How much of a run's journal the database holds.
+
+    Raises:
+        LookupError: it does not hold the run.
+    """
+    runs = table(Run)
+    query = select(runs.c.journal_bytes).where(runs.c.uuid == run_uuid)
+    held = connection.execute(query).scalar()
+    if held is None:
+        raise LookupError(_no_longer(run_uuid))
+    return int(held)
+
+
 def _attempt(connection: Connection, run: int, entries: Sequence[Entry]) -> str | None:
     try:
         with connection.begin_nested():
@@ -96,13 +110,17 @@ def _key(connection: Connection, run_uuid: str) -> int:
     runs = table(Run)
     key = connection.execute(select(runs.c.key).where(runs.c.uuid == run_uuid)).scalar()
     if key is None:
-        raise LookupError(f"the registry no longer holds run {run_uuid}")
+        raise LookupError(_no_longer(run_uuid))
     return int(key)
+
+
+def _no_longer(run_uuid: str) -> str:
+    return f"the registry no longer holds run {run_uuid}"
 
 
 def _find_run(registry: "Registry", path: Path, folder_name: str) -> tuple[str, str, int] | None:
     """(uuid, short id, bytes already held) of the run a journal belongs to; made if unknown."""
-    description = _last_run_entry(path)
+    description = last_description(path)
     column, value = "id", folder_name
     if description is not None:
         column, value = "uuid", str(description.columns["uuid"])
@@ -116,7 +134,7 @@ def _find_run(registry: "Registry", path: Path, folder_name: str) -> tuple[str, 
     return run.uuid, run.id, 0
 
 
-def _last_run_entry(path: Path) -> RunEntry | None:
+def last_description(path: Path) -> RunEntry | None:
     """The newest description of the run; its configuration can grow while it runs."""
     found = None
     for _, lines in read_lines(path):

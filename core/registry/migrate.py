@@ -9,6 +9,7 @@ from core.errors import UserError
 from core.registry.database import Database
 from core.registry.lock import FileLock
 from core.registry.migrations import HEAD, REVISIONS
+from core.registry.same_file import logs_beside
 
 
 def ensure_schema(database: Database) -> None:
@@ -20,7 +21,7 @@ def ensure_schema(database: Database) -> None:
     """
     if _is_current(database):
         return
-    lock = _lock_path(database)
+    lock = lock_path(database)
     try:
         with FileLock(lock):
             if not _is_current(database):
@@ -37,7 +38,7 @@ def ensure_schema(database: Database) -> None:
 
 
 def _is_current(database: Database) -> bool:
-    version = _version(database)
+    version = schema_version(database)
     if version is not None and version not in REVISIONS:
         raise UserError(
             f"registry {database.label} was made by a newer a5ctl (schema {version}; this one "
@@ -46,7 +47,12 @@ def _is_current(database: Database) -> bool:
     return version == HEAD
 
 
-def _version(database: Database) -> str | None:
+def schema_version(database: Database) -> str | None:
+    """The version of a database's tables; None where there is no registry yet.
+
+    Raises:
+        RegistryUnavailableError: the database cannot be read.
+    """
     if not database.exists() or "alembic_version" not in _tables(database):
         return None
     rows = database.read("SELECT version_num FROM alembic_version")
@@ -85,6 +91,10 @@ def _upgrade(database: Database) -> None:
 
 def _prepare_file(database: Database, path: Path) -> None:
     """Make the file; write-ahead logging is a property of the file and lasts."""
+    if not path.exists():
+        # a log that was left alone belongs to a database that is gone
+        for beside in logs_beside(path):
+            beside.unlink(missing_ok=True)
     try:
         with sqlite3.connect(path) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -93,7 +103,8 @@ def _prepare_file(database: Database, path: Path) -> None:
         raise database.unavailable(error) from error
 
 
-def _lock_path(database: Database) -> Path:
+def lock_path(database: Database) -> Path:
+    """Where the lock is that upgrades and repairs of a database hold."""
     if database.path is not None:
         return database.path.with_name(database.path.name + ".lock")
     digest = hashlib.sha256(database.url.encode()).hexdigest()[:16]

@@ -37,6 +37,7 @@ from core.registry.entries import (
 )
 from core.registry.files import Reserve, describe
 from core.registry.journal import JOURNAL_NAME, merge_journal, read_lines
+from core.registry.live_runs import RECORDER_LOCK
 from core.registry.lock import FileLock
 from core.registry.processes import host_name, process_mark
 from core.registry.records import RunStatus
@@ -78,7 +79,7 @@ class Recorder:
         self._run_uuid = run_uuid
         self._folder = folder
         self._writer = Writer(registry, run_uuid, folder, interval, heartbeat)
-        self._lock = FileLock(folder / ".recorder.lock", timeout=0)
+        self._lock = FileLock(folder / RECORDER_LOCK, timeout=0)
         self._reserve = Reserve(folder / ".reserve")
         self._segment = 0
         self._data_hash = ""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from core.errors import UserError
 from core.registry import evaluation_queries, metric_queries, outcome_queries, run_queries
 from core.registry.codec import clean
-from core.registry.database import BUSY_TIMEOUT_S, Database
+from core.registry.connections import BUSY_TIMEOUT_S
+from core.registry.database import Database
 from core.registry.journal import journal_size, merge_journal
 from core.registry.liveness import display_status
 from core.registry.migrate import ensure_schema

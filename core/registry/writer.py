@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 from core.errors import UserError
 from core.registry.entries import Entry, EventEntry, StatusEntry, new_uuid, to_line
 from core.registry.journal import Journal, merge_journal
-from core.registry.merge import store_entries
+from core.registry.merge import held_bytes, store_entries
+from core.registry.migrate import ensure_schema
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from core.registry.store import Registry
 
 MakeEntry = Callable[[], Entry | None]
@@ -24,6 +27,10 @@ MakeEntry = Callable[[], Entry | None]
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 _MEMORY_BYTES = 64 * 2**20
+
+
+class _BehindError(Exception):
+    """The registry holds less, or more, of the journal than this writer left there."""
 
 
 class Writer:
@@ -52,6 +59,8 @@ class Writer:
         self._unstored: list[Entry] = []
         self._unstored_bytes = 0
         self._behind = False
+        self._held: int | None = None
+        self._file = 0
         self._settled = False
         self._journal_failed = False
         self._pause = 0.0
@@ -110,6 +119,8 @@ class Writer:
         self._next_attempt = 0.0
         self._guarded(lambda: self._write_journal(sync=True))
         if not self._thread.is_alive() and not self._stored():
+            # nothing else will tell of this run: a registry that is gone is made anew
+            self._behind = self._behind or not self._registry.database.exists()
             self._guarded(self._store)
         self._journal.close()
 
@@ -176,14 +187,37 @@ class Writer:
             if not self._due() or not (self._unstored or self._behind or beat):
                 return
             try:
-                if self._behind:
-                    merge_journal(self._registry, self._folder)
-                    self._behind = False
-                self._store_batch()
+                self._store_in_place()
             except (UserError, LookupError) as error:
                 self._postpone(str(error.args[0]))
             else:
                 self._recovered()
+
+    def _store_in_place(self) -> None:
+        """Store the batch; where the database is not the one that was left, merge into it first."""
+        self._catch_up()
+        try:
+            self._store_batch()
+        except (_BehindError, UserError) as error:
+            if isinstance(error, UserError) and not self._another_file():
+                raise
+            self._behind = True
+            self._catch_up()
+            self._store_batch()
+
+    def _another_file(self) -> bool:
+        return self._file not in (0, self._registry.database.files_opened)
+
+    def _catch_up(self) -> None:
+        """Merge what the registry lacks of the journal, the run itself where it is another file."""
+        if not self._behind:
+            return
+        if self._stopping or self._registry.database.exists():
+            # until the end the place of a file that is gone is left free for whoever restores it
+            ensure_schema(self._registry.database)
+        merge_journal(self._registry, self._folder)
+        self._behind = False
+        self._held = None
 
     def _store_batch(self) -> None:
         with self._journal_lock:
@@ -191,9 +225,12 @@ class Writer:
             mark = None if self._unjournaled or not self._journal.size else self._journal.size
         settles = any(isinstance(e, StatusEntry) and e.status != "running" for e in batch)
         with self._registry.database.begin() as connection:
+            held = self._check_place(connection)
             refused = store_entries(connection, self._run_uuid, batch, journal_bytes=mark)
             if not settles and not self._settled:
                 self._registry.beat(connection, self._run_uuid)
+        self._held = held if mark is None else mark
+        self._file = self._registry.database.files_opened
         self._settled = self._settled or settles
         self._last_beat = time.monotonic()
         with self._journal_lock:
@@ -201,6 +238,26 @@ class Writer:
             self._unstored_bytes = 0
         for reason in refused:
             self._fail("entry_refused", f"the registry refused an entry: {reason}")
+
+    def _check_place(self, connection: "Connection") -> int:
+        """How much of the journal the registry holds, if that is what this writer knows.
+
+        Somebody may have deleted the database, or put an older copy in its place: what came in
+        between is in the journal, and only the journal says so.
+
+        Raises:
+            _BehindError: it is not.
+            LookupError: the run was deleted from this very database.
+        """
+        try:
+            held = held_bytes(connection, self._run_uuid)
+        except LookupError:
+            if self._another_file():
+                raise _BehindError from None
+            raise
+        if self._held not in (None, held):
+            raise _BehindError
+        return held
 
     def _postpone(self, reason: str) -> None:
         first = not self._pause

@@ -224,6 +224,9 @@ def test_a_run_survives_the_loss_of_the_registry(house: House, tmp_path: Path) -
     assert "is gone; restore it" in " ".join(output.split())
     journal = (house.home / "runs" / the_run_by_folder(house) / "journal.jsonl").read_text()
     assert journal.count('{"entry":"metrics"') == 20
+    (run,) = registry_of(house).runs()
+    assert len(registry_of(house).metrics(run.uuid)["loss"]) == 20, "in a registry made anew"
+    assert run.status == "finished"
     assert journal.count('{"entry":"evaluation"') == 2
 
 

@@ -1,0 +1,119 @@
+"""The rows of two registries, compared by what they say.
+
+Keys that a database makes up stand for the same thing in one file only. Here each is replaced by
+what identifies the row that it points to, so that registries that were filled in another order
+compare equal.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Column, Table
+
+from core.registry.schema import SQLModel
+
+IDENTITY: dict[str, tuple[str, ...]] = {
+    "run": ("uuid",),
+    "segment": ("run", "number"),
+    "metric_name": ("name",),
+    "metric": ("run", "name", "segment", "step"),
+    "metric_summary": ("run", "name"),
+    "problem": ("data_hash", "id"),
+    "protocol": ("hash",),
+    "evaluation": ("uuid",),
+    "rollout_batch": ("uuid",),
+    "response": ("evaluation", "batch", "problem", "sample"),
+    "grade": ("response", "grader", "version"),
+    "probe": ("evaluation", "kind", "cap"),
+    "probed_response": ("probe", "response"),
+    "event": ("uuid",),
+    "artifact": ("run", "path"),
+    "plan": ("name", "hash"),
+}
+"""Which columns say what a row is about."""
+
+SHARED = ("metric_name", "problem", "protocol")
+"""Tables whose rows belong to nobody; they stay when the last run that used them is deleted."""
+
+_SURROGATE = "key"
+# how far a merge got, and when a live run was last heard of: bookkeeping of one file
+_BOOKKEEPING = {("run", "journal_bytes")}
+_ONLY_AT_THE_END = {("run", "heartbeat"): "status NOT IN ('queued', 'running')"}
+
+
+def table_names() -> list[str]:
+    """Every table, owners before what they own."""
+    return [table.name for table in SQLModel.metadata.sorted_tables]
+
+
+def rows_of(connection: sqlite3.Connection, name: str) -> Iterator[tuple[object, ...]]:
+    """Every row of a table without made-up keys, in an order that depends on nothing else."""
+    columns = _content(_table(name), "main")
+    order = ", ".join(map(str, range(1, len(columns) + 1)))
+    yield from connection.execute(f"{_select(name, 'main', columns)} ORDER BY {order}")
+
+
+def count_lacking(connection: sqlite3.Connection, name: str, old: str, new: str) -> int:
+    """Rows of a table about something that the same table of another database does not know.
+
+    Args:
+        connection: With both databases attached.
+        name: The table.
+        old: Name under which the one is attached.
+        new: Name under which the other is.
+    """
+    table = _table(name)
+    queries = [
+        _select(name, schema, _expressions(table, IDENTITY[name], schema)) for schema in (old, new)
+    ]
+    sql = f"SELECT COUNT(*) FROM ({queries[0]} EXCEPT {queries[1]})"
+    return int(connection.execute(sql).fetchone()[0])
+
+
+def count_different_labels(connection: sqlite3.Connection, old: str, new: str) -> int:
+    """Runs that both know and that a person has labelled otherwise in the one."""
+    labels = ('"name"', '"group"', "tags", "note", "archived")
+    differ = " OR ".join(f"o.{label} IS NOT n.{label}" for label in labels)
+    sql = f"SELECT COUNT(*) FROM {old}.run o JOIN {new}.run n ON n.uuid = o.uuid WHERE {differ}"
+    return int(connection.execute(sql).fetchone()[0])
+
+
+def _table(name: str) -> Table:
+    return SQLModel.metadata.tables[name]
+
+
+def _select(name: str, schema: str, columns: Sequence[str]) -> str:
+    return f'SELECT {", ".join(columns)} FROM {schema}."{name}" AS t'
+
+
+def _content(table: Table, schema: str) -> list[str]:
+    names = [
+        column.name
+        for column in table.columns
+        if column.name != _SURROGATE and (table.name, column.name) not in _BOOKKEEPING
+    ]
+    return _expressions(table, names, schema)
+
+
+def _expressions(table: Table, names: Sequence[str], schema: str) -> list[str]:
+    found: list[str] = []
+    for name in names:
+        expressions = _resolved(table.columns[name], f't."{name}"', schema)
+        condition = _ONLY_AT_THE_END.get((table.name, name))
+        if condition is not None:
+            expressions = [f"CASE WHEN {condition} THEN {e} END" for e in expressions]
+        found += expressions
+    return found
+
+
+def _resolved(column: Column[object], reference: str, schema: str) -> list[str]:
+    """SQL for a value, or for what identifies the row that it points to."""
+    target = next((key.column.table for key in column.foreign_keys), None)
+    if target is None:
+        return [reference]
+    found: list[str] = []
+    for name in IDENTITY[target.name]:
+        source = f'{schema}."{target.name}" WHERE "{_SURROGATE}" = {reference}'
+        value = f'(SELECT "{name}" FROM {source})'
+        found += _resolved(target.columns[name], value, schema)
+    return found

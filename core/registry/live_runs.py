@@ -1,0 +1,57 @@
+"""Which runs nobody must touch, and how to hold one that nobody records."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import UserError
+from core.registry.liveness import LOST, display_status
+from core.registry.lock import FileLock
+from core.registry.records import RunRecord
+
+RECORDER_LOCK = ".recorder.lock"
+"""In a run folder; held by the process that records the run."""
+
+
+def may_be_alive(run: RunRecord, folder: Path) -> bool:
+    """Whether a process may be recording the run: without proof of the contrary it is."""
+    if not run.status.settled and display_status(run) != LOST:
+        return True
+    return is_recorded(folder)
+
+
+def is_recorded(folder: Path) -> bool:
+    """Whether a process of this machine holds the run's folder."""
+    if not (folder / RECORDER_LOCK).exists():
+        return False
+    try:
+        with FileLock(folder / RECORDER_LOCK, timeout=0):
+            return False
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+
+
+class RunIsRecordedError(UserError):
+    """A process records the run."""
+
+
+@contextmanager
+def held(run_id: str, folder: Path) -> Iterator[None]:
+    """Keep recorders out of a run folder.
+
+    Raises:
+        RunIsRecordedError: a process records the run.
+    """
+    lock = FileLock(folder / RECORDER_LOCK, timeout=0)
+    try:
+        lock.__enter__()
+    except TimeoutError as error:
+        raise RunIsRecordedError(
+            f"run {run_id} is being recorded by a process; wait for it or stop it"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
