@@ -1,7 +1,7 @@
 """A comparison as a table that fits the terminal, and as plain data."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -18,6 +18,8 @@ from a5ctl.tables.pairs import SettingTest
 
 # the longest name of a loss; longer values of settings and run ids are folded
 _LONGEST = 24
+# columns from this priority on leave before a title is broken
+_SPARE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ def comparison_table(comparison: Comparison, width: int) -> tuple[Table, tuple[s
     for number, cell in enumerate(comparison.cells):
         style = "bold" if number == 0 and len(comparison.cells) > 1 else ""
         table.add_row(*(column.cell(cell) for column in kept), style=style)
-    return table, tuple(column.title for column in columns if column not in kept)
+    shown = {column.title for column in kept}
+    return table, tuple(column.title for column in columns if column.title not in shown)
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:
@@ -166,10 +169,27 @@ def _paired_columns(comparison: Comparison) -> list[Column]:
 
 
 def _fitting(columns: Sequence[Column], width: int) -> list[Column]:
+    """The most important columns, with whole titles where only spare ones have to leave for it."""
+    whole = [_with_whole_title(column) for column in columns]
+    spared = [column.title for column in columns if column.priority < _SPARE]
+    kept = _dropped(whole, width)
+    if {column.title for column in kept}.issuperset(spared):
+        return kept
+    return _dropped(columns, width)
+
+
+def _dropped(columns: Sequence[Column], width: int) -> list[Column]:
     kept = list(columns)
     while sum(column.width + 1 for column in kept) > width and len(kept) > 2:
         kept.remove(max(reversed(kept), key=lambda column: column.priority))
     return kept
+
+
+def _with_whole_title(column: Column) -> Column:
+    length = min(_LONGEST, len(column.title))
+    if column.least is None or column.least >= length:
+        return column
+    return replace(column, least=length, width=max(column.width, length + 2))
 
 
 def _name(cell: Cell) -> Text:

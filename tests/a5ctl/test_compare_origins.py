@@ -3,6 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+from typer.testing import CliRunner
+
+from a5ctl.app import app
 from core.registry.records import RunRecord, RunStatus
 from tests.a5ctl import handmade
 from tests.a5ctl.conftest import House
@@ -150,6 +154,19 @@ def test_a_setting_that_no_run_has_is_refused(tmp_path: Path) -> None:
         preferring(tmp_path, seed)
     told = House(tmp_path, tmp_path, tmp_path).run("compare", "--same", "pears")
     assert told.exit_code == 2
-    assert "they differ in data.size, dpo.beta, dpo.pairs" in " ".join(
-        told.output.split()
-    )
+    assert "they differ in data.size, dpo.beta, dpo.pairs" in " ".join(told.output.split())
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_titles_of_settings_stay_whole_where_spare_columns_can_leave(
+    tmp_path: Path, width: int
+) -> None:
+    parent = tuned(tmp_path, 0)
+    for on in (True, False):
+        method = {"std_normalization": on}
+        learned(tmp_path, f"bbb{on:d}", parent, 0, kind="grpo", method=method)
+    environment = {"A5CTL_HOME": str(tmp_path), "COLUMNS": str(width), "NO_COLOR": "1"}
+    shown = CliRunner(env=environment).invoke(app, ["compare", "--kind", "grpo"]).output
+    (titles,) = [line.split() for line in shown.splitlines() if "accuracy " in line][:1]
+    assert titles[:3] == ["run", "std_normalization", "accuracy"]
+    assert max(map(len, shown.splitlines())) <= width

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(shutil.which("sh") is None, reason="these are sh
 FOLDER = ROOT / "examples" / "experiments"
 RESULTS = runpy.run_path(str(FOLDER / "results.py"))
 NAMES: tuple[str, ...] = RESULTS["ORDER"]
-FILES = {"README.md", "small.sh", "qwen.sh"}
+FILES = {"README.md", "small.sh", "qwen.sh", "outcome.txt"}
 
 # What an experiment asks; its runs share everything else. Names and budgets that follow from it
 # are none of it.
