@@ -184,7 +184,7 @@ def _show_found(found: "list[Found]", *, as_json: bool) -> None:
         print_json([{"source": item.source, "path": str(item.path)} for item in found])
         return
     for item in found:
-        out().print(plain(f"{item.path}: {item.source.title}"), soft_wrap=True)
+        out().print(plain(f"{item.path}: {item.source.label}"), soft_wrap=True)
 
 
 def _show(console: Any, item: "Imported") -> None:

@@ -1,7 +1,7 @@
-"""Folders of evaluation logs by step, as course projects write them: `sft_eval/{step}/test_log.json`.
+"""Folders of evaluation logs by step, as in courses: `sft_eval/{step}/test_log.json`.
 
-A log is a JSON list of graded responses, an object that holds such a list, or JSON lines. Which step
-a folder stands for is the last number in its name (`120`, `step_120`, `checkpoint-120`).
+A log is a JSON list of graded responses, an object that holds such a list, or JSON lines. Which
+step a folder stands for is the last number in its name (`120`, `step_120`, `checkpoint-120`).
 """
 
 import re
@@ -137,10 +137,10 @@ def _rows(file: Path, run: ForeignRun, step: int, when: float) -> Iterator[Any]:
         number = number_of(value)
         if number is not None:
             run.curves.add(f"source/{name}", step, when, number)
-    lists = [v for v in document.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    columns: dict[str, list[Any]] = {k: v for k, v in document.items() if isinstance(v, list)}
+    lists = [values for values in columns.values() if values and isinstance(values[0], dict)]
     if lists:
-        return iter(max(lists, key=len))
-    columns = {k: v for k, v in document.items() if isinstance(v, list)}
+        return iter(max(lists, key=lambda values: len(values)))
     if columns and len({len(v) for v in columns.values()}) == 1:
         return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     raise UserError(f"{file} holds no list of responses")

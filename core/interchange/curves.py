@@ -18,9 +18,9 @@ _Row = tuple[int, float, str, float]
 
 @dataclass(slots=True)
 class _Curve:
-    steps: array = field(default_factory=lambda: array("q"))  # type: ignore[type-arg]
-    times: array = field(default_factory=lambda: array("d"))  # type: ignore[type-arg]
-    values: array = field(default_factory=lambda: array("d"))  # type: ignore[type-arg]
+    steps: array = field(default_factory=lambda: array("q"))
+    times: array = field(default_factory=lambda: array("d"))
+    values: array = field(default_factory=lambda: array("d"))
 
     def add(self, step: int, when: float, value: float) -> None:
         self.steps.append(step)

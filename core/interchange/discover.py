@@ -160,7 +160,7 @@ def _is_database(path: Path) -> bool:
 
 def _hint(path: Path, wanted: Source | None) -> str:
     if wanted is not None:
-        return f" as {wanted.title}; leave --from out to let the files decide"
-    if path.is_dir() and (path / "meta.yaml").is_file() or path.name == "mlruns":
+        return f" as {wanted.label}; leave --from out to let the files decide"
+    if (path.is_dir() and (path / "meta.yaml").is_file()) or path.name == "mlruns":
         return "; MLflow's file store is not read, its SQLite store is (mlflow.db)"
-    return f"; known are {', '.join(source.title for source in Source)}"
+    return f"; known are {', '.join(source.label for source in Source)}"

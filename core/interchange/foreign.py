@@ -27,12 +27,12 @@ class Source(StrEnum):
     LM_EVAL = "lm-eval"
 
     @property
-    def title(self) -> str:
+    def label(self) -> str:
         """For people."""
-        return _TITLES[self]
+        return _LABELS[self]
 
 
-_TITLES = {
+_LABELS = {
     Source.RUN: "an a5ctl run folder",
     Source.WANDB: "a W&B offline run",
     Source.TENSORBOARD: "a TensorBoard log",

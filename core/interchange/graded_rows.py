@@ -5,7 +5,7 @@ right and wrong is not believed but kept as the source's own figures; our grader
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,7 +47,7 @@ class RowTally:
     used: int = 0
     unused: int = 0
     reason: str = ""
-    sums: Counter[str] = field(default_factory=Counter)
+    sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     counts: Counter[str] = field(default_factory=Counter)
 
     def means(self) -> dict[str, float]:

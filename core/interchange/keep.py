@@ -13,7 +13,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -72,7 +72,7 @@ class KeepOptions:
     group: str | None = None
     tags: tuple[str, ...] = ()
     grader: GraderName | None = None
-    settings: DumpSettings = DumpSettings("")
+    settings: DumpSettings = field(default_factory=lambda: DumpSettings(""))
 
 
 @dataclass(slots=True)
@@ -210,9 +210,6 @@ def _evaluations(
     grader = options.grader
     for evaluation in run.evaluations:
         responses = list(evaluation.responses)
-        if evaluation.tally.unused:
-            why = f"{evaluation.tally.unused:,} entries of {evaluation.place}"
-            run.left_out.append(f"{why} that are no graded responses ({evaluation.tally.reason})")
         if not responses:
             run.left_out.append(f"{evaluation.place}: it holds no responses that can be graded")
             continue
@@ -229,6 +226,16 @@ def _evaluations(
         totals.data_hash = totals.data_hash or result.protocol.generation.data_hash
         identity = _evaluation_uuid(run, result)
         yield evaluation_entry(result, identity, 0, evaluation.time)
+    _name_unused(run)
+
+
+def _name_unused(run: ForeignRun) -> None:
+    """One sentence about all entries that are no responses, with the reason for the first."""
+    tallies = [item.tally for item in run.evaluations if item.tally.unused]
+    if tallies:
+        number = sum(tally.unused for tally in tallies)
+        text = f"{number:,} entries that are no graded responses (the first: {tallies[0].reason})"
+        run.left_out.append(text)
 
 
 def suggested_grader(responses: Sequence[DumpedResponse]) -> GraderName:
@@ -328,7 +335,7 @@ def _columns(
 def _event(run: ForeignRun, mark: str, totals: _Totals) -> EventEntry:
     """Says in the run's own story where it is from, and what did not come along."""
     kept = f"{totals.values:,} metric values and {totals.responses:,} responses"
-    message = f"imported from {run.source.title}, {run.path.name}: {kept}"
+    message = f"imported from {run.source.label}, {run.path.name}: {kept}"
     if run.left_out:
         message += f"; left out: {'; '.join(run.left_out[:5])}"
     if len(run.left_out) > 5:

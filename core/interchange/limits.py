@@ -5,6 +5,7 @@ stops an import, and never fills memory or the registry.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,10 @@ LONGEST_RECORD = 64 * 2**20
 LARGEST_DOCUMENT = 512 * 2**20
 """Bytes of a JSON file that has to be read whole."""
 LARGEST_STEP = 2**31 - 1
+_SECRET = re.compile(
+    r"(?i)(api|access|auth|secret|private)[_-]?key|secret|passw|credential|cookie"
+    r"|(api|access|auth|bearer|hf|hub|wandb|github)[_-]?token$"
+)
 _LATEST_TIME = 253_402_300_799.0  # the year 9999: what dates can show
 
 
@@ -84,6 +89,11 @@ def tidy_settings(tree: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     return kept, budget[1]
 
 
+def is_secret(name: str, value: Any) -> bool:
+    """Whether a setting looks like a key or password; names of special tokens do not."""
+    return isinstance(value, str) and len(value) >= 8 and bool(_SECRET.search(name))
+
+
 def _tidy(value: Any, budget: list[int], depth: int) -> Any:
     """`budget` holds the entries that may still come, and counts those left out."""
     if isinstance(value, str):
@@ -99,7 +109,9 @@ def _tidy(value: Any, budget: list[int], depth: int) -> Any:
         return None
     if isinstance(value, Mapping):
         items = [(short_name(key), item) for key, item in value.items()]
-        return {key: _tidy(item, budget, depth + 1) for key, item in items if _afford(budget)}
+        told = [(key, item) for key, item in items if not is_secret(key, item)]
+        budget[1] += len(items) - len(told)
+        return {key: _tidy(item, budget, depth + 1) for key, item in told if _afford(budget)}
     return [_tidy(item, budget, depth + 1) for item in value if _afford(budget)]
 
 

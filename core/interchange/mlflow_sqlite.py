@@ -68,7 +68,8 @@ def read_mlflow(path: Path) -> Iterator[ForeignRun]:
     with _opened(path) as database:
         if missing := _NEEDED - _tables(database):
             raise UserError(f"{path} is no MLflow store: it has no table {min(missing)}")
-        experiments = dict(_rows(database, "SELECT experiment_id, name FROM experiments"))
+        named = _rows(database, "SELECT experiment_id, name FROM experiments")
+        experiments: dict[Any, Any] = {row[0]: row[1] for row in named}
         runs = _rows(database, _RUNS)
         kept = [row for row in runs if row[-1] != "deleted" and _usable(row[0])]
         params = _grouped(database, "SELECT run_uuid, key, substr(value, 1, :most) FROM params")

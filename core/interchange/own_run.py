@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.errors import UserError
-from core.interchange.kept import Imported
 from core.interchange.foreign import Source
+from core.interchange.kept import Imported
 from core.registry.entries import ArtifactEntry, Entry, RunEntry, to_line
 from core.registry.journal import JOURNAL_NAME, merge_journal, parse_lines, read_lines
 from core.registry.lock import FileLock
@@ -117,7 +117,7 @@ def checked_columns(folder: Path) -> dict[str, Any]:
 def _entries(path: Path) -> Iterator[Entry]:
     try:
         for _, lines in read_lines(path):
-            telling = [l for l in lines if l.startswith(_RUN_MARK) or b'"artifact"' in l]
+            telling = [x for x in lines if x.startswith(_RUN_MARK) or b'"artifact"' in x]
             yield from parse_lines(telling)[0]
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error

@@ -143,4 +143,4 @@ def _finish(reading: _Reading, folder: Path, root: Path | None) -> None:
     run.left_out += reading.damage.sentences()
     run.left_out += counted(reading.passed_over)
     if cut:
-        run.left_out.append(f"{cut} settings that are nested too deeply or too many")
+        run.left_out.append(f"{cut} settings that are nested too deeply, too many, or secret")
