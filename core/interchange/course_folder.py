@@ -140,7 +140,8 @@ def _rows(file: Path, run: ForeignRun, step: int, when: float) -> Iterator[Any]:
     columns: dict[str, list[Any]] = {k: v for k, v in document.items() if isinstance(v, list)}
     lists = [values for values in columns.values() if values and isinstance(values[0], dict)]
     if lists:
-        return iter(max(lists, key=lambda values: len(values)))
+        longest: list[Any] = max(lists, key=len)
+        return iter(longest)
     if columns and len({len(v) for v in columns.values()}) == 1:
         return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     raise UserError(f"{file} holds no list of responses")
