@@ -29,7 +29,7 @@ class RunsByDefault(TyperGroup):
 
 def runs(
     run: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Ids, unique prefixes, or names.")
+        list[str], typer.Argument(metavar="RUN", help="Ids, unique prefixes, or names.")
     ],
     format_: Annotated[
         str, typer.Option("--format", metavar="json|csv|parquet|tensorboard", help="What to write.")

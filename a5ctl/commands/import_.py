@@ -24,7 +24,7 @@ _SHOWN_LEFT_OUT = 5
 
 def import_(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Files or folders, of any kind below.")
+        list[Path], typer.Argument(metavar="PATH", help="Files or folders, of any kind below.")
     ],
     from_: Annotated[
         str | None,

@@ -14,7 +14,7 @@ from core.errors import UserError
 from core.interchange.decoding import decode, load_document
 from core.interchange.foreign import ForeignEvaluation, ForeignRun, Source, fingerprint_of
 from core.interchange.graded_rows import RowTally, read_rows
-from core.interchange.limits import LARGEST_STEP, number_of, short_name
+from core.interchange.limits import LARGEST_STEP, LONGEST_LINE, number_of, short_name
 from core.registry.records import RunStatus
 
 _LOG_NAMES = ("test_log", "eval_log", "val_log", "log", "results", "responses", "generations")
@@ -158,7 +158,10 @@ def decoded_lines(source: IO[bytes], name: str) -> Iterator[Any]:
     Raises:
         UserError: names the line that cannot be read.
     """
-    for number, line in enumerate(source, start=1):
+    lines = iter(lambda: source.readline(LONGEST_LINE), b"")
+    for number, line in enumerate(lines, start=1):
+        if len(line) == LONGEST_LINE:
+            raise UserError(f"{name}:{number} is too long; what follows is left out")
         if not line.strip():
             continue
         try:

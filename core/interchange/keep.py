@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +27,7 @@ from core.evaluation import EvaluationResult
 from core.interchange.foreign import ForeignEvaluation, ForeignRun, foreign_uuid
 from core.interchange.guesses import without_seed
 from core.interchange.kept import Imported
+from core.interchange.limits import MOST_RESPONSES
 from core.interchange.sentences import counted
 from core.protocol import EvaluationProtocol
 from core.registry.entries import (
@@ -111,11 +113,15 @@ def keep(
 
 @contextlib.contextmanager
 def _one_at_a_time(workspace: Workspace) -> Iterator[None]:
+    lock = FileLock(workspace.runs_dir / ".import.lock")
     try:
-        with FileLock(workspace.runs_dir / ".import.lock"):
-            yield
+        lock.__enter__()
     except TimeoutError as error:
         raise UserError("another import is going on in this workspace; wait for it") from error
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
 
 
 def _mark(run: ForeignRun, options: KeepOptions) -> str:
@@ -209,7 +215,11 @@ def _evaluations(
 ) -> Iterator[EvaluationEntry]:
     grader = options.grader
     for evaluation in run.evaluations:
-        responses = list(evaluation.responses)
+        responses = list(islice(evaluation.responses, MOST_RESPONSES + 1))
+        if len(responses) > MOST_RESPONSES:
+            del responses[MOST_RESPONSES:]
+            text = f"{evaluation.place}: responses beyond the first {MOST_RESPONSES:,}"
+            run.left_out.append(text)
         if not responses:
             run.left_out.append(f"{evaluation.place}: it holds no responses that can be graded")
             continue

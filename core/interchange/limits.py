@@ -20,7 +20,10 @@ LONGEST_TEXT = 20_000
 MOST_SETTINGS = 2_000
 DEEPEST = 12
 """Levels of nested settings; registry and listings walk them."""
-LONGEST_RECORD = 64 * 2**20
+LONGEST_RECORD = 16 * 2**20
+LONGEST_LINE = 64 * 2**20
+MOST_RESPONSES = 200_000
+"""Of one step; all of them are graded at a time."""
 LARGEST_DOCUMENT = 512 * 2**20
 """Bytes of a JSON file that has to be read whole."""
 LARGEST_STEP = 2**31 - 1
