@@ -98,8 +98,11 @@ class MirroredDisplay(RunDisplay):
         traceback: TracebackType | None,
     ) -> None:
         super().__exit__(kind, value, traceback)
+        deadline = time.monotonic() + _LAST_WORDS_S
         for feed in self._feeds:
-            feed.stop(_LAST_WORDS_S)
+            feed.finish()
+        for feed in self._feeds:
+            feed.stop(max(0.0, deadline - time.monotonic()))
         self._record_troubles()
 
     def _trouble(self, text: str) -> None:

@@ -77,12 +77,16 @@ class MirrorFeed:
         """Begin to read along."""
         self._thread.start()
 
-    def stop(self, timeout: float) -> None:
-        """Send what is left, as far as the time goes."""
+    def finish(self) -> None:
+        """The run has ended: send what is left, and end."""
         self._ending.set()
+
+    def stop(self, timeout: float) -> None:
+        """Wait until everything is sent, as far as the time goes."""
+        self.finish()
         self._thread.join(timeout)
         if self._thread.is_alive():
-            self._tell(f"it had not sent everything {timeout:.0f} seconds after the run ended")
+            self._tell("it had not sent everything when the time for that was over")
 
     def _work(self) -> None:
         try:

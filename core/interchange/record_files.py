@@ -79,6 +79,8 @@ def _chunks(block: bytes, offset: int, complain: Complain) -> Iterator[tuple[int
             return
         yield kind, data
         position += header + size
+    if position < len(block) and (offset + len(block)) % _BLOCK:
+        complain(f"it is torn at byte {offset + position}")
 
 
 def read_tfrecords(file: IO[bytes], complain: Complain, longest: int) -> Iterator[bytes]:

@@ -135,6 +135,7 @@ def test_tensorboard_needs_no_package(tmp_path: Path) -> None:
     assert run.settings["train"] == {"lr": 0.1}
 
 
+@pytest.mark.slow
 def test_wandb_itself_takes_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
     from core.interchange.wandb_folder import read_wandb
@@ -157,6 +158,7 @@ def test_wandb_itself_takes_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert run.settings["a5ctl_run"] == "sft-aaaa"
 
 
+@pytest.mark.slow
 def test_mlflow_itself_takes_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")
     from core.interchange.mlflow_sqlite import read_mlflow
