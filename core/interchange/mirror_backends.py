@@ -37,12 +37,18 @@ def check_mirror(name: str) -> MirrorName:
     if name not in set(MirrorName):
         raise UserError(f"--mirror {name!r} is unknown; choose {', '.join(MirrorName)}")
     # event files are written here, so that TensorBoard is needed only to look at them
-    if name != MirrorName.TENSORBOARD and find_spec(name) is None:
+    if name != MirrorName.TENSORBOARD and not _installed(name):
         raise UserError(
             f"--mirror {name} needs the package {name}; install it with pip install {name}, or "
             "leave the option out"
         )
     return MirrorName(name)
+
+
+def _installed(name: str) -> bool:
+    """W&B leaves a folder `wandb` where it works; Python would import that as an empty package."""
+    spec = find_spec(name)
+    return spec is not None and spec.origin is not None
 
 
 def mirror_maker(name: MirrorName, folder: Path) -> Callable[[], Mirror]:

@@ -3,6 +3,7 @@
 import json
 import math
 import threading
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,17 @@ def test_a_missing_package_is_told_before_anything_runs(
         check_mirror("aim")
 
 
+def test_a_folder_of_runs_is_not_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import core.interchange.mirror_backends as backends
+
+    empty = ModuleSpec("wandb", None)
+    monkeypatch.setattr(backends, "find_spec", lambda name: empty)
+    with pytest.raises(UserError, match="pip install wandb"):
+        check_mirror("wandb")
+
+
 def test_a_plan_travels_as_text(tmp_path: Path) -> None:
     plan = plan_mirrors(["tensorboard", "tensorboard"], Workspace(tmp_path), None)
     assert plan == MirrorPlan(
@@ -221,7 +233,7 @@ def test_a_real_run_is_mirrored_and_an_outage_is_one_event(
             super().__init__("metrics")
 
     monkeypatch.setattr(backends, "MlflowMirror", Broken)
-    monkeypatch.setattr(backends, "find_spec", lambda name: True)
+    monkeypatch.setattr(backends, "find_spec", lambda name: ModuleSpec(name, None, origin="x"))
     run = house.sft("--mirror", "tensorboard", "--mirror", "mlflow")
     shown = house.json("show", run)
     assert shown["status"] == "finished"
