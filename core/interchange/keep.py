@@ -13,32 +13,24 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from sqlalchemy import delete, update
 
-from core.data.dumps import DumpedResponse
-from core.dump_evaluation import DumpSettings, grade_dump
 from core.errors import UserError
-from core.evaluation import EvaluationResult
-from core.interchange.foreign import ForeignEvaluation, ForeignRun, foreign_uuid
+from core.interchange.foreign import ForeignRun, foreign_uuid
+from core.interchange.graded_evaluations import KeepOptions, Totals, evaluation_entries
 from core.interchange.guesses import without_seed
 from core.interchange.kept import Imported
-from core.interchange.limits import MOST_RESPONSES
 from core.interchange.sentences import counted
-from core.protocol import EvaluationProtocol
 from core.registry.entries import (
     Entry,
-    EvaluationEntry,
     EventEntry,
     MetricsEntry,
     RunEntry,
     StatusEntry,
     clean_tree,
-    evaluation_entry,
     parse_entry,
     to_line,
 )
@@ -48,7 +40,6 @@ from core.registry.records import RunRecord
 from core.registry.run_queries import run_by_uuid
 from core.registry.schema import Evaluation, Metric, MetricSummary, Run, table
 from core.registry.store import Registry
-from core.responses.names import GraderName
 from core.workspace import Workspace
 
 KIND = "import"
@@ -56,35 +47,6 @@ _VERSION = 1
 """Of the readers: what an older version has kept is read again."""
 _ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
 _SHORTEST_TAIL = 4
-
-
-@dataclass(frozen=True, slots=True)
-class KeepOptions:
-    """What a person says about the runs that are imported.
-
-    Attributes:
-        name: Name of the run; its own when None.
-        group: Group; its own when None.
-        tags: Added to its own.
-        grader: Headline grader of responses; what their format suggests when None.
-        settings: How responses are read; name and grader in it do not count.
-    """
-
-    name: str | None = None
-    group: str | None = None
-    tags: tuple[str, ...] = ()
-    grader: GraderName | None = None
-    settings: DumpSettings = field(default_factory=lambda: DumpSettings(""))
-
-
-@dataclass(slots=True)
-class _Totals:
-    """What the journal holds, counted while it is written."""
-
-    values: int = 0
-    evaluations: int = 0
-    responses: int = 0
-    data_hash: str | None = None
 
 
 def keep(
@@ -174,16 +136,16 @@ def _free(folder: Path, run_uuid: str) -> bool:
     return isinstance(entry, RunEntry) and entry.columns.get("uuid") == run_uuid
 
 
-def _write_journal(folder: Path, run: ForeignRun, options: KeepOptions, mark: str) -> _Totals:
+def _write_journal(folder: Path, run: ForeignRun, options: KeepOptions, mark: str) -> Totals:
     """Write the journal under another name, and put it in its place when it is whole.
 
     What describes the run comes first but is known last, so that the rest is written apart.
     """
-    totals = _Totals()
+    totals = Totals()
     with tempfile.TemporaryDirectory(prefix=".import-", dir=folder) as place:
         body, whole = Path(place) / "body", Path(place) / JOURNAL_NAME
         with body.open("wb") as file:
-            _write(file, _evaluations(run, options, totals))
+            _write(file, evaluation_entries(run, options, totals))
             _write(file, _metrics(run, totals))
         with whole.open("wb") as file:
             _write(file, _heads(folder.name, run, options, mark, totals))
@@ -201,7 +163,7 @@ def _write(file: IO[bytes], entries: "Iterator[Entry] | Sequence[Entry]") -> Non
         file.write(to_line(entry))
 
 
-def _metrics(run: ForeignRun, totals: _Totals) -> Iterator[MetricsEntry]:
+def _metrics(run: ForeignRun, totals: Totals) -> Iterator[MetricsEntry]:
     if doubled := run.curves.doubled():
         run.left_out.append(f"{doubled:,} values that a later one of the same step replaces")
     run.left_out += counted(run.curves.left_out)
@@ -210,88 +172,15 @@ def _metrics(run: ForeignRun, totals: _Totals) -> Iterator[MetricsEntry]:
         yield entry
 
 
-def _evaluations(
-    run: ForeignRun, options: KeepOptions, totals: _Totals
-) -> Iterator[EvaluationEntry]:
-    grader = options.grader
-    for evaluation in run.evaluations:
-        responses = list(islice(evaluation.responses, MOST_RESPONSES + 1))
-        if len(responses) > MOST_RESPONSES:
-            del responses[MOST_RESPONSES:]
-            text = f"{evaluation.place}: responses beyond the first {MOST_RESPONSES:,}"
-            run.left_out.append(text)
-        if not responses:
-            run.left_out.append(f"{evaluation.place}: it holds no responses that can be graded")
-            continue
-        grader = grader or suggested_grader(responses)
-        try:
-            result = _graded(run, evaluation, responses, grader, options)
-        except UserError as error:
-            run.left_out.append(f"{evaluation.place}: {error}")
-            continue
-        for name, mean in evaluation.tally.means().items():
-            run.curves.add(f"source/{name}", result.step, evaluation.time, mean)
-        totals.evaluations += 1
-        totals.responses += len(result.responses)
-        totals.data_hash = totals.data_hash or result.protocol.generation.data_hash
-        identity = _evaluation_uuid(run, result)
-        yield evaluation_entry(result, identity, 0, evaluation.time)
-    _name_unused(run)
-
-
-def _name_unused(run: ForeignRun) -> None:
-    """One sentence about all entries that are no responses, with the reason for the first."""
-    tallies = [item.tally for item in run.evaluations if item.tally.unused]
-    if tallies:
-        number = sum(tally.unused for tally in tallies)
-        text = f"{number:,} entries that are no graded responses (the first: {tallies[0].reason})"
-        run.left_out.append(text)
-
-
-def suggested_grader(responses: Sequence[DumpedResponse]) -> GraderName:
-    """The grader for the format that most responses try: tags, boxes, or just a last number."""
-    tagged = sum("<answer>" in r.text or "</think>" in r.text for r in responses)
-    boxed = sum("\\boxed" in response.text for response in responses)
-    if 2 * boxed >= len(responses) and boxed > tagged:
-        return GraderName.QUESTION_ONLY
-    return GraderName.R1_ZERO if tagged else GraderName.LENIENT
-
-
-def _graded(
-    run: ForeignRun,
-    evaluation: ForeignEvaluation,
-    responses: list[DumpedResponse],
-    grader: GraderName,
-    options: KeepOptions,
-) -> EvaluationResult:
-    name = run.data if run.data != "unknown" else evaluation.split
-    settings = replace(options.settings, name=name, grader=grader)
-    same_step = (replace(response, step=None) for response in responses)
-    (result,) = grade_dump(same_step, settings)
-    generation = replace(result.protocol.generation, split=evaluation.split)
-    protocol = EvaluationProtocol(generation, result.protocol.grading)
-    return replace(result, protocol=protocol, step=evaluation.step, split=evaluation.split)
-
-
-def _evaluation_uuid(run: ForeignRun, result: EvaluationResult) -> str:
-    """The same for the same responses of the same step under the same protocol."""
-    digest = hashlib.sha256()
-    for row in result.responses:
-        digest.update(f"{row.problem_id}\0{row.sample}\0{row.finish}\0{row.text}\0".encode())
-    protocol = json.dumps(clean_tree(result.protocol.fields()), sort_keys=True)
-    content = f"{run.uuid}:{result.step}:{result.split}:{protocol}:{digest.hexdigest()}"
-    return uuid.uuid5(uuid.NAMESPACE_OID, content).hex
-
-
 def _heads(
-    run_id: str, run: ForeignRun, options: KeepOptions, mark: str, totals: _Totals
+    run_id: str, run: ForeignRun, options: KeepOptions, mark: str, totals: Totals
 ) -> list[Entry]:
     columns = _columns(run_id, run, options, mark, totals)
     return [RunEntry(columns=columns), _event(run, mark, totals)]
 
 
 def _columns(
-    run_id: str, run: ForeignRun, options: KeepOptions, mark: str, totals: _Totals
+    run_id: str, run: ForeignRun, options: KeepOptions, mark: str, totals: Totals
 ) -> dict[str, Any]:
     config = {
         "kind": KIND,
@@ -342,7 +231,7 @@ def _columns(
     }
 
 
-def _event(run: ForeignRun, mark: str, totals: _Totals) -> EventEntry:
+def _event(run: ForeignRun, mark: str, totals: Totals) -> EventEntry:
     """Says in the run's own story where it is from, and what did not come along."""
     kept = f"{totals.values:,} metric values and {totals.responses:,} responses"
     message = f"imported from {run.source.label}, {run.path.name}: {kept}"
@@ -397,7 +286,7 @@ def _prepare_update(registry: Registry, known: RunRecord, folder: Path) -> None:
 
 
 def _report(
-    registry: Registry, run: ForeignRun, kept: RunRecord, state: str, totals: _Totals | None
+    registry: Registry, run: ForeignRun, kept: RunRecord, state: str, totals: Totals | None
 ) -> Imported:
     evaluations = registry.evaluations([kept.uuid])
     left_out = run.left_out
