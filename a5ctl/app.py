@@ -20,7 +20,9 @@ from a5ctl.commands import (
     diagnose,
     doctor,
     export,
+    export_runs,
     grade,
+    import_,
     ls,
     model,
     note,
@@ -122,7 +124,12 @@ def _register() -> None:
     models.command("make")(guarded(model.make))
     models.command("pretrain")(guarded(model.pretrain))
     app.add_typer(models, name="model")
-    exports = typer.Typer(help="Write what is stored for other programs.", no_args_is_help=True)
+    exports = typer.Typer(
+        cls=export_runs.RunsByDefault,
+        help="Write what is stored for other programs: a5ctl export RUN... writes whole runs.",
+        no_args_is_help=True,
+    )
+    exports.command(export_runs.DEFAULT)(guarded(export_runs.runs))
     exports.command("responses")(guarded(export.responses))
     app.add_typer(exports, name="export")
     protocols = typer.Typer(
@@ -145,6 +152,7 @@ def _register() -> None:
         "diagnose": diagnose.diagnose,
         "probe": probe.probe,
         "grade": grade.grade,
+        "import": import_.import_,
         "regrade": regrade.regrade,
         "pairs": pairs.pairs,
         "ls": ls.ls,

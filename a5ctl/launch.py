@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from a5ctl.console import err, out, plain, print_json
-from a5ctl.live import RunDisplay
+from a5ctl.mirroring import MirrorPlan, display_for, plan_mirrors
 from a5ctl.options import open_workspace_and_registry
 from a5ctl.tables.summary import matrix_table, run_summary
 from a5ctl.worker import worker_command
@@ -27,6 +27,7 @@ def launch(
     configs: Sequence[RunConfig],
     home: Path | None,
     registry_url: str | None,
+    mirrors: Sequence[str] = (),
     *,
     quiet: bool,
     as_json: bool,
@@ -34,10 +35,11 @@ def launch(
     """Check every cell, then run one after the other; a failed one does not stop the rest.
 
     Raises:
-        UserError: a cell cannot be run at all; then none is started.
+        UserError: a cell, or a mirror, cannot be run at all; then none is started.
         typer.Exit: with the exit code of the first run that did not finish.
     """
     workspace, registry = open_workspace_and_registry(home, registry_url, create=True)
+    plan = plan_mirrors(mirrors, workspace, registry_url)
     cells = [prepare(config, workspace, registry) for config in configs]
     console = err() if as_json else out()
     outcomes = []
@@ -46,7 +48,7 @@ def launch(
             gc.collect()  # what the run before left in cycles may hold a whole model
         if len(cells) > 1 and not quiet:
             console.rule(f"run {number} of {len(cells)}", style="dim")
-        outcomes.append(_run(cell, workspace, registry, quiet=quiet, as_json=as_json))
+        outcomes.append(_run(cell, workspace, registry, plan, quiet=quiet, as_json=as_json))
         _report(outcomes[-1], registry, console, as_json=as_json)
         if outcomes[-1].status == "interrupted":
             break
@@ -84,21 +86,34 @@ def launch_resume(
 
 
 def _run(
-    cell: Prepared, workspace: Workspace, registry: Registry, *, quiet: bool, as_json: bool
+    cell: Prepared,
+    workspace: Workspace,
+    registry: Registry,
+    plan: MirrorPlan | None,
+    *,
+    quiet: bool,
+    as_json: bool,
 ) -> RunOutcome:
     several = processes(cell.config) > 1
-    with _house(workspace, registry, several, quiet=quiet, as_json=as_json) as house:
+    with _house(workspace, registry, several, plan, quiet=quiet, as_json=as_json) as house:
         return start(cell, house)
 
 
 @contextmanager
 def _house(
-    workspace: Workspace, registry: Registry, several: bool, *, quiet: bool, as_json: bool
+    workspace: Workspace,
+    registry: Registry,
+    several: bool,
+    plan: MirrorPlan | None = None,
+    *,
+    quiet: bool,
+    as_json: bool,
 ) -> Iterator[House]:
     """Show the run here, or let the main one of several processes show it."""
     console = err() if as_json else out()
-    worker = worker_command(quiet=quiet, as_json=as_json)
-    with RunDisplay(console, quiet=quiet or several) as display:
+    worker = worker_command(plan, quiet=quiet, as_json=as_json)
+    shown_here = None if several else plan
+    with display_for(console, shown_here, quiet=quiet or several) as display:
         yield House(workspace, registry, display, sys.argv, worker)
     if several and console.is_terminal:
         console.show_cursor()  # a process that was killed could not put it back

@@ -83,6 +83,15 @@ Note = Annotated[str | None, typer.Option(help="Free text.", rich_help_panel=REC
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print only the summary.", rich_help_panel=RECORD)
 ]
+Mirrors = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mirror",
+        metavar="tensorboard|wandb|mlflow",
+        help="Also send the live run there; repeatable.",
+        rich_help_panel=RECORD,
+    ),
+]
 Size = Annotated[
     str | None,
     typer.Option(help="Training problems: 256, or several: 128,256,full.", rich_help_panel=COMMON),
@@ -254,6 +263,7 @@ def launch(
     configs: "list[RunConfig]",
     home: Path | None,
     registry: str | None,
+    mirrors: list[str] | None = None,
     *,
     quiet: bool,
     as_json: bool,
@@ -264,4 +274,4 @@ def launch(
     prepare_process()
     from a5ctl import launch as runs
 
-    runs.launch(configs, home, registry, quiet=quiet, as_json=as_json)
+    runs.launch(configs, home, registry, mirrors or (), quiet=quiet, as_json=as_json)

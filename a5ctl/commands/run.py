@@ -31,6 +31,7 @@ from a5ctl.run_options import (
     MaxLength,
     MaxTokens,
     MinLrRatio,
+    Mirrors,
     Model,
     Name,
     Note,
@@ -100,6 +101,7 @@ def sft(
     group: GroupName = None,
     tag: Tags = None,
     note: Note = None,
+    mirror: Mirrors = None,
     quiet: Quiet = False,
     json_: JsonOption = False,
     home: HomeOption = None,
@@ -139,7 +141,8 @@ def sft(
         **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
         **labels(name, group, tag, note),
     }
-    launch(build_cells(tree, given, set_, size, seed), home, registry, quiet=quiet, as_json=json_)
+    cells = build_cells(tree, given, set_, size, seed)
+    launch(cells, home, registry, mirror, quiet=quiet, as_json=json_)
 
 
 def evaluate(
@@ -179,6 +182,7 @@ def evaluate(
     group: GroupName = None,
     tag: Tags = None,
     note: Note = None,
+    mirror: Mirrors = None,
     quiet: Quiet = False,
     json_: JsonOption = False,
     home: HomeOption = None,
@@ -221,4 +225,5 @@ def evaluate(
     elif prompt not in (None, tree.get("prompt", {}).get("template")) and config is None:
         take_away(tree, ("evaluation.grader", "evaluation.stop"))  # they follow from the prompt
     given |= {**source.settings, **labels(name, group, tag, note)}
-    launch(build_cells(tree, given, set_, None, seed), home, registry, quiet=quiet, as_json=json_)
+    cells = build_cells(tree, given, set_, None, seed)
+    launch(cells, home, registry, mirror, quiet=quiet, as_json=json_)

@@ -29,6 +29,7 @@ from a5ctl.run_options import (
     MaxLength,
     MaxTokens,
     MinLrRatio,
+    Mirrors,
     Model,
     Name,
     Note,
@@ -114,6 +115,7 @@ def dpo(
     group: GroupName = None,
     tag: Tags = None,
     note: Note = None,
+    mirror: Mirrors = None,
     quiet: Quiet = False,
     json_: JsonOption = False,
     home: HomeOption = None,
@@ -152,4 +154,5 @@ def dpo(
         **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
         **labels(name, group, tag, note),
     }
-    launch(build_cells(tree, given, set_, size, seed), home, registry, quiet=quiet, as_json=json_)
+    cells = build_cells(tree, given, set_, size, seed)
+    launch(cells, home, registry, mirror, quiet=quiet, as_json=json_)

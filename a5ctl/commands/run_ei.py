@@ -26,6 +26,7 @@ from a5ctl.run_options import (
     MaxLength,
     MaxTokens,
     MinLrRatio,
+    Mirrors,
     Model,
     Name,
     Note,
@@ -133,6 +134,7 @@ def ei(
     group: GroupName = None,
     tag: Tags = None,
     note: Note = None,
+    mirror: Mirrors = None,
     quiet: Quiet = False,
     json_: JsonOption = False,
     home: HomeOption = None,
@@ -177,4 +179,5 @@ def ei(
         **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
         **labels(name, group, tag, note),
     }
-    launch(build_cells(tree, given, set_, size, seed), home, registry, quiet=quiet, as_json=json_)
+    cells = build_cells(tree, given, set_, size, seed)
+    launch(cells, home, registry, mirror, quiet=quiet, as_json=json_)

@@ -25,6 +25,7 @@ from a5ctl.run_options import (
     LearningRate,
     MaxTokens,
     MinLrRatio,
+    Mirrors,
     Model,
     Name,
     Note,
@@ -197,6 +198,7 @@ def grpo(
     group: GroupName = None,
     tag: Tags = None,
     note: Note = None,
+    mirror: Mirrors = None,
     quiet: Quiet = False,
     json_: JsonOption = False,
     home: HomeOption = None,
@@ -247,7 +249,8 @@ def grpo(
         **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
         **labels(name, group, tag, note),
     }
-    launch(build_cells(tree, given, set_, size, seed), home, registry, quiet=quiet, as_json=json_)
+    cells = build_cells(tree, given, set_, size, seed)
+    launch(cells, home, registry, mirror, quiet=quiet, as_json=json_)
 
 
 def parse_reward(text: str) -> dict[str, float]:

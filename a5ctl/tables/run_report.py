@@ -127,7 +127,8 @@ def _parent(lineage: Lineage) -> str | None:
 
 def _next_commands(lineage: Lineage, status: str, *, evaluated: bool) -> list[tuple[str, str]]:
     run, commands = lineage.run, []
-    if status in ("failed", "interrupted", STALE, LOST):
+    ours = "dump" not in run.config  # another tool has the weights of the others
+    if ours and status in ("failed", "interrupted", STALE, LOST):
         commands.append((f"a5ctl resume {run.id}", "go on from the newest checkpoint"))
     if status in (STALE, LOST):
         commands.append((f"a5ctl close {run.id}", "give it up"))
@@ -136,7 +137,7 @@ def _next_commands(lineage: Lineage, status: str, *, evaluated: bool) -> list[tu
         commands.append((f"a5ctl compare --baseline {run.id}", "is another run really better?"))
     if evaluated and lineage.ancestors:
         commands.append((f"a5ctl compare --lineage {run.id}", "what did each stage add?"))
-    if status == "finished" and run.kind != "eval":
+    if ours and status == "finished" and run.kind != "eval":
         commands.append((f"a5ctl run sft --init {run.id}", "train on from here"))
         commands.append((f"a5ctl run grpo --init {run.id}", "learn from its own answers"))
     return commands or [("a5ctl ls", "all runs")]
