@@ -272,7 +272,7 @@ def _registry(home: Path | None, registry: str | None) -> Check:
         return Check("workspace", "registry", Status.OK, "none yet; the first run makes it")
     try:
         _, store = open_workspace_and_registry(home, registry)
-        runs = len(store.runs())
+        runs = store.count_runs(archived=True)
     except UserError as error:
         return Check("workspace", "registry", Status.FAIL, str(error))
     return Check("workspace", "registry", Status.OK, f"readable, {runs} runs")

@@ -12,6 +12,7 @@ from core.registry.database import Database
 from core.registry.findings import Finding, FindingKind
 from core.registry.journal import JOURNAL_NAME, journal_size, read_lines
 from core.registry.live_runs import may_be_alive
+from core.registry.merge import last_description
 from core.registry.records import ArtifactRecord, RunRecord
 from core.workspace import Workspace
 
@@ -71,9 +72,19 @@ def check_registry(
 
 
 def folder_of(workspace: Workspace, run: RunRecord) -> Path:
-    """The folder of a run; one that came from elsewhere under a taken id keeps its old name."""
+    """The folder of a run; one that came from elsewhere under a taken id keeps its old name.
+
+    Under that name lies, as a rule, the folder of the run that had the id first: what its journal
+    does not call this run's is none of it, and must not be cleaned up for it.
+    """
     folder = workspace.run_folder(run.id)
-    return folder if folder.is_dir() else workspace.runs_dir / Path(run.folder).name
+    older = workspace.runs_dir / Path(run.folder).name
+    return older if not folder.is_dir() and _is_of(older, run) else folder
+
+
+def _is_of(folder: Path, run: RunRecord) -> bool:
+    described = last_description(folder / JOURNAL_NAME)
+    return described is not None and described.columns["uuid"] == run.uuid
 
 
 def run_folders(workspace: Workspace) -> list[Path]:

@@ -6,13 +6,14 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from blake3 import blake3
 
 from core.registry.artifact_files import MANIFEST, changed
-from core.registry.check import CheckReport, check_registry
+from core.registry.check import CheckReport, check_registry, folder_of
 from core.registry.entries import MetricsEntry, to_line
 from core.registry.findings import FindingKind
 from core.registry.journal import JOURNAL_NAME
@@ -64,6 +65,17 @@ def test_older_checkpoints_that_the_run_removed_are_not_missed(
 ) -> None:
     shutil.rmtree(workspace.run_folder(RUN) / "checkpoints" / "step-000004")
     assert kinds(sound, workspace) == []
+
+
+def test_the_folder_of_another_run_is_never_taken_for_a_runs_own(
+    sound: Registry, workspace: Workspace
+) -> None:
+    other = sound.create_run(new_run(id="sft-256-bbbb"))
+    other = replace(other, folder=str(workspace.run_folder(RUN)))
+    assert folder_of(workspace, other) == workspace.run_folder("sft-256-bbbb")
+    own = sound.find_run(RUN)
+    kept = workspace.run_folder(RUN).rename(workspace.runs_dir / "sft-256-older")
+    assert folder_of(workspace, replace(own, folder=str(kept))) == kept
 
 
 def _lose_checkpoint(folder: Path) -> None:
