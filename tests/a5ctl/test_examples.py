@@ -1,14 +1,12 @@
 """Every example runs to its end with a small model and small data."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.a5ctl.conftest import ROOT, House
+from tests.a5ctl.scripts import in_process, tell
 
 EXAMPLES = ROOT / "examples"
 SMALL_EVALUATION = ("--eval-limit", "4", "--max-tokens", "8", "--engine", "hf")
@@ -36,32 +34,14 @@ def test_every_example_has_its_outcome_on_record() -> None:
 @pytest.mark.skipif(shutil.which("sh") is None, reason="the examples are shell scripts")
 @pytest.mark.parametrize("script", sorted(OPTIONS))
 def test_example_runs_to_its_end(script: str, house: House, tmp_path: Path) -> None:
-    environment = {
-        **os.environ,
-        "A5CTL_HOME": str(tmp_path),
-        "A5CTL_MODEL": str(house.model),
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "PATH": f"{_program(tmp_path)}{os.pathsep}{os.environ['PATH']}",
-    }
-    done = subprocess.run(
-        ["sh", str(EXAMPLES / script), *SMALL_EVALUATION, *OPTIONS[script]],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+    environment = {"A5CTL_HOME": str(tmp_path), "A5CTL_MODEL": str(house.model)}
+    told = tell(
+        EXAMPLES / script,
+        tmp_path,
+        lambda command: in_process(command, environment),
+        *SMALL_EVALUATION,
+        *OPTIONS[script],
+        environment=environment,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "accuracy" in done.stdout
-
-
-def _program(folder: Path) -> Path:
-    """A folder with `a5ctl` and `python` as this test run has them, whatever is installed."""
-    tools = folder / "tools"
-    tools.mkdir()
-    for name, command in (("a5ctl", f'"{sys.executable}" -m a5ctl'), ("python", sys.executable)):
-        (tools / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-        (tools / name).chmod(0o755)
-    return tools
+    assert told.code == 0, told.text
+    assert "accuracy" in told.text

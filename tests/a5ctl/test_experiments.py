@@ -1,28 +1,21 @@
 """The standard experiments: complete, on record, and every command of theirs is one that runs.
 
-Scripts run as they are. What they call `a5ctl` asks this process, so that no command pays for a
-start of its own, and so that a test may answer in the program's place.
+Scripts run as they are; what they call `a5ctl` is answered by this process.
 """
 
-import json
-import os
 import runpy
 import shutil
-import socket
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from core.config.load import to_tree
 from core.config.schema import RunConfig
 from core.prompts.template import load_prompt
 from tests.a5ctl.conftest import ROOT, House, small_house, write_problems
+from tests.a5ctl.scripts import Command, in_process, tell
 from trainers.defaults import resolve_defaults
 
 pytestmark = pytest.mark.skipif(shutil.which("sh") is None, reason="these are shell scripts")
@@ -53,68 +46,6 @@ ASKED = {
     },
 }
 LABELS = {"name", "group", "evaluation.every"}
-
-PROGRAM = f"""#!{sys.executable} -S
-import json, os, socket, sys
-with socket.create_connection(("127.0.0.1", int(os.environ["DESK"]))) as line:
-    talk = line.makefile("rw")
-    talk.write(json.dumps(sys.argv[1:]) + chr(10))
-    talk.flush()
-    code, text = json.loads(talk.readline())
-sys.stdout.write(text)
-sys.exit(code)
-"""
-
-Command = list[str]
-Answer = Callable[[Command], tuple[int, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A script that has ended: its exit code, what it printed, and the commands it gave."""
-
-    code: int
-    text: str
-    commands: tuple[Command, ...]
-
-    def given(self, *beginning: str) -> list[Command]:
-        """The commands that begin so."""
-        return [each for each in self.commands if each[: len(beginning)] == list(beginning)]
-
-
-def tell(
-    script: Path, folder: Path, answer: Answer, *words: str, environment: Mapping[str, str]
-) -> Told:
-    """Run a script whose `a5ctl` is answered by a function in this process."""
-    tools = folder / "tools"
-    tools.mkdir(exist_ok=True)
-    python = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
-    for name, text in (("a5ctl", PROGRAM), ("python", python)):
-        (tools / name).write_text(text)
-        (tools / name).chmod(0o755)
-    commands: list[Command] = []
-    with socket.create_server(("127.0.0.1", 0)) as desk:
-        desk.settimeout(0.1)
-        path = f"{tools}{os.pathsep}{os.environ['PATH']}"
-        own = {"DESK": str(desk.getsockname()[1]), "PATH": path, "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(
-            ["sh", str(script), *words],
-            cwd=folder,
-            env={**os.environ, **own, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        while process.poll() is None:
-            try:
-                line, _ = desk.accept()
-            except TimeoutError:
-                continue
-            with line, line.makefile("rw") as talk:
-                commands.append(json.loads(talk.readline()))
-                talk.write(json.dumps(answer(commands[-1])) + "\n")
-    text, _ = process.communicate()
-    return Told(process.returncode, text, tuple(commands))
 
 
 def says_nothing(command: Command) -> tuple[int, str]:
@@ -334,14 +265,6 @@ def test_the_small_variant_runs_to_its_end(name: str, lab: House, tmp_path: Path
     said = outcome.read_text(encoding="utf-8")
     assert RESULTS["figures"](said)
     assert str(ROOT) not in said
-
-
-def in_process(command: Command, environment: Mapping[str, str]) -> tuple[int, str]:
-    """What the program answers."""
-    from a5ctl.app import app
-
-    result = CliRunner(env={**environment, "NO_COLOR": "1"}).invoke(app, command)
-    return result.exit_code, result.stdout if result.exit_code == 0 else result.output
 
 
 def resolved(config: RunConfig) -> RunConfig:
