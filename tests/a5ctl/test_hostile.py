@@ -157,12 +157,19 @@ def stop(process: subprocess.Popen[str], phase: str, go: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["hf", pytest.param("vllm", marks=pytest.mark.vllm)])
+@pytest.mark.parametrize(
+    ("engine", "phases"),
+    [
+        ("hf", tuple(PHASES)),
+        # before it starts, vLLM is not even imported
+        pytest.param("vllm", ("engine", "evaluation", "training"), marks=pytest.mark.vllm),
+    ],
+)
 def test_a_stop_in_any_phase_marks_the_run_and_it_goes_on(
-    house: House, tmp_path: Path, engine: str
+    house: House, tmp_path: Path, engine: str, phases: Sequence[str]
 ) -> None:
     arguments = ("run", "sft", *house.small, "--engine", engine)
-    for phase in PHASES:
+    for phase in phases:
         go = tmp_path / phase
         process = house.process(*arguments, entry=held("trainers.sft", "SFT.update", go=go))
         said = stop(process, PHASES[phase], go)
