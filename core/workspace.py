@@ -9,6 +9,9 @@ from pathlib import Path
 
 from core.errors import UserError
 
+ROLLOUTS = "rollouts"
+"""Folder of a run that its rollouts lie in."""
+
 # No vowels and no look-alikes: ids are read aloud, typed, and never spell a word.
 _ID_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
 _ID_LENGTH = 4

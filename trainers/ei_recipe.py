@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.workspace import ROLLOUTS
 from trainers.batching import BatchPlan, plan_batches
 from trainers.defaults import required
 from trainers.ei_rounds import RoundRollouts
@@ -15,7 +16,7 @@ from trainers.preflight_ei import EI_CHECKS
 from trainers.preflight_report import PreflightInput
 from trainers.preflight_rollouts import look
 from trainers.preflight_settled import settle_preflight
-from trainers.rollouts import ROLLOUTS, QuestionOrder, RolloutSampler, RolloutStore, longest_rows
+from trainers.rollouts import QuestionOrder, RolloutSampler, RolloutStore, longest_rows
 from trainers.sft_recipe import build_sft
 from trainers.stage import Stage
 from trainers.tokenization import Example

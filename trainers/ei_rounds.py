@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from core.data.problem import Problem
 from core.errors import UserError
 from core.rollouts import RolloutBatch
+from core.workspace import ROLLOUTS
 from trainers.durable import write_whole
 from trainers.kept import Kept
 from trainers.observer import Severity
 from trainers.policy import Policy
-from trainers.rollouts import ROLLOUTS, RolloutSampler, RolloutStore
+from trainers.rollouts import RolloutSampler, RolloutStore
 from trainers.stage import Stage
 
 

@@ -17,7 +17,7 @@ from core.models import model_hash
 from core.provenance import collect_provenance, data_hash
 from core.registry.recorder import Recorder
 from core.registry.store import NewRun, Registry, RunRecord
-from core.workspace import Workspace
+from core.workspace import ROLLOUTS, Workspace
 from trainers.checkpoint import checkpoint_step
 from trainers.distributed.checks import processes, with_gpus
 from trainers.distributed.launch import launch
@@ -28,7 +28,7 @@ from trainers.observer import Observer, Severity
 from trainers.pair_copy import keep_pairs, kept_pairs
 from trainers.prepare import Prepared, prepare
 from trainers.reaction import TrainingStoppedError
-from trainers.rollouts import ROLLOUTS, RolloutStore
+from trainers.rollouts import RolloutStore
 from trainers.stage import Stage, write_config
 from trainers.train import train
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from core.config.methods import GrpoSettings, RolloutSettings
 from core.models import end_token_ids
+from core.workspace import ROLLOUTS
 from trainers.defaults import required
 from trainers.evaluator import Evaluator
 from trainers.grpo import GRPO
@@ -20,7 +21,7 @@ from trainers.preflight_report import PreflightInput
 from trainers.preflight_rollouts import look
 from trainers.preflight_settled import settle_preflight
 from trainers.rehearsal import settle_pace
-from trainers.rollouts import ROLLOUTS, QuestionOrder, RolloutSampler, RolloutStore, longest_rows
+from trainers.rollouts import QuestionOrder, RolloutSampler, RolloutStore, longest_rows
 from trainers.stage import Stage
 from trainers.tokenization import Example
 

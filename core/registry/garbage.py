@@ -21,10 +21,7 @@ from core.registry.database import Database
 from core.registry.live_runs import may_be_alive
 from core.registry.orphans import count_orphans
 from core.registry.records import ArtifactRecord, RunRecord, RunStatus
-from core.workspace import Workspace
-
-ROLLOUTS = "rollouts"
-"""Folder of a run that a resume would go on with."""
+from core.workspace import ROLLOUTS, Workspace
 
 _STEP = re.compile(r"step-([0-9]+)")
 
@@ -129,9 +126,9 @@ def garbage_of(
     found = [*_left_over(run, folder)]
     if run.status is RunStatus.FINISHED:
         found += _checkpoints(database, run, folder, runs, [artifact for artifact, _ in recorded])
-        rollouts = folder / ROLLOUTS
-        if rollouts.is_dir() and not rollouts.is_symlink() and any(rollouts.iterdir()):
-            found.append(Garbage(run, GarbageKind.ROLLOUTS, rollouts, size_of(rollouts)))
+        # only the batches: which rollouts were learned from is recorded in the same folder
+        for path in sorted((folder / ROLLOUTS).glob("*.rollouts")):
+            found.append(Garbage(run, GarbageKind.ROLLOUTS, path, size_of(path)))
     for artifact, needed in recorded:
         path = folder / artifact.path
         if needed and not path.exists():

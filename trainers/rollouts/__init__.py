@@ -5,11 +5,10 @@ from trainers.rollouts.order import QuestionOrder
 from trainers.rollouts.rewards import OVERLONG, reward_parts, total_rewards
 from trainers.rollouts.rows import longest_rows
 from trainers.rollouts.sampler import RolloutSampler, rollout_seed, sample_together
-from trainers.rollouts.store import ROLLOUTS, RolloutStore
+from trainers.rollouts.store import RolloutStore
 
 __all__ = [
     "OVERLONG",
-    "ROLLOUTS",
     "QuestionOrder",
     "RolloutSampler",
     "RolloutStore",

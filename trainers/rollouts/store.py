@@ -19,9 +19,6 @@ from trainers.durable import replacing, sync_folder
 from trainers.rollouts.packing import pack_batch, unpack_batch
 from trainers.safetensors_stream import safetensors_bytes
 
-ROLLOUTS = "rollouts"
-"""Folder of a run that its rollouts lie in."""
-
 _NAME = re.compile(r"batch-([0-9]+)-step-([0-9]+)\.rollouts")
 _PARTIAL = ".partial"
 _CHECKSUM_BYTES = 32

@@ -80,9 +80,18 @@ def test_only_finished_runs_lose_checkpoints_and_rollouts(
     rollouts = workspace.run_folder(RUN) / "rollouts"
     rollouts.mkdir()
     (rollouts / "batch-0-step-1.rollouts").write_bytes(bytes(10))
-    assert names(found(house, workspace)) == ["step-000008", "rollouts"]
+    assert names(found(house, workspace)) == ["step-000008", "batch-0-step-1.rollouts"]
     house.set_status(house.find_run(RUN).uuid, "interrupted")
     assert names(found(house, workspace)) == [], "a resume goes on with them"
+
+
+def test_the_record_of_what_was_learned_from_stays(house: Registry, workspace: Workspace) -> None:
+    rollouts = workspace.run_folder(RUN) / "rollouts"
+    rollouts.mkdir()
+    (rollouts / "batch-0-step-1.rollouts").write_bytes(bytes(10))
+    (rollouts / "round-0001-kept.jsonl").write_text("{}\n")
+    collect(house, _path(house), workspace, found(house, workspace))
+    assert [path.name for path in rollouts.iterdir()] == ["round-0001-kept.jsonl"]
 
 
 def test_what_a_kill_left_is_found_once_the_run_is_known_to_be_dead(
