@@ -1,7 +1,6 @@
 """`--mirror`: a run that is shown here is also sent elsewhere, by reading along in its journal."""
 
 import json
-import os
 import time
 import uuid
 from collections.abc import Sequence
@@ -16,8 +15,10 @@ from core.config.schema import RunConfig
 from core.errors import UserError
 from core.interchange.mirror_backends import MirrorName, check_mirror, mirror_maker
 from core.interchange.mirror_feed import MirrorFeed
-from core.registry.entries import EventEntry, to_line
-from core.registry.journal import JOURNAL_NAME, merge_journal
+from core.registry.afterwards import append_held
+from core.registry.entries import EventEntry
+from core.registry.journal import JOURNAL_NAME
+from core.registry.live_runs import RECORDER_LOCK
 from core.registry.lock import FileLock
 from core.registry.store import open_registry
 from core.workspace import Workspace
@@ -121,14 +122,9 @@ class MirroredDisplay(RunDisplay):
     def _record_troubles(self) -> None:
         if not self._troubles or not (self._folder / JOURNAL_NAME).exists():
             return
-        lines = b"".join(map(to_line, self._troubles))
         try:
-            with FileLock(self._folder / ".recorder.lock", timeout=5):
-                with (self._folder / JOURNAL_NAME).open("ab") as file:
-                    file.write(lines)
-                    file.flush()
-                    os.fsync(file.fileno())
-                merge_journal(open_registry(self._plan.registry), self._folder)
+            with FileLock(self._folder / RECORDER_LOCK, timeout=5):
+                append_held(open_registry(self._plan.registry), self._folder, self._troubles)
         except (OSError, TimeoutError, UserError) as error:
             text = f"the trouble with the mirror could not be recorded: {error}"
             self.event(Severity.WARNING, text, None)

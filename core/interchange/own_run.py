@@ -20,6 +20,7 @@ from core.interchange.foreign import Source
 from core.interchange.kept import Imported
 from core.registry.entries import ArtifactEntry, Entry, RunEntry, to_line
 from core.registry.journal import JOURNAL_NAME, merge_journal, parse_lines, read_lines
+from core.registry.live_runs import RECORDER_LOCK
 from core.registry.lock import FileLock
 from core.registry.records import RunRecord, RunStatus
 from core.registry.run_queries import run_by_uuid
@@ -161,7 +162,7 @@ def _bring(
     target = workspace.run_folder(run_id)
     target.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(target / ".recorder.lock", timeout=0):
+        with FileLock(target / RECORDER_LOCK, timeout=0):
             added = _add_lines(folder / JOURNAL_NAME, target / JOURNAL_NAME)
             if known is None and run_id != columns["id"]:
                 named = {**columns, "id": run_id, "folder": f"runs/{run_id}"}
@@ -201,7 +202,7 @@ def _free_id(registry: Registry, workspace: Workspace, columns: dict[str, Any]) 
 def _same_run(folder: Path, uuid: str) -> bool:
     """A folder that an import stopped half-way has left, or one that is empty."""
     if not (folder / JOURNAL_NAME).exists():
-        return not any(child.name != ".recorder.lock" for child in folder.iterdir())
+        return not any(child.name != RECORDER_LOCK for child in folder.iterdir())
     try:
         return bool(checked_columns(folder)["uuid"] == uuid)
     except UserError:

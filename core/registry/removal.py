@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core.errors import UserError
 from core.registry.journal import JOURNAL_NAME
+from core.registry.live_runs import RECORDER_LOCK
 from core.registry.liveness import LOST, display_status
 from core.registry.lock import FileLock
 from core.registry.records import Deletion, RunRecord
@@ -90,7 +91,7 @@ def _set_aside(run: RunRecord, folder: Path) -> Path | None:
     aside = folder.with_name(f".deleted-{run.id}-{run.uuid[:8]}")
     try:
         if not folder.is_symlink():
-            with FileLock(folder / ".recorder.lock", timeout=0):
+            with FileLock(folder / RECORDER_LOCK, timeout=0):
                 pass
         return folder.rename(aside)
     except TimeoutError as error:
