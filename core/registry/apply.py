@@ -36,7 +36,7 @@ from core.registry.schema import (
     table,
 )
 from core.registry.summaries import rebuild_summaries, update_summaries
-from core.registry.upsert import insert_new, upsert
+from core.registry.upsert import insert_new, upsert, upsert_many
 
 
 def apply_entries(connection: Connection, run: int, entries: Sequence[Entry]) -> None:
@@ -98,23 +98,15 @@ def _apply_metrics(connection: Connection, run: int, entries: Sequence[MetricsEn
     if not entries:
         return
     keys = _name_keys(connection, {name for entry in entries for name in entry.values})
-    rows, points = [], []
+    rows = []
+    points: dict[int, list[tuple[int, float]]] = {}
     for entry in entries:
+        segment, step, when = entry.segment, entry.step, entry.time
         for name, number in entry.values.items():
-            value, nonfinite = split_value(number)
-            rows.append(
-                {
-                    "run": run,
-                    "name": keys[name],
-                    "segment": entry.segment,
-                    "step": entry.step,
-                    "value": value,
-                    "nonfinite": nonfinite,
-                    "time": entry.time,
-                }
-            )
-            points.append((keys[name], entry.step, number))
-    upsert(connection, table(Metric), rows, ("run", "name", "segment", "step"))
+            key = keys[name]
+            rows.append((run, key, segment, step, *split_value(number), when))
+            points.setdefault(key, []).append((step, number))
+    upsert_many(connection, table(Metric), rows, ("run", "name", "segment", "step"))
     update_summaries(connection, run, points)
 
 

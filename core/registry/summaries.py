@@ -1,7 +1,8 @@
 """Keeps the short form of every metric up to date, so that listings never scan steps."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -12,6 +13,8 @@ from core.registry.schema import Metric, Segment, table
 from core.registry.schema import MetricSummary as MetricSummaryTable
 from core.registry.segments import visible_ranges
 from core.registry.upsert import upsert
+
+_STEP, _VALUE = itemgetter(0), itemgetter(1)
 
 
 def extend(summary: MetricSummary | None, step: int, value: float) -> MetricSummary:
@@ -28,22 +31,31 @@ def extend(summary: MetricSummary | None, step: int, value: float) -> MetricSumm
     return MetricSummary(last, last_step, lowest, lowest_step, highest, highest_step)
 
 
+def extend_by(
+    summary: MetricSummary | None, points: Sequence[tuple[int, float]]
+) -> MetricSummary | None:
+    """The summary after (step, value) points, in the order they were recorded."""
+    finite = [point for point in points if math.isfinite(point[1])]
+    telling = [min(finite, key=_VALUE), max(finite, key=_VALUE)] if finite else []
+    # sorting keeps the order of equal steps: the one recorded last counts
+    for step, value in [*telling, *sorted(points, key=_STEP)[-1:]]:
+        summary = extend(summary, step, value)
+    return summary
+
+
 def update_summaries(
-    connection: Connection, run: int, points: Iterable[tuple[int, int, float]]
+    connection: Connection, run: int, points: Mapping[int, Sequence[tuple[int, float]]]
 ) -> None:
     """Fold new values into the stored summaries.
 
     Args:
         connection: An open write transaction.
         run: Key of the run.
-        points: (key of the name, step, value) in the order they were recorded.
+        points: (step, value) in the order they were recorded, by the key of the metric's name.
     """
     known = _stored(connection, run)
-    changed = {}
-    for name, step, value in points:
-        known[name] = extend(known.get(name), step, value)
-        changed[name] = known[name]
-    _write(connection, run, changed)
+    changed = {name: extend_by(known.get(name), found) for name, found in points.items()}
+    _write(connection, run, {name: one for name, one in changed.items() if one is not None})
 
 
 def rebuild_summaries(connection: Connection, run: int) -> None:

@@ -15,7 +15,7 @@ from core.registry.codec import (
 )
 from core.registry.records import MetricSummary
 from core.registry.segments import visible_ranges
-from core.registry.summaries import extend
+from core.registry.summaries import extend, extend_by
 
 
 @given(st.text(st.characters()))
@@ -58,6 +58,19 @@ def test_summaries_do_not_change_when_values_are_seen_again(
 ) -> None:
     once = _summary(points)
     assert repr(once) == repr(_summary(points, once))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.floats(allow_nan=True)), min_size=1),
+    st.lists(st.tuples(st.integers(0, 50), st.floats(allow_nan=True)), min_size=1),
+)
+def test_a_summary_takes_many_values_as_it_takes_them_one_by_one(
+    earlier: list[tuple[int, float]], points: list[tuple[int, float]]
+) -> None:
+    summary = together = _summary(earlier)
+    for step, value in points:
+        summary = extend(summary, step, value)
+    assert repr(extend_by(together, points)) == repr(summary)
 
 
 def _summary(
