@@ -12,6 +12,7 @@ from core.data.problem import Problem
 from core.evaluation import EvaluationResult, GradedResponse
 from core.protocol import EvaluationProtocol
 from core.registry.codec import clean
+from core.registry.later_entries import ConfigEntry, ProbeEntry, RegradeEntry
 from core.registry.records import StoredGrade
 from core.responses.grade import Verdict
 from core.responses.names import GRADER_VERSIONS, FailureClass, GraderName
@@ -192,6 +193,9 @@ Entry = (
     | ArtifactEntry
     | EvaluationEntry
     | RolloutsEntry
+    | ConfigEntry
+    | RegradeEntry
+    | ProbeEntry
 )
 _ADAPTER: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="entry")])
 

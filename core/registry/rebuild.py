@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from core.errors import UserError
-from core.registry.check import run_folders
 from core.registry.connections import open_for_reading
 from core.registry.content import SHARED, count_different_labels, count_lacking, table_names
 from core.registry.database import Database, RegistryUnavailableError
@@ -19,6 +18,7 @@ from core.registry.lock import FileLock
 from core.registry.merge import last_description
 from core.registry.migrate import lock_path, schema_version
 from core.registry.migrations import HEAD
+from core.registry.run_folders import run_folders
 from core.registry.same_file import logs_beside
 from core.registry.store import Registry, open_registry
 from core.workspace import Workspace

@@ -205,7 +205,7 @@ def test_a_regrade_that_dies_leaves_whole_evaluations(
         calls.append(arguments)
         if len(calls) == 1:
             return store(*arguments)
-        monkeypatch.setattr(core.registry.regrades, "_follow", pytest.fail)
+        monkeypatch.setattr(core.registry.regrade_writes, "_follow", pytest.fail)
         return store(*arguments)
 
     monkeypatch.setattr(core.regrading, "store_regrade", die_in_the_second)
