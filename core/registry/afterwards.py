@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from core.errors import UserError
 from core.registry.entries import Entry, StatusEntry, to_line
-from core.registry.journal import Journal, journal_size, merge_journal
+from core.registry.journal import Journal, append_lines, journal_size, merge_journal
 from core.registry.live_runs import held, may_be_alive
 from core.registry.merge import RunGoneError, held_bytes, run_key, set_held_bytes
 from core.registry.records import RunRecord
@@ -134,12 +134,6 @@ def journal_end(registry: "Registry", run: RunRecord, folder: Path, reason: str)
 
 def append_held(registry: "Registry", folder: Path, entries: Sequence[Entry]) -> None:
     """The same for a folder that this process holds already; without entries nothing is done."""
-    if not entries:
-        return
-    journal = Journal(folder)
-    try:
-        journal.append([to_line(entry) for entry in entries])
-        journal.sync()
-    finally:
-        journal.close()
-    merge_journal(registry, folder)
+    if entries:
+        append_lines(folder, [to_line(entry) for entry in entries])
+        merge_journal(registry, folder)

@@ -313,15 +313,19 @@ class Registry:
         """Problem id -> (right, extracted answer) of every sample, in the order sampled."""
         return outcome_queries.sampled_answers(self.database, evaluation_uuid, grader)
 
-    def note_plan(self, name: str, digest: str, text: str) -> list[PlanRecord]:
+    def note_plan(
+        self, name: str, digest: str, text: str, workspace: "Workspace | None" = None
+    ) -> list[PlanRecord]:
         """Store a plan unless it is stored already; returns all versions, oldest first.
 
+        With a workspace, its file of plans gets it too, so that it outlives the registry.
+
         Raises:
-            UserError: the registry cannot be written.
+            UserError: the registry or the workspace cannot be written.
         """
         from core.registry.plans import note_plan
 
-        return note_plan(self.database, name, digest, text)
+        return note_plan(self.database, workspace, name, digest, text)
 
     def probes_of(self, evaluation_uuid: str, *, texts: bool = False) -> "list[ProbeRecord]":
         """Every probe of an evaluation: larger caps by cap, then closing; texts where asked for."""

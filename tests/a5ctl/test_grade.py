@@ -288,7 +288,7 @@ def test_many_responses_are_stored_in_order_and_in_batches(
     assert [response.sample for response in responses] == [0] * 4 + [1] * 4
     right_ones = [response.grades["r1_zero"].right for response in responses]
     assert right_ones == [bool(i % 3) for i in range(8)]
-    assert not (tmp_path / "runs").exists()
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [run]
 
 
 @pytest.mark.parametrize("width", [60, 80, 140])
