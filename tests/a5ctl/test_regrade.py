@@ -217,6 +217,17 @@ def test_a_regrade_that_dies_leaves_whole_evaluations(
     assert document(home, "regrade", "sft-aaaa", "--grader", "r1_zero")["responses"] == 6
 
 
+def test_without_a_run_folder_it_says_where_the_grades_are(
+    home: Path, forgiving: NewGrader
+) -> None:
+    forgiving(GraderName.STRICT)
+    (home / "runs" / "sft-aaaa").rename(home / "elsewhere")
+    result = ask(home, "regrade", "sft-aaaa")
+    assert result.exit_code == 0
+    assert "only in the registry, because there is no run folder here: sft-aaaa" in result.stderr
+    assert "only in the registry" not in ask(home, "regrade", "sft-aaaa").stderr
+
+
 def test_grades_of_a_newer_tool_are_not_passed_over(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,7 +90,7 @@ def added_later(registry: Registry, workspace: Workspace, run: RunRecord) -> Non
     for evaluation in stored_evaluations(registry, run.uuid)[:2]:
         for version in (98, 99):
             store_regrade(
-                registry, run, folder, evaluation, _regraded(registry, evaluation, version)
+                registry, run, folder, evaluation, regraded(registry, evaluation, version)
             )
     last = stored_evaluations(registry, run.uuid)[-1].uuid
     probed = ProbedResponse("p-1", 0, "eos", 9, True, False, "", _GRADES, HOSTILE + "\ud83d")
@@ -104,7 +104,7 @@ def added_later(registry: Registry, workspace: Workspace, run: RunRecord) -> Non
 _GRADES = {"r1_zero": StoredGrade(True, True, " 42 ", None, 1)}
 
 
-def _regraded(registry: Registry, evaluation: StoredEvaluation, version: int) -> list[RegradedRow]:
+def regraded(registry: Registry, evaluation: StoredEvaluation, version: int) -> list[RegradedRow]:
     """Everything is right, by another version; and parts of it were seen anew."""
     return [
         RegradedRow(
