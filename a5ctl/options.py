@@ -44,15 +44,29 @@ def open_workspace_and_registry(
         create: Make what is missing. Without it a missing registry reads as an empty one.
 
     Raises:
-        UserError: workspace or registry cannot be used.
+        UserError: workspace or registry cannot be used, or the registry is gone while run folders
+            are there.
     """
     from core.registry.store import open_registry
     from core.workspace import open_workspace
 
     workspace = open_workspace(home, create=create)
     store = open_registry(workspace.registry_url(registry), create=create)
+    if not store.database.exists():
+        _refuse_lost(workspace, store.label)
     store.merge_left_behind(workspace)
     return workspace, store
+
+
+def _refuse_lost(workspace: "Workspace", label: str) -> None:
+    from core.errors import UserError
+    from core.registry.journal import JOURNAL_NAME
+
+    if next(workspace.runs_dir.glob(f"[!.]*/{JOURNAL_NAME}"), None) is not None:
+        raise UserError(
+            f"there is no registry {label}, but {workspace.runs_dir} holds recorded runs; bring "
+            "them back with: a5ctl registry repair"
+        )
 
 
 def parse_grader(name: str | None) -> "GraderName | None":

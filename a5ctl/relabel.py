@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from a5ctl.console import err, out, plain, print_json
+from a5ctl.console import out, plain, print_json
+from a5ctl.only_here import say_only_in_the_registry
 from core.registry.labels import Labels, Relabelled, relabel
 from core.registry.store import Registry
 from core.workspace import Workspace
@@ -46,8 +47,7 @@ def change_runs(
         line = plain(run_id, "bold").append_text(plain(f"  {say(found.labels)}", ""))
         out().print(line, soft_wrap=True)
     if missing := [run_id for run_id, found in done.items() if not found.kept]:
-        text = "only in the registry, because there is no run folder here: "
-        err().print(plain(text + ", ".join(missing), "dim"), soft_wrap=True)
+        say_only_in_the_registry(missing)
 
 
 def _json(run_id: str, found: Relabelled) -> dict[str, object]:

@@ -28,8 +28,8 @@ import torch  # noqa: E402
 from benchmarks.timing import summary, write  # noqa: E402
 from core.config.schema import TrainSettings  # noqa: E402
 from core.models import load_tokenizer, prepare_imports, resolve_model  # noqa: E402
+from core.whole_files import sync_folder  # noqa: E402
 from trainers.checkpoint import TrainerState, damage, save_checkpoint  # noqa: E402
-from trainers.durable import sync_folder  # noqa: E402
 from trainers.optimization import Optimizer, build_optimizer  # noqa: E402
 from trainers.policy import Policy, load_policy  # noqa: E402
 

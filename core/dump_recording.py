@@ -3,23 +3,37 @@
 import hashlib
 import json
 import os
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.dump_evaluation import DumpSettings
+from core.errors import UserError
 from core.evaluation import EvaluationResult
 from core.registry.entries import (
+    RunEntry,
     StatusEntry,
+    clean_tree,
     evaluation_head,
+    evaluation_line,
     new_uuid,
     problem_rows,
     response_rows,
+    to_line,
 )
+from core.registry.journal import journal_size
+from core.registry.new_folders import write_run_folder
 from core.registry.processes import host_name, process_mark
 from core.registry.records import NewRun
 from core.registry.store import Registry
+from core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +57,59 @@ class DumpOrigin:
 
 def record_dump(
     registry: Registry,
+    workspace: Workspace,
     settings: DumpSettings,
     results: Sequence[EvaluationResult],
     origin: DumpOrigin,
 ) -> str:
     """Make a run of kind eval with these evaluations; returns its short id.
 
-    Everything goes in with one transaction, row by row: a stop at any moment leaves no trace. The
-    run has no folder and no journal, because the file can be graded again.
+    Everything goes into the registry with one transaction, row by row, and with it a run folder
+    with the journal: a stop at any moment leaves no trace.
 
     Raises:
-        UserError: the registry cannot be written; nothing was kept.
+        UserError: registry or workspace cannot be written; nothing was kept.
     """
-    from core.registry.apply import apply_entries, store_evaluation
+    from core.registry.merge import set_held_bytes
     from core.registry.run_writes import add_run
 
-    with registry.database.begin() as connection:
-        run = add_run(connection, _new_run(settings, results, origin))
-        apply_entries(connection, run.key, [_status("running")])
-        for result in results:
-            head = evaluation_head(result, new_uuid(), 0, time.time())
-            store_evaluation(connection, run.key, head, problem_rows(result), response_rows(result))
-        apply_entries(connection, run.key, [_status("finished")])
+    folder: Path | None = None
+    try:
+        with registry.database.begin() as connection:
+            run = add_run(connection, _new_run(settings, results, origin))
+            journal = _store(connection, run.key, results)
+            folder = write_run_folder(workspace, run.id, journal)
+            set_held_bytes(connection, run.uuid, journal_size(folder))
+    except Exception as error:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise UserError(
+                f"run folders in {workspace.runs_dir} cannot be written ({error.strerror}), so "
+                "nothing was kept; make room there, or choose another place with --home"
+            ) from error
+        raise
     return run.id
+
+
+def _store(
+    connection: "Connection", key: int, results: Sequence[EvaluationResult]
+) -> Iterator[bytes]:
+    """Store evaluations of a new run; returns the journal that says the same, in pieces."""
+    from core.registry.apply import apply_entries, store_evaluation
+    from core.registry.run_writes import stored_columns
+
+    begin, heads = _status("running"), []
+    apply_entries(connection, key, [begin])
+    for result in results:
+        head = evaluation_head(result, new_uuid(), 0, time.time())
+        store_evaluation(connection, key, head, problem_rows(result), response_rows(result))
+        heads.append(head)
+    end = _status("finished")
+    apply_entries(connection, key, [end])
+    lines = (evaluation_line(*pair) for pair in zip(heads, results, strict=True))
+    description = RunEntry(columns=clean_tree(stored_columns(connection, key)))
+    return chain([to_line(description), to_line(begin)], chain.from_iterable(lines), [to_line(end)])
 
 
 def _new_run(

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from core.batches import batched
@@ -9,10 +10,11 @@ from core.data.choices import options_of
 from core.engines.base import FinishReason
 from core.errors import UserError
 from core.prompts.template import PromptTemplate
+from core.registry.afterwards import check_addable
 from core.registry.entries import GradeRow, grade_row, stored_grade
 from core.registry.records import RunRecord, StoredGrade
+from core.registry.regrade_writes import Observations, RegradedRow
 from core.registry.regrades import (
-    Observations,
     StoredEvaluation,
     StoredText,
     store_regrade,
@@ -73,7 +75,7 @@ class RegradedEvaluation:
 
 
 def regrade(
-    registry: Registry, run: RunRecord, graders: Collection[GraderName]
+    registry: Registry, run: RunRecord, folder: Path | None, graders: Collection[GraderName]
 ) -> Iterator[RegradedEvaluation]:
     """Grade the responses of every evaluation that lack a grade of the current version.
 
@@ -83,13 +85,15 @@ def regrade(
     Args:
         registry: Where the responses are, and the grades go.
         run: Whose evaluations.
+        folder: Where the run's journal is, which takes the grades too; None where there is none.
         graders: Which grades to add. Under all of them, what is observed beside the verdicts
             (closed, unparseable, flags) is noted anew as well.
 
     Raises:
-        UserError: the run has no stored response, a newer a5ctl has graded it, or the grader is for
-            other problems.
+        UserError: the run has no stored response, a newer a5ctl has graded it, the grader is for
+            other problems, or a process records the run.
     """
+    check_addable(registry, run, folder)
     evaluations = stored_evaluations(registry, run.uuid)
     if not evaluations:
         raise UserError(f"run {run.id} has no evaluation whose responses could be graded again")
@@ -102,7 +106,7 @@ def regrade(
             yield RegradedEvaluation(evaluation, 0)
             continue
         graded = _grade(evaluation, lacking, limit)
-        yield _store(registry, run, evaluation, graders, graded)
+        yield _store(registry, run, folder, evaluation, graders, graded)
 
 
 def _check(
@@ -167,24 +171,26 @@ def _placeholders(evaluation: StoredEvaluation, text: StoredText) -> Placeholder
 def _store(
     registry: Registry,
     run: RunRecord,
+    folder: Path | None,
     evaluation: StoredEvaluation,
     graders: Collection[GraderName],
     graded: Iterator[tuple[StoredText, GradedText]],
 ) -> RegradedEvaluation:
-    rows: dict[int, list[GradeRow]] = {}
-    seen: dict[int, Observations] = {}
+    rows: list[RegradedRow] = []
     changes: list[GradeChange] = []
     everything = set(graders) == set(GraderName)
     for text, result in graded:
-        for grader in _missing(text, graders):
-            row = grade_row(grader, result.verdicts[grader], result.failures[grader])
-            rows.setdefault(text.key, []).append(row)
-            changes += _changes(text, grader, row)
-        if everything:
-            flags = tuple(sorted(str(flag) for flag in result.flags))
-            seen[text.key] = Observations(result.closed, result.unparseable, flags)
-    figures = store_regrade(registry, run, evaluation, rows, seen)
-    names = [GraderName(row.grader) for found in rows.values() for row in found]
+        new = [
+            grade_row(grader, result.verdicts[grader], result.failures[grader])
+            for grader in _missing(text, graders)
+        ]
+        for row in new:
+            changes += _changes(text, GraderName(row.grader), row)
+        flags = tuple(sorted(str(flag) for flag in result.flags))
+        seen = Observations(result.closed, result.unparseable, flags) if everything else None
+        rows.append(RegradedRow(problem=text.problem_id, sample=text.sample, grades=new, seen=seen))
+    figures = store_regrade(registry, run, folder, evaluation, rows)
+    names = [GraderName(grade.grader) for row in rows for grade in row.grades]
     added = {grader: names.count(grader) for grader in GraderName if grader in names}
     return RegradedEvaluation(evaluation, len(rows), added, tuple(changes), figures)
 

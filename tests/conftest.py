@@ -1,7 +1,11 @@
-"""Rules for the whole suite: vLLM tests are skipped by name where it is missing, never in CI."""
+"""Rules and fixtures of the whole suite.
+
+vLLM tests are skipped by name where it is missing, never in CI.
+"""
 
 import os
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -31,3 +35,17 @@ def _skip(items: list[pytest.Item], marker: str, reason: str) -> None:
     for item in items:
         if item.get_closest_marker(marker) is not None:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def one_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with one finished run, to be copied."""
+    from core.registry.store import open_registry
+    from core.workspace import open_workspace
+    from tests.core.registry.lived_in import RUN, finished_run
+
+    workspace = open_workspace(tmp_path_factory.mktemp("one-run"))
+    registry = open_registry(f"sqlite:///{workspace.root / 'registry.db'}")
+    finished_run(registry, workspace, RUN)
+    registry.close()
+    return workspace.root

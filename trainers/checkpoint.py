@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from core.errors import UserError
+from core.whole_files import sync_folder
 from trainers.checkpoint_manifest import (
     MANIFEST,
     OPTIMIZER,
@@ -31,7 +32,7 @@ from trainers.checkpoint_manifest import (
     read_manifest,
     verify,
 )
-from trainers.durable import FolderWriter, sync_folder
+from trainers.durable import FolderWriter
 from trainers.optimization import Optimizer
 from trainers.policy import Policy
 from trainers.rng import capture_rng, restore_rng

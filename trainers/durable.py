@@ -13,13 +13,13 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 from blake3 import blake3
+
+from core.whole_files import sync_folder
 
 # a multiple of every block size that direct writing may ask for
 _BUFFER_BYTES = 4 * 2**20
@@ -134,46 +134,6 @@ def checksum_of(path: Path) -> str:
 def checksum_of_bytes(content: bytes) -> str:
     """The same of bytes in memory."""
     return f"{_KIND}:{blake3(content).hexdigest()}"
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that is on disk under this name at the end, or leaves what was there.
-
-    Args:
-        path: The file, in a folder that exists.
-
-    Raises:
-        OSError: it cannot be written; nothing half-written is left behind.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Have a text, as UTF-8, on disk under this name when this returns; see `replacing`."""
-    with replacing(path) as file:
-        file.write(text.encode())
-
-
-def sync_folder(folder: Path) -> None:
-    """Return when the names in a folder are on disk."""
-    if sys.platform == "win32":
-        return  # Windows cannot open a folder for syncing
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _take_buffer() -> memoryview:

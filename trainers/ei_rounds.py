@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from core.data.problem import Problem
 from core.errors import UserError
 from core.rollouts import RolloutBatch
+from core.whole_files import write_whole
 from core.workspace import ROLLOUTS
-from trainers.durable import write_whole
 from trainers.kept import Kept
 from trainers.observer import Severity
 from trainers.policy import Policy

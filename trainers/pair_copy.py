@@ -5,7 +5,7 @@ from pathlib import Path
 
 from core.data.pairs import PreferencePair, pair_line, pairs_hash, read_pairs
 from core.errors import UserError
-from trainers.durable import write_whole
+from core.whole_files import write_whole
 
 PAIRS_FILE = "pairs.jsonl"
 

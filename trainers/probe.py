@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from core.engines.base import GenerationProgress, InferenceEngine, Sampling
 from core.engines.select import build_engine, choose_engine
@@ -11,9 +12,11 @@ from core.probing.findings import find
 from core.probing.generation import Asker, ProbeTarget, finish_answers, regenerate
 from core.probing.names import ProbeKind
 from core.probing.words import diverged_sentence, probe_event
+from core.registry.afterwards import check_addable
 from core.registry.probe_records import ProbedResponse, ProbeRecord
-from core.registry.probe_writes import store_probes
+from core.registry.probes import keep_probes
 from core.registry.records import EvaluationRecord
+from core.registry.run_folders import journal_folder
 from core.registry.store import Registry
 from core.workspace import Workspace
 from trainers.observer import Observer, Severity
@@ -38,9 +41,12 @@ def probe(
         The probes with their texts.
 
     Raises:
-        UserError: weights or data are gone, a cap does not fit, or the engine cannot be had.
+        UserError: weights or data are gone, a cap does not fit, the engine cannot be had, or a
+            process records the run.
         EngineError: the engine failed; the probes of a kind that was done are stored.
     """
+    folder = journal_folder(workspace, plan.run)
+    check_addable(registry, plan.run, folder)
     ready = prepare_probe(plan, workspace, registry, observer)
     engine = _start(plan, ready, observer)
     try:
@@ -53,7 +59,7 @@ def probe(
         found = []
         for kind in ready.targets:
             made = _ask(kind, plan, ready, asker, observer)
-            _store(plan, made, registry, observer)
+            _store(plan, made, registry, folder, observer)
             found += made
         return found
     finally:
@@ -132,14 +138,18 @@ def _sampling(evaluation: EvaluationRecord) -> Sampling:
 
 
 def _store(
-    plan: ProbePlan, probes: Sequence[ProbeRecord], registry: Registry, observer: Observer
+    plan: ProbePlan,
+    probes: Sequence[ProbeRecord],
+    registry: Registry,
+    folder: Path | None,
+    observer: Observer,
 ) -> None:
     found = [find(probe, plan.responses, plan.grader) for probe in probes]
     events = [
         probe_event(plan.evaluation, probe, result, plan.grader)
         for probe, result in zip(probes, found, strict=True)
     ]
-    store_probes(registry.database, plan.evaluation.uuid, probes, events)
+    keep_probes(registry, plan.run, folder, plan.evaluation.uuid, probes, events)
     if found[-1].diverged:
         text = diverged_sentence(found[-1], plan.evaluation, probes[-1])
         observer.event(Severity.WARNING, text, plan.evaluation.step)

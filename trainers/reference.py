@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from trainers.durable import replacing
+from core.whole_files import replacing
 from trainers.pair_batches import PairExample
 from trainers.safetensors_stream import safetensors_bytes
 

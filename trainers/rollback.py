@@ -13,8 +13,8 @@ from pathlib import Path
 from torch import Tensor
 
 from core.errors import UserError
+from core.whole_files import write_whole
 from trainers.checkpoint import TrainerState, checkpoint_step, checkpoints, restore
-from trainers.durable import write_whole
 from trainers.optimization import Optimizer
 from trainers.policy import Policy, load_policy
 from trainers.rng import restore_rng

@@ -7,8 +7,8 @@ from core.config.load import config_hash, to_toml, to_tree
 from core.config.schema import RunConfig
 from core.registry.recorder import Recorder
 from core.registry.store import Registry, RunRecord
+from core.whole_files import write_whole
 from trainers.distributed.world import ALONE, World
-from trainers.durable import write_whole
 from trainers.interrupt import Interrupts
 from trainers.observer import Observer, Severity
 from trainers.prepare import Prepared
@@ -61,7 +61,7 @@ class Stage:
         """Store choices that were made at run time, so that a resume makes the same ones."""
         self.config = config
         write_config(self.folder, config)
-        self.registry.set_config(self.run.uuid, to_tree(config), config_hash(config))
+        self.recorder.choices(to_tree(config), config_hash(config))
 
 
 def write_config(folder: Path, config: RunConfig) -> None:

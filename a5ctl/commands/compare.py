@@ -171,8 +171,10 @@ def _judge(
     from core.criteria.plan import load_plan
 
     loaded = load_plan(path)
-    _, store = open_workspace_and_registry(home, registry, create=not _exists(home, registry))
-    versions = store.note_plan(loaded.plan.name, loaded.hash, loaded.text)
+    workspace, store = open_workspace_and_registry(
+        home, registry, create=not _exists(home, registry)
+    )
+    versions = store.note_plan(loaded.plan.name, loaded.hash, loaded.text, workspace)
     report = check_plan(store, loaded, versions, force=force)
     if json_:
         print_json(plan_json(report))

@@ -181,7 +181,7 @@ def _record(
     from core.dump_recording import DumpOrigin, record_dump
     from core.provenance import collect_provenance
 
-    _, store = open_workspace_and_registry(home, registry, create=True)
+    workspace, store = open_workspace_and_registry(home, registry, create=True)
     origin = DumpOrigin(
         config=dump_config(settings),
         model=labels["model"] or "unknown",
@@ -192,7 +192,7 @@ def _record(
             "dump": {"file": dump.argument, "sha256": dump.sha256, "bytes": dump.bytes},
         },
     )
-    return record_dump(store, settings, results, origin)
+    return record_dump(store, workspace, settings, results, origin)
 
 
 def _print_json(

@@ -72,10 +72,12 @@ def probe(
         a5ctl probe sft-256-k3f9:48 --close --max-tokens 512
     """
     from a5ctl.console import out, print_json
+    from a5ctl.only_here import say_only_in_the_registry
     from a5ctl.options import open_workspace_and_registry, parse_grader
     from a5ctl.tables.diagnosis import choose_evaluation
     from a5ctl.tables.probing import report_probes
     from a5ctl.tables.probing_view import print_probes, probes_json
+    from core.registry.run_folders import journal_folder
     from core.responses.names import GraderName
 
     caps = _parse_caps(max_tokens)
@@ -96,6 +98,8 @@ def probe(
         print_json(probes_json(report))
     else:
         print_probes(out(), report, responses, examples)
+    if journal_folder(workspace, record) is None:
+        say_only_in_the_registry([record.id])
 
 
 def _parse_caps(text: str | None) -> tuple[int, ...]:

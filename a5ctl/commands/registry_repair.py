@@ -55,9 +55,10 @@ def repair(
 ) -> None:
     """Make the database anew from the run folders alone; the old file is kept beside the new one.
 
-    Journals bring back runs, metrics, evaluations with every response and grade, rollouts, events
-    and artifacts. They know nothing of what came later: other grades, probes, plans, and responses
-    graded from a file. Where a sound old file has such things it stays, unless --force is given.
+    The journals bring back runs with all that was recorded, graded, probed and noted, and
+    plans.jsonl the plans. What only a sound old database holds, because an older a5ctl put it
+    there, is written into the journals first. Where that cannot be done (rows of a run whose folder
+    is gone), the old database stays, unless --force is given.
 
     Runs that are alive go on, and join the new database.
 
@@ -91,6 +92,11 @@ def _show(result: "Rebuilt", console: "Console") -> None:
     if result.damaged:
         lines = counted(result.damaged, "line")
         say(f"{lines} of journals could not be read and are left out", "yellow")
+    if result.journaled:
+        parts = ", ".join(
+            counted(count, thing) for thing, count in result.journaled.items() if count
+        )
+        say(f"the journals now have what only the old database held: {parts}")
     if result.loses:
         say(f"only the old database holds {_only_there(result)}", "yellow")
     if not result.replaced:
@@ -127,6 +133,7 @@ def _as_json(result: "Rebuilt") -> dict[str, Any]:
         "damaged": result.damaged,
         "skipped": dict(result.skipped),
         "compared": result.compared,
+        "journaled": dict(result.journaled),
         "lacking": dict(result.lacking),
         "labels": result.labels,
     }

@@ -1,5 +1,6 @@
 """`a5ctl regrade`: judge stored responses by the graders of today, without generating."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,31 +40,36 @@ def regrade(
         a5ctl regrade sft-256-k3f9 --grader strict
     """
     from a5ctl.console import out, print_json
+    from a5ctl.only_here import say_only_in_the_registry
     from a5ctl.options import open_workspace_and_registry, parse_grader
     from a5ctl.tables.regrading import summarize_regrading
     from a5ctl.tables.regrading_view import print_regrading, regrading_json
+    from core.registry.run_folders import journal_folder
     from core.responses.names import GraderName
 
     one = None if grader == "all" else parse_grader(grader)
     graders = list(GraderName) if one is None else [one]
-    _, store = open_workspace_and_registry(home, registry)
+    workspace, store = open_workspace_and_registry(home, registry)
     record = store.find_run(run)
-    summary = summarize_regrading(record, graders, _work(store, record, graders))
+    folder = journal_folder(workspace, record)
+    summary = summarize_regrading(record, graders, _work(store, record, folder, graders))
     if json_:
         print_json(regrading_json(summary, examples))
     else:
         print_regrading(out(), summary, examples)
+    if folder is None and summary.responses:
+        say_only_in_the_registry([record.id])
 
 
 def _work(
-    store: "Registry", run: "RunRecord", graders: "list[GraderName]"
+    store: "Registry", run: "RunRecord", folder: Path | None, graders: "list[GraderName]"
 ) -> "list[RegradedEvaluation]":
     from a5ctl.console import err, plain
     from core.regrading import regrade as regrade_run
 
     done = []
     with err().status(plain(f"grading the responses of {run.id}")) as status:
-        for evaluation in regrade_run(store, run, graders):
+        for evaluation in regrade_run(store, run, folder, graders):
             done.append(evaluation)
             status.update(plain(f"grading {run.id}: step {evaluation.evaluation.step} is done"))
     return done

@@ -23,6 +23,7 @@ from core.interchange.foreign import ForeignRun, foreign_uuid
 from core.interchange.graded_evaluations import KeepOptions, Totals, evaluation_entries
 from core.interchange.guesses import without_seed
 from core.interchange.kept import Imported
+from core.interchange.kept_journal import added_later, described
 from core.interchange.sentences import counted
 from core.registry.entries import (
     Entry,
@@ -34,7 +35,8 @@ from core.registry.entries import (
     parse_entry,
     to_line,
 )
-from core.registry.journal import JOURNAL_NAME, merge_journal, read_lines
+from core.registry.journal import JOURNAL_NAME, merge_journal
+from core.registry.live_runs import held
 from core.registry.lock import FileLock
 from core.registry.records import RunRecord
 from core.registry.run_queries import run_by_uuid
@@ -65,10 +67,11 @@ def keep(
         if known is not None and _complete(registry, workspace, known, mark):
             return _report(registry, run, known, "unchanged", None)
         folder = _folder(registry, workspace, run, known)
-        totals = _write_journal(folder, run, options, mark)
-        if known is not None:
-            _prepare_update(registry, known, folder)
-        merge_journal(registry, folder)
+        with held(folder.name, folder):
+            totals = _write_journal(folder, run, options, mark)
+            if known is not None:
+                _prepare_update(registry, known, folder)
+            merge_journal(registry, folder)
         kept = registry.run_by_uuid(run.uuid)
         return _report(registry, run, kept, "new" if known is None else "updated", totals)
 
@@ -152,6 +155,8 @@ def _write_journal(folder: Path, run: ForeignRun, options: KeepOptions, mark: st
             with body.open("rb") as rest:
                 shutil.copyfileobj(rest, file)
             _write(file, [_ending(run)])
+            file.flush()
+            _write(file, added_later(folder / JOURNAL_NAME, described(whole)[1]))
             file.flush()
             os.fsync(file.fileno())
         os.replace(whole, folder / JOURNAL_NAME)
@@ -264,15 +269,7 @@ def _prepare_update(registry: Registry, known: RunRecord, folder: Path) -> None:
     What a person may have changed since (name, group, tags, note) stays; values and evaluations
     that the source no longer holds go.
     """
-    columns: dict[str, Any] = {}
-    evaluations: set[str] = set()
-    for _, lines in read_lines(folder / JOURNAL_NAME):
-        for line in lines:
-            if line.startswith(b'{"entry":"run"'):
-                entry = parse_entry(line)
-                columns = entry.columns if isinstance(entry, RunEntry) else columns
-            elif line.startswith(b'{"entry":"evaluation","uuid":"'):
-                evaluations.add(line[30:62].decode())
+    columns, evaluations = described(folder / JOURNAL_NAME)
     theirs = ("name", "group", "tags", "note", "id", "uuid", "folder")
     values = {name: value for name, value in columns.items() if name not in theirs}
     runs, mine = table(Run), known.key

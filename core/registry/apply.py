@@ -1,13 +1,12 @@
 """Writes journal entries into the tables; applying an entry twice changes nothing."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from core.registry.codec import split_value
+from core.registry.codec import clean, split_value
 from core.registry.entries import (
     ArtifactEntry,
     Entry,
@@ -15,12 +14,15 @@ from core.registry.entries import (
     EventEntry,
     MetricsEntry,
     ProblemRow,
-    ProtocolRow,
     ResponseRow,
     RolloutsEntry,
     SegmentEntry,
     StatusEntry,
 )
+from core.registry.later_entries import ConfigEntry, ProbeEntry, RegradeEntry
+from core.registry.probe_writes import write_probe
+from core.registry.protocol_rows import protocol_key
+from core.registry.regrade_writes import write_regrade
 from core.registry.response_writes import Owner, insert_responses
 from core.registry.rollout_entries import rows_of
 from core.registry.schema import (
@@ -32,7 +34,6 @@ from core.registry.schema import (
     RolloutBatch,
     Run,
     Segment,
-    StoredProtocol,
     table,
 )
 from core.registry.summaries import rebuild_summaries, update_summaries
@@ -77,6 +78,14 @@ def _apply_one(connection: Connection, run: int, entry: Entry) -> None:
             store_evaluation(connection, run, entry, entry.problems, entry.responses)
         case RolloutsEntry():
             _store_rollouts(connection, run, entry)
+        case ConfigEntry():
+            values = {"config": clean(json.dumps(entry.config)), "config_hash": entry.config_hash}
+            runs = table(Run)
+            connection.execute(update(runs).where(runs.c.key == run).values(values))
+        case RegradeEntry():
+            write_regrade(connection, entry)
+        case ProbeEntry():
+            write_probe(connection, entry)
 
 
 def _apply_status(connection: Connection, run: int, entry: StatusEntry) -> None:
@@ -172,19 +181,3 @@ def _store_rollouts(connection: Connection, run: int, entry: RolloutsEntry) -> N
     key = connection.execute(select(batches.c.key).where(same)).scalar_one()
     owner = Owner("batch", key, {"run": run, "step": entry.step})
     insert_responses(connection, owner, entry.data_hash, problems, rows)
-
-
-def protocol_key(connection: Connection, protocol: ProtocolRow) -> int:
-    """Key of the stored protocol with these fields; it is stored when it is new."""
-    protocols = table(StoredProtocol)
-    fields = json.dumps(protocol.fields, sort_keys=True)
-    digest = hashlib.sha256(fields.encode()).hexdigest()
-    row = {
-        "hash": digest,
-        "generation": protocol.generation,
-        "grading": protocol.grading,
-        "fields": fields,
-    }
-    insert_new(connection, protocols, [row], ("hash",))
-    query = select(protocols.c.key).where(protocols.c.hash == digest)
-    return int(connection.execute(query).scalar_one())

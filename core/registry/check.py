@@ -12,8 +12,8 @@ from core.registry.database import Database
 from core.registry.findings import Finding, FindingKind
 from core.registry.journal import JOURNAL_NAME, journal_size, read_lines
 from core.registry.live_runs import may_be_alive
-from core.registry.merge import last_description
 from core.registry.records import ArtifactRecord, RunRecord
+from core.registry.run_folders import folder_of, run_folders
 from core.workspace import Workspace
 
 CHECKPOINT = "checkpoint"
@@ -69,29 +69,6 @@ def check_registry(
             findings += _artifact(run, folder / artifact.path, artifact, needed=needed, read=read)
     findings += _strangers(workspace, runs)
     return CheckReport(tuple(findings), len(runs), alive, artifacts)
-
-
-def folder_of(workspace: Workspace, run: RunRecord) -> Path:
-    """The folder of a run; one that came from elsewhere under a taken id keeps its old name.
-
-    Under that name lies, as a rule, the folder of the run that had the id first: what its journal
-    does not call this run's is none of it, and must not be cleaned up for it.
-    """
-    folder = workspace.run_folder(run.id)
-    older = workspace.runs_dir / Path(run.folder).name
-    return older if not folder.is_dir() and _is_of(older, run) else folder
-
-
-def _is_of(folder: Path, run: RunRecord) -> bool:
-    described = last_description(folder / JOURNAL_NAME)
-    return described is not None and described.columns["uuid"] == run.uuid
-
-
-def run_folders(workspace: Workspace) -> list[Path]:
-    """Folders that a run was recorded or begun in, by name; hidden ones are none."""
-    found = workspace.runs_dir.glob("[!.]*")
-    marks = (JOURNAL_NAME, "config.toml")
-    return sorted(path for path in found if any((path / mark).is_file() for mark in marks))
 
 
 def whole_bytes(folder: Path, held: int) -> int:

@@ -9,12 +9,12 @@ from itertools import groupby
 from pathlib import Path
 
 from core.registry.afterwards import REMOVED, append_held
-from core.registry.check import folder_of
 from core.registry.entries import EventEntry, new_uuid
 from core.registry.garbage import Garbage, GarbageKind, Waste
 from core.registry.live_runs import RunIsRecordedError, held
 from core.registry.orphans import delete_orphans
 from core.registry.records import RunRecord
+from core.registry.run_folders import folder_of
 from core.registry.store import Registry
 from core.workspace import Workspace
 

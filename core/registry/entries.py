@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ from core.data.problem import Problem
 from core.evaluation import EvaluationResult, GradedResponse
 from core.protocol import EvaluationProtocol
 from core.registry.codec import clean
+from core.registry.later_entries import ConfigEntry, ProbeEntry, RegradeEntry
 from core.registry.records import StoredGrade
 from core.responses.grade import Verdict
 from core.responses.names import GRADER_VERSIONS, FailureClass, GraderName
@@ -192,6 +193,9 @@ Entry = (
     | ArtifactEntry
     | EvaluationEntry
     | RolloutsEntry
+    | ConfigEntry
+    | RegradeEntry
+    | ProbeEntry
 )
 _ADAPTER: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="entry")])
 
@@ -273,6 +277,21 @@ def evaluation_head(
         problems=[],
         responses=[],
     )
+
+
+def evaluation_line(head: EvaluationEntry, result: EvaluationResult) -> Iterator[bytes]:
+    """The journal line of an evaluation, row by row: all rows at once would fill the memory."""
+    figures = head.model_dump_json(exclude={"problems", "responses"}).encode()
+    yield figures[:-1] + b',"problems":['
+    yield from _joined(problem_rows(result))
+    yield b'],"responses":['
+    yield from _joined(response_rows(result))
+    yield b"]}\n"
+
+
+def _joined(rows: Iterable[BaseModel]) -> Iterator[bytes]:
+    for number, row in enumerate(rows):
+        yield (b"," if number else b"") + row.model_dump_json().encode()
 
 
 def problem_rows(result: EvaluationResult) -> Iterator[ProblemRow]:

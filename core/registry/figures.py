@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.registry import run_queries
-from core.registry.check import folder_of
 from core.registry.connections import open_for_reading
 from core.registry.content import table_names
 from core.registry.database import Database
@@ -14,6 +13,7 @@ from core.registry.garbage import size_of
 from core.registry.journal import journal_size
 from core.registry.liveness import display_status
 from core.registry.migrate import schema_version
+from core.registry.run_folders import folder_of
 from core.registry.same_file import logs_beside
 from core.workspace import Workspace
 

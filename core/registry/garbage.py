@@ -15,12 +15,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from core.registry import evaluation_queries, run_queries
-from core.registry.check import CHECKPOINT, folder_of, recorded_files
+from core.registry.check import CHECKPOINT, recorded_files
 from core.registry.connections import open_for_reading
 from core.registry.database import Database
 from core.registry.live_runs import may_be_alive
 from core.registry.orphans import count_orphans
 from core.registry.records import ArtifactRecord, RunRecord, RunStatus
+from core.registry.run_folders import folder_of
 from core.workspace import ROLLOUTS, Workspace
 
 _STEP = re.compile(r"step-([0-9]+)")

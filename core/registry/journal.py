@@ -41,10 +41,11 @@ class Journal:
 
     Args:
         folder: The run folder.
+        name: Of the file in it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / JOURNAL_NAME
+    def __init__(self, folder: Path, name: str = JOURNAL_NAME) -> None:
+        self.path = folder / name
         self.size = 0
         self._file: IO[bytes] | None = None
 
@@ -90,6 +91,27 @@ class Journal:
             self._file = self.path.open("ab", buffering=0)
             self.size = os.fstat(self._file.fileno()).st_size
         return self._file
+
+
+def append_lines(folder: Path, lines: Sequence[bytes], name: str = JOURNAL_NAME) -> None:
+    """Add whole lines to a journal that nobody else writes now; the disk has them on return.
+
+    Args:
+        folder: Where it is; without lines nothing is made there.
+        lines: With line breaks.
+        name: Of the file.
+
+    Raises:
+        OSError: it cannot be written; nothing was.
+    """
+    if not lines:
+        return
+    journal = Journal(folder, name)
+    try:
+        journal.append(lines)
+        journal.sync()
+    finally:
+        journal.close()
 
 
 def journal_size(folder: Path) -> int:

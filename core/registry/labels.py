@@ -6,8 +6,6 @@ have a recorder that appends to it at any moment.
 """
 
 import json
-import os
-import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +21,7 @@ from core.registry.database import Database
 from core.registry.entries import EventEntry
 from core.registry.records import RunRecord
 from core.registry.schema import Run, table
+from core.whole_files import write_whole
 
 LABELS_NAME = "labels.json"
 LONGEST_TAG = 100
@@ -163,24 +162,10 @@ def _read(folder: Path) -> Labels | None:
 
 def _write(folder: Path, labels: Labels) -> None:
     """Whole or not at all."""
-    text = json.dumps(asdict(labels), indent=2) + "\n"
     try:
-        handle, name = tempfile.mkstemp(prefix=".labels-", dir=folder)
+        write_whole(folder / LABELS_NAME, json.dumps(asdict(labels), indent=2) + "\n")
     except OSError as error:
-        raise _unwritable(folder, error) from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, folder / LABELS_NAME)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise _unwritable(folder, error) from error
-
-
-def _unwritable(folder: Path, error: OSError) -> UserError:
-    return UserError(
-        f"run folder {folder} cannot be written ({error.strerror}), so nothing was changed; make "
-        "it writable"
-    )
+        raise UserError(
+            f"run folder {folder} cannot be written ({error.strerror}), so nothing was changed; "
+            "make it writable"
+        ) from error

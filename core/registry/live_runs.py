@@ -38,13 +38,13 @@ class RunIsRecordedError(UserError):
 
 
 @contextmanager
-def held(run_id: str, folder: Path) -> Iterator[None]:
-    """Keep recorders out of a run folder.
+def held(run_id: str, folder: Path, timeout: float = 0.0) -> Iterator[None]:
+    """Keep recorders out of a run folder; waits so many seconds for one that is in it.
 
     Raises:
         RunIsRecordedError: a process records the run.
     """
-    lock = FileLock(folder / RECORDER_LOCK, timeout=0)
+    lock = FileLock(folder / RECORDER_LOCK, timeout=timeout)
     try:
         lock.__enter__()
     except TimeoutError as error:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from core.registry.store import Registry
 
 
+class RunGoneError(LookupError):
+    """The registry does not hold the run (any more)."""
+
+
 def merge_lines(registry: "Registry", folder: Path) -> MergeReport:
     """See `core.registry.journal.merge_journal`."""
     path = folder / JOURNAL_NAME
@@ -40,7 +44,7 @@ def merge_lines(registry: "Registry", folder: Path) -> MergeReport:
             unread += len(rejected)
             if unread:
                 apply_entries(
-                    connection, _key(connection, identity), [_complaint(identity, end, unread)]
+                    connection, run_key(connection, identity), [_complaint(identity, end, unread)]
                 )
         merged += len(entries) - len(rejected)
         damaged += unread
@@ -62,10 +66,10 @@ def store_entries(
         Why single entries were refused.
 
     Raises:
-        LookupError: the registry does not hold the run.
+        RunGoneError: the registry does not hold the run.
         sqlalchemy.exc.OperationalError: the database cannot be written.
     """
-    key = _key(connection, run_uuid)
+    key = run_key(connection, run_uuid)
     refused = []
     if (problem := _attempt(connection, key, entries)) is not None:
         refused = [problem]
@@ -73,24 +77,42 @@ def store_entries(
             problems = [_attempt(connection, key, [entry]) for entry in entries]
             refused = [text for text in problems if text is not None]
     if journal_bytes is not None:
-        runs = table(Run)
-        mark = update(runs).where(runs.c.key == key).values(journal_bytes=journal_bytes)
-        connection.execute(mark)
+        set_held_bytes(connection, run_uuid, journal_bytes)
     return refused
+
+
+def set_held_bytes(connection: Connection, run_uuid: str, journal_bytes: int) -> None:
+    """Note how much of a run's journal the database holds."""
+    runs = table(Run)
+    mark = update(runs).where(runs.c.uuid == run_uuid).values(journal_bytes=journal_bytes)
+    connection.execute(mark)
 
 
 def held_bytes(connection: Connection, run_uuid: str) -> int:
     """How much of a run's journal the database holds.
 
     Raises:
-        LookupError: it does not hold the run.
+        RunGoneError: it does not hold the run.
     """
     runs = table(Run)
     query = select(runs.c.journal_bytes).where(runs.c.uuid == run_uuid)
     held = connection.execute(query).scalar()
     if held is None:
-        raise LookupError(_no_longer(run_uuid))
+        raise RunGoneError(_no_longer(run_uuid))
     return int(held)
+
+
+def run_key(connection: Connection, run_uuid: str) -> int:
+    """Key of a run.
+
+    Raises:
+        RunGoneError: the registry does not hold it.
+    """
+    runs = table(Run)
+    key = connection.execute(select(runs.c.key).where(runs.c.uuid == run_uuid)).scalar()
+    if key is None:
+        raise RunGoneError(_no_longer(run_uuid))
+    return int(key)
 
 
 def _attempt(connection: Connection, run: int, entries: Sequence[Entry]) -> str | None:
@@ -104,14 +126,6 @@ def _attempt(connection: Connection, run: int, entries: Sequence[Entry]) -> str 
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         return f"{type(error).__name__}: {error}"
     return None
-
-
-def _key(connection: Connection, run_uuid: str) -> int:
-    runs = table(Run)
-    key = connection.execute(select(runs.c.key).where(runs.c.uuid == run_uuid)).scalar()
-    if key is None:
-        raise LookupError(_no_longer(run_uuid))
-    return int(key)
 
 
 def _no_longer(run_uuid: str) -> str:

@@ -1,56 +1,41 @@
 """Writing probes: a repeated one takes the place of its predecessor, whole."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
-from core.errors import UserError
-from core.registry.apply import apply_entries
 from core.registry.codec import clean, compress_text
-from core.registry.database import Database
-from core.registry.entries import EventEntry
+from core.registry.later_entries import ProbeEntry
 from core.registry.probe_records import ProbedResponse, ProbeRecord
+from core.registry.probe_rows import probe_record
 from core.registry.schema import Evaluation, Probe, Response, StoredProblem, table
 from core.registry.schema import ProbedResponse as ProbedResponseTable
 
 _ROWS = 500
 
 
-def store_probes(
-    database: Database,
-    evaluation_uuid: str,
-    probes: Sequence[ProbeRecord],
-    events: Sequence[EventEntry],
-) -> None:
-    """Store probes of one evaluation with the events that tell of them, in one transaction.
+def write_probe(connection: Connection, entry: ProbeEntry) -> None:
+    """Store a probe of one evaluation.
 
     A stored probe of the same kind and cap goes, with all its responses: what one probe holds
     always comes from one engine and one set of weights.
 
     Args:
-        database: Where to.
-        evaluation_uuid: What was probed.
-        probes: Each with the texts of its responses.
-        events: Added to the run of the evaluation.
+        connection: An open write transaction.
+        entry: The probe, with the texts of its responses.
 
     Raises:
-        UserError: the evaluation is gone, or the registry cannot be written; nothing was changed.
+        ValueError: the evaluation is not there, or lacks a response.
     """
     evaluations = table(Evaluation)
-    found = select(evaluations.c.key, evaluations.c.run).where(
-        evaluations.c.uuid == evaluation_uuid
-    )
-    with database.begin() as connection:
-        row = connection.execute(found).first()
-        if row is None:
-            raise UserError("the evaluation was deleted while it was probed; nothing was stored")
-        keys = _response_keys(connection, row.key)
-        for probe in probes:
-            _replace(connection, row.key, probe, keys)
-        apply_entries(connection, row.run, events)
+    found = select(evaluations.c.key).where(evaluations.c.uuid == entry.evaluation)
+    key = connection.execute(found).scalar()
+    if key is None:
+        raise ValueError(f"there is no evaluation {entry.evaluation}")
+    _replace(connection, key, probe_record(entry), _response_keys(connection, key))
 
 
 def _response_keys(connection: Connection, evaluation: int) -> dict[tuple[str, int], int]:

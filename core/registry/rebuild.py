@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from core.errors import UserError
-from core.registry.check import run_folders
 from core.registry.connections import open_for_reading
 from core.registry.content import SHARED, count_different_labels, count_lacking, table_names
 from core.registry.database import Database, RegistryUnavailableError
@@ -19,8 +18,11 @@ from core.registry.lock import FileLock
 from core.registry.merge import last_description
 from core.registry.migrate import lock_path, schema_version
 from core.registry.migrations import HEAD
+from core.registry.plans import journaled_plans, store_plans
+from core.registry.run_folders import run_folders
 from core.registry.same_file import logs_beside
 from core.registry.store import Registry, open_registry
+from core.registry.unjournaled import journal_the_rest
 from core.workspace import Workspace
 
 _PATIENCE_S = 10.0
@@ -35,10 +37,11 @@ class Rebuilt:
         kept: Where the old file is now; None where there was none, or nothing was replaced.
         replaced: The new file has taken the place of the old one.
         runs: Runs in the new file.
-        lines: Journal lines that were read.
+        lines: Lines of run journals that were read.
         damaged: Lines that could not be read.
         skipped: Folders that brought no run, with the reason.
         compared: The old file could be read, and was compared.
+        journaled: What only the old file held and the journals have now, by what it is.
         lacking: Rows by table that only the old file has.
         labels: Runs whose name, group, tags or note are others in the old file.
     """
@@ -51,6 +54,7 @@ class Rebuilt:
     damaged: int
     skipped: Mapping[str, str]
     compared: bool
+    journaled: Mapping[str, int]
     lacking: Mapping[str, int]
     labels: int
 
@@ -70,6 +74,7 @@ class _Tally:
 def rebuild(database: Database, path: Path, workspace: Workspace, *, force: bool) -> Rebuilt:
     """Read every journal into a new file, compare it with the old one, and let it take its place.
 
+    What only a sound old file holds is written into the journals first, where that can be done.
     Runs that are alive go on: they notice the new file and bring in what it lacks of them. The old
     file is kept beside the new one.
 
@@ -90,11 +95,15 @@ def rebuild(database: Database, path: Path, workspace: Workspace, *, force: bool
         try:
             registry = open_registry(f"sqlite:///{fresh}")
             tally = _fill(registry, workspace)
+            compared = path.exists() and _readable(database, path)
+            lacking, labels = _compare(path, fresh) if compared else ({}, 0)
+            journaled: dict[str, int] = {}
+            if lacking:
+                journaled = journal_the_rest(Registry(database), registry, workspace)
+                lacking, labels = _compare(path, fresh)
             runs = registry.count_runs(archived=True)
             registry.close()
-            compared = path.exists() and _readable(database, path)
             database.close()
-            lacking, labels = _compare(path, fresh) if compared else ({}, 0)
             replace = force or not (lacking or labels)
             kept = _take_place(path, fresh) if replace else None
         finally:
@@ -109,6 +118,7 @@ def rebuild(database: Database, path: Path, workspace: Workspace, *, force: bool
         damaged=tally.damaged,
         skipped=tally.skipped,
         compared=compared,
+        journaled=journaled,
         lacking=lacking,
         labels=labels,
     )
@@ -136,8 +146,10 @@ def _alone(database: Database) -> Iterator[None]:
 
 
 def _fill(registry: Registry, workspace: Workspace) -> _Tally:
-    """Merge every journal, in the order in which the runs were made."""
+    """Merge the plans, and every journal in the order in which the runs were made."""
     tally = _Tally()
+    plans, tally.damaged = journaled_plans(workspace)
+    store_plans(registry.database, plans)
     described, others = [], []
     for folder in run_folders(workspace):
         entry = last_description(folder / JOURNAL_NAME)

@@ -37,6 +37,7 @@ from core.registry.entries import (
 )
 from core.registry.files import Reserve, describe
 from core.registry.journal import JOURNAL_NAME, merge_journal, read_lines
+from core.registry.later_entries import ConfigEntry
 from core.registry.live_runs import RECORDER_LOCK
 from core.registry.lock import FileLock
 from core.registry.processes import host_name, process_mark
@@ -174,6 +175,10 @@ class Recorder:
         }
         identity = self._identity_of(told) if once else new_uuid()
         self._put(EventEntry, uuid=identity, time=time.time(), **told)
+
+    def choices(self, config: Mapping[str, Any], config_hash: str) -> None:
+        """Record the configuration as it is from here on, for choices made while the run goes."""
+        self._put(ConfigEntry, config=clean_tree(config), config_hash=config_hash)
 
     def evaluation(self, result: EvaluationResult) -> str:
         """Record an evaluation with every response and grade; returns its uuid."""

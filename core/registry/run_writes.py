@@ -135,6 +135,14 @@ def run_columns(database: Database, run_uuid: str) -> dict[str, Any]:
     return dict(zip(names, rows[0], strict=True))
 
 
+def stored_columns(connection: Connection, key: int) -> dict[str, Any]:
+    """The same in an open transaction, for a run that is there."""
+    runs = table(Run)
+    columns = [column for column in runs.columns if column.name not in _LOCAL]
+    row = connection.execute(select(*columns).where(runs.c.key == key)).one()
+    return dict(row._mapping)
+
+
 def update_run(database: Database, run_uuid: str, values: Mapping[str, Any]) -> None:
     """Set columns of a run.
 

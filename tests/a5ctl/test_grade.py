@@ -1,6 +1,7 @@
 """`a5ctl grade`: responses of other tools, with and without a registry."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from typer.testing import CliRunner, Result
 
 from a5ctl.app import app
 from core.engines.base import FinishReason
+from core.registry.live_runs import RECORDER_LOCK
+from core.registry.lock import FileLock
 from tests.a5ctl import handmade
 from tests.a5ctl.handmade import Answer, cut, evaluation, right, unclosed, wrong
 
@@ -288,7 +291,38 @@ def test_many_responses_are_stored_in_order_and_in_batches(
     assert [response.sample for response in responses] == [0] * 4 + [1] * 4
     right_ones = [response.grades["r1_zero"].right for response in responses]
     assert right_ones == [bool(i % 3) for i in range(8)]
-    assert not (tmp_path / "runs").exists()
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [run]
+
+
+def test_a_run_folder_that_cannot_be_written_makes_no_run(
+    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    home = tmp_path / "home"
+    with monkeypatch.context() as patch:
+        patch.setattr("core.registry.new_folders.replacing", full)
+        result = ask(home, "grade", dump, "--record", width=1000)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    assert "No space left on device" in result.stderr
+    assert list((home / "runs").iterdir()) == []
+    assert handmade.open_home(home).runs() == []
+    assert document(home, "grade", dump, "--record")["run"]
+
+
+def test_what_a_kill_left_of_a_run_folder_goes_with_the_next_one(
+    dump: Path, tmp_path: Path
+) -> None:
+    for name in (".making-old", ".making-young", ".making-held"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / ".journal.jsonl.partial").write_text("{")
+    with FileLock(tmp_path / "runs" / ".making-held" / RECORDER_LOCK):
+        for name in ("old", "held"):
+            os.utime(tmp_path / "runs" / f".making-{name}", (1, 1))
+        run = document(tmp_path, "grade", dump, "--record")["run"]
+    left = {path.name for path in (tmp_path / "runs").iterdir()}
+    assert left == {run, ".making-young", ".making-held"}
 
 
 @pytest.mark.parametrize("width", [60, 80, 140])

@@ -9,8 +9,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from a5ctl.app import app
+from core.models import BUILTIN_PATH
 from core.registry.journal import JOURNAL_NAME
 from core.registry.store import Registry
+from core.responses.names import GRADER_VERSIONS, GraderName
 from tests.a5ctl import handmade
 from tests.a5ctl.handmade import evaluation, right, wrong
 from tests.core.interchange.test_readers import FILES, WANDB, store, write_logs, write_samples
@@ -92,6 +94,29 @@ def test_what_a_registry_lost_comes_back_the_same_from_the_run_folders(tmp_path:
         path.unlink()
     assert imported(home, home / "runs")[0]["run"] == item["run"]
     assert rows(home) == before
+
+
+def test_what_was_graded_again_here_outlives_the_next_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs, home = tmp_path / "sft_eval", tmp_path / "home"
+    write_logs(logs)
+    (item,) = imported(home, logs)
+    monkeypatch.setitem(GRADER_VERSIONS, GraderName.STRICT, 99)
+    assert ask(home, "regrade", item["run"]).exit_code == 0
+    told = [event for event in rows(home)["event"] if "regraded" in event]
+    assert told
+    (item,) = imported(home, logs, "--tokenizer", BUILTIN_PATH)
+    assert item["state"] == "updated"
+    before = rows(home)
+    assert [event for event in before["event"] if "regraded" in event] == told
+    for path in home.glob("registry.db*"):
+        path.unlink()
+    imported(home, home / "runs")
+    after = rows(home)
+    assert {name: len(found) for name, found in after.items()} == {
+        name: len(found) for name, found in before.items()
+    }
 
 
 def test_a_source_that_grew_is_brought_up_to_date(tmp_path: Path) -> None:

@@ -148,10 +148,10 @@ def test_a_folder_that_cannot_be_written_leaves_the_registry_as_it_was(
     def fail(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("core.registry.labels.os.replace", fail)
+    monkeypatch.setattr("core.whole_files.os.fsync", fail)
     assert "so nothing was changed" in refused(home, "tag", "sft-a", "+good")
     assert run_of(home, "sft-a").tags == ()
-    assert not list((home / "runs" / "sft-a").glob(".labels-*"))
+    assert not list((home / "runs" / "sft-a").glob(".*.partial"))
 
 
 def test_an_older_registry_gets_the_archive_and_keeps_its_runs(home: Path) -> None:

@@ -11,25 +11,14 @@ from core.registry.migrations import HEAD
 from core.registry.same_file import logs_beside
 from core.registry.store import Registry, RunStatus, open_registry
 from core.workspace import Workspace, open_workspace
-from tests.core.registry.conftest import go_back
-from tests.core.registry.lived_in import finished_run, killed_run, proven_dead
-
-RUN = "sft-256-aaaa"
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workspace = open_workspace(tmp_path_factory.mktemp("template"))
-    registry = open_registry(f"sqlite:///{workspace.root / 'registry.db'}")
-    finished_run(registry, workspace, RUN)
-    registry.close()
-    return workspace.root
+from tests.core.registry.conftest import go_back, new_run
+from tests.core.registry.lived_in import RUN, killed_run, proven_dead
 
 
 @pytest.fixture
-def workspace(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def workspace(one_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.delenv("A5CTL_REGISTRY", raising=False)
-    shutil.copytree(template, tmp_path / "home")
+    shutil.copytree(one_run, tmp_path / "home")
     return open_workspace(tmp_path / "home")
 
 
@@ -39,10 +28,14 @@ def registry(workspace: Workspace) -> Registry:
 
 
 def call(workspace: Workspace, *arguments: str) -> Result:
+    return ask(workspace, "registry", *arguments)
+
+
+def ask(workspace: Workspace, *arguments: str) -> Result:
     from a5ctl.app import app
 
     environment = {"A5CTL_HOME": str(workspace.root), "COLUMNS": "100", "NO_COLOR": "1"}
-    return CliRunner(env=environment).invoke(app, ["registry", *arguments])
+    return CliRunner(env=environment).invoke(app, arguments)
 
 
 def said(result: Result) -> str:
@@ -105,21 +98,41 @@ def test_repair_brings_a_deleted_registry_back(workspace: Workspace) -> None:
     missing = call(workspace, "check")
     assert (missing.exit_code, "a5ctl registry repair" in said(missing)) == (1, True)
     assert call(workspace, "stats").exit_code == 2
+    for command in (("ls",), ("show", RUN), ("resume", RUN)):
+        lost = ask(workspace, *command)
+        assert (lost.exit_code, "bring them back with: a5ctl registry repair" in said(lost)) == (
+            2,
+            True,
+        )
     done = call(workspace, "repair")
     assert (done.exit_code, "holds 1 run," in said(done)) == (0, True)
     assert call(workspace, "check").exit_code == 0
 
 
-def test_repair_leaves_what_no_journal_holds_unless_forced(
+def test_repair_journals_what_only_the_database_holds(
     workspace: Workspace, registry: Registry
 ) -> None:
     registry.note_plan("plan", "hash", "text")
+    first_seen = registry.note_plan("plan", "hash", "text")[0].first_seen
+    registry.close()
+    done = call(workspace, "repair")
+    assert done.exit_code == 0
+    assert "journals now have what only the old database held: 1 plan" in said(done)
+    (workspace.root / "registry.db").unlink()
+    assert json.loads(call(workspace, "repair", "--json").stdout)["journaled"] == {}
+    assert registry.note_plan("plan", "hash", "text")[0].first_seen == first_seen
+
+
+def test_repair_leaves_what_no_journal_can_hold_unless_forced(
+    workspace: Workspace, registry: Registry
+) -> None:
+    registry.create_run(new_run(id="sft-no-folder"))
     registry.close()
     refused = call(workspace, "repair")
     assert refused.exit_code == 1
-    assert "only the old database holds 1 row of plan" in said(refused)
+    assert "only the old database holds 1 row of run" in said(refused)
     forced = json.loads(call(workspace, "repair", "--force", "--json").stdout)
-    assert (forced["replaced"], forced["lacking"]) == (True, {"plan": 1})
+    assert (forced["replaced"], forced["lacking"]) == (True, {"run": 1})
     assert Path(forced["kept"]).is_file()
 
 

@@ -205,7 +205,7 @@ def test_a_regrade_that_dies_leaves_whole_evaluations(
         calls.append(arguments)
         if len(calls) == 1:
             return store(*arguments)
-        monkeypatch.setattr(core.registry.regrades, "_follow", pytest.fail)
+        monkeypatch.setattr(core.registry.regrade_writes, "_follow", pytest.fail)
         return store(*arguments)
 
     monkeypatch.setattr(core.regrading, "store_regrade", die_in_the_second)
@@ -215,6 +215,17 @@ def test_a_regrade_that_dies_leaves_whole_evaluations(
     monkeypatch.undo()
     forgiving(GraderName.R1_ZERO)
     assert document(home, "regrade", "sft-aaaa", "--grader", "r1_zero")["responses"] == 6
+
+
+def test_without_a_run_folder_it_says_where_the_grades_are(
+    home: Path, forgiving: NewGrader
+) -> None:
+    forgiving(GraderName.STRICT)
+    (home / "runs" / "sft-aaaa").rename(home / "elsewhere")
+    result = ask(home, "regrade", "sft-aaaa")
+    assert result.exit_code == 0
+    assert "only in the registry, because there is no run folder here: sft-aaaa" in result.stderr
+    assert "only in the registry" not in ask(home, "regrade", "sft-aaaa").stderr
 
 
 def test_grades_of_a_newer_tool_are_not_passed_over(

@@ -99,7 +99,7 @@ def test_a_kill_while_grading_again_leaves_whole_evaluations(
     kill_in_the_middle(
         tmp_path,
         *("regrade", "r-a"),
-        module="core.registry.regrades",
+        module="core.registry.regrade_writes",
         function="_follow",
         call=2,
         more=NEW_VERSION,
@@ -125,16 +125,17 @@ def test_two_that_grade_again_at_once_agree(
         GRADER_VERSIONS, GraderName.R1_ZERO, GRADER_VERSIONS[GraderName.R1_ZERO] + 1
     )
     store = core.regrading.store_regrade
+    folder = tmp_path / "runs" / "r-a"
 
     def overtaken(*arguments: object) -> object:
         monkeypatch.setattr(core.regrading, "store_regrade", store)
         other = handmade.open_home(tmp_path)
-        assert [done.responses for done in regrade(other, run, list(GraderName))] == [3]
+        assert [done.responses for done in regrade(other, run, folder, list(GraderName))] == [3]
         return store(*arguments)
 
     monkeypatch.setattr(core.regrading, "store_regrade", overtaken)
     registry = handmade.open_home(tmp_path)
-    list(regrade(registry, run, list(GraderName)))
+    list(regrade(registry, run, folder, list(GraderName)))
     found = counted(registry)
     # multiple_choice judges none of these; r1_zero judges them once more
     assert found["grade"] == 3 * (len(GraderName) - 1 + 1)

@@ -15,7 +15,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from core.rollouts import RolloutBatch
-from trainers.durable import replacing, sync_folder
+from core.whole_files import replacing, sync_folder
 from trainers.rollouts.packing import pack_batch, unpack_batch
 from trainers.safetensors_stream import safetensors_bytes
 

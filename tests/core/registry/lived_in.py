@@ -4,12 +4,29 @@ from pathlib import Path
 
 from core.config.load import build_config, config_hash, to_toml, to_tree
 from core.config.methods import KeepRollouts
+from core.dump_evaluation import DumpSettings
+from core.dump_recording import DumpOrigin, record_dump
+from core.probing.names import ProbeKind
+from core.registry.entries import EventEntry, GradeRow, new_uuid
+from core.registry.probe_records import ProbedResponse, ProbeRecord
+from core.registry.probes import keep_probes
 from core.registry.recorder import Recorder
+from core.registry.records import StoredGrade
+from core.registry.regrade_writes import Observations, RegradedRow
+from core.registry.regrades import (
+    StoredEvaluation,
+    store_regrade,
+    stored_evaluations,
+    stored_texts,
+)
+from core.registry.run_folders import journal_folder
 from core.registry.store import Registry, RunRecord
 from core.workspace import Workspace
 from tests.core.registry.conftest import answer, evaluation_result, new_run
 from tests.rollouts import batch, right
 
+RUN = "sft-256-aaaa"
+"""The run of the fixture `one_run`."""
 HOSTILE = "\x1b[31m[bold]\x00 é 𝄞 \u202e"
 
 
@@ -60,11 +77,63 @@ def killed_run(registry: Registry, workspace: Workspace, run_id: str) -> RunReco
     recorder.metrics(1, {"loss": 0.25})
     chosen = build_config({"kind": "sft", "train": {"microbatch_tokens": 512}})
     (folder / "config.toml").write_text(to_toml(chosen), encoding="utf-8")
-    registry.set_config(run.uuid, to_tree(chosen), config_hash(chosen))
+    recorder.choices(to_tree(chosen), config_hash(chosen))
     assert recorder.flush(60)
     recorder._writer.stop(60)
     recorder._lock.__exit__(None, None, None)
     return registry.run_by_uuid(run.uuid)
+
+
+def added_later(registry: Registry, workspace: Workspace, run: RunRecord) -> None:
+    """Other grades, twice, and a probe of the run's evaluations."""
+    folder = journal_folder(workspace, run)
+    for evaluation in stored_evaluations(registry, run.uuid)[:2]:
+        for version in (98, 99):
+            store_regrade(
+                registry, run, folder, evaluation, regraded(registry, evaluation, version)
+            )
+    last = stored_evaluations(registry, run.uuid)[-1].uuid
+    probed = ProbedResponse("p-1", 0, "eos", 9, True, False, "", _GRADES, HOSTILE + "\ud83d")
+    probe = ProbeRecord(ProbeKind.CLOSE, 64, 5.0, 2, "hf", "5.0", "float32", 1.5, (probed,))
+    told = EventEntry(
+        uuid=new_uuid(), time=5.0, step=12, severity="info", kind="probed", message=HOSTILE
+    )
+    keep_probes(registry, run, folder, last, [probe], [told])
+
+
+_GRADES = {"r1_zero": StoredGrade(True, True, " 42 ", None, 1)}
+
+
+def regraded(registry: Registry, evaluation: StoredEvaluation, version: int) -> list[RegradedRow]:
+    """Everything is right, by another version; and parts of it were seen anew."""
+    return [
+        RegradedRow(
+            problem=text.problem_id,
+            sample=text.sample,
+            grades=[
+                GradeRow(
+                    grader="r1_zero",
+                    version=version,
+                    formatted=True,
+                    right=True,
+                    extracted=HOSTILE,
+                    failure=None,
+                )
+            ],
+            seen=Observations(False, None, (f"flag{version}",)),
+        )
+        for text in stored_texts(registry, evaluation)
+    ]
+
+
+def graded_file(registry: Registry, workspace: Workspace) -> str:
+    """Responses from a file as a run; returns its id."""
+    results = [
+        evaluation_result([answer(42), HOSTILE, answer(7)], step=step, data_hash="file")
+        for step in (3, 5)
+    ]
+    origin = DumpOrigin({"kind": "eval", "dump": {}}, HOSTILE, "file", None, {"dump": HOSTILE})
+    return record_dump(registry, workspace, DumpSettings("d.jsonl"), results, origin)
 
 
 def proven_dead(registry: Registry, run: RunRecord) -> None:

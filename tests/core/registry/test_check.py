@@ -21,25 +21,14 @@ from core.registry.recorder import Recorder
 from core.registry.records import ArtifactRecord
 from core.registry.same_file import logs_beside
 from core.registry.store import Registry, open_registry
-from core.workspace import Workspace, open_workspace
+from core.workspace import Workspace
 from tests.core.registry.conftest import go_back, new_run
-from tests.core.registry.lived_in import finished_run
-
-RUN = "sft-256-aaaa"
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workspace = open_workspace(tmp_path_factory.mktemp("template"))
-    registry = open_registry(f"sqlite:///{workspace.root / 'registry.db'}")
-    finished_run(registry, workspace, RUN)
-    registry.close()
-    return workspace.root
+from tests.core.registry.lived_in import RUN
 
 
 @pytest.fixture
-def sound(template: Path, workspace: Workspace) -> Registry:
-    shutil.copytree(template, workspace.root, dirs_exist_ok=True)
+def sound(one_run: Path, workspace: Workspace) -> Registry:
+    shutil.copytree(one_run, workspace.root, dirs_exist_ok=True)
     return open_registry(workspace.registry_url())
 
 

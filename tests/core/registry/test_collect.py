@@ -14,25 +14,14 @@ from core.registry.garbage import GarbageKind, Waste, find_garbage
 from core.registry.rebuild import rebuild
 from core.registry.recorder import Recorder
 from core.registry.store import Registry, RunRecord, open_registry
-from core.workspace import Workspace, open_workspace
+from core.workspace import Workspace
 from tests.core.registry.conftest import new_run
-from tests.core.registry.lived_in import checkpoint, finished_run, killed_run, proven_dead
-
-RUN = "sft-256-aaaa"
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workspace = open_workspace(tmp_path_factory.mktemp("template"))
-    registry = open_registry(f"sqlite:///{workspace.root / 'registry.db'}")
-    finished_run(registry, workspace, RUN)
-    registry.close()
-    return workspace.root
+from tests.core.registry.lived_in import RUN, checkpoint, killed_run, proven_dead
 
 
 @pytest.fixture
-def house(template: Path, workspace: Workspace) -> Registry:
-    shutil.copytree(template, workspace.root, dirs_exist_ok=True)
+def house(one_run: Path, workspace: Workspace) -> Registry:
+    shutil.copytree(one_run, workspace.root, dirs_exist_ok=True)
     return open_registry(workspace.registry_url())
 
 

@@ -10,16 +10,24 @@ import pytest
 from core.config.load import build_config, to_toml
 from core.errors import UserError
 from core.registry.content import IDENTITY, rows_of, table_names
-from core.registry.journal import JOURNAL_NAME
+from core.registry.journal import JOURNAL_NAME, merge_journal
 from core.registry.lock import FileLock
 from core.registry.migrate import lock_path
+from core.registry.plans import PLANS_NAME
 from core.registry.rebuild import Rebuilt, rebuild
 from core.registry.recorder import Recorder
 from core.registry.same_file import logs_beside
 from core.registry.store import Registry, RunStatus, open_registry
 from core.workspace import Workspace, open_workspace
 from tests.core.registry.conftest import go_back, new_run
-from tests.core.registry.lived_in import finished_run, killed_run, rollout_run
+from tests.core.registry.lived_in import (
+    HOSTILE,
+    added_later,
+    finished_run,
+    graded_file,
+    killed_run,
+    rollout_run,
+)
 
 Content = dict[str, list[tuple[object, ...]]]
 
@@ -32,6 +40,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finished_run(registry, workspace, "sft-256-bbbb", parent_uuid=parent.uuid, group="g")
     rollout_run(registry, workspace, "grpo-cccc")
     killed_run(registry, workspace, "sft-256-dddd")
+    added_later(registry, workspace, parent)
+    graded_file(registry, workspace)
+    registry.note_plan("sizes", "hash", HOSTILE, workspace)
     registry.close()
     return workspace.root
 
@@ -50,12 +61,11 @@ def test_a_deleted_registry_comes_back_identical_row_by_row(
     lived_in: Registry, workspace: Workspace
 ) -> None:
     before = content(lived_in)
-    empty = {name for name, rows in before.items() if not rows}
-    assert empty == {"plan", "probe", "probed_response"}, "everything that a journal holds"
+    assert [name for name, rows in before.items() if not rows] == [], "something of everything"
     lived_in.close()
     _path(lived_in).unlink()
     result = repaired(lived_in, workspace)
-    assert (result.runs, result.damaged, result.skipped, result.kept) == (4, 0, {}, None)
+    assert (result.runs, result.damaged, result.skipped, result.kept) == (5, 0, {}, None)
     after = content(lived_in)
     for name in table_names():
         assert after[name] == before[name], name
@@ -69,17 +79,16 @@ def test_a_deleted_registry_comes_back_identical_row_by_row(
 def test_the_old_file_is_kept_with_what_its_log_held(
     lived_in: Registry, workspace: Workspace
 ) -> None:
-    before = content(lived_in)
+    before, beside = content(lived_in), _hidden(workspace)
     reader = sqlite3.connect(_path(lived_in))  # an open connection keeps the log alive
-    assert reader.execute("SELECT COUNT(*) FROM run").fetchone() == (4,)
+    assert reader.execute("SELECT COUNT(*) FROM run").fetchone() == (5,)
     result = repaired(lived_in, workspace)
     reader.close()
     assert result.compared
     assert result.kept is not None
     assert content(open_registry(f"sqlite:///{result.kept}")) == before
     assert content(lived_in) == before
-    left = {path.name for path in workspace.root.iterdir() if path.name.startswith(".")}
-    assert left == set(), "nothing of the work is left"
+    assert _hidden(workspace) == beside, "nothing of the work is left"
 
 
 def test_a_damaged_registry_is_replaced(lived_in: Registry, workspace: Workspace) -> None:
@@ -96,20 +105,59 @@ def test_a_damaged_registry_is_replaced(lived_in: Registry, workspace: Workspace
 def test_a_sound_registry_that_holds_more_stays_unless_forced(
     lived_in: Registry, workspace: Workspace
 ) -> None:
-    lived_in.note_plan("plan", "hash", "text")
-    lived_in.create_run(new_run(id="eval-dump", kind="eval"))
+    lived_in.create_run(new_run(id="sft-no-folder"))
     with lived_in.database.begin() as connection:
         connection.exec_driver_sql("UPDATE run SET note = 'later' WHERE id = 'sft-256-aaaa'")
     before = content(lived_in)
     result = repaired(lived_in, workspace)
     assert (result.replaced, result.kept) == (False, None)
-    assert (dict(result.lacking), result.labels) == ({"run": 1, "plan": 1}, 1)
+    assert (dict(result.lacking), result.labels) == ({"run": 1}, 1)
     assert content(lived_in) == before
     forced = rebuild(lived_in.database, _path(lived_in), workspace, force=True)
     assert forced.replaced
     assert forced.kept is not None
-    assert len(lived_in.runs()) == 4
-    assert len(open_registry(f"sqlite:///{forced.kept}").runs()) == 5
+    assert len(lived_in.runs()) == 5
+    assert len(open_registry(f"sqlite:///{forced.kept}").runs()) == 6
+
+
+def test_what_an_older_version_kept_in_the_database_alone_is_journaled(
+    lived_in: Registry, workspace: Workspace
+) -> None:
+    before = content(lived_in)
+    file = lived_in.find_run("file")
+    shutil.rmtree(workspace.run_folder(file.id))
+    (workspace.root / PLANS_NAME).unlink()
+    journal = workspace.run_folder("sft-256-aaaa") / JOURNAL_NAME
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[: _first_later(lines)]))
+    with lived_in.database.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE run SET journal_bytes = 0 WHERE key = {file.key}")
+    result = repaired(lived_in, workspace)
+    assert result.replaced
+    assert dict(result.journaled) == {"run": 1, "plan": 1, "regrade": 2, "probe": 1, "event": 5}
+    after = content(lived_in)
+    for name in set(table_names()) - {"protocol"}:
+        assert after[name] == before[name], name
+    lived_in.close()
+    _path(lived_in).unlink()
+    again = repaired(lived_in, workspace)
+    assert dict(again.journaled) == {}
+    assert content(lived_in) == after
+
+
+def _first_later(lines: list[bytes]) -> int:
+    return next(n for n, line in enumerate(lines) if line.startswith(b'{"entry":"regrade"'))
+
+
+def test_a_journal_merged_again_from_its_beginning_changes_nothing(
+    lived_in: Registry, workspace: Workspace
+) -> None:
+    before = content(lived_in)
+    with lived_in.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE run SET journal_bytes = 0")
+    for folder in sorted(workspace.runs_dir.iterdir()):
+        merge_journal(lived_in, folder)
+    assert content(lived_in) == before
 
 
 @pytest.mark.parametrize("moves", [0, 1])
@@ -219,6 +267,10 @@ def test_a_torn_line_and_damaged_ones_cost_only_themselves(
     result = repaired(registry, workspace)
     assert (result.replaced, result.damaged) == (True, 1)
     assert [event.kind for event in registry.events(run.uuid)] == ["journal_damaged", "alarm"]
+
+
+def _hidden(workspace: Workspace) -> set[str]:
+    return {path.name for path in workspace.root.glob(".*")}
 
 
 def repaired(registry: Registry, workspace: Workspace) -> Rebuilt:
