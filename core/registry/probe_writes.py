@@ -9,8 +9,9 @@ from sqlalchemy import Connection, delete, insert, select
 
 from core.errors import UserError
 from core.registry.apply import apply_entries
-from core.registry.codec import clean, compress_text
+from core.registry.codec import clean
 from core.registry.database import Database
+from core.registry.dictionaries import Compress, choose_compression
 from core.registry.entries import EventEntry
 from core.registry.probe_records import ProbedResponse, ProbeRecord
 from core.registry.schema import Evaluation, Probe, Response, StoredProblem, table
@@ -48,8 +49,10 @@ def store_probes(
         if row is None:
             raise UserError("the evaluation was deleted while it was probed; nothing was stored")
         keys = _response_keys(connection, row.key)
+        texts = [clean(r.text or "") for probe in probes for r in probe.responses]
+        compress = choose_compression(connection, row.run, texts)
         for probe in probes:
-            _replace(connection, row.key, probe, keys)
+            _replace(connection, row.key, probe, keys, compress)
         apply_entries(connection, row.run, events)
 
 
@@ -68,6 +71,7 @@ def _replace(
     evaluation: int,
     probe: ProbeRecord,
     keys: Mapping[tuple[str, int], int],
+    compress: Compress,
 ) -> None:
     probes = table(Probe)
     same = (
@@ -81,12 +85,12 @@ def _replace(
     row |= {"evaluation": evaluation, "kind": probe.kind.value}
     connection.execute(insert(probes), row)
     key = connection.execute(select(probes.c.key).where(same)).scalar_one()
-    rows = [_row(key, keys[r.problem_id, r.sample], r) for r in probe.responses]
+    rows = [_row(key, keys[r.problem_id, r.sample], r, compress) for r in probe.responses]
     for start in range(0, len(rows), _ROWS):
         connection.execute(insert(table(ProbedResponseTable)), rows[start : start + _ROWS])
 
 
-def _row(probe: int, response: int, found: ProbedResponse) -> dict[str, Any]:
+def _row(probe: int, response: int, found: ProbedResponse, compress: Compress) -> dict[str, Any]:
     verdicts = {str(name): asdict(grade) for name, grade in found.grades.items()}
     return {
         "probe": probe,
@@ -97,5 +101,5 @@ def _row(probe: int, response: int, found: ProbedResponse) -> dict[str, Any]:
         "same_prefix": found.same_prefix,
         "appended": found.appended,
         "verdicts": json.dumps(verdicts),
-        "text": compress_text(clean(found.text or "")),
+        "text": compress(clean(found.text or "")),
     }

@@ -14,13 +14,13 @@ from sqlalchemy import Connection, bindparam, select, text, update
 
 from core.protocol import GradingProtocol
 from core.registry.apply import apply_entries, protocol_key
-from core.registry.codec import decompress_text
 from core.registry.entries import EventEntry, GradeRow, ProtocolRow, new_uuid
 from core.registry.evaluation_queries import NEWEST_GRADE, newest_grades
 from core.registry.records import RunRecord, StoredGrade
-from core.registry.schema import Evaluation, Grade, Response, Run, table
+from core.registry.schema import Evaluation, Response, Run, table
 from core.registry.store import Registry
-from core.registry.upsert import insert_new
+from core.registry.text_reading import text_reader
+from core.registry.verdict_sets import add_grades
 from core.statistics import clustered_rate
 
 
@@ -87,8 +87,9 @@ def stored_texts(registry: Registry, evaluation: StoredEvaluation) -> list[Store
         WHERE x.evaluation = :key ORDER BY x.key"""
     found = newest_grades(registry.database, evaluation.uuid)
     rows = registry.database.read(sql, {"key": evaluation.key})
+    texts = text_reader(registry.database)
     return [
-        StoredText(key, problem, question, truth, sample, decompress_text(packed), finish, grades)
+        StoredText(key, problem, question, truth, sample, texts.text(packed), finish, grades)
         for key, problem, question, truth, sample, packed, finish in rows
         for grades in (found.get(key, {}),)
     ]
@@ -117,9 +118,8 @@ def store_regrade(
         UserError: the registry cannot be written; nothing was changed.
     """
     with registry.database.begin() as connection:
-        rows = [{"response": key, **row.model_dump()} for key in grades for row in grades[key]]
         before = _grades(connection, evaluation)
-        insert_new(connection, table(Grade), rows, ("response", "grader", "version"))
+        add_grades(connection, grades)
         if observations:
             _observe(connection, evaluation, observations)
         change = _follow(connection, evaluation)

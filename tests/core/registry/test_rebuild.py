@@ -51,7 +51,7 @@ def test_a_deleted_registry_comes_back_identical_row_by_row(
 ) -> None:
     before = content(lived_in)
     empty = {name for name, rows in before.items() if not rows}
-    assert empty == {"plan", "probe", "probed_response"}, "everything that a journal holds"
+    assert empty == {"plan", "probe", "probed_response", "text_dictionary"}, "all else"
     lived_in.close()
     _path(lived_in).unlink()
     result = repaired(lived_in, workspace)
