@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from core.registry.evaluation_queries import NEWEST_GRADE, NOT_SUPERSEDED, stored_response
 from core.registry.records import StoredGrade, StoredResponse
 from core.registry.store import Registry
+from core.registry.text_reading import text_reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ def answers_to(
     order = "ORDER BY r.created, r.key, e.step, e.segment, e.time, x.sample"
     rows = registry.database.read(f"SELECT {columns} {source} {order}", given)
     grades = grades_of(registry, [row[0] for row in rows])
+    texts = text_reader(registry.database)
     return [
         ProblemAnswer(
             uuid,
@@ -91,7 +93,7 @@ def answers_to(
             split,
             time,
             _grader(fields),
-            stored_response(row[:13], grades[row[0]]),
+            stored_response(row[:13], grades[row[0]], texts),
         )
         for row in rows
         for uuid, short, step, split, time, fields in (row[13:],)
@@ -121,7 +123,7 @@ def failure_counts(
     """Responses per failure class, right ones under None, by evaluation."""
     sql = f"""SELECT e.uuid, g.failure, COUNT(*) FROM evaluation e
         JOIN response x ON x.evaluation = e.key
-        JOIN grade g ON g.response = x.key AND g.grader = :grader
+        JOIN verdict g ON g.verdict_set = x.verdict_set AND g.grader = :grader
         WHERE e.uuid IN (:values) AND {NEWEST_GRADE} GROUP BY e.uuid, g.failure"""
     found: dict[str, dict[str | None, int]] = {uuid: {} for uuid in evaluation_uuids}
     for uuid, failure, n in registry.database.read_in(sql, list(evaluation_uuids), grader=grader):
@@ -136,7 +138,7 @@ def problem_outcomes(
     sql = f"""SELECT e.uuid, x.problem, COUNT(*), SUM(CASE WHEN g."right" THEN 1 ELSE 0 END),
             MIN(g.failure) FROM evaluation e
         JOIN response x ON x.evaluation = e.key
-        JOIN grade g ON g.response = x.key AND g.grader = :grader
+        JOIN verdict g ON g.verdict_set = x.verdict_set AND g.grader = :grader
         WHERE e.uuid IN (:values) AND {NEWEST_GRADE}
         GROUP BY e.uuid, x.problem ORDER BY MIN(x.key)"""
     rows = registry.database.read_in(sql, list(evaluation_uuids), grader=grader)
@@ -166,7 +168,7 @@ def solvers(
     twins = _twins(registry, texts)
     sql = f"""SELECT x.problem, r.id, MAX(CASE WHEN g."right" THEN 1 ELSE 0 END)
         FROM evaluation e CROSS JOIN response x JOIN run r ON r.key = e.run
-        JOIN grade g ON g.response = x.key AND g.grader = :grader
+        JOIN verdict g ON g.verdict_set = x.verdict_set AND g.grader = :grader
         WHERE x.evaluation = e.key AND x.problem IN (:values)
         AND {NEWEST_GRADE} AND {NOT_SUPERSEDED} GROUP BY x.problem, r.id"""
     asked: dict[int, set[str]] = {key: set() for key in texts}

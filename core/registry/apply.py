@@ -159,7 +159,7 @@ def store_evaluation(
     }
     connection.execute(evaluations.insert(), row)
     key = connection.execute(known).scalar_one()
-    owner = Owner("evaluation", key)
+    owner = Owner("evaluation", key, run)
     insert_responses(connection, owner, head.protocol.data_hash, problems, responses)
     runs = table(Run)
     together = f"{head.protocol.generation}:{head.protocol.grading}"
@@ -179,5 +179,5 @@ def _store_rollouts(connection: Connection, run: int, entry: RolloutsEntry) -> N
     row = {**entry.model_dump(exclude={"entry", "data_hash", "problems", "rows"}), "run": run}
     connection.execute(batches.insert(), row)
     key = connection.execute(select(batches.c.key).where(same)).scalar_one()
-    owner = Owner("batch", key, {"run": run, "step": entry.step})
+    owner = Owner("batch", key, run, {"run": run, "step": entry.step})
     insert_responses(connection, owner, entry.data_hash, problems, rows)

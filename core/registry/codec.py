@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import zstandard
 
-_RAW = b"\x00"
+RAW = b"\x00"
+"""First byte of a text that is stored as it is."""
 _ZSTD = b"\x01"
 _LEVEL = 6
 _PER_THREAD = threading.local()
@@ -17,14 +18,14 @@ _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def compress_text(text: str) -> bytes:
-    """Text as a marker byte and a payload; the marker leaves room for a shared dictionary later."""
+    """Text as a marker byte and a payload that can be read by itself."""
     raw = text.encode("utf-8", "surrogatepass")
     packed = bytes(_compressor().compress(raw))
-    return _ZSTD + packed if len(packed) < len(raw) else _RAW + raw
+    return _ZSTD + packed if len(packed) < len(raw) else RAW + raw
 
 
 def decompress_text(stored: bytes) -> str:
-    """The text behind `compress_text`.
+    """The text behind `compress_text`; for any stored text there is `texts.TextReader`.
 
     Raises:
         ValueError: the marker is unknown, so that a newer tool wrote it.
@@ -32,7 +33,7 @@ def decompress_text(stored: bytes) -> str:
     marker, payload = stored[:1], stored[1:]
     if marker == _ZSTD:
         payload = _decompressor().decompress(payload)
-    elif marker != _RAW:
+    elif marker != RAW:
         raise ValueError(f"text with codec {marker!r} was written by a newer a5ctl; upgrade it")
     return payload.decode("utf-8", "surrogatepass")
 

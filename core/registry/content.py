@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Column, Table
 
 from core.registry.schema import SQLModel
+from core.registry.text_reading import reader_of_file
 
 IDENTITY: dict[str, tuple[str, ...]] = {
     "run": ("uuid",),
@@ -23,7 +24,9 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "evaluation": ("uuid",),
     "rollout_batch": ("uuid",),
     "response": ("evaluation", "batch", "problem", "sample"),
-    "grade": ("response", "grader", "version"),
+    "verdict_set": ("text",),
+    "verdict": ("verdict_set", "grader", "version"),
+    "text_dictionary": ("id",),
     "probe": ("evaluation", "kind", "cap"),
     "probed_response": ("probe", "response"),
     "event": ("uuid",),
@@ -32,10 +35,15 @@ IDENTITY: dict[str, tuple[str, ...]] = {
 }
 """Which columns say what a row is about."""
 
-SHARED = ("metric_name", "problem", "protocol")
-"""Tables whose rows belong to nobody; they stay when the last run that used them is deleted."""
+SHARED = ("metric_name", "problem", "protocol", "verdict_set", "text_dictionary")
+"""Tables whose rows belong to nobody, and stay when the last run that used them is deleted, or say
+only how something is stored."""
 
 _SURROGATE = "key"
+_DECODED = "decoded"
+_HOW_TEXTS_ARE_STORED = "text_dictionary"
+# the same text may be compressed in other ways
+_COMPRESSED = {("response", "text"), ("probed_response", "text")}
 # how far a merge got, and when a live run was last heard of: bookkeeping of one file
 _BOOKKEEPING = {("run", "journal_bytes")}
 _ONLY_AT_THE_END = {("run", "heartbeat"): "status NOT IN ('queued', 'running')"}
@@ -47,7 +55,13 @@ def table_names() -> list[str]:
 
 
 def rows_of(connection: sqlite3.Connection, name: str) -> Iterator[tuple[object, ...]]:
-    """Every row of a table without made-up keys, in an order that depends on nothing else."""
+    """Every row of a table without made-up keys, in an order that depends on nothing else.
+
+    Texts are given as they read; what they were compressed with is no content.
+    """
+    if name == _HOW_TEXTS_ARE_STORED:
+        return
+    connection.create_function(_DECODED, 1, reader_of_file(connection).text)
     columns = _content(_table(name), "main")
     order = ", ".join(map(str, range(1, len(columns) + 1)))
     yield from connection.execute(f"{_select(name, 'main', columns)} ORDER BY {order}")
@@ -56,15 +70,19 @@ def rows_of(connection: sqlite3.Connection, name: str) -> Iterator[tuple[object,
 def count_lacking(connection: sqlite3.Connection, name: str, old: str, new: str) -> int:
     """Rows of a table about something that the same table of another database does not know.
 
+    Of `verdict`, which responses share, the grades of single responses are counted.
+
     Args:
         connection: With both databases attached.
         name: The table.
         old: Name under which the one is attached.
         new: Name under which the other is.
     """
-    table = _table(name)
     queries = [
-        _select(name, schema, _expressions(table, IDENTITY[name], schema)) for schema in (old, new)
+        _grades(schema)
+        if name == "verdict"
+        else _select(name, schema, _expressions(_table(name), IDENTITY[name], schema))
+        for schema in (old, new)
     ]
     sql = f"SELECT COUNT(*) FROM ({queries[0]} EXCEPT {queries[1]})"
     return int(connection.execute(sql).fetchone()[0])
@@ -76,6 +94,14 @@ def count_different_labels(connection: sqlite3.Connection, old: str, new: str) -
     differ = " OR ".join(f"o.{label} IS NOT n.{label}" for label in labels)
     sql = f"SELECT COUNT(*) FROM {old}.run o JOIN {new}.run n ON n.uuid = o.uuid WHERE {differ}"
     return int(connection.execute(sql).fetchone()[0])
+
+
+def _grades(schema: str) -> str:
+    """Which grades there are, response by response."""
+    response = _expressions(_table("response"), IDENTITY["response"], schema)
+    columns = ", ".join([*response, "g.grader", "g.version"])
+    joined = f"{schema}.verdict g ON g.verdict_set = t.verdict_set"
+    return f"SELECT {columns} FROM {schema}.response t JOIN {joined}"
 
 
 def _table(name: str) -> Table:
@@ -99,6 +125,8 @@ def _expressions(table: Table, names: Sequence[str], schema: str) -> list[str]:
     found: list[str] = []
     for name in names:
         expressions = _resolved(table.columns[name], f't."{name}"', schema)
+        if (table.name, name) in _COMPRESSED:
+            expressions = [f"{_DECODED}({e})" for e in expressions]
         condition = _ONLY_AT_THE_END.get((table.name, name))
         if condition is not None:
             expressions = [f"CASE WHEN {condition} THEN {e} END" for e in expressions]

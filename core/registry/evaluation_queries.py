@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterable, Sequence
 
-from core.registry.codec import decompress_text
 from core.registry.database import Database, Row
 from core.registry.records import EvaluationRecord, StoredGrade, StoredResponse
+from core.registry.text_reading import text_reader
+from core.registry.texts import TextReader
 
-NEWEST_GRADE = """g.version = (SELECT MAX(n.version) FROM grade n
-    WHERE n.response = g.response AND n.grader = g.grader)"""
+NEWEST_GRADE = "g.newest"
 """SQL condition: the grade `g` is of the newest version of its grader for its response."""
 
 NOT_SUPERSEDED = """NOT EXISTS (SELECT 1 FROM segment s
@@ -41,7 +41,8 @@ def responses(database: Database, evaluation_uuid: str) -> list[StoredResponse]:
         WHERE e.uuid = :uuid ORDER BY x.key"""
     grades = newest_grades(database, evaluation_uuid)
     rows = database.read(sql, {"uuid": evaluation_uuid})
-    return [stored_response(row, grades.get(row[0], {})) for row in rows]
+    texts = text_reader(database)
+    return [stored_response(row, grades.get(row[0], {}), texts) for row in rows]
 
 
 def right_by_problem(database: Database, evaluation_uuid: str, grader: str) -> dict[str, bool]:
@@ -49,7 +50,7 @@ def right_by_problem(database: Database, evaluation_uuid: str, grader: str) -> d
     sql = """SELECT p.id, g."right" FROM evaluation e
         JOIN response x ON x.evaluation = e.key
         JOIN problem p ON p.key = x.problem
-        JOIN grade g ON g.response = x.key AND g.grader = :grader
+        JOIN verdict g ON g.verdict_set = x.verdict_set AND g.grader = :grader
         WHERE e.uuid = :uuid AND x.sample = 0 ORDER BY g.version"""
     rows = database.read(sql, {"uuid": evaluation_uuid, "grader": grader})
     return {problem: bool(right) for problem, right in rows}
@@ -63,7 +64,7 @@ def type_counts(
             SUM(CASE WHEN g.formatted AND NOT g."right" THEN 1 ELSE 0 END),
             SUM(CASE WHEN g.formatted THEN 0 ELSE 1 END)
         FROM evaluation e JOIN response x ON x.evaluation = e.key
-        JOIN grade g ON g.response = x.key AND g.grader = :grader
+        JOIN verdict g ON g.verdict_set = x.verdict_set AND g.grader = :grader
         WHERE e.uuid IN (:values) AND {NEWEST_GRADE}
         GROUP BY e.uuid"""
     rows = database.read_in(sql, list(evaluation_uuids), grader=grader)
@@ -76,7 +77,7 @@ def grade_versions(
     """Version of the newest grades by evaluation; the oldest of them where they are mixed."""
     sql = f"""SELECT e.uuid, MIN(g.version) FROM evaluation e
         JOIN response x ON x.evaluation = e.key
-        JOIN grade g ON g.response = x.key AND g.grader = :grader
+        JOIN verdict g ON g.verdict_set = x.verdict_set AND g.grader = :grader
         WHERE e.uuid IN (:values) AND {NEWEST_GRADE} GROUP BY e.uuid"""
     return dict(database.read_in(sql, list(evaluation_uuids), grader=grader))
 
@@ -87,7 +88,7 @@ def solved_questions(database: Database, run_uuid: str, grader: str) -> set[str]
         JOIN run r ON r.key = e.run
         JOIN response x ON x.evaluation = e.key
         JOIN problem p ON p.key = x.problem
-        JOIN grade g ON g.response = x.key AND g.grader = :grader
+        JOIN verdict g ON g.verdict_set = x.verdict_set AND g.grader = :grader
         WHERE r.uuid = :uuid AND {NOT_SUPERSEDED} ORDER BY g.version"""
     newest: dict[int, tuple[str, bool]] = {}
     for question, response, right in database.read(sql, {"uuid": run_uuid, "grader": grader}):
@@ -112,7 +113,7 @@ def by_response(rows: Iterable[Row]) -> dict[int, dict[str, StoredGrade]]:
     return found
 
 
-def stored_response(row: Row, grades: dict[str, StoredGrade]) -> StoredResponse:
+def stored_response(row: Row, grades: dict[str, StoredGrade], texts: TextReader) -> StoredResponse:
     """A row of the columns that `responses` selects, with its grades."""
     _, problem, question, truth, sample, text, finish, tokens, think, answer, *rest = row
     closed, unparseable, flags = rest
@@ -121,7 +122,7 @@ def stored_response(row: Row, grades: dict[str, StoredGrade]) -> StoredResponse:
         question=question,
         truth=truth,
         sample=sample,
-        text=decompress_text(text),
+        text=texts.text(text),
         finish=finish,
         tokens=tokens,
         think_tokens=think,

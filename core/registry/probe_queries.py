@@ -3,10 +3,10 @@
 import json
 
 from core.probing.names import ProbeKind
-from core.registry.codec import decompress_text
 from core.registry.database import Database
 from core.registry.probe_records import ProbedResponse, ProbeRecord
 from core.registry.records import StoredGrade
+from core.registry.text_reading import text_reader
 
 
 def probes_of(
@@ -46,6 +46,7 @@ def _responses(database: Database, probe: int, texts: bool) -> tuple[ProbedRespo
             o.verdicts, {text}
         FROM probed_response o JOIN response x ON x.key = o.response
         JOIN problem p ON p.key = x.problem WHERE o.probe = :probe ORDER BY x.key"""
+    read = text_reader(database)
     return tuple(
         ProbedResponse(
             problem_id=problem,
@@ -56,7 +57,7 @@ def _responses(database: Database, probe: int, texts: bool) -> tuple[ProbedRespo
             same_prefix=None if same_prefix is None else bool(same_prefix),
             appended=appended,
             grades={name: StoredGrade(**grade) for name, grade in json.loads(verdicts).items()},
-            text=None if packed is None else decompress_text(packed),
+            text=None if packed is None else read.text(packed),
         )
         for problem, sample, finish, tokens, closed, same_prefix, appended, verdicts, packed in (
             database.read(sql, {"probe": probe})

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
-from core.registry.codec import clean, compress_text
+from core.registry.codec import clean
+from core.registry.dictionaries import Compress, choose_compression
 from core.registry.later_entries import ProbeEntry
 from core.registry.probe_records import ProbedResponse, ProbeRecord
 from core.registry.probe_rows import probe_record
@@ -31,11 +32,14 @@ def write_probe(connection: Connection, entry: ProbeEntry) -> None:
         ValueError: the evaluation is not there, or lacks a response.
     """
     evaluations = table(Evaluation)
-    found = select(evaluations.c.key).where(evaluations.c.uuid == entry.evaluation)
-    key = connection.execute(found).scalar()
-    if key is None:
+    same = evaluations.c.uuid == entry.evaluation
+    row = connection.execute(select(evaluations.c.key, evaluations.c.run).where(same)).first()
+    if row is None:
         raise ValueError(f"there is no evaluation {entry.evaluation}")
-    _replace(connection, key, probe_record(entry), _response_keys(connection, key))
+    probe = probe_record(entry)
+    texts = [clean(found.text or "") for found in probe.responses]
+    compress = choose_compression(connection, row.run, texts)
+    _replace(connection, row.key, probe, _response_keys(connection, row.key), compress)
 
 
 def _response_keys(connection: Connection, evaluation: int) -> dict[tuple[str, int], int]:
@@ -53,6 +57,7 @@ def _replace(
     evaluation: int,
     probe: ProbeRecord,
     keys: Mapping[tuple[str, int], int],
+    compress: Compress,
 ) -> None:
     probes = table(Probe)
     same = (
@@ -66,12 +71,12 @@ def _replace(
     row |= {"evaluation": evaluation, "kind": probe.kind.value}
     connection.execute(insert(probes), row)
     key = connection.execute(select(probes.c.key).where(same)).scalar_one()
-    rows = [_row(key, keys[r.problem_id, r.sample], r) for r in probe.responses]
+    rows = [_row(key, keys[r.problem_id, r.sample], r, compress) for r in probe.responses]
     for start in range(0, len(rows), _ROWS):
         connection.execute(insert(table(ProbedResponseTable)), rows[start : start + _ROWS])
 
 
-def _row(probe: int, response: int, found: ProbedResponse) -> dict[str, Any]:
+def _row(probe: int, response: int, found: ProbedResponse, compress: Compress) -> dict[str, Any]:
     verdicts = {str(name): asdict(grade) for name, grade in found.grades.items()}
     return {
         "probe": probe,
@@ -82,5 +87,5 @@ def _row(probe: int, response: int, found: ProbedResponse) -> dict[str, Any]:
         "same_prefix": found.same_prefix,
         "appended": found.appended,
         "verdicts": json.dumps(verdicts),
-        "text": compress_text(clean(found.text or "")),
+        "text": compress(clean(found.text or "")),
     }

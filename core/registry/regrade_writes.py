@@ -14,8 +14,8 @@ from core.registry.entries import GradeRow, ProtocolRow
 from core.registry.evaluation_queries import NEWEST_GRADE
 from core.registry.later_entries import RegradeEntry
 from core.registry.protocol_rows import protocol_key
-from core.registry.schema import Evaluation, Grade, Response, Run, StoredProblem, table
-from core.registry.upsert import insert_new
+from core.registry.schema import Evaluation, Response, Run, StoredProblem, table
+from core.registry.verdict_sets import add_grades
 from core.statistics import clustered_rate
 
 
@@ -82,12 +82,7 @@ def write_regrade(connection: Connection, entry: RegradeEntry) -> Regraded:
     if unknown:
         raise ValueError(f"evaluation {entry.evaluation} has no response to {unknown[0].problem}")
     before = _grades(connection, evaluation)
-    grades = [
-        {"response": keys[row.problem, row.sample], **grade.model_dump()}
-        for row in rows
-        for grade in row.grades
-    ]
-    insert_new(connection, table(Grade), grades, ("response", "grader", "version"))
+    add_grades(connection, {keys[row.problem, row.sample]: row.grades for row in rows})
     seen = {keys[row.problem, row.sample]: row.seen for row in rows if row.seen is not None}
     if seen:
         _observe(connection, evaluation, seen)

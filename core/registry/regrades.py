@@ -15,12 +15,12 @@ from sqlalchemy import Connection
 
 from core.registry.afterwards import change_with_journal
 from core.registry.apply import apply_entries
-from core.registry.codec import decompress_text
 from core.registry.entries import Entry, EventEntry, new_uuid
 from core.registry.evaluation_queries import newest_grades
 from core.registry.records import RunRecord, StoredGrade
 from core.registry.regrade_writes import RegradedRow, regrade_entry, write_regrade
 from core.registry.store import Registry
+from core.registry.text_reading import text_reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,9 @@ def stored_texts(registry: Registry, evaluation: StoredEvaluation) -> list[Store
         WHERE x.evaluation = :key ORDER BY x.key"""
     found = newest_grades(registry.database, evaluation.uuid)
     rows = registry.database.read(sql, {"key": evaluation.key})
+    texts = text_reader(registry.database)
     return [
-        StoredText(key, problem, question, truth, sample, decompress_text(packed), finish, grades)
+        StoredText(key, problem, question, truth, sample, texts.text(packed), finish, grades)
         for key, problem, question, truth, sample, packed, finish in rows
         for grades in (found.get(key, {}),)
     ]

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, select
 
 from core.batches import batched
-from core.registry.codec import compress_text
+from core.registry.dictionaries import Compress, choose_compression
 from core.registry.entries import ProblemRow, ResponseRow
-from core.registry.schema import Grade, Response, StoredProblem, table
+from core.registry.schema import Response, StoredProblem, table
 from core.registry.upsert import insert_new
+from core.registry.verdict_sets import fold, set_keys
 
-_BATCH = 1000
+_BATCH = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,13 @@ class Owner:
     Attributes:
         column: `evaluation` or `batch`.
         key: Of the evaluation or the rollout batch.
+        run: Key of the run.
         beside: Further columns that all its responses share.
     """
 
     column: str
     key: int
+    run: int
     beside: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -46,9 +49,12 @@ def insert_responses(
         rows: In order; all of one class.
     """
     names = _problem_keys(connection, data_hash, problems)
-    last = 0
+    compress: Compress | None = None
     for batch in batched(rows, _BATCH):
-        last = _insert_batch(connection, owner, names, batch, last)
+        if compress is None:
+            texts = [row.text for row in batch]
+            compress = choose_compression(connection, owner.run, texts)
+        _insert_batch(connection, owner, names, batch, compress)
 
 
 def _insert_batch(
@@ -56,33 +62,26 @@ def _insert_batch(
     owner: Owner,
     problems: Mapping[str, int],
     batch: Sequence[ResponseRow],
-    last: int,
-) -> int:
-    """Insert responses and their grades; returns the largest key, as `last` of the next batch."""
-    responses = table(Response)
+    compress: Compress,
+) -> None:
+    """Insert responses with their grades."""
     shared = {owner.column: owner.key, **owner.beside}
+    folded = [fold(row.grades) for row in batch]
+    sets = set_keys(connection, (grades.text for grades in folded))
     rows = [
         {
             **row.model_dump(exclude={"grades", "flags", "text", "problem"}),
             **shared,
             "problem": problems[row.problem],
             "flags": ",".join(row.flags),
-            "text": compress_text(row.text),
+            "text": compress(row.text),
+            "verdict_set": sets[grades.text],
+            "extracted": grades.extracted,
+            "also_extracted": grades.also_extracted,
         }
-        for row in batch
+        for row, grades in zip(batch, folded, strict=True)
     ]
-    connection.execute(responses.insert(), rows)
-    query = select(responses.c.problem, responses.c.sample, responses.c.key)
-    new = (responses.c[owner.column] == owner.key) & (responses.c.key > last)
-    found = connection.execute(query.where(new))
-    keys = {(problem, sample): key for problem, sample, key in found}
-    grades = [
-        {"response": keys[problems[row.problem], row.sample], **grade.model_dump()}
-        for row in batch
-        for grade in row.grades
-    ]
-    connection.execute(table(Grade).insert(), grades)
-    return max(keys.values())
+    connection.execute(table(Response).insert(), rows)
 
 
 def _problem_keys(

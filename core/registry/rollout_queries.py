@@ -4,6 +4,7 @@ from core.registry.codec import unpack_floats, unpack_integers
 from core.registry.database import Database
 from core.registry.evaluation_queries import by_response, stored_response
 from core.registry.rollout_records import RolloutBatchRecord, StoredRollout
+from core.registry.text_reading import text_reader
 
 _COLUMNS = """b.uuid, b.segment, b.number, b.step, b.time, b.per_question, b.grader, b.n,
     b.generate_seconds, b.grade_seconds, b.sync_seconds"""
@@ -46,13 +47,14 @@ def _rollouts_of(database: Database, batch: RolloutBatchRecord) -> list[StoredRo
         FROM rollout_batch b JOIN response x ON x.batch = b.key JOIN grade g ON g.response = x.key
         WHERE b.uuid = :uuid ORDER BY g.version"""
     given = {"uuid": batch.uuid}
+    texts = text_reader(database)
     grades = by_response(database.read(graded, given))
     return [
         StoredRollout(
             number=batch.number,
             step=batch.step,
             grader=batch.grader,
-            response=stored_response(row[:13], grades.get(row[0], {})),
+            response=stored_response(row[:13], grades.get(row[0], {}), texts),
             token_ids=None if row[13] is None else unpack_integers(row[13]),
             logprobs=None if row[14] is None else unpack_floats(row[14]),
         )

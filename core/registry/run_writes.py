@@ -21,13 +21,13 @@ from core.registry.schema import (
     Artifact,
     Evaluation,
     Event,
-    Grade,
     Metric,
     Probe,
     ProbedResponse,
     Response,
     RolloutBatch,
     Run,
+    Verdict,
     table,
 )
 from core.workspace import new_run_id
@@ -194,7 +194,7 @@ def delete_run(database: Database, run: RunRecord) -> Deletion:
 
 
 def _deletion(connection: Connection, database: Database, run: RunRecord) -> Deletion:
-    evaluations, responses, grades = table(Evaluation), table(Response), table(Grade)
+    evaluations, responses, verdicts = table(Evaluation), table(Response), table(Verdict)
     probes, probed = table(Probe), table(ProbedResponse)
     of_run = select(evaluations.c.key).where(evaluations.c.run == run.key)
     owned = (responses.c.evaluation.in_(of_run)) | (responses.c.run == run.key)
@@ -212,7 +212,9 @@ def _deletion(connection: Connection, database: Database, run: RunRecord) -> Del
             table(RolloutBatch).c.run == run.key
         ),
         "response": answers,
-        "grade": select(grades.c.version).where(grades.c.response.in_(answers)),
+        "grade": select(verdicts.c.version)
+        .join(responses, responses.c.verdict_set == verdicts.c.verdict_set)
+        .where(owned),
         "probe": select(probes.c.key).where(probes.c.evaluation.in_(of_run)),
         "probed_response": select(probed.c.tokens).where(probed.c.response.in_(answers)),
         "event": select(table(Event).c.key).where(table(Event).c.run == run.key),

@@ -1,8 +1,8 @@
 """The tables. Migrations are checked against these classes; writers use them, readers use SQL.
 
 Times are seconds since the epoch (UTC). Columns that hold JSON are text. Large columns come last,
-so that SQLite reads the small ones without walking overflow pages. A flag may stand behind them:
-the header of a row says whether it is 0 or 1.
+so that SQLite reads the small ones without walking overflow pages. Columns that came later stand
+behind them; texts are short enough that this costs nothing where there are no tokens beside them.
 """
 
 from sqlalchemy import (
@@ -221,7 +221,10 @@ class RolloutBatch(SQLModel, table=True):
 
 
 class Response(SQLModel, table=True):
-    """One response, of an evaluation or of a rollout batch (then with run and step)."""
+    """One response, of an evaluation or of a rollout batch (then with run and step).
+
+    `extracted` is the answer that graders found in it, `also_extracted` a JSON list of others.
+    """
 
     __tablename__ = "response"
     __table_args__ = (
@@ -255,21 +258,57 @@ class Response(SQLModel, table=True):
     token_ids: bytes | None = Field(default=None, sa_column=_blob(nullable=True))
     logprobs: bytes | None = Field(default=None, sa_column=_blob(nullable=True))
     batch: int | None = Field(default=None, foreign_key="rollout_batch.key")
+    verdict_set: int | None = Field(default=None, foreign_key="verdict_set.key")
+    extracted: str | None = Field(default=None, sa_column=_text(nullable=True))
+    also_extracted: str | None = Field(default=None, sa_column=_text(nullable=True))
 
 
-class Grade(SQLModel, table=True):
-    """What one version of one grader says about a response."""
+class VerdictSet(SQLModel, table=True):
+    """What all graders say about a response, without its answers; many responses share one.
 
-    __tablename__ = "grade"
+    `text` is the JSON behind its rows in `verdict`: equal sets have equal texts.
+    """
+
+    __tablename__ = "verdict_set"
+
+    key: int | None = Field(default=None, primary_key=True)
+    text: str = Field(sa_column=Column(Text, nullable=False, unique=True))
+
+
+class Verdict(SQLModel, table=True):
+    """What one version of one grader says about the responses of a set.
+
+    `place` tells which extracted answer of a response is meant: 0 `extracted`, -1 the same without
+    the spaces around it, from 1 on those of `also_extracted`; NULL stands for none. `newest` marks
+    the newest version of each grader in the set. The view `grade` puts a response's rows together.
+    """
+
+    __tablename__ = "verdict"
     __table_args__ = (_NO_ROWID,)
 
-    response: int = Field(sa_column=_owner("response", primary_key=True))
+    verdict_set: int = Field(sa_column=_owner("verdict_set", primary_key=True))
     grader: str = Field(primary_key=True)
     version: int = Field(primary_key=True)
     formatted: bool
     right: bool
     failure: str | None = None
-    extracted: str | None = Field(default=None, sa_column=_text(nullable=True))
+    place: int | None = None
+    newest: bool
+
+
+class TextDictionary(SQLModel, table=True):
+    """What the responses of a run are compressed with: some of its own responses, compressed.
+
+    `id` is what the compressed texts name it by.
+    """
+
+    __tablename__ = "text_dictionary"
+    __table_args__ = (Index("text_dictionary_of_run", "run"),)
+
+    key: int | None = Field(default=None, primary_key=True)
+    id: int = Field(sa_column=Column(BigInteger, nullable=False, unique=True))
+    run: int = Field(sa_column=_owner("run"))
+    content: bytes = Field(sa_column=_blob())
 
 
 class Probe(SQLModel, table=True):

@@ -1,16 +1,20 @@
 """Evaluations made by hand: texts in, a real registry out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import text
 
 from core.data.problem import Problem
 from core.engines.base import FinishReason, Sampling
 from core.evaluation import EvaluationResult, GradedResponse, summarize
 from core.protocol import EvaluationProtocol, GenerationProtocol, GradingProtocol
+from core.registry.entries import GradeRow
 from core.registry.recorder import Recorder
 from core.registry.records import NewRun, RunRecord, RunStatus
 from core.registry.store import Registry, open_registry
+from core.registry.verdict_sets import add_grades
 from core.responses.grade import GradingItem, grade_responses
 from core.responses.names import GRADER_VERSIONS, GraderName
 from core.workspace import Workspace
@@ -171,6 +175,34 @@ def record(
         registry.set_status(run.uuid, status)
     registry.close()
     return run
+
+
+def change_versions(
+    home: Path, change: Callable[[int], int], *, grader: str | None = None, runs: str = "%"
+) -> None:
+    """Let stored grades be of other versions of their graders.
+
+    Args:
+        home: The workspace.
+        change: Gives the version that takes the place of one.
+        grader: Only this one; all when None.
+        runs: Only grades of runs whose id is LIKE this.
+    """
+    sql = """SELECT g.response, g.grader, g.version, g.formatted, g."right", g.extracted, g.failure
+        FROM grade g JOIN response x ON x.key = g.response JOIN evaluation e ON e.key = x.evaluation
+        JOIN run r ON r.key = e.run WHERE r.id LIKE :runs"""
+    with open_home(home).database.begin() as connection:
+        found: dict[int, list[GradeRow]] = {}
+        for row in connection.execute(text(sql), {"runs": runs}).mappings():
+            concerned = grader in (None, row["grader"])
+            version = change(row["version"]) if concerned else row["version"]
+            values = {name: row[name] for name in GradeRow.model_fields}
+            found.setdefault(row["response"], []).append(GradeRow(**{**values, "version": version}))
+        for response in found:
+            connection.exec_driver_sql(
+                f"UPDATE response SET verdict_set = NULL WHERE key = {response}"
+            )
+        add_grades(connection, found)
 
 
 def _words(text: str, offset: int | None) -> int | None:

@@ -120,12 +120,9 @@ def test_types_are_those_of_the_chosen_grader(tmp_path: Path) -> None:
 def test_versions_of_a_chosen_grader_are_not_tested_against_each_other(tmp_path: Path) -> None:
     for run in ("sft-2-aaaa", "sft-2-bbbb"):
         handmade.record(tmp_path, run, [evaluation([right(10), wrong(11)])])
-    with handmade.open_home(tmp_path).database.begin() as connection:
-        connection.exec_driver_sql(
-            "UPDATE grade SET version = version - 1 WHERE grader = 'strict' AND response IN "
-            "(SELECT x.key FROM response x JOIN evaluation e ON e.key = x.evaluation "
-            "JOIN run r ON r.key = e.run WHERE r.id = 'sft-2-aaaa')"
-        )
+    handmade.change_versions(
+        tmp_path, lambda version: version - 1, grader="strict", runs="sft-2-aaaa"
+    )
     house = House(tmp_path, tmp_path, tmp_path)
     found = house.json("compare", "--baseline", "sft-2-aaaa", "--grader", "strict")
     assert "grader_version" in found["warnings"][0]

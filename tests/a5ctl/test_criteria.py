@@ -314,13 +314,7 @@ def test_a_known_plan_is_judged_where_nothing_can_be_written(
 def test_other_versions_of_the_grader_cannot_be_compared(home: House) -> None:
     runs(home, "a", 0.4, (0, 1, 2))
     runs(home, "b", 0.6, (0, 1, 2))
-    with handmade.open_home(home.home).database.begin() as connection:
-        connection.exec_driver_sql(
-            "UPDATE grade SET version = version - 1 WHERE response IN "
-            "(SELECT x.key FROM response x "
-            "JOIN evaluation e ON e.key = x.evaluation JOIN run r ON r.key = e.run "
-            "WHERE r.id LIKE 'sft-a-%')"
-        )
+    handmade.change_versions(home.home, lambda version: version - 1, runs="sft-a-%")
     found = finding(judge(home))
     assert found["verdict"] == "cannot tell"
     assert "grader_version" in found["reason"]

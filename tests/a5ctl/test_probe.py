@@ -202,15 +202,13 @@ def test_verdicts_of_another_version_of_the_grader_are_said(home: Path, engine: 
     (fresh,) = document(home, "probe", "eval-aaaa", "--close")["probes"]
     assert fresh["grader_versions"] == fresh["stored_grader_versions"]
     assert "judged by version" not in ask(home, "diagnose", "eval-aaaa").stdout
-    with handmade.open_home(home).database.begin() as connection:
-        connection.exec_driver_sql("UPDATE grade SET version = version + 1")
+    handmade.change_versions(home, lambda version: version + 1)
     said = " ".join(ask(home, "diagnose", "eval-aaaa").stdout.split())
     assert "the probe --close was judged by version" in said
     assert "to judge both alike: a5ctl probe eval-aaaa --close" in said
     (kept,) = document(home, "diagnose", "eval-aaaa")["probes"]
     assert kept["stored_grader_versions"] == [v + 1 for v in kept["grader_versions"]]
-    with handmade.open_home(home).database.begin() as connection:
-        connection.exec_driver_sql("UPDATE grade SET version = version - 2")
+    handmade.change_versions(home, lambda version: version - 2)
     said = " ".join(ask(home, "diagnose", "eval-aaaa").stdout.split())
     assert "to judge both alike: a5ctl regrade eval-aaaa" in said
 

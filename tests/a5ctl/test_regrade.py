@@ -231,8 +231,7 @@ def test_without_a_run_folder_it_says_where_the_grades_are(
 def test_grades_of_a_newer_tool_are_not_passed_over(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with handmade.open_home(home).database.begin() as connection:
-        connection.exec_driver_sql("UPDATE grade SET version = 7 WHERE grader = 'strict'")
+    handmade.change_versions(home, lambda _: 7, grader="strict")
     result = ask(home, "regrade", "sft-aaaa")
     assert result.exit_code == 2
     assert "graded by version 7 of strict" in " ".join(result.stderr.split())

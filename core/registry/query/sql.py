@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from core.errors import UserError
-from core.registry.codec import decompress_text
 from core.registry.database import Database
 from core.registry.query.reading import open_read_only
+from core.registry.text_reading import text_reader
+from core.registry.texts import TextReader
 
 TEXT_FUNCTION = "decoded"
 """SQL function that gives the text of a compressed response."""
@@ -68,7 +70,7 @@ def select_sql(database: Database, statement: str, seconds: float) -> Iterator[S
     except sqlite3.DatabaseError as error:
         raise database.unavailable(error) from error
     try:
-        guarded = _Guarded(connection, seconds)
+        guarded = _Guarded(connection, text_reader(database), seconds)
         yield guarded.select(statement)
     finally:
         connection.close()
@@ -77,7 +79,7 @@ def select_sql(database: Database, statement: str, seconds: float) -> Iterator[S
 class _Guarded:
     """A connection that only reads, and stops when its time is up."""
 
-    def __init__(self, connection: sqlite3.Connection, seconds: float) -> None:
+    def __init__(self, connection: sqlite3.Connection, texts: TextReader, seconds: float) -> None:
         self._connection = connection
         self._seconds = seconds
         self._left = seconds
@@ -87,7 +89,7 @@ class _Guarded:
             str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master").fetchall()
         }
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        connection.create_function(TEXT_FUNCTION, 1, _decoded, deterministic=True)
+        connection.create_function(TEXT_FUNCTION, 1, partial(_decoded, texts), deterministic=True)
         if hasattr(connection, "setlimit"):
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
         connection.set_progress_handler(self._out_of_time, _STEPS_BETWEEN_LOOKS)
@@ -170,12 +172,12 @@ class _Guarded:
         return f"did you mean {' or '.join(near)}?" if near else "docs/schema.md lists them"
 
 
-def _decoded(stored: Any) -> str | None:
+def _decoded(texts: TextReader, stored: Any) -> str | None:
     """The text behind a compressed one; NULL for what is none."""
     if not isinstance(stored, bytes):
         return None
     try:
-        return decompress_text(stored)
+        return texts.text(stored)
     except Exception:  # whatever is wrong with these bytes, the other rows can be read
         return None
 
