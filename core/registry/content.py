@@ -41,9 +41,14 @@ _BOOKKEEPING = {("run", "journal_bytes")}
 _ONLY_AT_THE_END = {("run", "heartbeat"): "status NOT IN ('queued', 'running')"}
 
 
-def table_names() -> list[str]:
+def tables() -> list[Table]:
     """Every table, owners before what they own."""
-    return [table.name for table in SQLModel.metadata.sorted_tables]
+    return list(SQLModel.metadata.sorted_tables)
+
+
+def table_names() -> list[str]:
+    """Their names."""
+    return [table.name for table in tables()]
 
 
 def rows_of(connection: sqlite3.Connection, name: str) -> Iterator[tuple[object, ...]]:

@@ -226,7 +226,13 @@ class Response(SQLModel, table=True):
     __tablename__ = "response"
     __table_args__ = (
         Index("response_identity", "evaluation", "problem", "sample", unique=True),
-        Index("response_of_step", "run", "step", sqlite_where=text("run IS NOT NULL")),
+        Index(
+            "response_of_step",
+            "run",
+            "step",
+            sqlite_where=text("run IS NOT NULL"),
+            postgresql_where=text("run IS NOT NULL"),
+        ),
         Index(
             "response_of_batch",
             "batch",
@@ -234,6 +240,7 @@ class Response(SQLModel, table=True):
             "sample",
             unique=True,
             sqlite_where=text("batch IS NOT NULL"),
+            postgresql_where=text("batch IS NOT NULL"),
         ),
         CheckConstraint("(evaluation IS NULL) <> (run IS NULL)", name="response_has_one_owner"),
     )
