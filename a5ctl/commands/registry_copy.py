@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def copy(
     to: Annotated[
-        str, typer.Option("--to", help="Where to: an SQLAlchemy URL, or the path of an SQLite file.")
+        str,
+        typer.Option("--to", help="Where to: a URL, or the path of an SQLite file."),
     ],
     from_: Annotated[
         str | None,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Column, Table
 
+from core.registry.database import Database
 from core.registry.schema import SQLModel
 
 IDENTITY: dict[str, tuple[str, ...]] = {
@@ -58,6 +59,13 @@ def rows_of(connection: sqlite3.Connection, name: str) -> Iterator[tuple[object,
     yield from connection.execute(f"{_select(name, 'main', columns)} ORDER BY {order}")
 
 
+def content_of(database: Database, name: str) -> list[tuple[object, ...]]:
+    """The same rows in the same order, whichever kind of database holds them."""
+    columns = _content(_table(name), "")
+    order = ", ".join(f"{place} NULLS FIRST" for place, _ in enumerate(columns, start=1))
+    return database.read(f"{_select(name, '', columns)} ORDER BY {order}")
+
+
 def count_lacking(connection: sqlite3.Connection, name: str, old: str, new: str) -> int:
     """Rows of a table about something that the same table of another database does not know.
 
@@ -88,7 +96,11 @@ def _table(name: str) -> Table:
 
 
 def _select(name: str, schema: str, columns: Sequence[str]) -> str:
-    return f'SELECT {", ".join(columns)} FROM {schema}."{name}" AS t'
+    return f"SELECT {', '.join(columns)} FROM {_place(name, schema)} AS t"
+
+
+def _place(name: str, schema: str) -> str:
+    return f'{schema}."{name}"' if schema else f'"{name}"'
 
 
 def _content(table: Table, schema: str) -> list[str]:
@@ -118,7 +130,7 @@ def _resolved(column: Column[object], reference: str, schema: str) -> list[str]:
         return [reference]
     found: list[str] = []
     for name in IDENTITY[target.name]:
-        source = f'{schema}."{target.name}" WHERE "{_SURROGATE}" = {reference}'
+        source = f'{_place(target.name, schema)} WHERE "{_SURROGATE}" = {reference}'
         value = f'(SELECT "{name}" FROM {source})'
         found += _resolved(target.columns[name], value, schema)
     return found

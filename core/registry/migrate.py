@@ -80,9 +80,7 @@ def _tables(database: Database) -> set[str]:
     if database.path is not None:
         rows = database.read("SELECT name FROM sqlite_master WHERE type = 'table'")
     else:
-        rows = database.read(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
-        )
+        rows = database.read("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
     return {str(row[0]) for row in rows}
 
 

@@ -22,8 +22,8 @@ def alone(connection: Connection) -> None:
 
 
 def server_tables(connection: Connection) -> set[str]:
-    """Names of all tables."""
-    sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
+    """Names of all tables, also of those that this login may not look into."""
+    sql = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
     return set(connection.execute(text(sql)).scalars())
 
 

@@ -68,9 +68,8 @@ def empty_target(database: Database) -> Iterator[Connection]:
 
 
 def _check_empty(connection: Connection, database: Database) -> None:
-    for table in tables():
-        held = connection.execute(select(func.count()).select_from(table)).scalar_one()
-        if held:
+    for table in sorted(tables(), key=lambda table: table.name != "run"):
+        if held := count_rows(connection, table):
             what = f"{held} rows of the table {table.name}"
             if table.name == "run":
                 what = f"{held} run{'s' if held > 1 else ''}"
