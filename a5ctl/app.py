@@ -31,6 +31,7 @@ from a5ctl.commands import (
     protocol,
     registry,
     registry_check,
+    registry_copy,
     registry_gc,
     registry_repair,
     regrade,
@@ -143,6 +144,7 @@ def _register() -> None:
     keeping.command("stats")(guarded(registry.stats))
     keeping.command("check")(guarded(registry_check.check))
     keeping.command("backup")(guarded(registry_repair.backup))
+    keeping.command("copy")(guarded(registry_copy.copy))
     keeping.command("repair")(guarded(registry_repair.repair))
     keeping.command("gc")(guarded(registry_gc.gc))
     keeping.command("migrate")(guarded(registry.migrate))

@@ -1,6 +1,7 @@
 """`--mirror`: a run that is shown here is also sent elsewhere, by reading along in its journal."""
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Sequence
@@ -42,14 +43,16 @@ class MirrorPlan:
     registry: str
 
     def to_text(self) -> str:
-        """For a command line."""
-        return json.dumps(asdict(self))
+        """For a command line, which others can read: not with what the environment holds."""
+        known = self.registry == os.environ.get("A5CTL_REGISTRY")
+        return json.dumps({**asdict(self), "registry": None if known else self.registry})
 
     @staticmethod
     def from_text(text: str) -> "MirrorPlan":
         """The inverse of `to_text`."""
         found = json.loads(text)
-        return MirrorPlan(tuple(found["names"]), found["home"], found["registry"])
+        registry = found["registry"] or os.environ["A5CTL_REGISTRY"]
+        return MirrorPlan(tuple(found["names"]), found["home"], registry)
 
 
 def plan_mirrors(

@@ -37,13 +37,13 @@ def stats(
     from dataclasses import asdict
 
     from a5ctl.console import print_json
-    from a5ctl.registry_place import registry_place
+    from a5ctl.registry_place import existing_registry
     from core.registry.figures import registry_figures
     from core.registry.store import open_registry
 
-    workspace, database, file = registry_place(home, registry)
+    workspace, database = existing_registry(home, registry)
     open_registry(database.url, create=False)
-    figures = registry_figures(database, file, workspace)
+    figures = registry_figures(database, workspace)
     if json_:
         print_json({"registry": database.label, **asdict(figures)})
     else:
@@ -105,7 +105,8 @@ def _show(label: str, figures: "RegistryFigures") -> None:
             table.add_row(plain(name), f"{count:,}")
     free = f" ({size(figures.free_bytes)} of it free)" if figures.free_bytes else ""
     table.add_row("database", plain(f"{size(figures.file_bytes)}{free}"))
-    table.add_row("its log", size(figures.log_bytes))
+    if figures.log_bytes is not None:
+        table.add_row("its log", size(figures.log_bytes))
     table.add_row("journals", size(figures.journal_bytes))
     table.add_row("checkpoints", size(figures.checkpoint_bytes))
     table.add_row("other files of runs", size(figures.other_bytes))

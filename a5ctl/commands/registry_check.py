@@ -9,6 +9,10 @@ from a5ctl.options import HomeOption, JsonOption, RegistryOption
 if TYPE_CHECKING:
     from core.registry.check import CheckReport
 
+_ON_A_SERVER = (
+    "a5ctl registry copy --to FILE makes one, and a5ctl registry check --registry FILE looks at it"
+)
+
 
 def check(
     quick: Annotated[
@@ -31,7 +35,7 @@ def check(
     from a5ctl.registry_place import registry_place
     from core.registry.check import check_registry
 
-    workspace, database, file = registry_place(home, registry, exists=False)
+    workspace, database, file = registry_place(home, registry, _ON_A_SERVER, exists=False)
     report = check_registry(database, file, workspace, read=not quick)
     if json_:
         print_json(_as_json(database.label, report))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from core.registry.garbage import Waste
 
+_ON_A_SERVER = "a5ctl delete removes runs, and the server frees room by itself (VACUUM)"
 _WHY = {
     "checkpoint": "neither last nor best, and no run started from it",
     "rollouts": "rollouts of a finished run, which only a resume would need",
@@ -44,7 +45,7 @@ def gc(
     from core.registry.garbage import find_garbage
     from core.registry.store import open_registry
 
-    workspace, database, file = registry_place(home, registry)
+    workspace, database, file = registry_place(home, registry, _ON_A_SERVER)
     store = open_registry(database.url, create=False)
     found = find_garbage(store.database, file, workspace)
     done = collect(store, file, workspace, found) if yes else None

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 
     from core.registry.rebuild import Rebuilt
 
+_BACKUP_ON_A_SERVER = "use a5ctl registry copy --to FILE, or the server's pg_dump"
+_REPAIR_ON_A_SERVER = (
+    "repair a file with --registry FILE, and copy it into an empty database with a5ctl registry "
+    "copy --from FILE --to URL"
+)
+
 
 def backup(
     file: Annotated[Path, typer.Argument(help="Where the copy goes.")],
@@ -33,7 +39,7 @@ def backup(
     from a5ctl.sizes import counted, size
     from core.registry.backup import back_up
 
-    _, database, source = registry_place(home, registry)
+    _, database, source = registry_place(home, registry, _BACKUP_ON_A_SERVER)
     made = back_up(database, source, file.expanduser().absolute(), force=force)
     if json_:
         print_json({"file": str(made.path), "bytes": made.bytes, "runs": made.runs})
@@ -70,7 +76,7 @@ def repair(
     from a5ctl.registry_place import registry_place
     from core.registry.rebuild import rebuild
 
-    workspace, database, file = registry_place(home, registry, exists=False)
+    workspace, database, file = registry_place(home, registry, _REPAIR_ON_A_SERVER, exists=False)
     result = rebuild(database, file, workspace, force=force)
     if json_:
         print_json(_as_json(result))

@@ -1,13 +1,13 @@
 """How connections are made: to an SQLite file, for reading or for writing, or to a server."""
 
 import os
-import re
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from core.errors import UserError
+from core.registry.server import is_server, masked, server_engine
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -40,7 +40,7 @@ def sqlite_path(url: str) -> Path | None:
     Raises:
         UserError: any other URL.
     """
-    if url.startswith("postgresql"):
+    if is_server(url):
         return None
     if not url.startswith("sqlite:///"):
         raise UserError(
@@ -51,26 +51,6 @@ def sqlite_path(url: str) -> Path | None:
     if not name or name.startswith(":memory:") or "?" in name:
         raise UserError(f"registry {url!r} names no file; give sqlite:///path/to/registry.db")
     return Path(name).absolute()
-
-
-def _server_engine(url: str) -> "Engine":
-    from sqlalchemy import create_engine
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return create_engine(url)
-    except ImportError as error:
-        raise UserError(
-            f"registry {masked(url)} needs the package {error.name}; install it, or give an "
-            "SQLite file with --registry"
-        ) from error
-    except ArgumentError as error:
-        raise UserError(f"registry {masked(url)} is not a usable URL: {error}") from error
-
-
-def masked(url: str) -> str:
-    """A URL for messages, without its login."""
-    return re.sub(r"://[^@/]*@", "://", url)
 
 
 def build_engine(url: str, path: Path | None, busy_timeout: float) -> "Engine":
@@ -87,7 +67,7 @@ def build_engine(url: str, path: Path | None, busy_timeout: float) -> "Engine":
     from sqlalchemy import URL, Connection, create_engine, event
 
     if path is None:
-        return _server_engine(url)
+        return server_engine(url, busy_timeout)
     address = URL.create("sqlite", database=str(path))
     engine = create_engine(address, connect_args={"timeout": busy_timeout})
 

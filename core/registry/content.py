@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Column, Table
 
+from core.registry.database import Database
 from core.registry.schema import SQLModel
 from core.registry.text_reading import reader_of_file
 
@@ -49,9 +50,14 @@ _BOOKKEEPING = {("run", "journal_bytes")}
 _ONLY_AT_THE_END = {("run", "heartbeat"): "status NOT IN ('queued', 'running')"}
 
 
-def table_names() -> list[str]:
+def tables() -> list[Table]:
     """Every table, owners before what they own."""
-    return [table.name for table in SQLModel.metadata.sorted_tables]
+    return list(SQLModel.metadata.sorted_tables)
+
+
+def table_names() -> list[str]:
+    """Their names."""
+    return [table.name for table in tables()]
 
 
 def rows_of(connection: sqlite3.Connection, name: str) -> Iterator[tuple[object, ...]]:
@@ -65,6 +71,13 @@ def rows_of(connection: sqlite3.Connection, name: str) -> Iterator[tuple[object,
     columns = _content(_table(name), "main")
     order = ", ".join(map(str, range(1, len(columns) + 1)))
     yield from connection.execute(f"{_select(name, 'main', columns)} ORDER BY {order}")
+
+
+def content_of(database: Database, name: str) -> list[tuple[object, ...]]:
+    """The same rows in the same order, whichever kind of database holds them."""
+    columns = _content(_table(name), "")
+    order = ", ".join(f"{place} NULLS FIRST" for place, _ in enumerate(columns, start=1))
+    return database.read(f"{_select(name, '', columns)} ORDER BY {order}")
 
 
 def count_lacking(connection: sqlite3.Connection, name: str, old: str, new: str) -> int:
@@ -109,7 +122,11 @@ def _table(name: str) -> Table:
 
 
 def _select(name: str, schema: str, columns: Sequence[str]) -> str:
-    return f'SELECT {", ".join(columns)} FROM {schema}."{name}" AS t'
+    return f"SELECT {', '.join(columns)} FROM {_place(name, schema)} AS t"
+
+
+def _place(name: str, schema: str) -> str:
+    return f'{schema}."{name}"' if schema else f'"{name}"'
 
 
 def _content(table: Table, schema: str) -> list[str]:
@@ -141,7 +158,7 @@ def _resolved(column: Column[object], reference: str, schema: str) -> list[str]:
         return [reference]
     found: list[str] = []
     for name in IDENTITY[target.name]:
-        source = f'{schema}."{target.name}" WHERE "{_SURROGATE}" = {reference}'
+        source = f'{_place(target.name, schema)} WHERE "{_SURROGATE}" = {reference}'
         value = f'(SELECT "{name}" FROM {source})'
         found += _resolved(target.columns[name], value, schema)
     return found

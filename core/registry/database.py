@@ -16,7 +16,6 @@ from core.errors import UserError
 from core.registry.connections import (
     BUSY_TIMEOUT_S,
     build_engine,
-    masked,
     open_for_reading,
     sqlite_path,
 )
@@ -27,6 +26,7 @@ from core.registry.same_file import (
     LogOfAnotherFileError,
     identity_of,
 )
+from core.registry.server import explained, masked, refuses_the_row
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -117,20 +117,24 @@ class Database:
         Raises:
             RegistryUnavailableError: the database cannot be written.
         """
-        from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
+        from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
         try:
             with self._writer().begin() as connection:
                 yield connection
             if self._watch is not None:
                 self._watch.note_log()
-        except (IntegrityError, ProgrammingError):
-            raise
-        except DatabaseError as error:
+        except DBAPIError as error:
+            if refuses_the_row(error):
+                raise
             raise self.unavailable(error.orig or error) from error
+        except PendingRollbackError as error:  # the connection was lost in the middle
+            raise self.unavailable(error) from error
 
     def unavailable(self, error: BaseException) -> RegistryUnavailableError:
         """The error as one sentence."""
+        if self.path is None:
+            return RegistryUnavailableError(explained(error, self.label))
         reason = str(error)
         if "locked" in reason:
             text = f"registry {self.label} is locked by another program; stop it or try again"
@@ -142,10 +146,9 @@ class Database:
                 "writable copy with --registry"
             )
         elif "unable to open database file" in reason and self.exists():
-            folder = self.path.parent if self.path else "its folder"
             text = (
-                f"registry {self.label} cannot be written: SQLite needs to make files in {folder}; "
-                "make both writable, or give a writable copy with --registry"
+                f"registry {self.label} cannot be written: SQLite needs to make files in "
+                f"{self.path.parent}; make both writable, or give a writable copy with --registry"
             )
         elif "not a database" in reason or "malformed" in reason:
             text = f"{self.label} is damaged or no SQLite file; choose another one with --registry"
@@ -185,12 +188,12 @@ class Database:
 
     def _read_through_engine(self, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
         from sqlalchemy import text
-        from sqlalchemy.exc import DatabaseError
+        from sqlalchemy.exc import DBAPIError
 
         try:
             with self._writer().connect() as connection:
                 return [tuple(row) for row in connection.execute(text(sql), dict(parameters))]
-        except DatabaseError as error:
+        except DBAPIError as error:
             raise self.unavailable(error.orig or error) from error
 
     def _writer(self) -> "Engine":

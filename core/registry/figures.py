@@ -26,9 +26,9 @@ class RegistryFigures:
         version: Of the tables.
         rows: By table.
         runs: By the status that is shown.
-        file_bytes: The database file.
-        log_bytes: What SQLite keeps beside it.
-        free_bytes: Room inside the file that holds nothing.
+        file_bytes: The database file; on a server its tables with their indexes.
+        log_bytes: What SQLite keeps beside it; None on a server.
+        free_bytes: Room inside the file that holds nothing; None on a server.
         journal_bytes: All journals.
         checkpoint_bytes: All checkpoints.
         other_bytes: Everything else in the run folders.
@@ -38,14 +38,14 @@ class RegistryFigures:
     rows: dict[str, int]
     runs: dict[str, int]
     file_bytes: int
-    log_bytes: int
-    free_bytes: int
+    log_bytes: int | None
+    free_bytes: int | None
     journal_bytes: int
     checkpoint_bytes: int
     other_bytes: int
 
 
-def registry_figures(database: Database, path: Path, workspace: Workspace) -> RegistryFigures:
+def registry_figures(database: Database, workspace: Workspace) -> RegistryFigures:
     """Count everything.
 
     Raises:
@@ -59,21 +59,32 @@ def registry_figures(database: Database, path: Path, workspace: Workspace) -> Re
             journals += journal_size(folder)
             checkpoints += size_of(folder / "checkpoints") if _there(folder, "checkpoints") else 0
             everything += size_of(folder)
-    with closing(open_for_reading(path)) as connection:
-        (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
-        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    room = _room_on_server(database) if database.path is None else _room_of_file(database.path)
     rows = {name: database.read(f'SELECT COUNT(*) FROM "{name}"')[0][0] for name in table_names()}
     return RegistryFigures(
         version=schema_version(database),
         rows=rows,
         runs=dict(Counter(display_status(run) for run in runs)),
-        file_bytes=path.stat().st_size,
-        log_bytes=sum(log.stat().st_size for log in logs_beside(path) if log.exists()),
-        free_bytes=pages * page_bytes,
+        file_bytes=room[0],
+        log_bytes=room[1],
+        free_bytes=room[2],
         journal_bytes=journals,
         checkpoint_bytes=checkpoints,
         other_bytes=everything - journals - checkpoints,
     )
+
+
+def _room_of_file(path: Path) -> tuple[int, int, int]:
+    with closing(open_for_reading(path)) as connection:
+        (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    logs = sum(log.stat().st_size for log in logs_beside(path) if log.exists())
+    return path.stat().st_size, logs, pages * page_bytes
+
+
+def _room_on_server(database: Database) -> tuple[int, None, None]:
+    sizes = ", ".join(f"pg_total_relation_size('\"{name}\"')" for name in table_names())
+    return sum(database.read(f"SELECT {sizes}")[0]), None, None
 
 
 def _there(folder: Path, name: str) -> bool:

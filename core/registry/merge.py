@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DatabaseError
 
 from core.registry.apply import apply_entries
 from core.registry.entries import Entry, EventEntry, RunEntry
@@ -18,6 +18,7 @@ from core.registry.journal import (
     read_lines,
 )
 from core.registry.schema import Run, table
+from core.registry.server import refuses_the_row
 
 if TYPE_CHECKING:
     from core.registry.store import Registry
@@ -120,7 +121,7 @@ def _attempt(connection: Connection, run: int, entries: Sequence[Entry]) -> str 
         with connection.begin_nested():
             apply_entries(connection, run, entries)
     except DatabaseError as error:
-        if not isinstance(error, IntegrityError | ProgrammingError):
+        if not refuses_the_row(error):
             raise
         return str(error.orig)
     except (ValueError, KeyError, TypeError, OverflowError) as error:

@@ -1,15 +1,17 @@
 """Bring a database to today's tables: under a lock, and only when its version differs."""
 
-import hashlib
 import sqlite3
-import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import UserError
 from core.registry.database import Database
 from core.registry.lock import FileLock
 from core.registry.migrations import HEAD, REVISIONS
 from core.registry.same_file import logs_beside
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 def ensure_schema(database: Database) -> None:
@@ -21,11 +23,26 @@ def ensure_schema(database: Database) -> None:
     """
     if _is_current(database):
         return
+    if database.path is None:
+        _upgrade_server(database)
+    else:
+        _upgrade_file(database, database.path)
+
+
+def _upgrade_file(database: Database, path: Path) -> None:
     lock = lock_path(database)
     try:
         with FileLock(lock):
-            if not _is_current(database):
-                _upgrade(database)
+            if _is_current(database):
+                return
+            if database.exists() and _of_another_program(_tables(database)):
+                raise UserError(
+                    f"{path} is an SQLite file of another program; choose another one with "
+                    "--registry"
+                )
+            _prepare_file(database, path)
+            with database.begin() as connection:
+                _run_migrations(connection)
     except TimeoutError as error:
         raise UserError(
             f"registry {database.label} is being upgraded by another process; try again later"
@@ -63,30 +80,48 @@ def _tables(database: Database) -> set[str]:
     if database.path is not None:
         rows = database.read("SELECT name FROM sqlite_master WHERE type = 'table'")
     else:
-        rows = database.read(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
-        )
+        rows = database.read("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
     return {str(row[0]) for row in rows}
 
 
-def _upgrade(database: Database) -> None:
-    foreign = _tables(database) if database.exists() else set()
-    if database.path is not None:
-        if foreign and "alembic_version" not in foreign:
+def _upgrade_server(database: Database) -> None:
+    """Upgrade in one transaction, under a lock that the server holds for all its clients.
+
+    Raises:
+        UserError: the database is another program's, or cannot hold every text.
+    """
+    from core.registry.server_schema import alone, encoding, match_sqlite, server_tables
+
+    with database.begin() as connection:
+        alone(connection)
+        found = server_tables(connection)
+        if _of_another_program(found):
             raise UserError(
-                f"{database.path} is an SQLite file of another program; choose another one with "
-                "--registry"
+                f"database {database.label} holds tables of another program; make one of its own "
+                "for a5ctl with createdb"
             )
-        _prepare_file(database, database.path)
+        if (used := encoding(connection)) != "UTF8":
+            raise UserError(
+                f"database {database.label} holds text as {used}, which lacks most characters; "
+                "make one with: createdb --encoding UTF8 --template template0"
+            )
+        _run_migrations(connection)
+        match_sqlite(connection)
+
+
+def _of_another_program(tables: set[str]) -> bool:
+    return bool(tables) and "alembic_version" not in tables
+
+
+def _run_migrations(connection: "Connection") -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", "core.registry:migrations")
     config.set_main_option("path_separator", "os")
-    with database.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _prepare_file(database: Database, path: Path) -> None:
@@ -104,8 +139,11 @@ def _prepare_file(database: Database, path: Path) -> None:
 
 
 def lock_path(database: Database) -> Path:
-    """Where the lock is that upgrades and repairs of a database hold."""
-    if database.path is not None:
-        return database.path.with_name(database.path.name + ".lock")
-    digest = hashlib.sha256(database.url.encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"a5ctl-{digest}.lock"
+    """Where the lock is that upgrades and repairs of a database file hold.
+
+    Raises:
+        ValueError: the database is on a server, which has locks of its own.
+    """
+    if database.path is None:
+        raise ValueError("a server's lock is no file")
+    return database.path.with_name(database.path.name + ".lock")

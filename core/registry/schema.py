@@ -13,6 +13,7 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     Table,
     Text,
@@ -38,6 +39,12 @@ def _big(*, nullable: bool = False) -> Column[int]:
 
 def _blob(*, nullable: bool = False) -> Column[bytes]:
     return Column(LargeBinary, nullable=nullable)
+
+
+def _step(*, primary_key: bool = False, nullable: bool = False) -> Column[int]:
+    """Other tools count tokens or frames as steps; an INTEGER of SQLite is wide anyway."""
+    wide = Integer().with_variant(BigInteger(), "postgresql")
+    return Column(wide, primary_key=primary_key, nullable=nullable)
 
 
 def _owner(table: str, *, primary_key: bool = False, nullable: bool = False) -> Column[int]:
@@ -95,7 +102,7 @@ class Segment(SQLModel, table=True):
 
     run: int = Field(sa_column=_owner("run", primary_key=True))
     number: int = Field(primary_key=True)
-    start_step: int
+    start_step: int = Field(sa_column=_step())
     time: float = Field(sa_column=_double())
 
 
@@ -120,7 +127,7 @@ class Metric(SQLModel, table=True):
     run: int = Field(sa_column=_owner("run", primary_key=True))
     name: int = Field(foreign_key="metric_name.key", primary_key=True)
     segment: int = Field(primary_key=True)
-    step: int = Field(primary_key=True)
+    step: int = Field(sa_column=_step(primary_key=True))
     value: float | None = Field(default=None, sa_column=_double(nullable=True))
     nonfinite: str | None = None
     time: float = Field(sa_column=_double())
@@ -136,11 +143,11 @@ class MetricSummary(SQLModel, table=True):
     name: int = Field(foreign_key="metric_name.key", primary_key=True)
     last: float | None = Field(default=None, sa_column=_double(nullable=True))
     last_nonfinite: str | None = None
-    last_step: int
+    last_step: int = Field(sa_column=_step())
     lowest: float | None = Field(default=None, sa_column=_double(nullable=True))
-    lowest_step: int | None = None
+    lowest_step: int | None = Field(default=None, sa_column=_step(nullable=True))
     highest: float | None = Field(default=None, sa_column=_double(nullable=True))
-    highest_step: int | None = None
+    highest_step: int | None = Field(default=None, sa_column=_step(nullable=True))
 
 
 class StoredProblem(SQLModel, table=True):
@@ -178,7 +185,7 @@ class Evaluation(SQLModel, table=True):
     uuid: str = Field(unique=True)
     run: int = Field(sa_column=_owner("run"))
     segment: int
-    step: int
+    step: int = Field(sa_column=_step())
     split: str
     protocol: int = Field(foreign_key="protocol.key")
     time: float = Field(sa_column=_double())
@@ -209,7 +216,7 @@ class RolloutBatch(SQLModel, table=True):
     uuid: str = Field(unique=True)
     run: int = Field(sa_column=_owner("run"))
     segment: int
-    step: int
+    step: int = Field(sa_column=_step())
     number: int
     time: float = Field(sa_column=_double())
     per_question: int
@@ -229,7 +236,13 @@ class Response(SQLModel, table=True):
     __tablename__ = "response"
     __table_args__ = (
         Index("response_identity", "evaluation", "problem", "sample", unique=True),
-        Index("response_of_step", "run", "step", sqlite_where=text("run IS NOT NULL")),
+        Index(
+            "response_of_step",
+            "run",
+            "step",
+            sqlite_where=text("run IS NOT NULL"),
+            postgresql_where=text("run IS NOT NULL"),
+        ),
         Index(
             "response_of_batch",
             "batch",
@@ -237,6 +250,7 @@ class Response(SQLModel, table=True):
             "sample",
             unique=True,
             sqlite_where=text("batch IS NOT NULL"),
+            postgresql_where=text("batch IS NOT NULL"),
         ),
         CheckConstraint("(evaluation IS NULL) <> (run IS NULL)", name="response_has_one_owner"),
     )
@@ -244,7 +258,7 @@ class Response(SQLModel, table=True):
     key: int | None = Field(default=None, primary_key=True)
     evaluation: int | None = Field(default=None, sa_column=_owner("evaluation", nullable=True))
     run: int | None = Field(default=None, sa_column=_owner("run", nullable=True))
-    step: int | None = None
+    step: int | None = Field(default=None, sa_column=_step(nullable=True))
     problem: int = Field(foreign_key="problem.key")
     sample: int
     finish: str
@@ -367,7 +381,7 @@ class Event(SQLModel, table=True):
     uuid: str = Field(unique=True)
     run: int = Field(sa_column=_owner("run"))
     time: float = Field(sa_column=_double())
-    step: int | None = None
+    step: int | None = Field(default=None, sa_column=_step(nullable=True))
     severity: str
     kind: str
     message: str = Field(sa_column=_text())

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy import Connection, Dialect, Table, select, text, tuple_
+
+from core.batches import batched
+from core.registry.content import SHARED
+
+_KEYS_AT_ONCE = 1000
+_LOCK = 0xA5C8
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(:lock, hashtext(current_schema()))")
 
 
 def upsert(
@@ -61,9 +68,27 @@ def insert_new(
     connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: Sequence[str]
 ) -> None:
     """Insert rows; where the key is taken, the stored row stays."""
+    if connection.dialect.name == "postgresql":
+        # a refused row would use up a number of the sequence there, thousands a minute
+        rows = _lacking(connection, table, rows, key)
+        if rows and table.name in SHARED:
+            # two that insert the same names in another order would wait for each other for ever
+            connection.execute(_ONE_AT_A_TIME, {"lock": _LOCK})
     if rows:
         statement = _insert(connection.dialect, table).on_conflict_do_nothing(index_elements=key)
         connection.execute(statement, rows)
+
+
+def _lacking(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The rows whose key is not stored yet."""
+    columns = [table.c[name] for name in key]
+    known: set[tuple[Any, ...]] = set()
+    for part in batched(rows, _KEYS_AT_ONCE):
+        wanted = tuple_(*columns).in_([tuple(row[name] for name in key) for row in part])
+        known |= {tuple(row) for row in connection.execute(select(*columns).where(wanted))}
+    return [row for row in rows if tuple(row[name] for name in key) not in known]
 
 
 def _insert(dialect: Dialect, table: Table) -> Any:

@@ -29,6 +29,7 @@ from sqlalchemy.sql.selectable import NamedFromClause
 from core.registry.codec import join_value
 from core.registry.query.fields import Field, FieldType, Origin, Statistic
 from core.registry.query.tables import EVALUATION, METRIC_SUMMARY, RUN, SEGMENT
+from core.registry.server import ESCAPE
 
 Expression = ColumnElement[Any]
 _JSON_KINDS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -130,7 +131,7 @@ class Operands:
 
     def _any_tag(self, fits: Callable[[Expression], Expression]) -> Expression:
         if self._dialect == "postgresql":
-            rows = func.json_array_elements_text(cast(RUN.c.tags, JSON))
+            rows = func.json_array_elements_text(self._json(RUN.c.tags))
         else:
             rows = func.json_each(RUN.c.tags)
         each = rows.table_valued("value", name="tag")
@@ -196,18 +197,25 @@ class Operands:
             (value,),
             lambda row: row[0],
             number=case((kind.in_(kinds["number"]), value.as_float())),
-            text=case((kind.in_(kinds["text"]), value.as_string())),
+            text=self._by_code_point(case((kind.in_(kinds["text"]), value.as_string()))),
             flag=case((kind.in_(kinds["flag"]), value.as_boolean())),
             present=func.coalesce(kind != "null", false()),
         )
 
+    def _by_code_point(self, text: Expression) -> Expression:
+        """Text that sorts as columns do; SQLite has no other order."""
+        return text.collate("C") if self._dialect == "postgresql" else text
+
     def _json(self, column: Expression) -> Any:
+        if self._dialect == "postgresql":
+            # it gives no text that holds a NUL; elsewhere in the server such text is held so too
+            return cast(func.replace(column, "\\u0000", f"\\u{ord(ESCAPE):04x}0"), JSON)
         # a cast to JSON is a cast to a number for SQLite
-        return cast(column, JSON) if self._dialect == "postgresql" else type_coerce(column, JSON)
+        return type_coerce(column, JSON)
 
     def _json_kind(self, path: tuple[str, ...]) -> Expression:
         if self._dialect == "postgresql":
-            return func.json_typeof(func.json_extract_path(cast(RUN.c.config, JSON), *path))
+            return func.json_typeof(func.json_extract_path(self._json(RUN.c.config), *path))
         keys = "".join(f'."{key}"' for key in path)
         return func.json_type(RUN.c.config, f"${keys}")
 

@@ -186,8 +186,11 @@ def _count(registry: Registry, table: str) -> int:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("postgresql+psycopg2cffi://me:secret@host/runs", "needs the package psycopg2cffi"),
-        ("postgresql+nothing://me:secret@host/runs", "is not a usable URL"),
+        ("postgresql+psycopg2cffi://me:secret@host/runs", "names the driver psycopg2cffi"),
+        ("postgresql://me:secret@host:port/runs", "is not a usable URL"),
+        ("postgresql://me:sec@ret@host/runs", "is not a usable URL; .* %40"),
+        ("postgresql://me:sec/secret@host/runs", "is not a usable URL; .* %2F"),
+        ("postgresql://host/runs?password=secret&port=x", "is not a usable URL"),
         ("mysql://me:secret@host/runs", "is not supported"),
         ("sqlite://", "is not supported"),
         ("sqlite:///:memory:", "names no file"),

@@ -240,6 +240,7 @@ def upgrade() -> None:
         ["run", "step"],
         unique=False,
         sqlite_where=sa.text("run IS NOT NULL"),
+        postgresql_where=sa.text("run IS NOT NULL"),
     )
     op.create_table(
         "grade",

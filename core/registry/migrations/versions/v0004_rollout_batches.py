@@ -39,6 +39,7 @@ def upgrade() -> None:
         ["batch", "problem", "sample"],
         unique=True,
         sqlite_where=sa.text("batch IS NOT NULL"),
+        postgresql_where=sa.text("batch IS NOT NULL"),
     )
 
 

@@ -67,6 +67,12 @@ def handmade(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 
 def registry_of(folder: Path, rows: Sequence[Row]) -> Registry:
     registry = open_registry(f"sqlite:///{folder / 'registry.db'}")
+    fill(registry, rows)
+    return registry
+
+
+def fill(registry: Registry, rows: Sequence[Row]) -> None:
+    """Put runs into an empty registry."""
     names = sorted({name for row in rows for name in row.metrics})
     keys = {name: number for number, name in enumerate(names, start=1)}
     with registry.database.begin() as connection:
@@ -80,7 +86,6 @@ def registry_of(folder: Path, rows: Sequence[Row]) -> Registry:
                 connection.execute(table(MetricSummary).insert(), _summary(key, keys[name], value))
             if row.accuracy is not None:
                 connection.execute(table(Evaluation).insert(), _evaluation(key, row))
-    return registry
 
 
 def _run(key: int, row: Row) -> dict[str, Any]:
