@@ -34,7 +34,7 @@ from tests.core.registry.conftest import answer, evaluation_result, new_run  # n
 _EVENT_EVERY = 500
 _EVALUATION_EVERY = 1000
 _RESPONSES = 32
-_VICTIM_STEPS = 200
+_VICTIM_STEPS = 2000
 _LOOKS = (
     ("ls",),
     ("compare",),
@@ -221,7 +221,7 @@ def crowd(home: Path, writers: int, batches: int, rate: float, people: list[str]
         "log_megabytes": round(log_bytes / 1e6, 1),
         "people": {
             f"{kind} {number}": {**one, "longest": round(one["longest"], 3)}
-                for number, (kind, one) in enumerate(zip(people, looked, strict=True))
+            for number, (kind, one) in enumerate(zip(people, looked, strict=True))
         },
     }
 
