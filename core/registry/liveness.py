@@ -29,9 +29,12 @@ def display_status(run: RunRecord, now: float | None = None) -> str:
     """
     if run.status.settled:
         return run.status.value
-    if process_state(run.host, run.pid, run.process_start) is ProcessState.GONE:
+    state = process_state(run.host, run.pid, run.process_start)
+    if state is ProcessState.GONE:
         return LOST
-    return STALE if is_silent(run, time.time() if now is None else now) else run.status.value
+    if not is_silent(run, time.time() if now is None else now):
+        return run.status.value
+    return LOST if state is ProcessState.REBOOTED else STALE
 
 
 def is_silent(run: RunRecord, now: float) -> bool:

@@ -45,6 +45,7 @@ def delete_in_slices(database: Database, run: int) -> None:
     while slices:
         started = time.monotonic()
         with database.begin() as connection:
+            connection.execute(slices.pop())
             while slices and time.monotonic() - started < _HOLD_S:
                 connection.execute(slices.pop())
         # those who wait for the lock look for it now and then; let them find it free

@@ -20,6 +20,7 @@ from core.registry.journal import Journal, merge_journal
 from core.registry.live_runs import RECORDER_LOCK
 from core.registry.merge import held_bytes, store_entries
 from core.registry.migrate import ensure_schema
+from core.registry.same_version import is_same_version
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -33,7 +34,7 @@ _LONGEST_PAUSE_S = 30.0
 _MEMORY_BYTES = 64 * 2**20
 # where many processes record, each stores less often the longer it had to wait for its turn
 _REST = 4.0
-_LONGEST_REST_S = 5.0
+_LONGEST_REST_S = 10.0
 
 
 class _BehindError(Exception):
@@ -283,9 +284,12 @@ class Writer:
         between is in the journal, and only the journal says so.
 
         Raises:
-            _BehindError: it is not.
+            _BehindError: it is not, or the tables are those of an older version.
+            NewerTablesError: a newer a5ctl has migrated it.
             LookupError: the run was deleted from this very database.
         """
+        if not is_same_version(connection, self._registry.label):
+            raise _BehindError
         try:
             held = held_bytes(connection, self._run_uuid)
         except LookupError:
