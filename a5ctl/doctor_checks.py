@@ -20,7 +20,6 @@ REQUIRED = (
     "pylatexenc", "pydantic", "sqlmodel", "sqlalchemy", "alembic", "typer", "rich", "tomli-w",
     "zstandard",
 )  # fmt: skip
-_SHARED_FILESYSTEMS = ("nfs", "cifs", "smb", "lustre", "beegfs", "gpfs", "fuse.sshfs", "9p")
 _LOW_DISK = 1 << 30
 _NO_DISK = 100 << 20
 _LOW_MEMORY = 2 << 30
@@ -126,7 +125,7 @@ def workspace_checks(home: Path | None, registry: str | None) -> Iterator[Check]
     yield _writable(folder)
     yield _disk(folder)
     yield _registry(home, registry)
-    yield _filesystem(folder, registry)
+    yield _filesystem(home, registry)
 
 
 def _version(name: str) -> str | None:
@@ -278,27 +277,21 @@ def _registry(home: Path | None, registry: str | None) -> Check:
     return Check("workspace", "registry", Status.OK, f"readable, {runs} runs")
 
 
-def _filesystem(folder: Path, registry: str | None) -> Check:
-    kind = _filesystem_kind(_existing(folder).resolve())
-    uses_sqlite = registry is None or registry.startswith("sqlite") or "://" not in registry
-    shared = kind is not None and kind.startswith(_SHARED_FILESYSTEMS)
-    if shared and uses_sqlite:
-        return Check(
-            "workspace", "file system", Status.WARN,
-            f"{kind}: several machines cannot share one SQLite file safely",
-            "keep the registry on a local disk, or give --registry a database server's URL",
-        )  # fmt: skip
-    return Check("workspace", "file system", Status.OK, kind or "unknown on this system")
+def _filesystem(home: Path | None, registry: str | None) -> Check:
+    from core.file_systems import file_system, is_network, network_hint
+    from core.registry.connections import sqlite_path
+    from core.workspace import Workspace
 
-
-def _filesystem_kind(folder: Path) -> str | None:
+    folder = (home or Path.cwd()).expanduser().absolute()
     try:
-        lines = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    best: tuple[int, str] | None = None
-    for line in lines:
-        fields = line.split()
-        if len(fields) > 2 and folder.is_relative_to(fields[1]):
-            best = max(best or (0, ""), (len(fields[1]), fields[2]))
-    return best[1] if best else None
+        path = sqlite_path(Workspace(folder).registry_url(registry))
+    except UserError as error:
+        return Check("workspace", "file system", Status.FAIL, str(error))
+    kind = file_system(folder if path is None else path)
+    hint = network_hint(path)
+    if hint is not None:
+        value, _, fix = hint.partition("; ")
+        return Check("workspace", "file system", Status.WARN, value, fix)
+    shown = kind or "unknown on this system"
+    over = f"{shown} (the registry is on a server)" if path is None and is_network(kind) else shown
+    return Check("workspace", "file system", Status.OK, over)

@@ -1,21 +1,26 @@
 """Does a run killed at random moments, over and over, end as one that nobody touched?
 
-    python benchmarks/kills.py --kills 30
+    python benchmarks/kills.py --kills 200
 
 A run is killed (SIGKILL), resumed, killed again, a few times in a row, and then left to finish; it
-must have the metrics, the responses and the bytes of the weights of an undisturbed one. One kill in
-three comes at any moment from the start of the process on, one at any moment from the first
-checkpoint on, one while a checkpoint is written or just has been.
+must have the metrics, the responses and the bytes of the weights of an undisturbed one. Half of the
+kills come at any moment, the other half while something chosen is under way: the journal or the
+database being written, a checkpoint, an evaluation, the merge at the start, a migration.
+
+After every kill the database and its log are copied as they lie there, and the copy is opened: it
+must be sound, `a5ctl registry check` must find nothing worse than a journal that is ahead, and
+every row must be there that a reader saw committed just before the kill. Every row seen so must
+still be there when the run has finished.
+
+The processes are forked from one that has its imports behind it, so that most of them die at work;
+every tenth is a fresh one.
 """
 
 import argparse
 import collections
-import contextlib
-import hashlib
 import json
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,184 +30,170 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.committed import Moment, copied, damage, missing  # noqa: E402
+from benchmarks.kill_phases import Phase  # noqa: E402
+from benchmarks.kill_workspace import Child, Workspace  # noqa: E402
 from benchmarks.timing import write  # noqa: E402
-from core.registry.store import open_registry  # noqa: E402
-from tests.a5ctl.conftest import write_problems  # noqa: E402
-from tests.models import write_model  # noqa: E402
 
-_TIMINGS = {"step_seconds", "tokens_per_second"}
-_DEADLINE_S = 600
+_FRESH_EVERY = 10
+_AIMS = (*(None,) * 6, *(phase for phase in Phase if phase is not Phase.TRAINING))
 
 
-class Workspace:
-    """A folder with a small model, small data, and runs of one setting.
+class Killer:
+    """Chooses the moments, and looks at what each kill left.
 
     Args:
-        folder: Where all of it goes.
-        steps: Updates of each run.
+        workspace: Where the runs are.
+        seed: Of the choices.
+        length: Seconds of an undisturbed run.
+        usual: How often each phase begins in it, and the seconds that it takes.
     """
 
-    def __init__(self, folder: Path, steps: int) -> None:
-        self.home = folder / "home"
-        self.options = [
-            *("--model", str(write_model(folder / "model")), "--data", str(folder / "data")),
-            *("--engine", "hf", "--size", "20", "--steps", str(steps), "--batch-size", "4"),
-            *("--lr", "1e-3", "--threads", "1", "--max-tokens", "12"),
-            *("--eval-every", str(max(1, steps // 3)), "--set", "train.checkpoint_every=1"),
-        ]
-        (folder / "data").mkdir()
-        write_problems(folder / "data" / "train.jsonl", 40)
-        write_problems(folder / "data" / "test.jsonl", 12, offset=100)
+    def __init__(
+        self,
+        workspace: Workspace,
+        seed: int,
+        length: float,
+        usual: dict[Phase, tuple[int, float]],
+    ) -> None:
+        self.places: collections.Counter[str] = collections.Counter()
+        self.aimed: collections.Counter[str] = collections.Counter()
+        self.kills = self.rows = self.ahead = 0
+        self._workspace = workspace
+        self._draw = random.Random(seed)
+        self._length = length
+        self._usual = usual
+        self._starts = 0
+        self._seen: list[Any] = []
 
-    def begin(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start the program."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "a5ctl", *arguments, "--quiet"],
-            env={
-                **os.environ,
-                "A5CTL_HOME": str(self.home),
-                "OMP_NUM_THREADS": "1",
-                "PYTHONPATH": str(ROOT),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+    def kill_once(self, name: str) -> None:
+        """Start or resume a run and kill it, unless it gets through first.
 
-    def run(self, name: str) -> subprocess.Popen[bytes]:
-        """Start a run of this name, or go on with it."""
-        if self.known(name):
-            return self.begin("resume", name)
-        return self.begin("run", "sft", *self.options, "--name", name)
+        Raises:
+            SystemExit: something was lost or spoiled.
+        """
+        workspace, aim = self._workspace, self._draw.choice(_AIMS)
+        known = workspace.status(name) is not None
+        if aim is Phase.MIGRATION and workspace.status("untouched") is not None:
+            workspace.make_older()
+        if aim is Phase.MERGE and not known:
+            aim = None
+        self._starts += 1
+        child = workspace.begin(name, fresh=self._starts % _FRESH_EVERY == 0)
+        self._await(child, aim)
+        moment = Moment(workspace.database)
+        if not child.kill():
+            if child.code:
+                child.finish()
+            moment.rows()
+            return
+        self.kills += 1
+        self._count(aim)
+        self._look(moment.rows())
 
-    def known(self, name: str, status: str | None = None) -> bool:
-        """Whether the registry has heard of it, and knows it to be of this status."""
-        if not (self.home / "registry.db").exists():
-            return False
-        registry = open_registry(f"sqlite:///{self.home / 'registry.db'}")
-        try:
-            runs = [run for run in registry.runs() if run.name == name]
-            return any(status in (None, run.status) for run in runs)
-        finally:
-            registry.close()
+    def compare_seen(self) -> None:
+        """Make sure that nothing which was ever committed is gone.
 
-    def outcome(self, name: str) -> dict[str, Any]:
-        """Status, curves, responses and weights of a run."""
-        registry = open_registry(f"sqlite:///{self.home / 'registry.db'}")
-        try:
-            run = registry.find_run(name)
-            curves = {
-                metric: [(point.step, point.value) for point in points]
-                for metric, points in registry.metrics(run.uuid).items()
-                if metric not in _TIMINGS
-            }
-            responses = sorted(
-                (found.step, [response.text for response in registry.responses(found.uuid)])
-                for found in registry.evaluations([run.uuid])
-            )
-            newest = max((self.home / "runs" / run.id / "checkpoints").glob("step-*"))
-            weights = hashlib.sha256((newest / "model.safetensors").read_bytes()).hexdigest()
-            return {
-                "status": run.status,
-                "curves": curves,
-                "responses": responses,
-                "weights": weights,
-            }
-        finally:
-            registry.close()
+        Raises:
+            SystemExit: something is.
+        """
+        for seen in self._seen:
+            if gone := missing(seen, self._workspace.database):
+                raise SystemExit(f"committed rows were lost later: {gone}")
+        self._seen.clear()
 
-    def partials(self) -> set[tuple[str, int]]:
-        """Checkpoints that are half-written or half-deleted, now or since a kill."""
-        found = set()
-        for path in self.home.glob("runs/*/checkpoints/.partial-*"):
-            with contextlib.suppress(FileNotFoundError):
-                found.add((path.name, path.stat().st_ino))
-        return found
+    def _await(self, child: Child, aim: Phase | None) -> None:
+        """Return at the moment to kill."""
+        if aim is None:
+            time.sleep(self._draw.uniform(0, self._length))
+            return
+        phases = self._workspace.phases
+        often, seconds = self._usual[aim]
+        wanted = self._draw.randint(1, max(1, often // 2))
+        while phases.begun(aim) < wanted and not child.ended():
+            time.sleep(0.0002)
+        time.sleep(self._draw.uniform(0, seconds))
 
-    def newest(self) -> str:
-        """The newest checkpoint of the newest run."""
-        folder = max(self.home.glob("runs/*"), key=os.path.getctime, default=self.home)
-        return max((path.name for path in folder.glob("checkpoints/step-*")), default="none")
+    def _count(self, aim: Phase | None) -> None:
+        active = self._workspace.phases.active()
+        self.places.update([phase.value for phase in active] or ["starting or ending"])
+        self.aimed[aim.value if aim else "any moment"] += 1
+        where = ", ".join(sorted(phase.value for phase in active)) or "starting or ending"
+        print(f"{self.kills:3} aimed at {aim or 'any moment'}, hit {where}", flush=True)
 
-
-def await_partials(
-    workspace: Workspace, process: subprocess.Popen[bytes], before: set[tuple[str, int]], count: int
-) -> None:
-    """Return when that many checkpoints have been begun, or the process has ended."""
-    seen = set(before)
-    while process.poll() is None and len(seen - before) < count:
-        seen |= workspace.partials()
-        time.sleep(0.0005)
+    def _look(self, before: Any) -> None:
+        """What this kill left, read from a copy, so that the next process finds it untouched."""
+        workspace = self._workspace
+        if not workspace.database.exists():
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            copy = copied(workspace.database, Path(folder))
+            if found := damage(copy):
+                raise SystemExit(f"the database is damaged: {found}")
+            if gone := missing(before, copy):
+                raise SystemExit(f"committed rows are gone: {gone}")
+            if before[0] is not None and (found := workspace.problems(copy, strict=False)):
+                raise SystemExit(f"the check finds: {found}")
+        self.rows += sum(len(rows) for _, rows in before[1].values())
+        self._seen.append(before)
 
 
-def kill_at_random(
-    workspace: Workspace, name: str, draw: random.Random, length: float, training: float
-) -> str | None:
-    """Start or resume a run and kill it; where that hit it, or None when it got through first."""
-    before = workspace.partials()
-    process = workspace.run(name)
-    moment = draw.choice(("any", "training", "checkpoint"))
-    if moment == "any":
-        time.sleep(draw.uniform(0, length))
-    elif moment == "training":
-        await_partials(workspace, process, before, 1)
-        time.sleep(draw.uniform(0, training))
-    else:
-        await_partials(workspace, process, before, draw.randint(1, 6))
-        time.sleep(draw.uniform(0, 0.02))
-    process.kill()
-    if process.wait() == 0:
-        return None
-    return "while a checkpoint was written" if workspace.partials() - before else "elsewhere"
-
-
-def finished(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a run that nobody kills.
-
-    Raises:
-        SystemExit: it failed.
-    """
-    output, _ = process.communicate(timeout=_DEADLINE_S)
-    if process.returncode:
-        raise SystemExit(f"a run failed: {output.decode(errors='replace')}")
+def undisturbed(
+    workspace: Workspace,
+) -> tuple[float, dict[Phase, tuple[int, float]], dict[str, Any]]:
+    """Run once to its end, after a first one that warms up; seconds, phases and outcome."""
+    workspace.begin("warm-up").finish()
+    workspace.make_older()
+    started = time.perf_counter()
+    workspace.begin("untouched").finish()
+    length = time.perf_counter() - started
+    phases = workspace.phases
+    usual = {phase: (phases.begun(phase), phases.mean_seconds(phase)) for phase in Phase}
+    # a merge has something to do only behind a kill
+    usual[Phase.MERGE] = (1, max(usual[Phase.MERGE][1], 0.005))
+    return length, usual, workspace.outcome("untouched")
 
 
 def main() -> None:
-    """Kill, resume, compare, and write what was found."""
+    """Kill, look, resume, compare, and write what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--in-a-row", type=int, default=4, help="kills before a run may finish")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    draw = random.Random(given.seed)
+    os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder), given.steps)
-        started = time.perf_counter()
-        process = workspace.run("untouched")
-        await_partials(workspace, process, set(), 1)
-        begun = time.perf_counter()
-        finished(process)
-        ended = time.perf_counter()
-        expected = workspace.outcome("untouched")
-        killed, runs, places = 0, 0, collections.Counter[str]()
-        while killed < given.kills:
+        length, usual, expected = undisturbed(workspace)
+        for phase, (often, seconds) in usual.items():
+            print(f"{phase}: {often} times, {seconds:.4f} s each", flush=True)
+        killer, runs = Killer(workspace, given.seed, length, usual), 0
+        while killer.kills < given.kills:
             runs += 1
             name = f"killed-{runs}"
             for _ in range(given.in_a_row):
-                place = kill_at_random(workspace, name, draw, ended - started, ended - begun)
-                if place is not None:
-                    killed += 1
-                    places[place] += 1
-                    print(f"{killed:3} {name} {place}, newest {workspace.newest()}", flush=True)
-                if workspace.known(name, "finished"):
-                    break
-            else:
-                finished(workspace.run(name))
+                if workspace.status(name) != "finished":
+                    killer.kill_once(name)
+            if workspace.status(name) != "finished":
+                workspace.begin(name).finish()
+            killer.compare_seen()
+            if problems := workspace.problems(workspace.database, strict=True):
+                raise SystemExit(f"{name} has ended, and the check finds: {problems}")
             found = workspace.outcome(name)
             if wrong := [part for part, value in expected.items() if found[part] != value]:
                 raise SystemExit(f"{name} differs from the untouched run in {', '.join(wrong)}")
             print(f"    {name} equals the untouched run", flush=True)
-    result = {"kills": killed, "runs": runs, "differing": 0, "places": dict(places)}
+    result = {
+        "kills": killer.kills,
+        "runs": runs,
+        "damaged": 0,
+        "lost_rows": 0,
+        "rows_compared": killer.rows,
+        "differing": 0,
+        "places": dict(killer.places.most_common()),
+        "aimed_at": dict(killer.aimed.most_common()),
+    }
     write("kills", {"steps": given.steps, "seed": given.seed, **result})
     print(json.dumps(result))
 

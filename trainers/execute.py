@@ -13,6 +13,7 @@ from core.config.schema import RunKind
 from core.data.pairs import pairs_hash
 from core.engines.base import EngineError
 from core.errors import UserError
+from core.file_systems import network_hint
 from core.models import model_hash
 from core.provenance import collect_provenance, data_hash
 from core.registry.recorder import Recorder
@@ -247,6 +248,8 @@ def _report_parts(stage: Stage) -> None:
     engine = stage.prepared.engine
     text = f"evaluation engine: {engine.reason}"
     stage.event(Severity.INFO, "engine", text)
+    if (hint := network_hint(stage.registry.database.path)) is not None:
+        stage.event(Severity.WARNING, "network_file_system", hint)
     if not stage.resuming:
         _report_origin(stage)
     kept, selected = len(stage.prepared.train), stage.prepared.selected

@@ -1,10 +1,13 @@
 """`a5ctl resume`: go on with a run that did not finish."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from a5ctl.options import HomeOption, JsonOption, RegistryOption
+
+if TYPE_CHECKING:
+    from core.registry.records import RunRecord
 
 
 def resume(
@@ -25,7 +28,8 @@ def resume(
     """
     from a5ctl.options import open_workspace_and_registry
     from core.errors import UserError
-    from core.registry.liveness import display_status
+    from core.registry.live_runs import is_recorded
+    from core.registry.liveness import STALE, display_status
 
     workspace, store = open_workspace_and_registry(home, registry)
     record = store.find_run(run)
@@ -40,9 +44,28 @@ def resume(
             f"run {record.id} is still running (process {record.pid} on {record.host}); "
             "stop it first"
         )
+    if is_recorded(workspace.run_folder(record.id)):
+        raise UserError(
+            f"run {record.id} is {status}, but a process holds its folder (recorded: {record.pid} "
+            f"on {record.host}; stopped or stuck, it may wake up again): let it go on with kill "
+            "-CONT, or end it with kill -KILL, first"
+        )
+    if status == STALE:
+        _warn_of_silence(record)
     from a5ctl.process import prepare_process
 
     prepare_process()
     from a5ctl.launch import launch_resume
 
     launch_resume(record, workspace, store, gpus=gpus, quiet=quiet, as_json=json_)
+
+
+def _warn_of_silence(run: "RunRecord") -> None:
+    """Nothing here can prove that a process on another machine is over."""
+    from a5ctl.console import err, plain
+
+    text = (
+        f"run {run.id} was last heard of on {run.host} and did not say that it ended; should it "
+        "still run there, stop it, as two processes must not record one run"
+    )
+    err().print(plain(text, "yellow"))

@@ -13,6 +13,7 @@ from core.registry.findings import Finding, FindingKind
 from core.registry.journal import JOURNAL_NAME, journal_size, read_lines
 from core.registry.live_runs import may_be_alive
 from core.registry.records import ArtifactRecord, RunRecord
+from core.registry.removal import is_being_deleted
 from core.registry.run_folders import folder_of, run_folders
 from core.workspace import Workspace
 
@@ -61,14 +62,32 @@ def check_registry(
         if may_be_alive(run, folder):
             alive += 1
             continue
-        findings += _folder(run, folder)
-        if not folder.is_dir():
+        found, looked_at = _of_run(database, run, folder, read=read)
+        if found and _is_going(database, workspace, run):
             continue
-        for artifact, needed in recorded_files(database, run):
-            artifacts += 1
-            findings += _artifact(run, folder / artifact.path, artifact, needed=needed, read=read)
+        artifacts += looked_at
+        findings += found
     findings += _strangers(workspace, runs)
     return CheckReport(tuple(findings), len(runs), alive, artifacts)
+
+
+def _of_run(
+    database: Database, run: RunRecord, folder: Path, *, read: bool
+) -> tuple[list[Finding], int]:
+    found = [*_folder(run, folder)]
+    if not folder.is_dir():
+        return found, 0
+    recorded = recorded_files(database, run)
+    for artifact, needed in recorded:
+        found += _artifact(run, folder / artifact.path, artifact, needed=needed, read=read)
+    return found, len(recorded)
+
+
+def _is_going(database: Database, workspace: Workspace, run: RunRecord) -> bool:
+    """Whether somebody has deleted the run since it was listed, or is at it."""
+    if run_queries.run_by_uuid(database, run.uuid) is None:
+        return True
+    return is_being_deleted(workspace, run)
 
 
 def whole_bytes(folder: Path, held: int) -> int:

@@ -1,11 +1,13 @@
 """Which runs nobody must touch, and how to hold one that nobody records."""
 
+import contextlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import UserError
-from core.registry.liveness import LOST, display_status
+from core.registry.liveness import LOST, display_status, is_silent, note_sign
 from core.registry.lock import FileLock
 from core.registry.records import RunRecord
 
@@ -31,6 +33,17 @@ def is_recorded(folder: Path) -> bool:
         return True
     except OSError:
         return False
+
+
+def look_for_sign(run: RunRecord, folder: Path) -> None:
+    """Take note of the last sign of life in the folder of a run that is silent in the registry.
+
+    A recorder that cannot store, because the database is locked, full or read-only, still sets the
+    time of its lock.
+    """
+    if is_silent(run, time.time()):
+        with contextlib.suppress(OSError):
+            note_sign(run.uuid, (folder / RECORDER_LOCK).stat().st_mtime)
 
 
 class RunIsRecordedError(UserError):

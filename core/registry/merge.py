@@ -34,19 +34,25 @@ def merge_lines(registry: "Registry", folder: Path) -> MergeReport:
     found = _find_run(registry, path, folder.name)
     if found is None:
         return MergeReport(None, 0, 0)
-    identity, run_id, start = found
-    if start > journal_size(folder):
-        start = 0
+    identity, run_id, held = found
+    start = 0 if held > journal_size(folder) else held
     merged = damaged = 0
     for end, lines in read_lines(path, start):
         entries, unread = parse_lines(lines)
         with registry.database.begin() as connection:
-            rejected = store_entries(connection, identity, entries, journal_bytes=end)
-            unread += len(rejected)
-            if unread:
+            # the run itself, or another merge, may have gone on: older lines must not win then
+            overtaken = held_bytes(connection, identity) != held
+            if not overtaken:
+                rejected = store_entries(connection, identity, entries, journal_bytes=end)
+                unread += len(rejected)
+            if unread and not overtaken:
                 apply_entries(
                     connection, run_key(connection, identity), [_complaint(identity, end, unread)]
                 )
+        if overtaken:
+            rest = merge_lines(registry, folder)
+            return MergeReport(run_id, merged + rest.merged, damaged + rest.damaged)
+        held = end
         merged += len(entries) - len(rejected)
         damaged += unread
     return MergeReport(run_id, merged, damaged)

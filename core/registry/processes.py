@@ -10,10 +10,15 @@ from pathlib import Path
 
 
 class ProcessState(Enum):
-    """What can be said about a process from here."""
+    """What can be said about a process from here.
+
+    `rebooted`: gone, if it ran here before the machine was last started; but another machine of
+    the same name looks just so.
+    """
 
     ALIVE = "alive"
     GONE = "gone"
+    REBOOTED = "rebooted"
     UNKNOWN = "unknown"
 
 
@@ -50,8 +55,11 @@ def process_state(host: str | None, pid: int | None, mark: str | None) -> Proces
     """
     if host != host_name() or pid is None or mark is None:
         return ProcessState.UNKNOWN
-    if sys.platform.startswith("linux") and _other_namespace(mark):
-        return ProcessState.UNKNOWN
+    if sys.platform.startswith("linux"):
+        if _other_namespace(mark):
+            return ProcessState.UNKNOWN
+        if _other_boot(mark):
+            return ProcessState.REBOOTED
     return ProcessState.ALIVE if process_mark(pid) == mark else ProcessState.GONE
 
 
@@ -60,6 +68,11 @@ def _other_namespace(mark: str) -> bool:
     boot, namespace, *_ = [*mark.split("/"), "", ""]
     here_boot, here_namespace = _linux_world().split("/")
     return boot == here_boot and namespace != here_namespace
+
+
+def _other_boot(mark: str) -> bool:
+    boot, *rest = mark.split("/")
+    return bool(rest) and boot != _linux_world().split("/")[0]
 
 
 @lru_cache(maxsize=1)

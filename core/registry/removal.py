@@ -1,12 +1,14 @@
 """Removing runs: what would go, and doing it so that nothing half-deleted can come back."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import UserError
 from core.registry.journal import JOURNAL_NAME
-from core.registry.live_runs import RECORDER_LOCK
+from core.registry.live_runs import RECORDER_LOCK, is_recorded
 from core.registry.liveness import LOST, display_status
 from core.registry.lock import FileLock
 from core.registry.records import Deletion, RunRecord
@@ -61,13 +63,33 @@ def remove_run(registry: Registry, workspace: Workspace, run: RunRecord) -> None
     folder = workspace.run_folder(run.id)
     aside = _set_aside(run, folder)
     try:
-        registry.delete_run(run.uuid)
+        with _at_work(aside):
+            registry.delete_run(run.uuid)
     except BaseException:
         if aside is not None:
             aside.rename(folder)
         raise
     if aside is not None:
         _remove(aside)
+
+
+def is_being_deleted(workspace: Workspace, run: RunRecord) -> bool:
+    """Whether somebody is deleting the run now."""
+    return is_recorded(_place_aside(workspace.run_folder(run.id), run))
+
+
+def _place_aside(folder: Path, run: RunRecord) -> Path:
+    return folder.with_name(f".deleted-{run.id}-{run.uuid[:8]}")
+
+
+@contextmanager
+def _at_work(aside: Path | None) -> Iterator[None]:
+    """Let others know, by the lock, that the folder was not left there by a kill."""
+    if aside is None or aside.is_symlink():
+        yield
+        return
+    with FileLock(aside / RECORDER_LOCK, timeout=0):
+        yield
 
 
 def _check_settled(run: RunRecord) -> None:
@@ -88,7 +110,7 @@ def _sizes(folder: Path) -> list[int]:
 def _set_aside(run: RunRecord, folder: Path) -> Path | None:
     if not folder.is_dir() and not folder.is_symlink():
         return None
-    aside = folder.with_name(f".deleted-{run.id}-{run.uuid[:8]}")
+    aside = _place_aside(folder, run)
     try:
         if not folder.is_symlink():
             with FileLock(folder / RECORDER_LOCK, timeout=0):

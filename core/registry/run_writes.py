@@ -15,6 +15,7 @@ from core.registry.database import Database
 from core.registry.entries import clean_tree, new_uuid
 from core.registry.liveness import display_status
 from core.registry.processes import host_name, process_mark
+from core.registry.query.reading import reading
 from core.registry.records import Deletion, NewRun, RunRecord, RunStatus
 from core.registry.run_queries import children
 from core.registry.schema import (
@@ -30,6 +31,7 @@ from core.registry.schema import (
     Verdict,
     table,
 )
+from core.registry.slices import delete_in_slices
 from core.workspace import new_run_id
 
 _ATTEMPTS = 100
@@ -174,21 +176,22 @@ def beat(connection: Connection, run_uuid: str) -> None:
 
 def plan_deletion(database: Database, run: RunRecord) -> Deletion:
     """Count what belongs to a run."""
-    with database.begin() as connection:
+    with reading(database) as connection:
         return _deletion(connection, database, run)
 
 
 def delete_run(database: Database, run: RunRecord) -> Deletion:
-    """Delete a run; everything it owns goes with it.
+    """Delete a run; everything it owns goes with it, most of it in many short transactions.
 
     Raises:
-        UserError: it is still running.
+        UserError: it is still running, or the registry cannot be written.
     """
     if display_status(run) == RunStatus.RUNNING:
         raise UserError(f"run {run.id} is still running; stop it before it is deleted")
+    going = plan_deletion(database, run)
+    delete_in_slices(database, run.key)
     runs = table(Run)
     with database.begin() as connection:
-        going = _deletion(connection, database, run)
         connection.execute(delete(runs).where(runs.c.key == run.key))
     return going
 

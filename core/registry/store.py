@@ -8,6 +8,7 @@ from core.registry import evaluation_queries, metric_queries, outcome_queries, r
 from core.registry.connections import BUSY_TIMEOUT_S
 from core.registry.database import Database
 from core.registry.journal import journal_size, merge_journal
+from core.registry.live_runs import look_for_sign
 from core.registry.liveness import display_status
 from core.registry.migrate import ensure_schema
 from core.registry.records import (
@@ -210,8 +211,9 @@ class Registry(RunStore):
         merged = []
         for run in run_queries.unsettled_runs(self.database):
             folder = workspace.run_folder(run.id)
+            look_for_sign(run, folder)
             behind = journal_size(folder) > run.journal_bytes
-            if behind and display_status(run) != RunStatus.RUNNING:
+            if behind and display_status(run) not in (RunStatus.RUNNING, RunStatus.QUEUED):
                 try:
                     merge_journal(self, folder)
                 except UserError:

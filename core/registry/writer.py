@@ -1,9 +1,12 @@
-"""The background thread of a recorder: journal first, then the database, and again after failures.
+"""The background of a recorder: journal first, then the database, and again after failures.
 
 The training thread only appends to a queue. Nothing that goes wrong here reaches it: failures are
-kept as `problem`, recorded as events, and tried again with growing pauses.
+kept as `problem`, recorded as events, and tried again with growing pauses. One thread stores; a
+second one writes the journal and gives signs of life while the first waits for the database.
 """
 
+import contextlib
+import os
 import threading
 import time
 from collections import deque
@@ -14,8 +17,10 @@ from typing import TYPE_CHECKING
 from core.errors import UserError
 from core.registry.entries import Entry, EventEntry, StatusEntry, new_uuid, to_line
 from core.registry.journal import Journal, merge_journal
+from core.registry.live_runs import RECORDER_LOCK
 from core.registry.merge import held_bytes, store_entries
 from core.registry.migrate import ensure_schema
+from core.registry.same_version import is_same_version
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -27,6 +32,9 @@ MakeEntry = Callable[[], Entry | None]
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 _MEMORY_BYTES = 64 * 2**20
+# where many processes record, each stores less often the longer it had to wait for its turn
+_REST = 4.0
+_LONGEST_REST_S = 10.0
 
 
 class _BehindError(Exception):
@@ -66,13 +74,19 @@ class Writer:
         self._pause = 0.0
         self._next_attempt = 0.0
         self._last_beat = time.monotonic()
+        self._last_sign = -heartbeat
+        self._rest = 0.0
         # always taken in this order; building an entry can take long and may call for a heartbeat
         self._take_lock = threading.RLock()
         self._store_lock = threading.RLock()
         self._journal_lock = threading.RLock()
         self._wake = threading.Event()
         self._stopping = False
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="a5ctl-recorder", daemon=True)
+        self._journaling = threading.Thread(
+            target=self._write_journals, name="a5ctl-journal", daemon=True
+        )
 
     @property
     def unsaved(self) -> bool:
@@ -87,6 +101,7 @@ class Writer:
         """
         self._behind = behind
         self._thread.start()
+        self._journaling.start()
 
     def put(self, make: MakeEntry) -> None:
         """Queue an entry; it is built on the background thread. None is dropped."""
@@ -114,8 +129,11 @@ class Writer:
         """Write what is left, once more even if the database failed a moment ago, and end."""
         self._stopping = True
         self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        self._ended.set()
+        deadline = time.monotonic() + timeout
+        for thread in (self._thread, self._journaling):
+            if thread.is_alive():
+                thread.join(max(0.0, deadline - time.monotonic()))
         self._next_attempt = 0.0
         self._guarded(lambda: self._write_journal(sync=True))
         if not self._thread.is_alive() and not self._stored():
@@ -131,10 +149,23 @@ class Writer:
 
     def _work(self) -> None:
         while not self._stopping:
-            self._wake.wait(self._interval)
+            self._wake.wait(max(self._interval, self._rest))
             self._wake.clear()
             self._guarded(lambda: self._write_journal(sync=False))
             self._guarded(self._store)
+
+    def _write_journals(self) -> None:
+        while not self._ended.is_set():
+            self._give_sign()
+            self._ended.wait(self._interval)
+            self._guarded(lambda: self._write_journal(sync=False))
+
+    def _give_sign(self) -> None:
+        """A sign of life that needs no database: the time of the lock in the run folder."""
+        if time.monotonic() - self._last_sign >= self._heartbeat:
+            self._last_sign = time.monotonic()
+            with contextlib.suppress(OSError):
+                os.utime(self._folder / RECORDER_LOCK)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -153,6 +184,9 @@ class Writer:
             while self._queue:
                 self._take(self._queue[0])
                 self._queue.popleft()
+        self._append(sync=sync)
+
+    def _append(self, *, sync: bool) -> None:
         with self._journal_lock:
             try:
                 if self._unjournaled:
@@ -186,12 +220,14 @@ class Writer:
             beat = time.monotonic() - self._last_beat >= self._heartbeat and not self._settled
             if not self._due() or not (self._unstored or self._behind or beat):
                 return
+            started = time.monotonic()
             try:
                 self._store_in_place()
             except (UserError, LookupError) as error:
                 self._postpone(str(error.args[0]))
             else:
                 self._recovered()
+                self._rest = min(_LONGEST_REST_S, _REST * (time.monotonic() - started))
 
     def _store_in_place(self) -> None:
         """Store the batch; where the database is not the one that was left, merge into it first."""
@@ -221,6 +257,8 @@ class Writer:
 
     def _store_batch(self) -> None:
         with self._journal_lock:
+            if self._unjournaled:
+                self._append(sync=False)  # nothing comes into the database first
             batch = list(self._unstored)
             mark = None if self._unjournaled or not self._journal.size else self._journal.size
         settles = any(isinstance(e, StatusEntry) and e.status != "running" for e in batch)
@@ -246,9 +284,12 @@ class Writer:
         between is in the journal, and only the journal says so.
 
         Raises:
-            _BehindError: it is not.
+            _BehindError: it is not, or the tables are those of an older version.
+            NewerTablesError: a newer a5ctl has migrated it.
             LookupError: the run was deleted from this very database.
         """
+        if not is_same_version(connection, self._registry.label):
+            raise _BehindError
         try:
             held = held_bytes(connection, self._run_uuid)
         except LookupError:

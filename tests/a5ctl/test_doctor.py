@@ -139,5 +139,14 @@ def test_full_disk_fails(tmp_path, monkeypatch):
 
 
 def test_sqlite_on_a_network_file_system_is_a_warning(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor_checks, "_filesystem_kind", lambda folder: "nfs4")
-    assert named(workspace_checks(tmp_path, None), "file system").status is Status.WARN
+    table = tmp_path / "mounts"
+    table.write_text("31 1 0:27 / / rw - ext4 /dev/sda1 rw\n")
+    monkeypatch.setattr("core.file_systems.MOUNTS", table)
+    assert named(workspace_checks(tmp_path, None), "file system").status is Status.OK
+    table.write_text("31 1 0:27 / / rw - nfs4 server:/home rw\n")
+    found = named(workspace_checks(tmp_path, None), "file system")
+    assert found.status is Status.WARN
+    assert "network file system (nfs4)" in found.value
+    assert "--registry" in found.fix
+    elsewhere = named(workspace_checks(tmp_path, "postgresql://server/runs"), "file system")
+    assert elsewhere.status is Status.OK

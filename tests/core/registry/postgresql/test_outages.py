@@ -39,7 +39,12 @@ def test_a_run_outlives_its_server_and_is_stored_when_it_is_back(
         try:
             _until(lambda: recorder.problem is None)
         except AssertionError:
-            print("PROBLEM", recorder.problem, recorder._writer._pause, recorder._writer._thread.is_alive())
+            print(
+                "PROBLEM",
+                recorder.problem,
+                recorder._writer._pause,
+                recorder._writer._thread.is_alive(),
+            )
             raise
         recorder.metrics(3, {"loss": 0.25})
     assert [p.step for p in registry.metrics(run.uuid)["loss"]] == [1, 2, 3]
