@@ -14,7 +14,7 @@ import random
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import repeat
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sqlmodel import SQLModel
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -30,6 +31,7 @@ from benchmarks.ordinary import FORMS, Solved  # noqa: E402
 from benchmarks.registry_runs import MadeRun, make_runs, metric_names  # noqa: E402
 from core.data.load import load_data  # noqa: E402
 from core.registry import schema  # noqa: E402
+from core.registry.codec import split_value  # noqa: E402
 from core.registry.processes import host_name  # noqa: E402
 from core.registry.recorder import Recorder  # noqa: E402
 from core.registry.records import NewRun  # noqa: E402
@@ -40,6 +42,7 @@ from core.workspace import open_workspace  # noqa: E402
 from tests.a5ctl.handmade import evaluation, protocol  # noqa: E402
 
 _LEVELS = 10
+_WRONG = ("wrong number", "unclosed", "truncated", "no tags")
 _STEP_S = 3.0
 _PROVENANCE = {
     "argv": ["a5ctl", "run", "sft", "--size", "256"],
@@ -105,7 +108,8 @@ def _record_templates(registry: Registry, home: Path, size: Size) -> str:
     asked = [data[number % len(data)] for number in range(size.problems)]
     solved = [Solved(p.question, p.reasoning or "", p.truth) for p in asked]
     hardness = [rng.random() for _ in solved]
-    right, others = FORMS["plain number"][1], [FORMS[name][1] for name in ("wrong number", "unclosed", "truncated", "no tags")]  # fmt: skip # noqa: E501
+    right = FORMS["plain number"][1]
+    others = [FORMS[name][1] for name in _WRONG]
     run = registry.create_run(NewRun("sft", {}, "0" * 16, "builtin", "builtin", id="templates"))
     with Recorder(registry, run.uuid, home / "templates") as recorder:
         for number in range(2 * _LEVELS):
@@ -152,7 +156,7 @@ class _Filler:
     def fill(self) -> dict[str, float]:
         spent = dict.fromkeys(("runs", "metrics", "responses"), 0.0)
         rows = 0
-        for run in make_runs(self._size.runs, self._size.seed, time.time()):
+        for run in make_runs(self._size.runs, self._size.steps, self._size.seed, time.time()):
             parts = (self._run, self._metrics, self._evaluations)
             for part, write in zip(spent, parts, strict=True):
                 begun = time.perf_counter()
@@ -187,7 +191,9 @@ class _Filler:
             "key": self._key(run),
             **{name: getattr(run, name) for name in ("uuid", "id", "kind", "name", "group")},
             **{name: getattr(run, name) for name in ("status", "parent_uuid", "config_hash")},
-            **{"created": run.created, "archived": run.archived, "note": run.note},
+            "created": run.created,
+            "archived": run.archived,
+            "note": run.note,
             "seed": run.config["seed"],
             "model": run.config["model"]["source"],
             "data": data["source"],
@@ -207,8 +213,8 @@ class _Filler:
         }
         self._insert("run", [row])
         if run.resumed:
-            start = self._resumed_at
-            self._insert("segment", [{"run": row["key"], "number": 1, "start_step": start, "time": run.created + start}])  # fmt: skip # noqa: E501
+            start = {"number": 1, "start_step": self._resumed_at, "time": run.created + 1}
+            self._insert("segment", [{"run": row["key"], **start}])
         self._insert("event", self._events(run))
         return 0
 
@@ -239,9 +245,9 @@ class _Filler:
         if run.resumed:
             beyond = steps <= self._resumed_at + self._size.steps // 10
             stretches = [(0, steps[beyond]), (1, steps[steps > self._resumed_at])]
-        names = sorted((self._name(name), name) for name in metric_names(run.kind, self._size.metrics))  # fmt: skip # noqa: E501
-        rows = 0
-        for key, name in names:
+        names = metric_names(run.kind, self._size.metrics)
+        rows, summaries = 0, []
+        for key, name in sorted((self._name(name), name) for name in names):
             visible = []
             for segment, taken in stretches:
                 values = self._curve(name, taken, run)
@@ -249,7 +255,8 @@ class _Filler:
                 seen = taken <= self._resumed_at if run.resumed and segment == 0 else taken > 0
                 visible.append((taken[seen], values[seen]))
                 rows += len(taken)
-            self._summarize(run, key, visible)
+            summaries.append((self._key(run), key, *_summary(visible)))
+        self._insert_many("metric_summary", summaries)
         return rows
 
     def _curve(self, name: str, steps: np.ndarray, run: MadeRun) -> np.ndarray:
@@ -257,7 +264,7 @@ class _Filler:
         if name in ("tokens_total", "epoch"):
             return steps * 4096.0
         part = steps / self._size.steps
-        course = np.exp(-4 * part) if hash_free(name) % 2 else run.quality * (1 - np.exp(-3 * part))
+        course = np.exp(-4 * part) if _trait(name) % 2 else run.quality * (1 - np.exp(-3 * part))
         values = course + 0.05 * self._noise.standard_normal(len(steps))
         if run.status == "failed" and name in ("loss", "grad_norm"):
             values[-1:] = np.nan
@@ -268,26 +275,14 @@ class _Filler:
     ) -> None:
         finite = np.isfinite(values)
         kept: list[float | None] = values.tolist()
-        special: Iterator[str | None] | list[str | None] = repeat(None)
+        special: Iterable[str | None] = repeat(None)
         if not finite.all():
             kept = [v if good else None for v, good in zip(kept, finite, strict=True)]
             special = [None if good else "nan" for good in finite]
         times = (run.created + _STEP_S * steps).tolist()
-        rows = zip(repeat(self._key(run)), repeat(name), repeat(segment), steps.tolist(), kept, special, times)  # fmt: skip # noqa: E501, B905
-        self._connection.executemany("INSERT INTO metric VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-
-    def _summarize(
-        self, run: MadeRun, name: int, visible: list[tuple[np.ndarray, np.ndarray]]
-    ) -> None:
-        steps, values = (np.concatenate(parts) for parts in zip(*visible, strict=True))
-        last = float(values[-1])
-        row = {"run": self._key(run), "name": name, "last_step": int(steps[-1])}
-        row |= {"last": last} if np.isfinite(last) else {"last": None, "last_nonfinite": "nan"}
-        if np.isfinite(values).any():
-            low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
-            row |= {"lowest": float(values[low]), "lowest_step": int(steps[low])}
-            row |= {"highest": float(values[high]), "highest_step": int(steps[high])}
-        self._insert("metric_summary", [row])
+        same = (repeat(part) for part in (self._key(run), name, segment))
+        rows = zip(*same, steps.tolist(), kept, special, times)
+        self._insert_many("metric", rows)
 
     def _name(self, name: str) -> int:
         if name not in self._names:
@@ -339,8 +334,23 @@ class _Filler:
         places = ", ".join(f":{column}" for column in rows[0])
         self._connection.executemany(f'INSERT INTO "{name}" ({columns}) VALUES ({places})', rows)
 
+    def _insert_many(self, name: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Whole rows, in the order of the columns."""
+        places = ", ".join("?" for _ in SQLModel.metadata.tables[name].columns)
+        self._connection.executemany(f'INSERT INTO "{name}" VALUES ({places})', rows)
 
-def hash_free(name: str) -> int:
+
+def _summary(visible: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Any, ...]:
+    """Last value, its step, the smallest with its step, the largest with its step."""
+    steps, values = (np.concatenate(parts) for parts in zip(*visible, strict=True))
+    ends: tuple[Any, ...] = (None, None, None, None)
+    if np.isfinite(values).any():
+        low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
+        ends = (float(values[low]), int(steps[low]), float(values[high]), int(steps[high]))
+    return (*split_value(float(values[-1])), int(steps[-1]), *ends)
+
+
+def _trait(name: str) -> int:
     """A number for a name, the same in every process."""
     return sum(name.encode())
 

@@ -74,9 +74,9 @@ def metric_names(kind: str, count: int) -> list[str]:
     return list(itertools.islice(itertools.chain(_COMMON, _OWN.get(kind, ()), layers), count))
 
 
-def make_runs(count: int, seed: int, now: float) -> Iterator[MadeRun]:
-    """So many runs, oldest first; the seed decides everything but the time."""
-    maker = _Maker(random.Random(seed), count, now)
+def make_runs(count: int, steps: int, seed: int, now: float) -> Iterator[MadeRun]:
+    """So many runs of so many steps, oldest first; the seed decides everything but the time."""
+    maker = _Maker(random.Random(seed), count, steps, now)
     while maker.made < count:
         yield from itertools.islice(maker.matrix(), count - maker.made)
 
@@ -85,11 +85,12 @@ def make_runs(count: int, seed: int, now: float) -> Iterator[MadeRun]:
 class _Maker:
     rng: random.Random
     count: int
+    steps: int
     now: float
     made: int = 0
     matrices: int = 0
     settings: int = 0
-    parents: dict[int, list[MadeRun]] = field(default_factory=dict)
+    parents: dict[int, dict[int, MadeRun]] = field(default_factory=dict)
 
     def matrix(self) -> Iterator[MadeRun]:
         """One setting or several over all seeds, as one group."""
@@ -126,7 +127,7 @@ class _Maker:
         if rng.random() < 0.1:
             labels["name"] = f"{rng.choice(_TAGS)} attempt {self.made}"
         if parent is not None:
-            labels["model"] = {"run": parent.id, "run_step": 1000}
+            labels["model"] = {"run": parent.id, "run_step": self.steps}
         config = build_config({**tree, **labels})
         self.made += 1
         size = config.data.size
@@ -151,13 +152,15 @@ class _Maker:
             name=config.name,
         )
         if kind == "sft" and status == "finished":
-            self.parents.setdefault(seed, []).append(made)
+            self.parents.setdefault(self.settings, {})[seed] = made
         return made
 
     def _parent(self, kind: str, seed: int, line: int) -> MadeRun | None:
         """Runs of one setting start from runs of one setting, seed by seed."""
-        known = self.parents.get(seed)
-        return known[line % len(known)] if known and kind != "sft" else None
+        if kind == "sft" or not self.parents:
+            return None
+        settings = list(self.parents)
+        return self.parents[settings[line % len(settings)]].get(seed)
 
     def _letters(self, count: int) -> str:
         return "".join(self.rng.choices(_ALPHABET, k=count))

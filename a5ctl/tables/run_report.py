@@ -110,8 +110,11 @@ def finite(value: Any) -> Any:
 
 
 def _evaluation_json(evaluation: EvaluationRecord) -> dict[str, Any]:
+    figures = asdict(evaluation)
+    del figures["lengths_json"]
     return {
-        **asdict(evaluation),
+        **figures,
+        "lengths": evaluation.lengths,
         "time": iso(evaluation.time),
         "tokens_per_second": evaluation.tokens_per_second,
         "closure_gap": evaluation.closure_gap,

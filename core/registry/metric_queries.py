@@ -1,6 +1,6 @@
 """Queries about metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from core.registry.codec import join_value
 from core.registry.database import Database
@@ -33,8 +33,8 @@ def curves(
     database: Database, run_uuids: Sequence[str], names: Sequence[str] | None, points: int
 ) -> dict[str, dict[str, list[CurvePoint]]]:
     """At most so many points of every metric, by run and name; the database does the summing."""
-    chosen = {f"n{number}": name for number, name in enumerate(names or ())}
-    among = f"AND n.name IN ({', '.join(f':{key}' for key in chosen)})" if chosen else ""
+    chosen = _chosen(names)
+    among = f"AND n.name IN ({_listed(chosen)})" if chosen else ""
     sql = f"""SELECT r.uuid, n.name, CAST(m.step AS BIGINT) * :points / (s.last_step + 1) AS part,
             MAX(m.step), AVG(m.value), MIN(m.value), MAX(m.value), COUNT(*), COUNT(m.value)
         FROM run r JOIN metric_summary s ON s.run = r.key JOIN metric_name n ON n.key = s.name
@@ -67,13 +67,26 @@ def _keys(
 def metric_summaries(
     database: Database, run_uuids: Sequence[str], names: Sequence[str] | None
 ) -> dict[str, dict[str, MetricSummary]]:
-    """Summaries by run and name."""
+    """Summaries by run and name; of named metrics only their own rows are read."""
+    found: dict[str, dict[str, MetricSummary]] = {uuid: {} for uuid in run_uuids}
+    if names is not None and not names:
+        return found
     sql = """SELECT r.uuid, n.name, s.last, s.last_nonfinite, s.last_step,
             s.lowest, s.lowest_step, s.highest, s.highest_step
         FROM metric_summary s JOIN run r ON r.key = s.run JOIN metric_name n ON n.key = s.name
         WHERE r.uuid IN (:values)"""
-    found: dict[str, dict[str, MetricSummary]] = {uuid: {} for uuid in run_uuids}
-    for uuid, name, last, nonfinite, *rest in read_among(database, sql, run_uuids):
-        if uuid in found and (names is None or name in names):
+    chosen = _chosen(names)
+    if chosen:
+        sql += f" AND s.name IN (SELECT key FROM metric_name WHERE name IN ({_listed(chosen)}))"
+    for uuid, name, last, nonfinite, *rest in read_among(database, sql, run_uuids, **chosen):
+        if uuid in found:
             found[uuid][name] = MetricSummary(join_value(last, nonfinite), *rest)
     return found
+
+
+def _chosen(names: Sequence[str] | None) -> dict[str, str]:
+    return {f"n{number}": name for number, name in enumerate(names or ())}
+
+
+def _listed(chosen: Mapping[str, str]) -> str:
+    return ", ".join(f":{key}" for key in chosen)

@@ -276,6 +276,10 @@ class Registry:
         """
         return evaluation_queries.evaluations(self.database, run_uuids)
 
+    def last_evaluations(self, run_uuids: Sequence[str]) -> dict[str, EvaluationRecord]:
+        """The last evaluation by run uuid, with all its figures; without those that have none."""
+        return evaluation_queries.last_evaluations(self.database, run_uuids)
+
     def responses(self, evaluation_uuid: str) -> list[StoredResponse]:
         """Every response of an evaluation with its problem and grades, in the order asked."""
         return evaluation_queries.responses(self.database, evaluation_uuid)
