@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
-from core.registry import evaluation_queries, metric_queries, outcome_queries, run_queries
+from core.registry import (
+    curve_queries,
+    evaluation_queries,
+    metric_queries,
+    outcome_queries,
+    run_queries,
+)
 from core.registry.codec import clean
 from core.registry.connections import BUSY_TIMEOUT_S
 from core.registry.database import Database
@@ -246,14 +252,21 @@ class Registry:
         return metric_queries.metrics(self.database, run_uuid, names)
 
     def curves(
-        self, run_uuids: Sequence[str], names: Sequence[str] | None = None, points: int = 500
+        self,
+        run_uuids: Sequence[str],
+        names: Sequence[str] | None = None,
+        points: int = 500,
+        sample: int | None = None,
     ) -> dict[str, dict[str, list[CurvePoint]]]:
         """Metrics by run uuid and name, in at most `points` points each.
 
         Where a metric has more values than that, neighbours become one point with their mean,
         smallest and largest; the database makes it, so that only points are read.
+
+        Args:
+            sample: Of long curves look at so many values per point only, for a small picture.
         """
-        return metric_queries.curves(self.database, run_uuids, names, points)
+        return curve_queries.curves(self.database, run_uuids, names, points, sample)
 
     def metric_summaries(
         self, run_uuids: Sequence[str], names: Sequence[str] | None = None
