@@ -29,6 +29,20 @@ def metrics(
     return {name: [by_step[step] for step in sorted(by_step)] for name, by_step in found.items()}
 
 
+def metric_times(
+    database: Database, run_uuid: str, name: str, steps: Sequence[int]
+) -> dict[int, float]:
+    """When some steps of a metric were recorded, by step; seconds since the epoch."""
+    found: dict[int, float] = {}
+    for run, key in _keys(database, run_uuid, [name]).values():
+        for part in visible_ranges(segments(database, run_uuid)):
+            sql = """SELECT step, time FROM metric WHERE run = :run AND name = :name
+                AND segment = :segment AND step IN (:values)"""
+            held = [step for step in steps if part.holds(step)]
+            found |= dict(database.read_in(sql, held, run=run, name=key, segment=part.segment))
+    return found
+
+
 def _keys(
     database: Database, run_uuid: str, names: Sequence[str] | None
 ) -> dict[str, tuple[int, int]]:

@@ -268,6 +268,10 @@ class Registry:
         """
         return curve_queries.curves(self.database, run_uuids, names, points, sample)
 
+    def metric_times(self, run_uuid: str, name: str, steps: Sequence[int]) -> dict[int, float]:
+        """When these steps of a metric were recorded, by step; seconds since the epoch."""
+        return metric_queries.metric_times(self.database, run_uuid, name, steps)
+
     def metric_summaries(
         self, run_uuids: Sequence[str], names: Sequence[str] | None = None
     ) -> dict[str, dict[str, MetricSummary]]:
