@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from a5ctl.plots.curves import Axis, Panel
 
-_TERMINAL_POINTS, _PICTURE_POINTS, _MOST_POINTS = 300, 1000, 100_000
+_POINTS, _MOST_POINTS = 200, 100_000
 _MOST_METRICS = 12
 
 
@@ -37,13 +37,13 @@ def plot(
         typer.Option(help="Average with what went before, by this weight from 0 to below 1."),
     ] = 0.0,
     points: Annotated[
-        int | None,
+        int,
         typer.Option(
             min=1,
             max=_MOST_POINTS,
-            help="At most so many points per line; 300, in a picture 1,000, if not given.",
+            help="At most so many points per line.",
         ),
-    ] = None,
+    ] = _POINTS,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
@@ -71,13 +71,12 @@ def plot(
         check_suffix(out)
     _, store = open_workspace_and_registry(home, registry)
     chosen = list({run.uuid: run for run in map(store.find_run, runs)}.values())
-    wanted = points or (_TERMINAL_POINTS if out is None else _PICTURE_POINTS)
-    panels = read_panels(store, chosen, names, axis, wanted)
+    panels = read_panels(store, chosen, names, axis, points)
     panels = [smoothed(panel, smooth) for panel in panels]
     if out is not None:
         write_picture(out, panels, axis)
     if json_:
-        _print_json(panels, axis, smooth, out)
+        _print_json(panels, axis, out)
     else:
         _show(panels, axis, out)
 
@@ -98,7 +97,7 @@ def _show(panels: "Sequence[Panel]", axis: "Axis", out: Path | None) -> None:
             console.print(plain(f"{panel.metric}: nothing to draw of {runs}", "yellow"))
 
 
-def _print_json(panels: "Sequence[Panel]", axis: "Axis", smooth: float, out: Path | None) -> None:
+def _print_json(panels: "Sequence[Panel]", axis: "Axis", out: Path | None) -> None:
     from dataclasses import asdict
 
     from a5ctl.console import print_json
@@ -106,7 +105,6 @@ def _print_json(panels: "Sequence[Panel]", axis: "Axis", smooth: float, out: Pat
     print_json(
         {
             "x": axis.value,
-            "smooth": smooth,
             "out": None if out is None else str(out),
             "panels": [asdict(panel) for panel in panels],
         }

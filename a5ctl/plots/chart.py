@@ -102,13 +102,15 @@ def _print_chart(console: Console, panel: Panel, bottom: Bottom, width: int, hei
         ]
         grid.draw(places, _look(panel, number, letters=letters))
     unit = f" ({panel.unit})" if panel.unit not in ("", "share") else ""
-    console.print(plain(panel.metric, "bold").append_text(plain(unit, "dim")))
+    console.print(plain(panel.metric, "bold").append_text(plain(panel.remark + unit, "not bold")))
     for number in range(height):
         edge = f"{marks.get(number, '').rjust(margin)} {'┤' if number in marks else '│'}"
         console.print(Text().append(edge, "dim").append_text(grid.row(number)), crop=True)
     console.print(Text(f"{' ' * margin} └{'─' * grid.width}", style="dim"))
     console.print(Text(_scale(left, right, bottom.title, margin + 2, grid.width), style="dim"))
     console.print(_legend(panel, letters=letters))
+    if letters:
+        console.print(Text(f"{_SHARED}  several lines", style="dim"))
 
 
 def _look(panel: Panel, number: int, *, letters: bool) -> _Look:

@@ -59,6 +59,7 @@ class Panel:
         unit: Of its values; empty where it has none.
         evaluated: Its points are evaluations with 95% intervals.
         missing: Ids of runs that have nothing to show.
+        smooth: Weight of the past in the values; 0 where they are as they were.
     """
 
     metric: str
@@ -66,6 +67,12 @@ class Panel:
     evaluated: bool
     lines: tuple[Line, ...]
     missing: tuple[str, ...] = ()
+    smooth: float = 0.0
+
+    @property
+    def remark(self) -> str:
+        """What a title has to say beside the name."""
+        return f", smoothed by {self.smooth:g}" if self.smooth else ""
 
 
 def read_panels(
@@ -114,7 +121,8 @@ def smoothed(panel: Panel, weight: float) -> Panel:
     """
     if panel.evaluated or weight == 0:
         return panel
-    return replace(panel, lines=tuple(_smooth_line(line, weight) for line in panel.lines))
+    lines = tuple(_smooth_line(line, weight) for line in panel.lines)
+    return replace(panel, lines=lines, smooth=weight)
 
 
 def _smooth_line(line: Line, weight: float) -> Line:

@@ -14,6 +14,7 @@ from core.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 SUFFIXES = (".png", ".svg", ".pdf")
 # told apart with every common colour blindness (Okabe and Ito 2008), and in grey by their dashes
@@ -79,6 +80,7 @@ def _save(figure: "Figure", path: Path) -> None:
 
 def _figure(panels: Sequence[Panel], axis: Axis) -> "Figure":
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     bottom = bottom_axis(axis, panels)
     figure = Figure(figsize=(7.0, 0.8 + 2.6 * len(panels)), layout="constrained")
@@ -89,6 +91,11 @@ def _figure(panels: Sequence[Panel], axis: Axis) -> "Figure":
             _draw(place, panel, line, styles[line.run], bottom)
         _label(place, panel)
     places[-1].set_xlabel(bottom.title)
+    if axis is Axis.TOKENS:
+        places[-1].xaxis.set_major_formatter(EngFormatter(sep=""))
+    marked = any(panel.evaluated for panel in panels)
+    handles = [_handle(run, number, marked=marked) for run, number in styles.items()]
+    figure.legend(handles=handles, loc="outside right upper", frameon=False)
     return figure
 
 
@@ -96,31 +103,41 @@ def _runs(panels: Sequence[Panel]) -> list[str]:
     return [line.run for panel in panels for line in panel.lines]
 
 
-def _draw(place: Any, panel: Panel, line: Line, number: int, bottom: Bottom) -> None:
-    colour = _COLOURS[number % len(_COLOURS)]
-    look: dict[str, Any] = {"color": colour, "label": printable(line.run)}
+def _look(number: int, *, marked: bool) -> dict[str, Any]:
+    look: dict[str, Any] = {"color": _COLOURS[number % len(_COLOURS)], "linewidth": 1.2}
     look["linestyle"] = _DASHES[number // len(_COLOURS) % len(_DASHES)]
+    if marked:
+        look |= {"marker": _MARKERS[number % len(_MARKERS)], "markersize": 4}
+    return look
+
+
+def _handle(run: str, number: int, *, marked: bool) -> "Line2D":
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=printable(run), **_look(number, marked=marked))
+
+
+def _draw(place: Any, panel: Panel, line: Line, number: int, bottom: Bottom) -> None:
     xs = [spot.x / bottom.unit for spot in line.spots]
     ys, lows, highs = ([getattr(s, name) for s in line.spots] for name in ("y", "low", "high"))
+    look = _look(number, marked=panel.evaluated or len(xs) == 1)
     if panel.evaluated:
-        errors = [[max(0.0, y - low) for y, low in zip(ys, lows, strict=True)],
-                  [max(0.0, high - y) for y, high in zip(ys, highs, strict=True)]]  # fmt: skip
-        mark = {"marker": _MARKERS[number % len(_MARKERS)], "markersize": 4}
-        place.errorbar(xs, ys, yerr=errors, capsize=2.5, linewidth=1.2, **mark, **look)
+        below = [max(0.0, y - low) for y, low in zip(ys, lows, strict=True)]
+        above = [max(0.0, high - y) for y, high in zip(ys, highs, strict=True)]
+        place.errorbar(xs, ys, yerr=[below, above], capsize=2.5, elinewidth=0.8, **look)
         return
-    place.plot(xs, ys, linewidth=1.2, marker="o" if len(xs) == 1 else None, **look)
-    place.fill_between(xs, lows, highs, color=colour, alpha=0.18, linewidth=0)
+    place.plot(xs, ys, **look)
+    place.fill_between(xs, lows, highs, color=look["color"], alpha=0.18, linewidth=0)
 
 
 def _label(place: Any, panel: Panel) -> None:
     from matplotlib.ticker import PercentFormatter
 
     name = printable(panel.metric)
-    place.set_title(name, loc="left", fontweight="bold")
+    place.set_title(f"{name}{panel.remark}", loc="left", fontweight="bold")
     if panel.unit == "share":
         place.yaxis.set_major_formatter(PercentFormatter(1.0))
         place.set_ylabel("share, with 95% interval" if panel.evaluated else "share")
     else:
         place.set_ylabel(panel.unit or name)
     place.margins(x=0.02)
-    place.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, borderaxespad=0.0)
