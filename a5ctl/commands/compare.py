@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from core.registry.records import RunRecord
     from core.registry.store import Registry
 
+_ROWS = 50
+
 
 def compare(
     runs: Annotated[
@@ -56,6 +58,12 @@ def compare(
     archived: Annotated[
         bool, typer.Option("--archived", help="With the runs in the archive.")
     ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="At most so many rows, best first; 0 for all, 50 in tables if not given."
+        ),
+    ] = None,
     criteria: Annotated[
         Path | None,
         typer.Option(
@@ -82,16 +90,17 @@ def compare(
     from a5ctl.console import print_json
     from a5ctl.options import open_workspace_and_registry, parse_grader
     from a5ctl.tables.comparison import build_comparison
-    from a5ctl.tables.comparison_view import comparison_json
+    from a5ctl.tables.comparison_view import best_cells, comparison_json
 
     if criteria is not None:
-        chosen_otherwise = [runs, group, kind, baseline, grader, each, same, archived, lineage]
-        _refuse_choices(any(value not in (None, [], False) for value in chosen_otherwise))
+        named = [runs, group, kind, baseline, grader, each, same, archived, lineage]
+        _refuse_choices(limit is not None or any(value not in (None, [], False) for value in named))
         return _judge(criteria, home, registry, force=force, json_=json_)
     chosen_grader = parse_grader(grader)
     if lineage is not None:
         others = [runs, group, kind, baseline, each, same, archived]
-        _refuse_other_runs(any(value not in (None, [], False) for value in others))
+        given = limit is not None or any(value not in (None, [], False) for value in others)
+        _refuse_other_runs(given)
         return _follow(lineage, chosen_grader, home, registry, force=force, json_=json_)
     _, store = open_workspace_and_registry(home, registry)
     reference = store.find_run(baseline) if baseline is not None else None
@@ -108,9 +117,9 @@ def compare(
         same=same or (),
     )
     if json_:
-        print_json(comparison_json(comparison))
+        print_json(comparison_json(best_cells(comparison, limit or None)))
     else:
-        _show(comparison)
+        _show(comparison, _ROWS if limit is None else limit or None)
     return None
 
 
@@ -120,7 +129,7 @@ def _refuse_choices(given: bool) -> None:
     if given:
         raise UserError(
             "--criteria takes runs, baseline and grader from the plan; leave out RUNS, --group, "
-            "--kind, --baseline, --grader, --each, --same, --archived and --lineage"
+            "--kind, --baseline, --grader, --each, --same, --archived, --limit and --lineage"
         )
 
 
@@ -130,7 +139,7 @@ def _refuse_other_runs(given: bool) -> None:
     if given:
         raise UserError(
             "--lineage RUN compares the runs of one line; leave out RUNS, --group, --kind, "
-            "--baseline, --each, --same and --archived"
+            "--baseline, --each, --same, --archived and --limit"
         )
 
 
@@ -217,16 +226,19 @@ def _chosen(
     return found
 
 
-def _show(comparison: "Comparison") -> None:
+def _show(comparison: "Comparison", limit: int | None) -> None:
     from a5ctl.console import out, plain
-    from a5ctl.tables.comparison_view import comparison_table
+    from a5ctl.tables.comparison_view import best_cells, comparison_table
 
-    console = out()
-    table, hidden = comparison_table(comparison, console.width)
+    console, shown = out(), best_cells(comparison, limit)
+    table, hidden = comparison_table(shown, console.width)
     for warning in comparison.warnings:
         console.print(plain(f"! {warning}", style="yellow"))
     console.print(table)
-    for note in _notes(comparison, hidden):
+    if rest := len(comparison.cells) - len(shown.cells):
+        more = f"{rest:,} more rows are not shown; a5ctl compare --limit 0 shows all"
+        console.print(plain(more, style="dim"))
+    for note in _notes(shown, hidden):
         console.print(plain(note, style="dim"))
 
 

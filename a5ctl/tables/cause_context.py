@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.config.load import flatten
+from core.config.flat import flatten
 from core.protocol import compare_protocols
 from core.registry.records import EvaluationRecord, Outcome, RunRecord
 from core.registry.store import Registry

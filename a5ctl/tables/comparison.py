@@ -18,6 +18,7 @@ from a5ctl.tables.pairs import (
 from a5ctl.tables.same import take_as_one
 from a5ctl.tables.selection import selection_note
 from core.errors import UserError
+from core.protocol import ProtocolDifference
 from core.registry.records import RunRecord
 from core.registry.store import Registry
 from core.statistics import mean_and_standard_error
@@ -109,8 +110,7 @@ def build_comparison(
     if not entries:
         raise UserError(_nothing(left_out, grader))
     entries = take_as_one(entries, same)
-    warnings = [f"{run} {why} and is left out" for run, why in left_out.items()]
-    warnings += _protocol_warnings(entries)
+    warnings = _left_out_warnings(left_out) + _protocol_warnings(entries)
     if note := selection_note(entry.run for entry in entries):
         warnings.append(note)
     cells = _cells(entries, merge_seeds)
@@ -158,10 +158,31 @@ def _cells(entries: Sequence[Entry], merge_seeds: bool) -> list[Cell]:
 
 
 def _varying(settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    first = settings[0]
+    varying: set[str] = set()
     keys = {key for one in settings for key in one}
-    varying = {key for key in keys if len({repr(one.get(key)) for one in settings}) > 1}
-    first = [key for key in ("kind", *_FIRST_SETTINGS) if key in varying]
-    return (*first, *sorted(varying.difference(first)))
+    for one in settings[1:]:
+        if one is not first:
+            varying.update(k for k in keys - varying if _differ(one.get(k), first.get(k)))
+    leading = [key for key in ("kind", *_FIRST_SETTINGS) if key in varying]
+    return (*leading, *sorted(varying.difference(leading)))
+
+
+def _differ(a: Any, b: Any) -> bool:
+    """As they are written: 1, 1.0 and true are three settings."""
+    return a is not b and (a != b or repr(a) != repr(b))
+
+
+def _left_out_warnings(left_out: Mapping[str, str]) -> list[str]:
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for run, why in left_out.items():
+        by_reason[why].append(run)
+    return [
+        f"{runs[0]} {why} and is left out"
+        if len(runs) == 1
+        else f"{_some(runs)} {why.replace('has', 'have', 1)} and are left out"
+        for why, runs in by_reason.items()
+    ]
 
 
 def _common_grader(entries: Sequence[Entry]) -> str | None:
@@ -172,8 +193,12 @@ def _common_grader(entries: Sequence[Entry]) -> str | None:
 def _protocol_warnings(entries: Sequence[Entry]) -> list[str]:
     reference = entries[0]
     by_fields: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = defaultdict(list)
+    compared: dict[int, ProtocolDifference] = {}  # most evaluations share one of few protocols
     for entry in entries[1:]:
-        found = protocol_differences(reference.evaluation, entry.evaluation)
+        key = id(entry.evaluation.protocol)
+        if key not in compared:
+            compared[key] = protocol_differences(reference.evaluation, entry.evaluation)
+        found = compared[key]
         if found.blocking or found.warning:
             by_fields[(found.blocking, found.warning)].append(entry.run.id)
     return [

@@ -40,6 +40,16 @@ class Column:
     least: int | None = None
 
 
+def best_cells(comparison: Comparison, limit: int | None) -> Comparison:
+    """The comparison with its first rows only, so many of them and that of the baseline."""
+    if limit is None or len(comparison.cells) <= limit:
+        return comparison
+    kept = comparison.cells[:limit]
+    rest = comparison.cells[limit:]
+    baseline = [c for c in rest if any(e.run.id == comparison.baseline for e in c.entries)]
+    return replace(comparison, cells=(*kept, *baseline))
+
+
 def comparison_table(comparison: Comparison, width: int) -> tuple[Table, tuple[str, ...]]:
     """The table, and the titles of the columns that did not fit.
 

@@ -4,16 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from a5ctl.tables.entries import (
-    FROM,
-    judged_by,
-    last_evaluations,
-    protocol_differences,
-    run_settings,
-)
+from a5ctl.tables.entries import FROM, judged_by, protocol_differences
 from a5ctl.tables.origins import ONE_RUN, Origins
 from a5ctl.tables.pairs import detectable_difference, same_problems, shares
 from a5ctl.tables.selection import selection_note
+from a5ctl.tables.settings import run_settings
 from a5ctl.tables.verdicts import Figures, Finding, Judged, PlanReport, Timing, Verdict
 from core.criteria.plan import Criterion, LoadedPlan, Scope, plan_changes
 from core.registry.records import EvaluationRecord, PlanRecord, RunRecord, RunStatus
@@ -45,8 +40,9 @@ def check_plan(
         force: Compare even where the protocols differ.
     """
     plan = loaded.plan
-    origins = Origins(registry, run_settings)
-    runs = [(run, _settings(run, origins)) for run in registry.runs()]
+    every = registry.runs()
+    origins = Origins(registry, run_settings, every)
+    runs = [(run, _settings(run, origins)) for run in every]
     members = {
         name: [(run, settings) for run, settings in runs if chosen.holds(run, settings)]
         for name, chosen in plan.sets.items()
@@ -70,12 +66,12 @@ def _sides(
 ) -> tuple[dict[str, list[Candidate]], list[str]]:
     """Finished runs with an evaluation, oldest first; the others are named in warnings."""
     every = {run.uuid: run for own in members.values() for run, _ in own}
-    evaluations = last_evaluations(registry, list(every.values()))
+    evaluations = registry.last_evaluations(list(every))
     sides: dict[str, list[Candidate]] = {name: [] for name in members}
     left_out: dict[str, str] = {}
     for name, own in members.items():
         for run, settings in sorted(own, key=lambda pair: pair[0].created):
-            evaluation = evaluations[run.uuid]
+            evaluation = evaluations.get(run.uuid)
             if run.status is not RunStatus.FINISHED:
                 left_out[run.id] = f"{run.id} is {run.status} and does not count"
             elif evaluation is None:

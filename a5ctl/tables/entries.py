@@ -1,13 +1,11 @@
 """Runs with the evaluation they are compared by."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from a5ctl.tables.origins import ONE_RUN, Origins
-from core.config.load import flatten
+from a5ctl.tables.settings import Settings, run_settings
 from core.protocol import ProtocolDifference, compare_protocols
 from core.registry.records import EvaluationRecord, Outcome, RunRecord, RunStatus
 from core.registry.store import Registry
@@ -15,16 +13,7 @@ from core.responses.numerals import number_of
 from core.statistics import clustered_rate, majority_vote, pass_at_k, wilson_interval
 
 FROM = "model.from"
-
-# labels, and choices of the machine that cannot change what is measured
-_NOT_SETTINGS = frozenset(
-    {
-        *("kind", "name", "group", "note", "tags", "seed"),
-        *("train.threads", "train.microbatch_tokens", "data.evaluation_hash"),
-        *("train.keep_best", "train.max_rollbacks"),
-        *("model.run_choice", "model.selected_on"),  # told by what a run started from
-    }
-)
+_TOKENS = "tokens_total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +47,7 @@ class Entry:
 
     run: RunRecord
     evaluation: EvaluationRecord
-    settings: Mapping[str, Any]
+    settings: Settings
     accuracy: float
     types: tuple[int, int, int]
     interval: tuple[float, float]
@@ -69,7 +58,7 @@ class Entry:
     @property
     def setting(self) -> str:
         """The same text for runs that differ in nothing but their seed."""
-        return repr(sorted(self.settings.items()))
+        return self.settings.text
 
     @property
     def reached(self) -> int | None:
@@ -80,35 +69,21 @@ class Entry:
         return None if self.run.status is RunStatus.FINISHED else self.evaluation.step
 
 
-def last_evaluation(evaluations: Sequence[EvaluationRecord]) -> EvaluationRecord | None:
-    """The evaluation that stands for a run: the newest of its last step."""
-    return max(evaluations, key=lambda e: (e.step, e.time), default=None)
-
-
-def last_evaluations(
-    registry: Registry, runs: Sequence[RunRecord]
-) -> dict[str, EvaluationRecord | None]:
-    """The evaluation that stands for each run, by run uuid; None where there is none."""
-    by_run: dict[str, list[EvaluationRecord]] = {run.uuid: [] for run in runs}
-    for found in registry.evaluations(list(by_run)):
-        by_run[found.run_uuid].append(found)
-    return {uuid: last_evaluation(own) for uuid, own in by_run.items()}
-
-
 def collect_entries(
     registry: Registry, runs: Sequence[RunRecord], grader: str | None
 ) -> tuple[list[Entry], dict[str, str]]:
     """Entries of the runs that can be compared, and by run id why the others cannot."""
-    newest = last_evaluations(registry, runs)
-    summaries = registry.metric_summaries([run.uuid for run in runs])
-    shown = [e for e in newest.values() if e is not None]
-    origins = Origins(registry, run_settings)
+    uuids = [run.uuid for run in runs]
+    newest = registry.last_evaluations(uuids)
+    summaries = registry.metric_summaries(uuids, [_TOKENS])
+    shown = list(newest.values())
+    origins = Origins(registry, run_settings, runs)
     types = registry.type_counts([e.uuid for e in shown], grader) if grader else {}
     judged = {e.uuid: e for e in judged_by(registry, shown, grader)}
     entries: list[Entry] = []
     left_out: dict[str, str] = {}
     for run in runs:
-        found = newest[run.uuid]
+        found = newest.get(run.uuid)
         if found is None:
             left_out[run.id] = "has no evaluation yet"
             continue
@@ -120,7 +95,7 @@ def collect_entries(
                 "did)"
             )
             continue
-        tokens = summaries.get(run.uuid, {}).get("tokens_total")
+        tokens = summaries.get(run.uuid, {}).get(_TOKENS)
         counts = types.get(evaluation.uuid)
         trained = tokens.last if tokens else None
         settings = settings_with_origin(run, origins)
@@ -128,21 +103,7 @@ def collect_entries(
     return _parted(entries), left_out
 
 
-def run_settings(run: RunRecord) -> dict[str, Any]:
-    """What decides a run's figures besides its seed, as dotted keys; `kind` among them."""
-    config = _with_reward_as_text(run.config)
-    flat = {k: v for k, v in flatten(config).items() if k not in _NOT_SETTINGS}
-    if flat.get("train.on_alarm") == "warn":  # as runs behave that never heard of it
-        del flat["train.on_alarm"]
-    if "prompt.text" in flat:  # a column is no place for a whole template
-        digest = hashlib.sha256(str(flat["prompt.text"]).encode()).hexdigest()
-        flat["prompt.text"] = digest[:8]
-    if run.kind != "eval":
-        flat.setdefault("data.size", "full")
-    return {"kind": run.kind, **flat}
-
-
-def settings_with_origin(run: RunRecord, origins: Origins) -> dict[str, Any]:
+def settings_with_origin(run: RunRecord, origins: Origins) -> Settings:
     """Settings with what a training run started from in place of the one run that it was.
 
     The evaluation of a run stays with it: it has no seed of its own to tell it from others.
@@ -151,17 +112,7 @@ def settings_with_origin(run: RunRecord, origins: Origins) -> dict[str, Any]:
     if origin is None or run.kind == "eval":
         return settings
     kept = {k: v for k, v in settings.items() if k not in ONE_RUN}
-    return {**kept, FROM: origin}
-
-
-def _with_reward_as_text(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The weights of a reward as one setting, as --reward takes them, in one order for all."""
-    method = config.get("grpo", {})
-    weights = method.get("reward")
-    if not isinstance(weights, Mapping):
-        return config
-    text = ",".join(f"{part}={weight:g}" for part, weight in sorted(weights.items()))
-    return {**config, "grpo": {**method, "reward": text}}
+    return Settings({**kept, FROM: origin})
 
 
 def _parted(entries: Sequence[Entry]) -> list[Entry]:
@@ -181,7 +132,8 @@ def _parted(entries: Sequence[Entry]) -> list[Entry]:
 
 def _named(entry: Entry) -> Entry:
     parent = entry.run.config.get("model", {}).get("run") or entry.run.parent_uuid
-    return replace(entry, settings={**entry.settings, FROM: f"{entry.settings[FROM]}, {parent}"})
+    origin = f"{entry.settings[FROM]}, {parent}"
+    return replace(entry, settings=Settings({**entry.settings, FROM: origin}))
 
 
 def judged_by(
@@ -221,7 +173,7 @@ def _entry(
     registry: Registry,
     run: RunRecord,
     evaluation: EvaluationRecord,
-    settings: Mapping[str, Any],
+    settings: Settings,
     grader: str | None,
     types: tuple[int, int, int] | None,
     tokens: float | None,

@@ -1,13 +1,14 @@
 """What runs started from, told without seeds, so that runs of several seeds make one setting."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from core.registry.records import RunRecord
 from core.registry.store import Registry
 
-ONE_RUN = frozenset({"model.run", "model.run_step"})
+_STEP = "model.run_step"
+ONE_RUN = frozenset({"model.run", _STEP})
 """Settings that name the run and the step that weights came from."""
 
 _LAST, _BEST = "last", "best"
@@ -20,17 +21,24 @@ class Origins:
     fine-tunings of seeds 0, 1 and 2 are one starting point for three runs of Expert Iteration.
     """
 
-    def __init__(self, registry: Registry, settings: Callable[[RunRecord], Mapping[str, Any]]):
-        """Origins of the runs of a registry.
+    def __init__(
+        self,
+        registry: Registry,
+        settings: Callable[[RunRecord], Mapping[str, Any]],
+        runs: Iterable[RunRecord],
+    ):
+        """Origins of some runs of a registry; what they descend from is read at once.
 
         Args:
             registry: Where the runs are.
             settings: What decides the figures of a run besides its seed and its origin.
+            runs: Those that will be asked for.
         """
-        self._registry = registry
         self._settings = settings
         self._known: dict[str, str] = {}
-        self._ends: dict[str, int | None] = {}
+        self._runs = _with_ancestors(registry, runs)
+        parents = {run.parent_uuid for run in self._runs.values()}
+        self._ends = registry.last_steps([uuid for uuid in parents if uuid is not None])
 
     def of(self, run: RunRecord) -> str | None:
         """The starting point in a few words, the same for runs that share it; None for a model.
@@ -46,7 +54,7 @@ class Origins:
         return self._known[run.parent_uuid] + ("" if place == _LAST else f", {place}")
 
     def _described(self, run: RunRecord) -> str:
-        parent = next(iter(self._registry.ancestors(run)), None)
+        parent = self._runs.get(str(run.parent_uuid))
         if parent is None:
             return str(_model(run).get("run") or run.parent_uuid)
         learned = {k: v for k, v in self._settings(parent).items() if _shapes_weights(k)}
@@ -56,13 +64,22 @@ class Origins:
 
     def _place(self, run: RunRecord) -> str:
         """Which checkpoint was taken: ends lie at other steps where data decide their number."""
-        model = _model(run)
-        if model.get("run_choice") == _BEST:
-            return _BEST
-        step, parent = model.get("run_step"), str(run.parent_uuid)
-        if parent not in self._ends:
-            self._ends[parent] = self._registry.last_steps([parent]).get(parent)
-        return _LAST if step is None or step == self._ends[parent] else f"step {step}"
+        if '"run_choice"' in run.config_json and _model(run).get("run_choice") == _BEST:
+            return _BEST  # most runs are told apart without parsing
+        step = self._settings(run).get(_STEP)
+        return _LAST if step in (None, self._ends.get(str(run.parent_uuid))) else f"step {step}"
+
+
+def _with_ancestors(registry: Registry, runs: Iterable[RunRecord]) -> dict[str, RunRecord]:
+    """The runs and all they descend from, by uuid: one query for every generation."""
+    known = {run.uuid: run for run in runs}
+    generation, asked = list(known.values()), set(known)
+    while generation:
+        wanted = {run.parent_uuid for run in generation if run.parent_uuid is not None} - asked
+        asked |= wanted
+        generation = registry.runs_by_uuid(sorted(wanted))
+        known |= {run.uuid: run for run in generation}
+    return known
 
 
 def _model(run: RunRecord) -> Mapping[str, Any]:

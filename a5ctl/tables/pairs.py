@@ -91,10 +91,7 @@ def paired_test(
     blocking = protocol_differences(reference, evaluation).blocking
     if blocking and not force:
         return Paired(None, _refusal(blocking))
-    name = grader or reference.grader
-    pair = (reference, evaluation)
-    same = same_problems(registry, pair)
-    a, b = (_kept(shares(registry, one, Outcome.ACCURACY, name), same) for one in pair)
+    a, b = paired_shares(registry, (reference, evaluation), grader or reference.grader)
     if not a.keys() & b.keys():
         return Paired(None, "no problem was asked in both")
     return Paired(
@@ -150,8 +147,12 @@ def detectable_between(
     """The figure for two entries; None unless both answered the same under one protocol."""
     if len(entries) < 2:
         return None
-    test = paired_test(registry, entries[0].evaluation, entries[1].evaluation, grader)
-    return detectable_of({entries[1].run.id: test})
+    pair = (entries[0].evaluation, entries[1].evaluation)
+    if protocol_differences(*pair).blocking:
+        return None
+    a, b = paired_shares(registry, pair, grader or pair[0].grader)
+    shared = len(a.keys() & b.keys())
+    return Detectable(detectable_difference(a, b), shared) if shared else None
 
 
 def shares(
@@ -160,6 +161,15 @@ def shares(
     """Problem id -> share of its samples with the outcome."""
     counts = registry.counts_by_problem(evaluation.uuid, outcome, grader)
     return {problem: hits / asked for problem, (hits, asked) in counts.items()}
+
+
+def paired_shares(
+    registry: Registry, pair: tuple[EvaluationRecord, EvaluationRecord], grader: str
+) -> tuple[dict[str, float], dict[str, float]]:
+    """For both, problem id -> share right, of the problems that mean the same in both."""
+    same = same_problems(registry, pair)
+    a, b = (_kept(shares(registry, one, Outcome.ACCURACY, grader), same) for one in pair)
+    return a, b
 
 
 def same_problems(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from core.config.load import flatten
+from core.config.flat import flatten
 from core.protocol import BLOCKING_FIELDS
 from core.registry.records import RunRecord
 from core.registry.store import Registry

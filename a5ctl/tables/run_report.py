@@ -21,7 +21,8 @@ from core.registry.records import (
 from core.registry.store import Registry
 from core.workspace import Workspace
 
-_CURVE_POINTS = 240
+_CURVE_POINTS = 120
+_VALUES_OF_A_POINT = 8  # they are drawn as a few block characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def run_report(registry: Registry, workspace: Workspace, run: RunRecord) -> RunR
         traceback=registry.traceback(run.uuid),
         evaluations=evaluations,
         summaries=registry.metric_summaries([run.uuid])[run.uuid],
-        curves=registry.curves([run.uuid], points=_CURVE_POINTS)[run.uuid],
+        curves=registry.curves([run.uuid], None, _CURVE_POINTS, _VALUES_OF_A_POINT)[run.uuid],
         events=registry.events(run.uuid),
         artifacts=registry.artifacts(run.uuid),
         lineage=lineage,
@@ -110,8 +111,11 @@ def finite(value: Any) -> Any:
 
 
 def _evaluation_json(evaluation: EvaluationRecord) -> dict[str, Any]:
+    figures = asdict(evaluation)
+    del figures["lengths_json"]
     return {
-        **asdict(evaluation),
+        **figures,
+        "lengths": evaluation.lengths,
         "time": iso(evaluation.time),
         "tokens_per_second": evaluation.tokens_per_second,
         "closure_gap": evaluation.closure_gap,

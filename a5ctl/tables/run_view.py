@@ -16,7 +16,7 @@ from a5ctl.tables.lineage import started_from
 from a5ctl.tables.lineage_view import lineage_table
 from a5ctl.tables.run_report import RunReport
 from a5ctl.tables.runs import iso, run_seconds, status_text
-from core.config.load import flatten
+from core.config.flat import flatten
 
 _SPARK_CELLS = 24
 _EVENTS_SHOWN = 15

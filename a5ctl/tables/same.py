@@ -1,9 +1,11 @@
 """Settings that runs may differ in and still be one: each seed's own file of pairs, say."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from a5ctl.tables.entries import Entry
+from a5ctl.tables.settings import Settings
 from core.errors import UserError
 
 
@@ -18,13 +20,18 @@ def take_as_one(entries: Sequence[Entry], names: Sequence[str]) -> list[Entry]:
         UserError: no run has such a setting, several are called so, or runs of one seed would
             become one setting although they differ.
     """
+    if not names:
+        return list(entries)
     dropped = {_setting(name, entries) for name in names}
     merged = [
-        replace(entry, settings={k: v for k, v in entry.settings.items() if k not in dropped})
-        for entry in entries
+        replace(entry, settings=Settings(_without(entry.settings, dropped))) for entry in entries
     ]
     _refuse_doubles(entries, merged, dropped)
     return merged
+
+
+def _without(settings: Mapping[str, Any], dropped: Collection[str]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in dropped}
 
 
 def _setting(name: str, entries: Sequence[Entry]) -> str:

@@ -1,10 +1,12 @@
 """Queries about evaluations, responses and grades."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from core.registry.database import Database, Row
 from core.registry.records import EvaluationRecord, StoredGrade, StoredResponse
+from core.registry.run_queries import LAST_EVALUATION, read_among
 from core.registry.text_reading import text_reader
 from core.registry.texts import TextReader
 
@@ -17,19 +19,45 @@ NOT_SUPERSEDED = """NOT EXISTS (SELECT 1 FROM segment s
 _RANK = "ORDER BY e.step, e.segment, e.key"  # keys grow; a clock may have been set back
 
 
+_FIGURES = """e.uuid, r.uuid, e.segment, e.step, e.split, e.time, e.n, e.type1, e.type2,
+    e.type3, e.unclosed, e.unparseable, e.numeric, e.truncated, e.accuracy, e.interval_low,
+    e.interval_high, e.accuracies, e.lengths, e.seconds, e.generated_tokens, e.protocol"""
+
+
 def evaluations(database: Database, run_uuids: Sequence[str]) -> list[EvaluationRecord]:
     """Evaluations by step; of several of the same step, split and protocol the newest."""
-    sql = f"""SELECT e.uuid, r.uuid, e.segment, e.step, e.split, e.time, e.n, e.type1, e.type2,
-            e.type3, e.unclosed, e.unparseable, e.numeric, e.truncated, e.accuracy,
-            e.interval_low, e.interval_high, e.accuracies, e.lengths, e.seconds,
-            e.generated_tokens, p.generation, p.grading, p.fields, e.protocol
-        FROM evaluation e JOIN run r ON r.key = e.run JOIN protocol p ON p.key = e.protocol
+    sql = f"""SELECT {_FIGURES} FROM evaluation e JOIN run r ON r.key = e.run
         WHERE r.uuid IN (:values) AND {NOT_SUPERSEDED} {_RANK}"""
-    newest: dict[tuple[str, int, str, int], EvaluationRecord] = {}
+    newest: dict[tuple[str, int, str, int], Row] = {}
     for row in database.read_in(sql, list(run_uuids)):
-        newest[row[1], row[3], row[4], row[-1]] = _evaluation(row)
+        newest[row[1], row[3], row[4], row[-1]] = row
     order = {uuid: index for index, uuid in enumerate(run_uuids)}
-    return sorted(newest.values(), key=lambda e: (order[e.run_uuid], e.step, e.time))
+    found = _records(database, newest.values())
+    return sorted(found, key=lambda e: (order[e.run_uuid], e.step, e.time))
+
+
+def last_evaluations(database: Database, run_uuids: Sequence[str]) -> dict[str, EvaluationRecord]:
+    """The evaluation that stands for each run that has one, by run: what `headlines` shows of it.
+
+    The others are not read, so that a listing costs the same however often runs are evaluated.
+    """
+    sql = f"""SELECT {_FIGURES} FROM run r JOIN evaluation e ON e.key = {LAST_EVALUATION}
+        WHERE r.uuid IN (:values)"""
+    wanted = set(run_uuids)
+    rows = [row for row in read_among(database, sql, run_uuids) if row[1] in wanted]
+    return {record.run_uuid: record for record in _records(database, rows)}
+
+
+def _records(database: Database, rows: Iterable[Row]) -> list[EvaluationRecord]:
+    """Rows of `_FIGURES`; protocols, which many of them share, are read once."""
+    rows = list(rows)
+    keys = list({row[-1] for row in rows})
+    sql = "SELECT key, generation, grading, fields FROM protocol WHERE key IN (:values)"
+    protocols = {
+        key: (generation, grading, json.loads(fields))
+        for key, generation, grading, fields in database.read_in(sql, keys)
+    }
+    return [_evaluation(row, protocols[row[-1]]) for row in rows]
 
 
 def responses(database: Database, evaluation_uuid: str) -> list[StoredResponse]:
@@ -134,8 +162,8 @@ def stored_response(row: Row, grades: dict[str, StoredGrade], texts: TextReader)
     )
 
 
-def _evaluation(row: Row) -> EvaluationRecord:
-    low, high, accuracies, lengths, seconds, tokens, generation, grading, fields = row[15:24]
-    measured = ((low, high), json.loads(accuracies), json.loads(lengths), seconds, tokens)
-    values = (*row[:15], *measured, generation, grading, json.loads(fields))
+def _evaluation(row: Row, protocol: tuple[str, str, Mapping[str, Any]]) -> EvaluationRecord:
+    low, high, accuracies, lengths, seconds, tokens = row[15:21]
+    measured = ((low, high), json.loads(accuracies), lengths, seconds, tokens)
+    values = (*row[:15], *measured, *protocol)
     return EvaluationRecord(*values)

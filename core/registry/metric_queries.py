@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from core.registry.codec import join_value
 from core.registry.database import Database
-from core.registry.records import CurvePoint, MetricPoint, MetricSummary
+from core.registry.records import MetricPoint, MetricSummary
 from core.registry.run_queries import read_among, segments
 from core.registry.segments import visible_ranges
 
@@ -29,27 +29,17 @@ def metrics(
     return {name: [by_step[step] for step in sorted(by_step)] for name, by_step in found.items()}
 
 
-def curves(
-    database: Database, run_uuids: Sequence[str], names: Sequence[str] | None, points: int
-) -> dict[str, dict[str, list[CurvePoint]]]:
-    """At most so many points of every metric, by run and name; the database does the summing."""
-    chosen = {f"n{number}": name for number, name in enumerate(names or ())}
-    among = f"AND n.name IN ({', '.join(f':{key}' for key in chosen)})" if chosen else ""
-    sql = f"""SELECT r.uuid, n.name, CAST(m.step AS BIGINT) * :points / (s.last_step + 1) AS part,
-            MAX(m.step), AVG(m.value), MIN(m.value), MAX(m.value), COUNT(*), COUNT(m.value)
-        FROM run r JOIN metric_summary s ON s.run = r.key JOIN metric_name n ON n.key = s.name
-        JOIN metric m ON m.run = s.run AND m.name = s.name
-        WHERE r.uuid IN (:values) AND m.step <= s.last_step {among} AND NOT EXISTS (
-            SELECT 1 FROM segment g
-            WHERE g.run = m.run AND g.number > m.segment AND g.start_step < m.step)
-        GROUP BY r.uuid, n.name, part ORDER BY r.uuid, n.name, part"""
-    found: dict[str, dict[str, list[CurvePoint]]] = {uuid: {} for uuid in run_uuids}
-    if names is not None and not names:
-        return found
-    rows = database.read_in(sql, list(run_uuids), points=points, **chosen)
-    for uuid, name, _, step, mean, lowest, highest, every, finite in rows:
-        point = CurvePoint(step, mean, lowest, highest, every, every - finite)
-        found[uuid].setdefault(name, []).append(point)
+def metric_times(
+    database: Database, run_uuid: str, name: str, steps: Sequence[int]
+) -> dict[int, float]:
+    """When some steps of a metric were recorded, by step; seconds since the epoch."""
+    found: dict[int, float] = {}
+    for run, key in _keys(database, run_uuid, [name]).values():
+        for part in visible_ranges(segments(database, run_uuid)):
+            sql = """SELECT step, time FROM metric WHERE run = :run AND name = :name
+                AND segment = :segment AND step IN (:values)"""
+            held = [step for step in steps if part.holds(step)]
+            found |= dict(database.read_in(sql, held, run=run, name=key, segment=part.segment))
     return found
 
 
@@ -67,13 +57,19 @@ def _keys(
 def metric_summaries(
     database: Database, run_uuids: Sequence[str], names: Sequence[str] | None
 ) -> dict[str, dict[str, MetricSummary]]:
-    """Summaries by run and name."""
+    """Summaries by run and name; of named metrics only their own rows are read."""
+    found: dict[str, dict[str, MetricSummary]] = {uuid: {} for uuid in run_uuids}
+    if names is not None and not names:
+        return found
     sql = """SELECT r.uuid, n.name, s.last, s.last_nonfinite, s.last_step,
             s.lowest, s.lowest_step, s.highest, s.highest_step
         FROM metric_summary s JOIN run r ON r.key = s.run JOIN metric_name n ON n.key = s.name
         WHERE r.uuid IN (:values)"""
-    found: dict[str, dict[str, MetricSummary]] = {uuid: {} for uuid in run_uuids}
-    for uuid, name, last, nonfinite, *rest in read_among(database, sql, run_uuids):
-        if uuid in found and (names is None or name in names):
+    chosen = {f"n{number}": name for number, name in enumerate(names or ())}
+    if chosen:
+        listed = ", ".join(f":{key}" for key in chosen)
+        sql += f" AND s.name IN (SELECT key FROM metric_name WHERE name IN ({listed}))"
+    for uuid, name, last, nonfinite, *rest in read_among(database, sql, run_uuids, **chosen):
+        if uuid in found:
             found[uuid][name] = MetricSummary(join_value(last, nonfinite), *rest)
     return found

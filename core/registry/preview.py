@@ -72,7 +72,7 @@ def preview_evaluation(result: EvaluationResult) -> EvaluationRecord:
         accuracy=summary.accuracy,
         interval=summary.interval,
         accuracy_by_grader={str(k): v for k, v in summary.accuracy_by_grader.items()},
-        lengths=lengths,
+        lengths_json=json.dumps(lengths),
         seconds=result.seconds,
         generated_tokens=result.generated_tokens,
         generation=protocol.generation.fingerprint,

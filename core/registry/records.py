@@ -171,7 +171,7 @@ class Headline:
     interval: tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EvaluationRecord:
     """One evaluation with all its figures.
 
@@ -182,8 +182,7 @@ class EvaluationRecord:
         accuracy: Share right under the protocol's own grader.
         interval: 95% interval of the accuracy.
         accuracy_by_grader: Share right under each grader.
-        lengths: Distributions in tokens by name (`response`, `think`, `answer_position`); each with
-            n, mean, p50, p90, p99, maximum, bin_edges, counts.
+        lengths_json: Distributions of lengths; `lengths` parses them once.
         generation: Fingerprint of the generation protocol.
         grading: Fingerprint of the grading protocol.
         protocol: Every field of both, flat.
@@ -207,12 +206,20 @@ class EvaluationRecord:
     accuracy: float
     interval: tuple[float, float]
     accuracy_by_grader: Mapping[str, float]
-    lengths: Mapping[str, Mapping[str, Any]]
+    lengths_json: str
     seconds: float
     generated_tokens: int
     generation: str
     grading: str
     protocol: Mapping[str, Any]
+
+    @cached_property
+    def lengths(self) -> dict[str, dict[str, Any]]:
+        """Distributions in tokens by name (`response`, `think`, `answer_position`).
+
+        Each has n, mean, p50, p90, p99, maximum, bin_edges, counts.
+        """
+        return dict(json.loads(self.lengths_json))
 
     @property
     def tokens_per_second(self) -> float:

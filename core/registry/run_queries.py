@@ -82,6 +82,10 @@ def find_run(database: Database, reference: str) -> RunRecord:
     Raises:
         UserError: no run, or several, fit.
     """
+    sql = f"SELECT {_COLUMNS} FROM run WHERE id = :reference OR uuid = :reference"
+    exact = database.read(sql, {"reference": reference})
+    if len(exact) == 1:
+        return _record(exact[0])
     names = database.read("SELECT uuid, id, name FROM run ORDER BY created DESC")
     found = _matches(names, reference)
     if len(found) == 1:
@@ -131,14 +135,16 @@ def runs_by_uuid(database: Database, run_uuids: Sequence[str]) -> list[RunRecord
     return [found[uuid] for uuid in run_uuids if uuid in found]
 
 
-def read_among(database: Database, sql: str, run_uuids: Sequence[str]) -> list[Row]:
+def read_among(
+    database: Database, sql: str, run_uuids: Sequence[str], **parameters: Any
+) -> list[Row]:
     """Rows of a query with `r.uuid IN (:values)`, in one query however many runs there are.
 
     Of very many runs all are read, so that the caller has to look at what a row belongs to.
     """
     if len(run_uuids) > _NAMED_IN_A_QUERY:
-        return database.read(sql.replace(_AMONG, "1 = 1"))
-    return database.read_in(sql, list(run_uuids))
+        return database.read(sql.replace(_AMONG, "1 = 1"), parameters)
+    return database.read_in(sql, list(run_uuids), **parameters)
 
 
 def headlines(database: Database, run_uuids: Sequence[str]) -> dict[str, Headline]:

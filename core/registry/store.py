@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.registry import evaluation_queries, metric_queries, outcome_queries, run_queries
+from core.registry import (
+    curve_queries,
+    evaluation_queries,
+    metric_queries,
+    outcome_queries,
+    run_queries,
+)
 from core.registry.connections import BUSY_TIMEOUT_S
 from core.registry.database import Database
 from core.registry.journal import journal_size, merge_journal
@@ -86,14 +92,25 @@ class Registry(RunStore):
         return metric_queries.metrics(self.database, run_uuid, names)
 
     def curves(
-        self, run_uuids: Sequence[str], names: Sequence[str] | None = None, points: int = 500
+        self,
+        run_uuids: Sequence[str],
+        names: Sequence[str] | None = None,
+        points: int = 500,
+        sample: int | None = None,
     ) -> dict[str, dict[str, list[CurvePoint]]]:
         """Metrics by run uuid and name, in at most `points` points each.
 
         Where a metric has more values than that, neighbours become one point with their mean,
         smallest and largest; the database makes it, so that only points are read.
+
+        Args:
+            sample: Of long curves look at so many values per point only, for a small picture.
         """
-        return metric_queries.curves(self.database, run_uuids, names, points)
+        return curve_queries.curves(self.database, run_uuids, names, points, sample)
+
+    def metric_times(self, run_uuid: str, name: str, steps: Sequence[int]) -> dict[int, float]:
+        """When these steps of a metric were recorded, by step; seconds since the epoch."""
+        return metric_queries.metric_times(self.database, run_uuid, name, steps)
 
     def metric_summaries(
         self, run_uuids: Sequence[str], names: Sequence[str] | None = None
@@ -115,6 +132,10 @@ class Registry(RunStore):
         Of several with the same step, split and protocol only the newest is returned.
         """
         return evaluation_queries.evaluations(self.database, run_uuids)
+
+    def last_evaluations(self, run_uuids: Sequence[str]) -> dict[str, EvaluationRecord]:
+        """The last evaluation by run uuid, with all its figures; without those that have none."""
+        return evaluation_queries.last_evaluations(self.database, run_uuids)
 
     def responses(self, evaluation_uuid: str) -> list[StoredResponse]:
         """Every response of an evaluation with its problem and grades, in the order asked."""

@@ -1,0 +1,1 @@
+"""Curves as charts in the terminal and as pictures."""

@@ -1,0 +1,71 @@
+"""What decides a run's figures besides its seed: the settings that tables compare."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache, cached_property
+from typing import Any
+
+from core.config.flat import flatten
+from core.registry.records import RunRecord
+
+_LABELS = frozenset({"kind", "name", "group", "note", "tags", "seed"})
+# labels, and choices of the machine that cannot change what is measured
+_NOT_SETTINGS = frozenset(
+    {
+        *_LABELS,
+        *("train.threads", "train.microbatch_tokens", "data.evaluation_hash"),
+        *("train.keep_best", "train.max_rollbacks"),
+        *("model.run_choice", "model.selected_on"),  # told by what a run started from
+    }
+)
+_BEHIND_LABELS = ', "model": {'
+
+
+class Settings(dict[str, Any]):
+    """Settings by dotted name; not changed once they are made, for runs may share them."""
+
+    @cached_property
+    def text(self) -> str:
+        """The same for equal settings."""
+        return repr(sorted(self.items()))
+
+
+def run_settings(run: RunRecord) -> Settings:
+    """What decides a run's figures besides its seed, as dotted keys; `kind` among them."""
+    return _settings(run.kind, _without_labels(run.config_json))
+
+
+def _without_labels(config: str) -> str:
+    """The configuration behind its labels, which is the same text for all seeds of a setting.
+
+    In JSON no text holds the mark, whose quotes would be escaped there.
+    """
+    head, mark, tail = config.partition(_BEHIND_LABELS)
+    if not mark or not json.loads(head + "}").keys() <= _LABELS:
+        return config
+    return "{" + mark.removeprefix(", ") + tail
+
+
+@cache
+def _settings(kind: str, text: str) -> Settings:
+    config = _with_reward_as_text(json.loads(text))
+    flat = {k: v for k, v in flatten(config).items() if k not in _NOT_SETTINGS}
+    if flat.get("train.on_alarm") == "warn":  # as runs behave that never heard of it
+        del flat["train.on_alarm"]
+    if "prompt.text" in flat:  # a column is no place for a whole template
+        digest = hashlib.sha256(str(flat["prompt.text"]).encode()).hexdigest()
+        flat["prompt.text"] = digest[:8]
+    if kind != "eval":
+        flat.setdefault("data.size", "full")
+    return Settings({"kind": kind, **flat})
+
+
+def _with_reward_as_text(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The weights of a reward as one setting, as --reward takes them, in one order for all."""
+    method = config.get("grpo", {})
+    weights = method.get("reward")
+    if not isinstance(weights, Mapping):
+        return config
+    text = ",".join(f"{part}={weight:g}" for part, weight in sorted(weights.items()))
+    return {**config, "grpo": {**method, "reward": text}}
