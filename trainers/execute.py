@@ -17,6 +17,7 @@ from core.models import model_hash
 from core.provenance import collect_provenance, data_hash
 from core.registry.recorder import Recorder
 from core.registry.store import NewRun, Registry, RunRecord
+from core.secrets import mask_text
 from core.workspace import ROLLOUTS, Workspace
 from trainers.checkpoint import checkpoint_step
 from trainers.distributed.checks import processes, with_gpus
@@ -306,13 +307,13 @@ def _evaluate_only(stage: Stage) -> None:
 def _settle(stage: Stage, error: BaseException) -> RunOutcome:
     """Mark the run by what ended it; only what nobody foresaw carries a traceback."""
     run = stage.run
-    trace = "".join(traceback.format_exception(error))
+    trace = mask_text("".join(traceback.format_exception(error)))
     logging.getLogger("a5ctl").error("run %s ended: %s", run.id, trace)
     if isinstance(error, Interrupted):
         stage.recorder.finish("interrupted", str(error))
         message = f"stopped by {error}; {_go_on(run)}"
         return RunOutcome(run.id, "interrupted", error.exit_code, message)
-    reason = str(error).strip() or type(error).__name__
+    reason = mask_text(str(error).strip()) or type(error).__name__
     foreseen = isinstance(error, _FORESEEN)
     stage.recorder.finish("failed", reason, traceback=trace)
     if not isinstance(error, Exception):
@@ -335,6 +336,14 @@ def _go_on(run: RunRecord) -> str:
     return f"go on with: a5ctl resume {run.id}"
 
 
+class _Masking(logging.Formatter):
+    """What libraries log may quote a URL or a key."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line without secrets."""
+        return mask_text(super().format(record))
+
+
 class _Log(logging.FileHandler):
     """A log that cannot be written is no reason to stop a run."""
 
@@ -350,7 +359,7 @@ class _Log(logging.FileHandler):
 @contextmanager
 def _log_file(folder: Path) -> Iterator[None]:
     handler = _Log(folder / "log.txt", encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     try:
