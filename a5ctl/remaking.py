@@ -59,7 +59,7 @@ def remake(run: RunRecord, workspace: Workspace, registry: Registry, wishes: Wis
         return _report(run, found, plan.obstacle, notes, wishes)
     console = err() if wishes.as_json else out()
     if not wishes.quiet:
-        print_differences(run, found, notes, console)
+        print_differences(run, found, notes, console, possible=plan.obstacle is None)
     if plan.obstacle is not None:
         raise UserError(plan.obstacle)
     if plan.refusals and not wishes.anyway:
@@ -98,7 +98,7 @@ def _report(
     if wishes.as_json:
         print_json(differences_json(run, found, obstacle, notes))
     else:
-        print_differences(run, found, notes, out())
+        print_differences(run, found, notes, out(), possible=obstacle is None)
         if obstacle is not None:
             out().print(plain("✗ ", "bold red").append_text(plain(obstacle)))
     return 1 if found or obstacle is not None else 0

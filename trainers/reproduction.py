@@ -130,6 +130,10 @@ def plan_reproduction(
     config = config.model_copy(update=labels)
     try:
         _check_origin(run, config, workspace, registry)
+    except UserError as error:
+        obstacle = f"run {run.id} cannot be made again: {error}"
+        return Plan(run, None, added, obstacle=obstacle, notes=tuple(notes))
+    try:
         pairs = kept_pairs(workspace.run_folder(run.id), run.data_hash)
         kept = pairs if config.kind is RunKind.DPO else None
         prepared = prepare(config, workspace, registry, kept)
@@ -148,10 +152,13 @@ def _config(run: RunRecord, registry: Registry) -> RunConfig:
     try:
         return build_config(run.config, f"stored config of run {run.id}")
     except UserError as error:
-        recorded = registry.provenance(run.uuid).get("packages", {}).get("a5ctl", "unknown")
+        provenance = registry.provenance(run.uuid)
+        recorded = provenance.get("packages", {}).get("a5ctl", "of an unknown version")
+        commit = (provenance.get("git") or {}).get("commit")
+        place = f" (commit {_short(commit)})" if commit else ""
         raise UserError(
-            f"{error}; the run was recorded by a5ctl {recorded}, and this is a5ctl "
-            f"{version('a5ctl')}: make it again with the version that recorded it"
+            f"{error}. The run was recorded by a5ctl {recorded}{place}, and this is a5ctl "
+            f"{version('a5ctl')}: make it again with the code that recorded it"
         ) from error
 
 
@@ -223,14 +230,13 @@ def _check_origin(
         find_origin(config.model, parent, workspace, registry)
     except UserError as error:
         raise UserError(
-            f"it starts from {place}, whose checkpoint is gone ({error}); make that one again "
-            f"first with a5ctl reproduce {parent.id}, then: {again}, where RUN is the new run"
+            f"it starts from {place}, whose checkpoint cannot be had ({error}); make "
+            f"that run again first with a5ctl reproduce {parent.id}, then this one from it: {again}"
         ) from error
 
 
 def _obstacle(run: RunRecord, error: UserError) -> str:
-    data = run.config.get("data", {}).get("source", run.data)
-    known = f"; its data {data} had the hash {_short(run.data_hash)}" if run.data_hash else ""
+    known = f"; its data had the hash {_short(run.data_hash)}" if run.data_hash else ""
     return f"run {run.id} cannot be made again: {error}{known}"
 
 
@@ -248,7 +254,9 @@ def _inputs(
     if config.kind is not RunKind.EVAL and (recorded := _asked_hash(registry, run)):
         found.append(("evaluated data", asked, recorded, data_hash(prepared.evaluation)))
     other = [row for row in found if row[2] is not None and row[2] != row[3]]
-    changed = [Difference(Aspect.INPUTS, what, old, now) for what, _, old, now in other]
+    changed = [
+        Difference(Aspect.INPUTS, what, _short(old), _short(now)) for what, _, old, now in other
+    ]
     refusals = [
         f"the {what} of run {run.id} has changed: {place} has the hash {_short(now)} now, and "
         f"{_short(old)} was recorded; restore it, or make another run of it with --anyway"

@@ -23,13 +23,18 @@ _MARKS = {True: ("✓", "green"), False: ("✗", "bold red")}
 
 
 def print_differences(
-    run: RunRecord, found: Sequence[Difference], notes: Sequence[str], console: Console
+    run: RunRecord,
+    found: Sequence[Difference],
+    notes: Sequence[str],
+    console: Console,
+    *,
+    possible: bool,
 ) -> None:
-    """Say what differs from when the run was made."""
+    """Say what differs from when the run was made; `possible` says that nothing is in the way."""
     head = plain(run.id, "bold cyan")
-    if not found:
-        console.print(head.append(" would be made again from the same in every way", "bold"))
-    else:
+    if not found and possible:
+        console.print(head.append(": nothing that was recorded differs now", "bold"))
+    elif found:
         things = number_of(len(found), "thing")
         verb = "is" if len(found) == 1 else "are"
         console.print(head.append(f": {things} {verb} not as recorded", "bold"))
@@ -59,7 +64,8 @@ def print_comparison(found: RunsComparison, console: Console) -> None:
     for note in found.notes:
         console.print(plain(f"· {note}", "dim"))
     if found.steps < found.of:
-        console.print(plain(f"· {found.recorded.id} has {number_of(found.of, 'step')}", "dim"))
+        first = number_of(found.steps, "step")
+        console.print(plain(f"· only the first {first} of {count(found.of)} are compared", "dim"))
     console.print(plain(verdict(found), "bold green" if found.same else "bold red"))
 
 
@@ -86,7 +92,8 @@ def _metrics(found: RunsComparison) -> tuple[bool, str, str]:
     values = sum(metric.values for metric in found.metrics)
     every = f"{number_of(len(found.metrics), 'metric')}, {number_of(values, 'value')}"
     if differing:
-        return False, "metrics", f"{differing} of {every} differ"
+        metrics = number_of(len(found.metrics), "metric")
+        return False, "metrics", f"{differing} of {metrics} differ; {count(values)} values compared"
     return True, "metrics", f"{every} over {number_of(found.steps, 'step')}, bit for bit"
 
 

@@ -69,7 +69,7 @@ def _code(provenance: Mapping[str, Any]) -> dict[str, Any]:
         return {"commit": None}
     untracked = git.get("untracked") or {}
     return {
-        "commit": git.get("commit"),
+        "commit": str(git.get("commit"))[:_SHOWN_DIGITS],
         "uncommitted changes": _diff_hash(git),
         **{f"untracked {name}": digest[:_SHOWN_DIGITS] for name, digest in untracked.items()},
     }
