@@ -1,5 +1,6 @@
 """Making a recorded run again: what it takes, what has changed since, and what is in the way."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from core.registry.records import RunRecord, RunStatus
 from core.registry.store import Registry
 from core.reproduction.compare import refuse_alive
 from core.reproduction.surroundings import Aspect, Difference
+from core.responses.names import GRADER_VERSIONS, GraderName
 from core.workspace import Workspace
 from trainers.distributed.checks import processes
 from trainers.execute import learned_hash
@@ -246,13 +248,19 @@ def _inputs(
     """Data, evaluated data and model by their hashes, each with a sentence where it is another."""
     config = prepared.config
     source = config.dpo.pairs if prepared.pairs else config.data.source
-    asked = config.data.evaluation_source or config.data.source
     found = [
         ("data", str(source), run.data_hash, learned_hash(prepared)),
         ("model", str(prepared.model_dir), run.model_hash, model_hash(prepared.model_dir)),
     ]
-    if config.kind is not RunKind.EVAL and (recorded := _asked_hash(registry, run)):
-        found.append(("evaluated data", asked, recorded, data_hash(prepared.evaluation)))
+    evaluations = registry.evaluations([run.uuid])
+    asked = evaluations[-1].protocol if evaluations else {}
+    if asked and config.kind is not RunKind.EVAL:
+        place = config.data.evaluation_source or config.data.source
+        found.append(("evaluated data", place, asked["data_hash"], data_hash(prepared.evaluation)))
+    if asked:
+        texts = (asked["prompt_text"], prepared.template.text)
+        old_text, new_text = map(_text_hash, texts)
+        found.append(("prompt", config.prompt.template, old_text, new_text))
     other = [row for row in found if row[2] is not None and row[2] != row[3]]
     changed = [
         Difference(Aspect.INPUTS, what, _short(old), _short(now)) for what, _, old, now in other
@@ -262,12 +270,22 @@ def _inputs(
         f"{_short(old)} was recorded; restore it, or make another run of it with --anyway"
         for what, place, old, now in other
     ]
-    return tuple(changed), tuple(refusals)
+    return (*changed, *_grader(asked)), tuple(refusals)
 
 
-def _asked_hash(registry: Registry, run: RunRecord) -> str | None:
-    evaluations = registry.evaluations([run.uuid])
-    return evaluations[-1].protocol.get("data_hash") if evaluations else None
+def _grader(asked: Mapping[str, Any]) -> list[Difference]:
+    """The headline grader, where this version of the program judges otherwise."""
+    if not asked:
+        return []
+    now = GRADER_VERSIONS.get(GraderName(asked["grader"]))
+    if now == asked["grader_version"]:
+        return []
+    name = f"version of grader {asked['grader']}"
+    return [Difference(Aspect.CODE, name, asked["grader_version"], now)]
+
+
+def _text_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _short(digest: str | None) -> str:

@@ -1,5 +1,6 @@
 """How alike a run and the run that was made again are: one sentence, and data for programs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -8,6 +9,7 @@ from a5ctl.format import count
 from core.registry.records import RunRecord
 from core.reproduction.answers import AnswersComparison
 from core.reproduction.compare import RunsComparison
+from core.reproduction.curves import MetricComparison
 from core.reproduction.surroundings import Difference
 
 
@@ -47,7 +49,7 @@ def comparison_json(found: RunsComparison) -> dict[str, Any]:
         "verdict": verdict(found),
         "steps": found.steps,
         "of_steps": found.of,
-        "metrics": [asdict(metric) | {"same": metric.same} for metric in found.metrics],
+        "metrics": [_metric(metric) for metric in found.metrics],
         "not_compared": list(found.not_compared),
         "answers": [asdict(part) | {"same": part.same} for part in found.answers],
         "weights": None
@@ -55,6 +57,14 @@ def comparison_json(found: RunsComparison) -> dict[str, Any]:
         else asdict(found.weights) | {"same": found.weights.same},
         "remarks": list(found.notes),
     }
+
+
+def _metric(metric: MetricComparison) -> dict[str, Any]:
+    """JSON has no values that are not finite; they become texts."""
+    fields = asdict(metric) | {"same": metric.same}
+    loose = ("recorded", "again")
+    texts = {k: str(fields[k]) for k in loose if not math.isfinite(fields[k] or 0.0)}
+    return fields | texts
 
 
 def differences_json(
