@@ -1,5 +1,6 @@
 """What provenance records, and what it must never record."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -128,3 +129,45 @@ def test_solutions_count_where_they_are_trained_on():
     short, long = (Problem("1", "How many?", "7", reasoning=r) for r in ("7", "3 + 4 = 7"))
     assert data_hash([short]) == data_hash([long])
     assert data_hash([short], solutions=True) != data_hash([long], solutions=True)
+
+
+def repository(folder: Path) -> Path:
+    """A repository with one package, of which this code could be a part; returns the package."""
+    package = folder / "core"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", Path(source_tree.__file__).name):
+        (package / name).write_text("one\n")
+    for command in (["init"], ["add", "."], ["commit", "-m", "first"]):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *who, *command], cwd=folder, check=True, capture_output=True)
+    return package
+
+
+def test_python_files_that_git_does_not_know_are_named_with_their_hash(tmp_path):
+    package = repository(tmp_path)
+    (package / "new.py").write_text("x = 1\n")
+    (package / "notes.txt").write_text("not code\n")
+    (tmp_path / "scratch.py").write_text("in no package\n")
+    state = git_state(package)
+    assert state.untracked == {"core/new.py": hashlib.sha256(b"x = 1\n").hexdigest()}
+    assert not state.dirty
+
+
+def test_a_diff_is_recorded_without_secrets_and_hashed_as_recorded(tmp_path):
+    package = repository(tmp_path)
+    (package / "__init__.py").write_text('API_KEY = "s3cr3t"\nURL = "https://ada:s3cr3t@h/x"\n')
+    state = git_state(package)
+    assert '+API_KEY = "***"' in state.diff
+    assert "s3cr3t" not in state.diff
+    assert state.diff_hash == hashlib.sha256(state.diff.encode()).hexdigest()
+
+
+def test_torch_tells_how_it_computes_once_it_is_loaded(monkeypatch):
+    import torch
+
+    facts = provenance.numerics()
+    assert facts["torch_cuda"] == torch.version.cuda
+    assert facts["deterministic"] is False
+    assert {"cpu_capability", "blas", "matmul_precision"} <= facts.keys()
+    monkeypatch.delitem(sys.modules, "torch")
+    assert provenance.numerics() == {}
