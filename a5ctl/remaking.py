@@ -3,6 +3,7 @@
 import sys
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from a5ctl.console import err, out, plain, print_json
 from a5ctl.process import prepare_process
@@ -11,12 +12,15 @@ from a5ctl.tables.reproduction_view import print_comparison, print_differences
 from core.errors import UserError
 from core.registry.afterwards import add_to_journal
 from core.registry.entries import EventEntry, new_uuid
-from core.registry.records import RunRecord
+from core.registry.records import RunRecord, RunStatus
 from core.registry.store import Registry
 from core.reproduction.compare import RunsComparison, compare_runs
 from core.reproduction.surroundings import Difference
 from core.reproduction.threads import set_thread_variables, set_torch_threads
 from core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from trainers.execute import RunOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,11 @@ def remake(run: RunRecord, workspace: Workspace, registry: Registry, wishes: Wis
         quiet=wishes.quiet,
         as_json=wishes.as_json,
     )
-    if outcome.exit_code:
-        return _unfinished(run, outcome.run_id, outcome.message, outcome.exit_code)
+    failed_likewise = outcome.status == run.status == RunStatus.FAILED
+    if outcome.exit_code and not failed_likewise:
+        return _unfinished(run, outcome, wishes)
+    if failed_likewise and not wishes.quiet:
+        console.print(plain(f"both runs failed; the new one says: {outcome.message}", "yellow"))
     again = registry.find_run(outcome.run_id)
     compared = compare_runs(registry, workspace, run, again)
     _record(registry, workspace, compared, found)
@@ -104,11 +111,15 @@ def _report(
     return 1 if found or obstacle is not None else 0
 
 
-def _unfinished(run: RunRecord, again: str, message: str, code: int) -> int:
+def _unfinished(run: RunRecord, outcome: "RunOutcome", wishes: Wishes) -> int:
+    again = outcome.run_id
     head = plain(f"run {again} did not finish: ", "bold red")
-    err().print(head.append_text(plain(message)))
-    err().print(plain(f"  a5ctl resume {again}\n  a5ctl reproduce {run.id} --with {again}", "cyan"))
-    return code
+    err().print(head.append_text(plain(outcome.message)))
+    err().print(plain(f"  then compare with: a5ctl reproduce {run.id} --with {again}", "cyan"))
+    if wishes.as_json:
+        ending = {"status": outcome.status, "message": outcome.message}
+        print_json({"run": run.id, "again": again, "same": None, **ending})
+    return outcome.exit_code
 
 
 def _record(

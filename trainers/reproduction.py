@@ -12,6 +12,7 @@ from core.config.schema import RunConfig, RunKind
 from core.errors import UserError
 from core.models import model_hash
 from core.provenance import data_hash
+from core.registry.liveness import display_status
 from core.registry.records import RunRecord, RunStatus
 from core.registry.store import Registry
 from core.reproduction.compare import refuse_alive
@@ -119,8 +120,8 @@ def plan_reproduction(
     stop_after = steps
     if steps is None and run.status is not RunStatus.FINISHED and config.kind is not RunKind.EVAL:
         stop_after = registry.last_steps([run.uuid]).get(run.uuid) or None
-        made = f"{stop_after} updates" if stop_after else "no update"
-        notes.append(f"{run.id} did not finish ({run.status}); it has recorded {made}")
+        made = "no update" if stop_after is None else f"the updates up to step {stop_after}"
+        notes.append(f"{run.id} did not finish ({display_status(run)}); it has recorded {made}")
     config = _from(config, initial)
     added = _added(run, config)
     labels = {
