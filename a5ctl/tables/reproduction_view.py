@@ -67,6 +67,9 @@ def print_comparison(found: RunsComparison, console: Console) -> None:
         first = number_of(found.steps, "step")
         console.print(plain(f"· only the first {first} of {count(found.of)} are compared", "dim"))
     console.print(plain(verdict(found), "bold green" if found.same else "bold red"))
+    if not found.same:
+        command = f"a5ctl show {found.recorded.id} --diff {found.again.id}"
+        console.print(plain(f"  {command}", "cyan").append("  in what they were made otherwise"))
 
 
 def _parts(found: RunsComparison) -> list[tuple[bool, str, str]]:
