@@ -2,8 +2,9 @@
 
 import gc
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,32 @@ def launch_resume(
     if as_json:
         print_json([_as_json(outcome)])
     _exit([outcome])
+
+
+def launch_again(
+    cell: Prepared,
+    workspace: Workspace,
+    registry: Registry,
+    *,
+    provenance: Mapping[str, Any],
+    stop_after: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> RunOutcome:
+    """Carry out one prepared run and say how it ended, unless it finished.
+
+    Args:
+        cell: The run.
+        workspace: Where it lives.
+        registry: Where it is recorded.
+        provenance: What its provenance says beside what is found out here.
+        stop_after: End behind this update.
+        quiet: Show nothing while it works.
+        as_json: Standard output is kept for JSON.
+    """
+    several = processes(cell.config) > 1
+    with _house(workspace, registry, several, quiet=quiet, as_json=as_json) as house:
+        return start(cell, replace(house, provenance=provenance, stop_after=stop_after))
 
 
 def _run(

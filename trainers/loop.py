@@ -22,7 +22,7 @@ from trainers.checkpoint import (
 )
 from trainers.distributed.world import ALONE, World
 from trainers.evaluation_facts import EvaluationFacts
-from trainers.interrupt import Interrupts
+from trainers.interrupt import Interrupts, StepsDoneError
 from trainers.observer import Observer, Severity, StepReport
 from trainers.optimization import LearningRate, Optimizer
 from trainers.policy import Policy
@@ -113,6 +113,7 @@ class Loop:
         rewinder: Puts the policy back where a rollback wants it.
         evaluated: Evaluations that are already recorded (a resumed run), oldest first.
         world: The processes that train together; the main one watches and decides.
+        stop_after: End behind this update with a checkpoint, though more would follow.
     """
 
     method: Method
@@ -126,6 +127,7 @@ class Loop:
     rewinder: Rewinder
     evaluated: Sequence[EvaluationFacts] = ()
     world: World = ALONE
+    stop_after: int | None = None
     _watchdog: Watchdog = field(init=False)
     _reaction: Reaction = field(init=False)
     _probe: UpdateProbe = field(init=False)
@@ -156,6 +158,7 @@ class Loop:
         Raises:
             Interrupted: somebody asked to stop; the last update is in a checkpoint.
             TrainingStoppedError: an alarm ended the run.
+            StepsDoneError: the update to stop behind is done, and was not the last one.
             OSError: the last checkpoint could not be written.
         """
         state = self._begin(state)
@@ -175,7 +178,15 @@ class Loop:
                 return state
             if evaluation_due:
                 state = self._evaluate(state)
+            self._stop_where_asked(state)
         return self._end(state)
+
+    def _stop_where_asked(self, state: TrainerState) -> None:
+        if self.stop_after is None or not self.stop_after <= state.step < self.method.total_steps:
+            return
+        if self._saved_at != state.step:
+            self._checkpoint(state)
+        raise StepsDoneError(state.step)
 
     def _end(self, state: TrainerState) -> TrainerState:
         """Save and evaluate what a method left that ran out of work before its last step."""

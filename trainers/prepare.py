@@ -25,6 +25,7 @@ from core.prompts.template import (
 from core.provenance import data_hash
 from core.registry.store import Registry, RunRecord
 from core.responses.grade import GraderName
+from core.secrets import mask_text
 from core.workspace import Workspace
 from trainers.defaults import resolve_defaults, resolve_machine, training_grader
 from trainers.distributed.checks import check_processes
@@ -93,7 +94,7 @@ def prepare(
     Raises:
         UserError: model, data, prompt, size, filter, engine or device cannot be had.
     """
-    config = _named(_anchored(config), registry)
+    config = _without_secrets(_named(_anchored(config), registry))
     template = _template(config)
     parent = registry.find_run(config.model.run) if config.model.run is not None else None
     origin = find_origin(config.model, parent, workspace, registry)
@@ -170,6 +171,14 @@ def _named(config: RunConfig, registry: Registry) -> RunConfig:
             "data": config.data.model_copy(update=data),
         }
     )
+
+
+def _without_secrets(config: RunConfig) -> RunConfig:
+    """Texts that people wrote about the run; they are kept for years, and exported."""
+    texts = {"name": config.name, "group": config.group, "note": config.note}
+    masked = {name: text and mask_text(text) for name, text in texts.items()}
+    tags = tuple(mask_text(tag) for tag in config.tags)
+    return config.model_copy(update={**masked, "tags": tags})
 
 
 def _template(config: RunConfig) -> PromptTemplate:

@@ -29,6 +29,7 @@ class Stage:
         interrupts: Ctrl-C and SIGTERM.
         resuming: The run was started before.
         world: The processes that train together.
+        stop_after: End behind this update, though more would follow.
     """
 
     run: RunRecord
@@ -41,6 +42,7 @@ class Stage:
     interrupts: Interrupts
     resuming: bool = False
     world: World = ALONE
+    stop_after: int | None = None
 
     @property
     def checkpoint_folder(self) -> Path:

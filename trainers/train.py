@@ -70,6 +70,7 @@ def train(stage: Stage) -> None:
             rewinder=rewinder,
             evaluated=world.decide(lambda: _evaluated(stage)),
             world=world,
+            stop_after=stage.stop_after,
         ).run(state)
         compare_memory(stage, memory, meter, state.step)
     finally:

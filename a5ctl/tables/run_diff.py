@@ -14,7 +14,7 @@ from core.registry.store import Registry
 
 _CONTEXT_LINES = 2
 # these differ between any two runs and change nothing
-_INCIDENTAL = ("process.pid", "process.started")
+_INCIDENTAL = ("process.pid", "process.started", "reproduces.run", "reproduces.uuid")
 _CODE = ("git.commit", "git.dirty")
 
 

@@ -42,6 +42,7 @@ from core.registry.records import RunRecord
 from core.registry.run_queries import run_by_uuid
 from core.registry.schema import Evaluation, Metric, MetricSummary, Run, table
 from core.registry.store import Registry
+from core.secrets import mask_text, mask_tree
 from core.workspace import Workspace
 
 KIND = "import"
@@ -190,7 +191,7 @@ def _columns(
     config = {
         "kind": KIND,
         "dump": {"tool": run.source.value},
-        "settings": without_seed(run.settings),
+        "settings": mask_tree(without_seed(run.settings)),
     }
     text = json.dumps(clean_tree(config), sort_keys=True)
     told = {
@@ -200,7 +201,7 @@ def _columns(
         "mark": mark,
         "left_out": run.left_out,
     }
-    provenance = {"imported": told, "source": run.origin}
+    provenance = mask_tree({"imported": told, "source": run.origin})
     now = run.ended or time.time()
     parent = None if run.parent is None else foreign_uuid(run.source, run.parent)
     return {
@@ -229,7 +230,7 @@ def _columns(
         "exit_reason": run.exit_reason,
         "folder": f"runs/{run_id}",
         "tags": json.dumps(list(dict.fromkeys((*run.tags, *options.tags)))),
-        "note": run.note,
+        "note": mask_text(run.note),
         "config": text,
         "traceback": None,
         "provenance": json.dumps(clean_tree(provenance), sort_keys=True),

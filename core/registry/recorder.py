@@ -45,6 +45,7 @@ from core.registry.records import RunStatus
 from core.registry.rollout_entries import rollouts_entry
 from core.registry.writer import Writer
 from core.rollouts import RolloutBatch
+from core.secrets import mask_text
 
 if TYPE_CHECKING:
     from core.registry.store import Registry
@@ -170,7 +171,7 @@ class Recorder:
             "step": step,
             "severity": str(severity),
             "kind": clean(kind),
-            "message": clean(message),
+            "message": clean(mask_text(message)),
             "data": None if data is None else clean_tree(data),
         }
         identity = self._identity_of(told) if once else new_uuid()
@@ -250,8 +251,8 @@ class Recorder:
             StatusEntry,
             status=str(status),
             time=time.time(),
-            exit_reason=None if exit_reason is None else clean(exit_reason),
-            traceback=None if traceback is None else clean(traceback),
+            exit_reason=None if exit_reason is None else clean(mask_text(exit_reason)),
+            traceback=None if traceback is None else clean(mask_text(traceback)),
         )
         self.flush()
 
