@@ -42,7 +42,8 @@ only how something is stored."""
 
 _SURROGATE = "key"
 _DECODED = "decoded"
-_HOW_TEXTS_ARE_STORED = "text_dictionary"
+# what is in these is told with the responses that it belongs to
+_OF_RESPONSES = ("text_dictionary", "verdict_set", "verdict")
 # the same text may be compressed in other ways
 _COMPRESSED = {("response", "text"), ("probed_response", "text")}
 # how far a merge got, and when a live run was last heard of: bookkeeping of one file
@@ -63,19 +64,19 @@ def table_names() -> list[str]:
 def rows_of(connection: sqlite3.Connection, name: str) -> Iterator[tuple[object, ...]]:
     """Every row of a table without made-up keys, in an order that depends on nothing else.
 
-    Texts are given as they read; what they were compressed with is no content.
+    Texts are given as they read, and verdicts with the responses; how both are kept is no content.
     """
-    if name == _HOW_TEXTS_ARE_STORED:
+    if name in _OF_RESPONSES:
         return
     connection.create_function(_DECODED, 1, reader_of_file(connection).text)
-    columns = _content(_table(name), "main")
+    columns = _content(_table(name), "main", decoded=True)
     order = ", ".join(map(str, range(1, len(columns) + 1)))
     yield from connection.execute(f"{_select(name, 'main', columns)} ORDER BY {order}")
 
 
 def content_of(database: Database, name: str) -> list[tuple[object, ...]]:
-    """The same rows in the same order, whichever kind of database holds them."""
-    columns = _content(_table(name), "")
+    """Every row as it is stored, without made-up keys, whichever kind of database holds it."""
+    columns = _content(_table(name), "", decoded=False)
     order = ", ".join(f"{place} NULLS FIRST" for place, _ in enumerate(columns, start=1))
     return database.read(f"{_select(name, '', columns)} ORDER BY {order}")
 
@@ -129,20 +130,22 @@ def _place(name: str, schema: str) -> str:
     return f'{schema}."{name}"' if schema else f'"{name}"'
 
 
-def _content(table: Table, schema: str) -> list[str]:
+def _content(table: Table, schema: str, *, decoded: bool) -> list[str]:
     names = [
         column.name
         for column in table.columns
         if column.name != _SURROGATE and (table.name, column.name) not in _BOOKKEEPING
     ]
-    return _expressions(table, names, schema)
+    return _expressions(table, names, schema, decoded=decoded)
 
 
-def _expressions(table: Table, names: Sequence[str], schema: str) -> list[str]:
+def _expressions(
+    table: Table, names: Sequence[str], schema: str, *, decoded: bool = False
+) -> list[str]:
     found: list[str] = []
     for name in names:
         expressions = _resolved(table.columns[name], f't."{name}"', schema)
-        if (table.name, name) in _COMPRESSED:
+        if decoded and (table.name, name) in _COMPRESSED:
             expressions = [f"{_DECODED}({e})" for e in expressions]
         condition = _ONLY_AT_THE_END.get((table.name, name))
         if condition is not None:
