@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, select, text, update
 
 from core.protocol import GradingProtocol
 from core.registry.apply import apply_entries, protocol_key
 from core.registry.entries import EventEntry, GradeRow, ProtocolRow, new_uuid
 from core.registry.evaluation_queries import NEWEST_GRADE, newest_grades
 from core.registry.records import RunRecord, StoredGrade
-from core.registry.schema import Evaluation, Response, Run, table
+from core.registry.schema import Evaluation, Run, table
 from core.registry.store import Registry
 from core.registry.text_reading import text_reader
-from core.registry.verdict_sets import add_grades
+from core.registry.verdict_sets import Ending, Noted, add_grades, change_notes
 from core.statistics import clustered_rate
 
 
@@ -148,26 +148,15 @@ def _observe(
     connection: Connection, evaluation: StoredEvaluation, found: Mapping[int, Observations]
 ) -> None:
     """Replace what is noted beside the verdicts, and count it anew."""
-    responses, evaluations = table(Response), table(Evaluation)
-    statement = (
-        update(responses)
-        .where(responses.c.key == bindparam("response"))
-        .values(
-            closed=bindparam("is_closed"),
-            unparseable=bindparam("is_unparseable"),
-            flags=bindparam("all_flags"),
-        )
-    )
-    rows = [
-        {
-            "response": key,
-            "is_closed": seen.closed,
-            "is_unparseable": seen.unparseable,
-            "all_flags": ",".join(seen.flags),
-        }
-        for key, seen in found.items()
-    ]
-    connection.execute(statement, rows)
+    evaluations = table(Evaluation)
+
+    def observe(key: int, noted: Noted) -> Noted:
+        seen = found[key]
+        flags = ",".join(seen.flags)
+        ending = Ending(noted.ending.finish, seen.closed, seen.unparseable, flags)
+        return Noted(ending, noted.grades)
+
+    change_notes(connection, list(found), observe)
     sql = """SELECT SUM(CASE WHEN closed THEN 0 ELSE 1 END),
             SUM(CASE WHEN unparseable THEN 1 ELSE 0 END), COUNT(unparseable)
         FROM response WHERE evaluation = :key"""

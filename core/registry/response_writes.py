@@ -10,9 +10,11 @@ from core.registry.dictionaries import Compress, choose_compression
 from core.registry.entries import ProblemRow, ResponseRow
 from core.registry.schema import Response, StoredProblem, table
 from core.registry.upsert import insert_new
-from core.registry.verdict_sets import fold, set_keys
+from core.registry.verdict_sets import Ending, Noted, fold, set_keys
 
 _BATCH = 2000
+# fields of a row that are stored in another form
+_ELSEWHERE = {"grades", "finish", "closed", "unparseable", "flags", "text", "problem"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +68,26 @@ def _insert_batch(
 ) -> None:
     """Insert responses with their grades."""
     shared = {owner.column: owner.key, **owner.beside}
-    folded = [fold(row.grades) for row in batch]
-    sets = set_keys(connection, (grades.text for grades in folded))
+    folded = [fold(_noted(row)) for row in batch]
+    sets = set_keys(connection, (notes.text for notes in folded))
     rows = [
         {
-            **row.model_dump(exclude={"grades", "flags", "text", "problem"}),
+            **row.model_dump(exclude=_ELSEWHERE),
             **shared,
             "problem": problems[row.problem],
-            "flags": ",".join(row.flags),
+            "verdict_set": sets[notes.text],
+            "extracted": notes.extracted,
+            "also_extracted": notes.also_extracted,
             "text": compress(row.text),
-            "verdict_set": sets[grades.text],
-            "extracted": grades.extracted,
-            "also_extracted": grades.also_extracted,
         }
-        for row, grades in zip(batch, folded, strict=True)
+        for row, notes in zip(batch, folded, strict=True)
     ]
     connection.execute(table(Response).insert(), rows)
+
+
+def _noted(row: ResponseRow) -> Noted:
+    ending = Ending(row.finish, row.closed, row.unparseable, ",".join(row.flags))
+    return Noted(ending, row.grades)
 
 
 def _problem_keys(
