@@ -8,7 +8,9 @@ with or without the spaces around it.
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -18,6 +20,18 @@ from core.registry.upsert import insert_new
 
 _TRIMMED = -1
 _AT_ONCE = 500
+_order = attrgetter("grader", "version")
+
+
+class PlainGrade(NamedTuple):
+    """A grade as a table has it; cheaper to make than a row of a journal."""
+
+    grader: str
+    version: int
+    formatted: bool
+    right: bool
+    failure: str | None
+    extracted: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +49,7 @@ class Noted:
     """An ending with all grades, at most one of each grader and version."""
 
     ending: Ending
-    grades: Sequence[GradeRow]
+    grades: Sequence[GradeRow | PlainGrade]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +69,23 @@ class Folded:
 
 def fold(noted: Noted) -> Folded:
     """Take it apart."""
-    rows = sorted(noted.grades, key=lambda row: (row.grader, row.version))
+    rows = sorted(noted.grades, key=_order)
     found = list(dict.fromkeys(row.extracted for row in rows if row.extracted is not None))
-    first = _first(found)
-    trimmed = None if first is None else first.strip(" ")
-    others = [value for value in found if value not in (first, trimmed)]
-    places = {value: place for place, value in enumerate(others, start=1)}
-    if first is not None and trimmed is not None:
-        places |= {trimmed: _TRIMMED} | {first: 0}
-    verdicts = [
-        (
-            *(row.grader, row.version, int(row.formatted), int(row.right), row.failure),
-            None if row.extracted is None else places[row.extracted],
-        )
+    places: dict[str | None, int | None] = {None: None}
+    first = others = None
+    if found:
+        first = _first(found)
+        trimmed = first.strip(" ")
+        others = [value for value in found if value not in (first, trimmed)]
+        for place, value in enumerate(others, start=1):
+            places[value] = place
+        places[trimmed] = _TRIMMED
+        places[first] = 0  # where it has no spaces around it, it is the same as the one above
+    verdicts = tuple(
+        (row.grader, row.version, row.formatted, row.right, row.failure, places[row.extracted])
         for row in rows
-    ]
-    end = noted.ending
-    unparseable = None if end.unparseable is None else int(end.unparseable)
-    whole = (end.finish, int(end.closed), unparseable, end.flags, verdicts)
-    text = json.dumps(whole, separators=(",", ":"))
+    )
+    text = _set_text(noted.ending, verdicts)
     return Folded(text, first, json.dumps(others) if others else None)
 
 
@@ -147,10 +159,22 @@ def change_notes(
         _replace(connection, {key: new for key, new in after.items() if new != before[key]})
 
 
-def _first(found: Sequence[str]) -> str | None:
+@lru_cache(maxsize=4096)
+def _set_text(end: Ending, verdicts: tuple[tuple[Any, ...], ...]) -> str:
+    """One text for one set; there are few of them and many responses."""
+    flat = [
+        (grader, version, int(formatted), int(right), failure, place)
+        for grader, version, formatted, right, failure, place in verdicts
+    ]
+    unparseable = None if end.unparseable is None else int(end.unparseable)
+    whole = (end.finish, int(end.closed), unparseable, end.flags, flat)
+    return json.dumps(whole, separators=(",", ":"))
+
+
+def _first(found: Sequence[str]) -> str:
     """The answer that stands for itself; one whose trimmed form was extracted too, if there is."""
     padded = (value for value in found if value != value.strip(" ") and value.strip(" ") in found)
-    return next(padded, found[0] if found else None)
+    return next(padded, found[0])
 
 
 def _ending(values: Sequence[Any]) -> Ending:

@@ -14,7 +14,7 @@ from core.registry.entries import GradeRow
 from core.registry.recorder import Recorder
 from core.registry.records import NewRun, RunRecord, RunStatus
 from core.registry.store import Registry, open_registry
-from core.registry.verdict_sets import Noted, change_notes
+from core.registry.verdict_sets import Noted, PlainGrade, change_notes
 from core.responses.grade import GradingItem, grade_responses
 from core.responses.names import GRADER_VERSIONS, GraderName
 from core.workspace import Workspace
@@ -191,9 +191,10 @@ def change_versions(
     sql = """SELECT x.key FROM response x JOIN evaluation e ON e.key = x.evaluation
         JOIN run r ON r.key = e.run WHERE r.id LIKE :runs"""
 
-    def changed(row: GradeRow) -> GradeRow:
+    def changed(row: GradeRow | PlainGrade) -> PlainGrade:
+        plain = PlainGrade(*(getattr(row, name) for name in PlainGrade._fields))
         concerned = grader in (None, row.grader)
-        return row.model_copy(update={"version": change(row.version)}) if concerned else row
+        return plain._replace(version=change(row.version)) if concerned else plain
 
     with open_home(home).database.begin() as connection:
         keys = connection.execute(text(sql), {"runs": runs}).scalars().all()

@@ -14,16 +14,15 @@ from alembic import op
 
 from core.registry.codec import compress_text
 from core.registry.dictionaries import find_dictionary
-from core.registry.entries import GradeRow
 from core.registry.texts import WITH_DICTIONARY, TextReader
-from core.registry.verdict_sets import Ending, Noted, fold, set_keys
+from core.registry.verdict_sets import Ending, Noted, PlainGrade, fold, set_keys
 
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-_AT_ONCE = 20_000
+_AT_ONCE = 5000
 _ALSO = {
     "sqlite": "json_extract(x.also_extracted, '$[' || (v.place - 1) || ']')",
     "postgresql": "CAST(x.also_extracted AS json) ->> (v.place - 1)",
@@ -252,7 +251,7 @@ def _folded_rows(connection: sa.Connection) -> Iterator[list[dict[str, object]]]
     for low in range(0, last, _AT_ONCE):
         given = {"low": low, "high": low + _AT_ONCE}
         grades = {
-            response: [_grade(row) for row in group]
+            response: [PlainGrade(*row[1:]) for row in group]
             for response, group in groupby(
                 connection.execute(sa.text(_OLD_GRADES), given).all(), key=lambda row: row[0]
             )
@@ -277,18 +276,6 @@ def _folded_rows(connection: sa.Connection) -> Iterator[list[dict[str, object]]]
 def _ending(row: sa.Row) -> Ending:
     _, finish, closed, unparseable, flags = row
     return Ending(finish, bool(closed), None if unparseable is None else bool(unparseable), flags)
-
-
-def _grade(row: sa.Row) -> GradeRow:
-    # stored once already, so checked once already
-    return GradeRow.model_construct(
-        grader=row[1],
-        version=row[2],
-        formatted=bool(row[3]),
-        right=bool(row[4]),
-        failure=row[5],
-        extracted=row[6],
-    )
 
 
 def _let_texts_stand_alone(connection: sa.Connection, name: str, key: Sequence[str]) -> None:
