@@ -3,16 +3,14 @@
     python benchmarks/diagnose_scale.py --responses 1000000 --repeat 5
 
 Records one run with one evaluation of 1,319 ordinary responses, as any run is recorded, and copies
-its rows inside the database: into one run with many evaluations, and into many runs with three each.
-Then times the command as whole processes, in turn, in these registries and in one that holds nothing
-but a run with three evaluations. The copies have their steps, but the texts of the first.
+its rows inside the database: into one run with many evaluations, and into many runs with three
+each. Then times the command as whole processes, in turn, in these registries and in one that holds
+nothing but a run with three evaluations. The copies have the texts of the first.
 """
 
 import argparse
 import json
-import os
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,11 +23,20 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.ordinary import ordinary_responses, read_solved  # noqa: E402
-from benchmarks.timing import write  # noqa: E402
+from benchmarks.timing import python, write  # noqa: E402
 from core.registry.schema import Evaluation, Response, Run, table  # noqa: E402
 from tests.a5ctl import handmade  # noqa: E402
 
 RUN = "sft-full"
+_WATCH = """
+import json, resource, subprocess, sys, time
+begun = time.perf_counter()
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+wall = time.perf_counter() - begun
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+figures = {"wall": wall, "cpu": used.ru_utime + used.ru_stime, "mb": used.ru_maxrss / 1024}
+print(json.dumps(figures))
+"""
 EVALUATIONS_OF_A_RUN = 3
 VIEWS = {
     "diagnose": ["diagnose", RUN],
@@ -101,16 +108,8 @@ def build(home: Path, problems: Sequence[Any], runs: int, evaluations: int) -> N
 def timed(arguments: Sequence[str], home: Path) -> dict[str, float]:
     """One process: wall and processor seconds, and its largest memory in MB."""
     command = [sys.executable, "-m", "a5ctl", *arguments, "--home", str(home)]
-    begun = time.perf_counter()
-    process = subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL
-    )
-    _, status, used = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - begun
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return {"wall": wall, "cpu": used.ru_utime + used.ru_stime, "mb": used.ru_maxrss / 1024}
+    # a process counts the memory of the one that it was forked from; so a small one starts it
+    return dict(json.loads(python(["-S", "-c", _WATCH, *command])))
 
 
 def _copy_evaluation(connection: sqlite3.Connection, run: int, template: int, number: int) -> None:

@@ -3,10 +3,10 @@
     python benchmarks/response_size.py --data ../shared/data/gsm8k [--registry REGISTRY]
 
 Records evaluations of one run in a temporary registry and measures by how much the whole file has
-grown after a checkpoint of its log. Plain text is the UTF-8 bytes of the responses and nothing else.
+grown after a checkpoint of its log. Plain text is the UTF-8 bytes of the responses, nothing else.
 Several kinds of responses: ordinary ones to the 1,319 test problems (`ordinary.py`), ordinary ones
-to the 1,319 training problems with the longest solutions, the worked solutions of people (each once,
-so that no evaluation is like another), and what real runs answered, from a registry of somebody's.
+to the 1,319 training problems with the longest solutions, the worked solutions of people (each
+once, so that no evaluation is like another), and what real runs answered, from a registry.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def measure(evaluations: Sequence[Asked]) -> dict[str, Any]:
                 sizes.append(_bytes(path))
         registry.close()
         plain = [sum(len(text.encode()) for text, _ in asked.answers) for asked in evaluations]
-        grown = [after - before for before, after in zip(sizes, sizes[1:], strict=False)]
+        grown = [after - before for before, after in pairwise(sizes)]
         count = sum(len(asked.answers) for asked in evaluations)
         return {
             "responses_each": len(evaluations[0].answers),
@@ -129,12 +130,12 @@ def _bytes(path: Path) -> int:
 def _parts(path: Path, responses: int) -> dict[str, float]:
     """Bytes for each response: its text, and every table and index that grew."""
     with closing(sqlite3.connect(path)) as connection:
-        (text,) = connection.execute("SELECT SUM(LENGTH(text)) FROM response").fetchone()
-        (count,) = connection.execute("SELECT COUNT(*) FROM response").fetchone()
+        (text,) = connection.execute("SELECT SUM(LENGTH(text)) FROM answer").fetchone()
+        (count,) = connection.execute("SELECT COUNT(*) FROM answer").fetchone()
         pages = "SELECT name, SUM(pgsize) FROM dbstat GROUP BY name"
         found = dict(connection.execute(pages).fetchall())
     parts = {name: room / responses for name, room in found.items() if room > responses}
-    parts["response"] = (found["response"] - text) / count
+    parts["answer"] = (found["answer"] - text) / count
     parts = {name: round(room, 1) for name, room in parts.items() if name != "problem"}
     return {"text": round(text / responses, 1), **parts}
 
@@ -168,7 +169,14 @@ def _people(problems: Sequence[Solved]) -> list[Asked]:
 
 def _real(path: Path) -> dict[str, list[Asked]]:
     """The evaluations of the runs with the most responses, by run."""
-    registry = open_registry(f"sqlite:///{path}", create=False)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "registry.db"
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        return _evaluations_of(open_registry(f"sqlite:///{copy}"))
+
+
+def _evaluations_of(registry: Registry) -> dict[str, list[Asked]]:
     runs = {run.uuid: run for run in registry.runs(archived=True)}
     found: dict[str, list[Asked]] = {}
     evaluations = sorted(registry.evaluations(list(runs)), key=lambda e: (e.run_uuid, e.step))

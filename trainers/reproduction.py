@@ -7,7 +7,8 @@ from importlib.metadata import version
 from itertools import count
 from typing import Any
 
-from core.config.load import build_config, flatten, to_tree
+from core.config.flat import flatten
+from core.config.load import build_config, to_tree
 from core.config.schema import RunConfig, RunKind
 from core.errors import UserError
 from core.models import model_hash

@@ -103,7 +103,7 @@ def answers_to(
 def problem_ids(registry: Registry) -> list[str]:
     """Ids of all problems that evaluations ever asked."""
     sql = """SELECT DISTINCT id FROM problem
-        WHERE key IN (SELECT problem FROM response WHERE evaluation IS NOT NULL) ORDER BY id"""
+        WHERE key IN (SELECT problem FROM answer WHERE evaluation IS NOT NULL) ORDER BY id"""
     return [row[0] for row in registry.database.read(sql)]
 
 
@@ -122,7 +122,7 @@ def failure_counts(
 ) -> dict[str, dict[str | None, int]]:
     """Responses per failure class, right ones under None, by evaluation."""
     sql = f"""SELECT e.uuid, g.failure, COUNT(*) FROM evaluation e
-        JOIN response x ON x.evaluation = e.key
+        JOIN answer x ON x.evaluation = e.key
         JOIN verdict g ON g.verdict_set = x.verdict_set AND g.grader = :grader
         WHERE e.uuid IN (:values) AND {NEWEST_GRADE} GROUP BY e.uuid, g.failure"""
     found: dict[str, dict[str | None, int]] = {uuid: {} for uuid in evaluation_uuids}
@@ -137,7 +137,7 @@ def problem_outcomes(
     """How every problem of these evaluations came out, in the order asked; no text is read."""
     sql = f"""SELECT e.uuid, x.problem, COUNT(*), SUM(CASE WHEN g."right" THEN 1 ELSE 0 END),
             MIN(g.failure) FROM evaluation e
-        JOIN response x ON x.evaluation = e.key
+        JOIN answer x ON x.evaluation = e.key
         JOIN verdict g ON g.verdict_set = x.verdict_set AND g.grader = :grader
         WHERE e.uuid IN (:values) AND {NEWEST_GRADE}
         GROUP BY e.uuid, x.problem ORDER BY MIN(x.key)"""
@@ -167,7 +167,7 @@ def solvers(
     """
     twins = _twins(registry, texts)
     sql = f"""SELECT x.problem, r.id, MAX(CASE WHEN g."right" THEN 1 ELSE 0 END)
-        FROM evaluation e CROSS JOIN response x JOIN run r ON r.key = e.run
+        FROM evaluation e CROSS JOIN answer x JOIN run r ON r.key = e.run
         JOIN verdict g ON g.verdict_set = x.verdict_set AND g.grader = :grader
         WHERE x.evaluation = e.key AND x.problem IN (:values)
         AND {NEWEST_GRADE} AND {NOT_SUPERSEDED} GROUP BY x.problem, r.id"""

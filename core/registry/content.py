@@ -24,7 +24,7 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "protocol": ("hash",),
     "evaluation": ("uuid",),
     "rollout_batch": ("uuid",),
-    "response": ("evaluation", "batch", "problem", "sample"),
+    "answer": ("evaluation", "batch", "problem", "sample"),
     "verdict_set": ("text",),
     "verdict": ("verdict_set", "grader", "version"),
     "text_dictionary": ("id",),
@@ -45,7 +45,7 @@ _DECODED = "decoded"
 # what is in these is told with the responses that it belongs to
 _OF_RESPONSES = ("text_dictionary", "verdict_set", "verdict")
 # the same text may be compressed in other ways
-_COMPRESSED = {("response", "text"), ("probed_response", "text")}
+_COMPRESSED = {("answer", "text"), ("probed_response", "text")}
 # how far a merge got, and when a live run was last heard of: bookkeeping of one file
 _BOOKKEEPING = {("run", "journal_bytes")}
 _ONLY_AT_THE_END = {("run", "heartbeat"): "status NOT IN ('queued', 'running')"}
@@ -112,10 +112,10 @@ def count_different_labels(connection: sqlite3.Connection, old: str, new: str) -
 
 def _grades(schema: str) -> str:
     """Which grades there are, response by response."""
-    response = _expressions(_table("response"), IDENTITY["response"], schema)
+    response = _expressions(_table("answer"), IDENTITY["answer"], schema)
     columns = ", ".join([*response, "g.grader", "g.version"])
     joined = f"{schema}.verdict g ON g.verdict_set = t.verdict_set"
-    return f"SELECT {columns} FROM {schema}.response t JOIN {joined}"
+    return f"SELECT {columns} FROM {schema}.answer t JOIN {joined}"
 
 
 def _table(name: str) -> Table:

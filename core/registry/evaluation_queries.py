@@ -76,7 +76,7 @@ def responses(database: Database, evaluation_uuid: str) -> list[StoredResponse]:
 def right_by_problem(database: Database, evaluation_uuid: str, grader: str) -> dict[str, bool]:
     """Whether the first sample of each problem is right, without reading any text."""
     sql = """SELECT p.id, g."right" FROM evaluation e
-        JOIN response x ON x.evaluation = e.key
+        JOIN answer x ON x.evaluation = e.key
         JOIN problem p ON p.key = x.problem
         JOIN verdict g ON g.verdict_set = x.verdict_set AND g.grader = :grader
         WHERE e.uuid = :uuid AND x.sample = 0 ORDER BY g.version"""
@@ -91,7 +91,7 @@ def type_counts(
     sql = f"""SELECT e.uuid, SUM(CASE WHEN g.formatted AND g."right" THEN 1 ELSE 0 END),
             SUM(CASE WHEN g.formatted AND NOT g."right" THEN 1 ELSE 0 END),
             SUM(CASE WHEN g.formatted THEN 0 ELSE 1 END)
-        FROM evaluation e JOIN response x ON x.evaluation = e.key
+        FROM evaluation e JOIN answer x ON x.evaluation = e.key
         JOIN verdict g ON g.verdict_set = x.verdict_set AND g.grader = :grader
         WHERE e.uuid IN (:values) AND {NEWEST_GRADE}
         GROUP BY e.uuid"""
@@ -104,7 +104,7 @@ def grade_versions(
 ) -> dict[str, int]:
     """Version of the newest grades by evaluation; the oldest of them where they are mixed."""
     sql = f"""SELECT e.uuid, MIN(g.version) FROM evaluation e
-        JOIN response x ON x.evaluation = e.key
+        JOIN answer x ON x.evaluation = e.key
         JOIN verdict g ON g.verdict_set = x.verdict_set AND g.grader = :grader
         WHERE e.uuid IN (:values) AND {NEWEST_GRADE} GROUP BY e.uuid"""
     return dict(database.read_in(sql, list(evaluation_uuids), grader=grader))
@@ -114,7 +114,7 @@ def solved_questions(database: Database, run_uuid: str, grader: str) -> set[str]
     """Questions that any response of the run's visible evaluations answers right."""
     sql = f"""SELECT p.question, x.key, g."right" FROM evaluation e
         JOIN run r ON r.key = e.run
-        JOIN response x ON x.evaluation = e.key
+        JOIN answer x ON x.evaluation = e.key
         JOIN problem p ON p.key = x.problem
         JOIN verdict g ON g.verdict_set = x.verdict_set AND g.grader = :grader
         WHERE r.uuid = :uuid AND {NOT_SUPERSEDED} ORDER BY g.version"""
@@ -127,7 +127,7 @@ def solved_questions(database: Database, run_uuid: str, grader: str) -> set[str]
 def newest_grades(database: Database, evaluation_uuid: str) -> dict[int, dict[str, StoredGrade]]:
     """The newest grade of every grader, by the key of the response."""
     sql = """SELECT g.response, g.grader, g.formatted, g."right", g.extracted, g.failure, g.version
-        FROM evaluation e JOIN response x ON x.evaluation = e.key JOIN grade g ON g.response = x.key
+        FROM evaluation e JOIN answer x ON x.evaluation = e.key JOIN grade g ON g.response = x.key
         WHERE e.uuid = :uuid ORDER BY g.version"""
     return by_response(database.read(sql, {"uuid": evaluation_uuid}))
 

@@ -12,7 +12,8 @@ from core.registry.dictionaries import Compress, choose_compression
 from core.registry.later_entries import ProbeEntry
 from core.registry.probe_records import ProbedResponse, ProbeRecord
 from core.registry.probe_rows import probe_record
-from core.registry.schema import Evaluation, Probe, Response, StoredProblem, table
+from core.registry.response_writes import response_keys
+from core.registry.schema import Evaluation, Probe, table
 from core.registry.schema import ProbedResponse as ProbedResponseTable
 
 _ROWS = 500
@@ -39,17 +40,7 @@ def write_probe(connection: Connection, entry: ProbeEntry) -> None:
     probe = probe_record(entry)
     texts = [clean(found.text or "") for found in probe.responses]
     compress = choose_compression(connection, row.run, texts)
-    _replace(connection, row.key, probe, _response_keys(connection, row.key), compress)
-
-
-def _response_keys(connection: Connection, evaluation: int) -> dict[tuple[str, int], int]:
-    responses, problems = table(Response), table(StoredProblem)
-    query = (
-        select(problems.c.id, responses.c.sample, responses.c.key)
-        .join(problems, problems.c.key == responses.c.problem)
-        .where(responses.c.evaluation == evaluation)
-    )
-    return {(problem, sample): key for problem, sample, key in connection.execute(query)}
+    _replace(connection, row.key, probe, response_keys(connection, row.key), compress)
 
 
 def _replace(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, select, text, update
 
 from core.protocol import GradingProtocol
 from core.registry.codec import pack_lines, unpack_lines
@@ -14,8 +14,9 @@ from core.registry.entries import GradeRow, ProtocolRow
 from core.registry.evaluation_queries import NEWEST_GRADE
 from core.registry.later_entries import RegradeEntry
 from core.registry.protocol_rows import protocol_key
-from core.registry.schema import Evaluation, Response, Run, StoredProblem, table
-from core.registry.verdict_sets import add_grades
+from core.registry.response_writes import response_keys
+from core.registry.schema import Evaluation, Run, table
+from core.registry.verdict_sets import Ending, Noted, add_grades, change_notes
 from core.statistics import clustered_rate
 
 
@@ -76,7 +77,7 @@ def write_regrade(connection: Connection, entry: RegradeEntry) -> Regraded:
         ValueError: the evaluation, or a response, is not there.
     """
     evaluation = _evaluation(connection, entry.evaluation)
-    keys = _response_keys(connection, evaluation.key)
+    keys = response_keys(connection, evaluation.key)
     rows = [RegradedRow.model_validate_json(line) for line in unpack_lines(entry.rows)]
     unknown = [row for row in rows if (row.problem, row.sample) not in keys]
     if unknown:
@@ -105,16 +106,6 @@ def _evaluation(connection: Connection, uuid: str) -> _Evaluation:
     return _Evaluation(row.key, json.loads(row.fields))
 
 
-def _response_keys(connection: Connection, evaluation: int) -> dict[tuple[str, int], int]:
-    responses, problems = table(Response), table(StoredProblem)
-    query = (
-        select(problems.c.id, responses.c.sample, responses.c.key)
-        .join(problems, problems.c.key == responses.c.problem)
-        .where(responses.c.evaluation == evaluation)
-    )
-    return {(problem, sample): key for problem, sample, key in connection.execute(query)}
-
-
 def _grades(connection: Connection, evaluation: _Evaluation) -> int:
     sql = """SELECT COUNT(*) FROM response x JOIN grade g ON g.response = x.key
         WHERE x.evaluation = :key"""
@@ -125,26 +116,15 @@ def _observe(
     connection: Connection, evaluation: _Evaluation, found: Mapping[int, Observations]
 ) -> None:
     """Replace what is noted beside the verdicts, and count it anew."""
-    responses, evaluations = table(Response), table(Evaluation)
-    statement = (
-        update(responses)
-        .where(responses.c.key == bindparam("response"))
-        .values(
-            closed=bindparam("is_closed"),
-            unparseable=bindparam("is_unparseable"),
-            flags=bindparam("all_flags"),
-        )
-    )
-    rows = [
-        {
-            "response": key,
-            "is_closed": seen.closed,
-            "is_unparseable": seen.unparseable,
-            "all_flags": ",".join(seen.flags),
-        }
-        for key, seen in found.items()
-    ]
-    connection.execute(statement, rows)
+    evaluations = table(Evaluation)
+
+    def observe(key: int, noted: Noted) -> Noted:
+        seen = found[key]
+        flags = ",".join(seen.flags)
+        ending = Ending(noted.ending.finish, seen.closed, seen.unparseable, flags)
+        return Noted(ending, noted.grades)
+
+    change_notes(connection, list(found), observe)
     sql = """SELECT SUM(CASE WHEN closed THEN 0 ELSE 1 END),
             SUM(CASE WHEN unparseable THEN 1 ELSE 0 END), COUNT(unparseable)
         FROM response WHERE evaluation = :key"""

@@ -10,9 +10,11 @@ from core.registry.dictionaries import Compress, choose_compression
 from core.registry.entries import ProblemRow, ResponseRow
 from core.registry.schema import Response, StoredProblem, table
 from core.registry.upsert import insert_new
-from core.registry.verdict_sets import fold, set_keys
+from core.registry.verdict_sets import Ending, Noted, fold, set_keys
 
 _BATCH = 2000
+# fields of a row that are stored in another form
+_ELSEWHERE = {"grades", "finish", "closed", "unparseable", "flags", "text", "problem"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +68,26 @@ def _insert_batch(
 ) -> None:
     """Insert responses with their grades."""
     shared = {owner.column: owner.key, **owner.beside}
-    folded = [fold(row.grades) for row in batch]
-    sets = set_keys(connection, (grades.text for grades in folded))
+    folded = [fold(_noted(row)) for row in batch]
+    sets = set_keys(connection, (notes.text for notes in folded))
     rows = [
         {
-            **row.model_dump(exclude={"grades", "flags", "text", "problem"}),
+            **row.model_dump(exclude=_ELSEWHERE),
             **shared,
             "problem": problems[row.problem],
-            "flags": ",".join(row.flags),
+            "verdict_set": sets[notes.text],
+            "extracted": notes.extracted,
+            "also_extracted": notes.also_extracted,
             "text": compress(row.text),
-            "verdict_set": sets[grades.text],
-            "extracted": grades.extracted,
-            "also_extracted": grades.also_extracted,
         }
-        for row, grades in zip(batch, folded, strict=True)
+        for row, notes in zip(batch, folded, strict=True)
     ]
     connection.execute(table(Response).insert(), rows)
+
+
+def _noted(row: ResponseRow) -> Noted:
+    ending = Ending(row.finish, row.closed, row.unparseable, ",".join(row.flags))
+    return Noted(ending, row.grades)
 
 
 def _problem_keys(
@@ -93,3 +99,14 @@ def _problem_keys(
         insert_new(connection, problems, new, ("data_hash", "id"))
     query = select(problems.c.id, problems.c.key).where(problems.c.data_hash == data_hash)
     return {row.id: row.key for row in connection.execute(query)}
+
+
+def response_keys(connection: Connection, evaluation: int) -> dict[tuple[str, int], int]:
+    """Keys of an evaluation's responses, by id of the problem and number of the sample."""
+    responses, problems = table(Response), table(StoredProblem)
+    query = (
+        select(problems.c.id, responses.c.sample, responses.c.key)
+        .join(problems, problems.c.key == responses.c.problem)
+        .where(responses.c.evaluation == evaluation)
+    )
+    return {(problem, sample): key for problem, sample, key in connection.execute(query)}

@@ -1,8 +1,8 @@
 """The tables. Migrations are checked against these classes; writers use them, readers use SQL.
 
 Times are seconds since the epoch (UTC). Columns that hold JSON are text. Large columns come last,
-so that SQLite reads the small ones without walking overflow pages. Columns that came later stand
-behind them; texts are short enough that this costs nothing where there are no tokens beside them.
+so that SQLite reads the small ones without walking overflow pages. A flag may stand behind them:
+the header of a row says whether it is 0 or 1.
 """
 
 from sqlalchemy import (
@@ -230,21 +230,30 @@ class RolloutBatch(SQLModel, table=True):
 class Response(SQLModel, table=True):
     """One response, of an evaluation or of a rollout batch (then with run and step).
 
-    `extracted` is the answer that graders found in it, `also_extracted` a JSON list of others.
+    The view `response` puts what many of them share beside it. `extracted` is the answer that
+    graders found in it, `also_extracted` a JSON list of others.
     """
 
-    __tablename__ = "response"
+    __tablename__ = "answer"
     __table_args__ = (
-        Index("response_identity", "evaluation", "problem", "sample", unique=True),
         Index(
-            "response_of_step",
+            "answer_identity",
+            "evaluation",
+            "problem",
+            "sample",
+            unique=True,
+            sqlite_where=text("evaluation IS NOT NULL"),
+            postgresql_where=text("evaluation IS NOT NULL"),
+        ),
+        Index(
+            "answer_of_step",
             "run",
             "step",
             sqlite_where=text("run IS NOT NULL"),
             postgresql_where=text("run IS NOT NULL"),
         ),
         Index(
-            "response_of_batch",
+            "answer_of_batch",
             "batch",
             "problem",
             "sample",
@@ -252,7 +261,7 @@ class Response(SQLModel, table=True):
             sqlite_where=text("batch IS NOT NULL"),
             postgresql_where=text("batch IS NOT NULL"),
         ),
-        CheckConstraint("(evaluation IS NULL) <> (run IS NULL)", name="response_has_one_owner"),
+        CheckConstraint("(evaluation IS NULL) <> (run IS NULL)", name="answer_has_one_owner"),
     )
 
     key: int | None = Field(default=None, primary_key=True)
@@ -261,31 +270,32 @@ class Response(SQLModel, table=True):
     step: int | None = Field(default=None, sa_column=_step(nullable=True))
     problem: int = Field(foreign_key="problem.key")
     sample: int
-    finish: str
     tokens: int
     think_tokens: int | None = None
     answer_position: int | None = None
-    closed: bool
-    unparseable: bool | None = None
-    flags: str
+    batch: int | None = Field(default=None, foreign_key="rollout_batch.key")
+    verdict_set: int = Field(foreign_key="verdict_set.key")
+    extracted: str | None = Field(default=None, sa_column=_text(nullable=True))
+    also_extracted: str | None = Field(default=None, sa_column=_text(nullable=True))
     text: bytes = Field(sa_column=_blob())
     token_ids: bytes | None = Field(default=None, sa_column=_blob(nullable=True))
     logprobs: bytes | None = Field(default=None, sa_column=_blob(nullable=True))
-    batch: int | None = Field(default=None, foreign_key="rollout_batch.key")
-    verdict_set: int | None = Field(default=None, foreign_key="verdict_set.key")
-    extracted: str | None = Field(default=None, sa_column=_text(nullable=True))
-    also_extracted: str | None = Field(default=None, sa_column=_text(nullable=True))
 
 
 class VerdictSet(SQLModel, table=True):
-    """What all graders say about a response, without its answers; many responses share one.
+    """How a response ended and what all graders say about it, without its answers.
 
-    `text` is the JSON behind its rows in `verdict`: equal sets have equal texts.
+    Many responses share one. `text` is all of it with the rows in `verdict` as JSON: equal sets
+    have equal texts.
     """
 
     __tablename__ = "verdict_set"
 
     key: int | None = Field(default=None, primary_key=True)
+    finish: str
+    closed: bool
+    unparseable: bool | None = None
+    flags: str
     text: str = Field(sa_column=Column(Text, nullable=False, unique=True))
 
 
@@ -361,7 +371,7 @@ class ProbedResponse(SQLModel, table=True):
     __table_args__ = (Index("probed_response_of", "response"),)
 
     probe: int = Field(sa_column=_owner("probe", primary_key=True))
-    response: int = Field(sa_column=_owner("response", primary_key=True))
+    response: int = Field(sa_column=_owner("answer", primary_key=True))
     finish: str
     tokens: int
     closed: bool

@@ -8,9 +8,6 @@ from core.errors import UserError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-ESCAPE = "\uf8f0"
-"""Private character with which a server holds NUL characters (`core.registry.server_text`)."""
-
 _SCHEME = re.compile(r"postgres(?:ql)?(?:\+(?P<driver>\w+))?://")
 # a sign that has a meaning of its own in a URL makes what belongs to the password ambiguous
 _ADDRESS = re.compile(r"(?P<login>[^@/?]*@)?(?P<host>[^@/?]*)(?P<database>/[^@?]*)?(\?[^@]*)?")

@@ -38,19 +38,40 @@ def match_sqlite(connection: Connection) -> None:
     Text sorts by code point, whatever the language of the database is, so that both give the same
     lists; columns that the tables declare as wide are.
     """
+    changes = _changes(connection)
+    if not changes:
+        return
+    # a column that a view shows keeps its type
+    views = _views(connection)
+    for name, _ in reversed(views):
+        connection.execute(text(f'DROP VIEW "{name}"'))
+    for table, column, kind in changes:
+        connection.execute(text(f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE {kind}'))
+    for name, definition in views:
+        connection.exec_driver_sql(f'CREATE VIEW "{name}" AS {definition}')
+
+
+def _changes(connection: Connection) -> list[tuple[str, str, str]]:
+    """(table, column, type that it should have)."""
     sql = """SELECT table_name, column_name, data_type, collation_name
         FROM information_schema.columns WHERE table_schema = current_schema()"""
     tables = SQLModel.metadata.tables
+    found = []
     for table, column, kind, collation in connection.execute(text(sql)).all():
         known = tables[table].columns.get(column) if table in tables else None
         if known is None:
             continue
         if kind in ("text", "character varying") and collation != "C":
-            _alter(connection, table, column, f'{kind} COLLATE "C"')
+            found.append((table, column, f'{kind} COLLATE "C"'))
         wide = isinstance(known.type.dialect_impl(connection.dialect), BigInteger)
         if kind == "integer" and wide:
-            _alter(connection, table, column, "bigint")
+            found.append((table, column, "bigint"))
+    return found
 
 
-def _alter(connection: Connection, table: str, column: str, kind: str) -> None:
-    connection.execute(text(f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE {kind}'))
+def _views(connection: Connection) -> list[tuple[str, str]]:
+    """(name, query) of every view, in the order made: none shows a later one."""
+    sql = """SELECT c.relname, pg_get_viewdef(c.oid) FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind = 'v' AND n.nspname = current_schema() ORDER BY c.oid"""
+    return [(name, query) for name, query in connection.execute(text(sql))]

@@ -14,7 +14,7 @@ from core.registry.entries import GradeRow
 from core.registry.recorder import Recorder
 from core.registry.records import NewRun, RunRecord, RunStatus
 from core.registry.store import Registry, open_registry
-from core.registry.verdict_sets import add_grades
+from core.registry.verdict_sets import Noted, PlainGrade, change_notes
 from core.responses.grade import GradingItem, grade_responses
 from core.responses.names import GRADER_VERSIONS, GraderName
 from core.workspace import Workspace
@@ -188,21 +188,19 @@ def change_versions(
         grader: Only this one; all when None.
         runs: Only grades of runs whose id is LIKE this.
     """
-    sql = """SELECT g.response, g.grader, g.version, g.formatted, g."right", g.extracted, g.failure
-        FROM grade g JOIN response x ON x.key = g.response JOIN evaluation e ON e.key = x.evaluation
+    sql = """SELECT x.key FROM response x JOIN evaluation e ON e.key = x.evaluation
         JOIN run r ON r.key = e.run WHERE r.id LIKE :runs"""
+
+    def changed(row: GradeRow | PlainGrade) -> PlainGrade:
+        plain = PlainGrade(*(getattr(row, name) for name in PlainGrade._fields))
+        concerned = grader in (None, row.grader)
+        return plain._replace(version=change(row.version)) if concerned else plain
+
     with open_home(home).database.begin() as connection:
-        found: dict[int, list[GradeRow]] = {}
-        for row in connection.execute(text(sql), {"runs": runs}).mappings():
-            concerned = grader in (None, row["grader"])
-            version = change(row["version"]) if concerned else row["version"]
-            values = {name: row[name] for name in GradeRow.model_fields}
-            found.setdefault(row["response"], []).append(GradeRow(**{**values, "version": version}))
-        for response in found:
-            connection.exec_driver_sql(
-                f"UPDATE response SET verdict_set = NULL WHERE key = {response}"
-            )
-        add_grades(connection, found)
+        keys = connection.execute(text(sql), {"runs": runs}).scalars().all()
+        change_notes(
+            connection, keys, lambda _, noted: Noted(noted.ending, [*map(changed, noted.grades)])
+        )
 
 
 def _words(text: str, offset: int | None) -> int | None:

@@ -306,7 +306,7 @@ def test_responses_from_a_file_have_no_weights(tmp_path: Path) -> None:
 
 def test_responses_that_are_not_stored_are_named(home: Path) -> None:
     with handmade.open_home(home).database.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM response")
+        connection.exec_driver_sql("DELETE FROM answer")
     assert "are not in this registry" in refusal(home, "eval-aaaa", "--max-tokens", "100")
 
 

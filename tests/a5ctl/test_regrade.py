@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 import core.regrading
 from a5ctl.app import app
 from core.registry.store import Registry
+from core.registry.verdict_sets import Ending, Noted, change_notes
 from core.responses import grade
 from core.responses.names import GRADER_VERSIONS, FailureClass, GraderName
 from tests.a5ctl import handmade
@@ -159,7 +160,9 @@ def test_what_is_observed_beside_the_verdicts_is_noted_anew(
 ) -> None:
     registry = handmade.open_home(home)
     with registry.database.begin() as connection:
-        connection.exec_driver_sql("UPDATE response SET flags = '', closed = 0, unparseable = 1")
+        rows = connection.exec_driver_sql("SELECT key FROM answer").scalars().all()
+        other = Ending("stop_string", closed=False, unparseable=True, flags="")
+        change_notes(connection, rows, lambda _, noted: Noted(other, noted.grades))
     forgiving(GraderName.STRICT)
     document(home, "regrade", "sft-aaaa")
     shown = document(home, "show", "sft-aaaa")["evaluations"][0]

@@ -27,9 +27,9 @@ from sqlalchemy import (
 from sqlalchemy.sql.selectable import NamedFromClause
 
 from core.registry.codec import join_value
+from core.registry.nul_text import ESCAPE
 from core.registry.query.fields import Field, FieldType, Origin, Statistic
 from core.registry.query.tables import EVALUATION, METRIC_SUMMARY, RUN, SEGMENT
-from core.registry.server import ESCAPE
 
 Expression = ColumnElement[Any]
 _JSON_KINDS: dict[str, dict[str, tuple[str, ...]]] = {

@@ -149,9 +149,9 @@ def test_rows_that_belong_to_nothing_go(house: Registry, workspace: Workspace) -
     with closing(sqlite3.connect(_path(house), isolation_level=None)) as connection:
         connection.execute("DELETE FROM evaluation")
     waste = found(house, workspace)
-    assert waste.rows.keys() == {"response", "protocol"}, "and what goes with them"
+    assert waste.rows.keys() == {"answer", "protocol"}, "and what goes with them"
     done = collect(house, _path(house), workspace, Waste((), waste.rows))
-    assert done.rows.keys() == {"response", "grade", "problem", "protocol"}
+    assert done.rows.keys() == {"answer", "problem", "protocol"}
     assert found(house, workspace).rows == {}
     assert check_registry(house.database, _path(house), workspace).findings == ()
     assert house.metrics(house.find_run(RUN).uuid).keys() == {"loss", "odd", "big"}
