@@ -10,7 +10,7 @@ from core.errors import UserError
 from core.registry import evaluation_queries, metric_queries, outcome_queries, run_queries
 from core.registry.codec import clean
 from core.registry.connections import BUSY_TIMEOUT_S
-from core.registry.database import Database
+from core.registry.database import Database, RegistryUnavailableError
 from core.registry.journal import journal_size, merge_journal
 from core.registry.live_runs import look_for_sign
 from core.registry.liveness import display_status
@@ -373,6 +373,8 @@ class Registry:
             if behind and display_status(run) not in (RunStatus.RUNNING, RunStatus.QUEUED):
                 try:
                     merge_journal(self, folder)
+                except RegistryUnavailableError:
+                    break  # whoever only wants to read waits for a lock once, and not once a run
                 except UserError:
                     continue
                 merged.append(run.id)
