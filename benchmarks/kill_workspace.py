@@ -71,6 +71,18 @@ class Workspace:
             )
         return Child(process.pid, log)
 
+    def finish(self, name: str, child: "Child") -> None:
+        """Let a process come to its end; a run that was killed behind its last word has one.
+
+        Raises:
+            SystemExit: it failed.
+        """
+        try:
+            child.finish()
+        except SystemExit:
+            if self.status(name) != "finished":
+                raise
+
     def status(self, name: str) -> str | None:
         """What the registry says of a run; None where it has not heard of it."""
         if not self.database.exists():

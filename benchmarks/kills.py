@@ -83,8 +83,7 @@ class Killer:
         self._await(child, aim)
         moment = Moment(workspace.database)
         if not child.kill():
-            if child.code:
-                child.finish()
+            workspace.finish(name, child)
             moment.rows()
             return
         self.kills += 1
@@ -176,7 +175,7 @@ def main() -> None:
                 if workspace.status(name) != "finished":
                     killer.kill_once(name)
             if workspace.status(name) != "finished":
-                workspace.begin(name).finish()
+                workspace.finish(name, workspace.begin(name))
             killer.compare_seen()
             if problems := workspace.problems(workspace.database, strict=True):
                 raise SystemExit(f"{name} has ended, and the check finds: {problems}")

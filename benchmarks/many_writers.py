@@ -13,6 +13,7 @@ import json
 import math
 import os
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -101,8 +102,8 @@ def record(home: Path, writer: int, batches: int, rate: float) -> dict[str, Any]
     return {
         "seconds": time.perf_counter() - started,
         "commits": len(holds) - 1,
-        "longest_wait": max(waits),
-        "longest_hold": max(holds),
+        "waits": waits[1:],
+        "holds": holds[1:],
         "longest_call": longest_call,
         "problems": sorted(problems),
     }
@@ -222,8 +223,8 @@ def crowd(home: Path, writers: int, batches: int, rate: float, people: list[str]
         "commits": sum(one["commits"] for one in recorded),
         "rows_compared": rows,
         "errors": errors,
-        "longest_wait_for_the_lock_s": round(max(one["longest_wait"] for one in recorded), 3),
-        "longest_hold_of_the_lock_s": round(max(one["longest_hold"] for one in recorded), 3),
+        "wait_for_the_lock_s": _spread([wait for one in recorded for wait in one["waits"]]),
+        "hold_of_the_lock_s": _spread([hold for one in recorded for hold in one["holds"]]),
         "longest_call_of_training_s": round(max(one["longest_call"] for one in recorded), 4),
         "log_megabytes": round(log_bytes / 1e6, 1),
         "people": {
@@ -231,6 +232,11 @@ def crowd(home: Path, writers: int, batches: int, rate: float, people: list[str]
             for number, (kind, one) in enumerate(zip(people, looked, strict=True))
         },
     }
+
+
+def _spread(seconds: list[float]) -> dict[str, float]:
+    found = {"median": statistics.median(seconds), "longest": max(seconds)}
+    return {name: round(value, 4) for name, value in found.items()}
 
 
 def _start(home: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -12,7 +12,7 @@ from core.registry import (
     run_queries,
 )
 from core.registry.connections import BUSY_TIMEOUT_S
-from core.registry.database import Database
+from core.registry.database import Database, RegistryUnavailableError
 from core.registry.journal import journal_size, merge_journal
 from core.registry.live_runs import look_for_sign
 from core.registry.liveness import display_status
@@ -237,6 +237,8 @@ class Registry(RunStore):
             if behind and display_status(run) not in (RunStatus.RUNNING, RunStatus.QUEUED):
                 try:
                     merge_journal(self, folder)
+                except RegistryUnavailableError:
+                    break  # whoever only wants to read waits for a lock once, and not once a run
                 except UserError:
                     continue
                 merged.append(run.id)

@@ -271,6 +271,22 @@ def test_a_fatal_preflight_marks_the_run_failed(house: House) -> None:
     assert "preflight stopped the run" in (run.exit_reason or "")
 
 
+def test_a_registry_on_a_network_file_system_is_named_once_in_a_run_and_in_no_listing(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text("31 1 0:27 / / rw,relatime shared:1 - nfs4 server:/home rw\n")
+    monkeypatch.setattr("core.file_systems.MOUNTS", mounts)
+    result = house.run("run", "sft", *house.small, "--max-length", "9")
+    registry = registry_of(house)
+    (run,) = registry.runs()
+    (told,) = [e for e in registry.events(run.uuid) if e.kind == "network_file_system"]
+    assert told.severity == "warning"
+    assert "keep it on a local disk (--registry or A5CTL_REGISTRY" in told.message
+    assert " ".join(result.output.split()).count("is on a network file system (nfs4)") == 1
+    assert "network" not in house.run("ls").output
+
+
 def test_a_step_without_a_run_is_refused(house: House) -> None:
     assert house.run("run", "eval", "--step", "3").exit_code == 2
     assert house.run("run", "eval", "--run", "x", "--model", "y").exit_code == 2

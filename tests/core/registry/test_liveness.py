@@ -13,6 +13,7 @@ import pytest
 
 from core.errors import UserError
 from core.registry import processes
+from core.registry.database import RegistryUnavailableError
 from core.registry.live_runs import RECORDER_LOCK, held, is_recorded, may_be_alive
 from core.registry.liveness import display_status
 from core.registry.recorder import Recorder
@@ -20,6 +21,7 @@ from core.registry.removal import remove_run
 from core.registry.store import Registry, RunRecord, RunStatus
 from core.workspace import Workspace
 from tests.core.registry.conftest import new_run
+from tests.core.registry.lived_in import killed_run, proven_dead
 
 ROOT = Path(__file__).parents[3]
 WAIT_S = 120.0
@@ -166,6 +168,27 @@ def test_a_run_that_cannot_store_its_heartbeat_gives_it_in_its_folder(
         assert registry.merge_left_behind(workspace) == [], "it is alive, and stores it itself"
         assert display_status(registry.run_by_uuid(run.uuid)) == "running"
     assert registry.run_by_uuid(run.uuid).status is RunStatus.FINISHED
+
+
+def test_a_lock_is_waited_for_once_however_many_runs_were_left_behind(
+    registry: Registry, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        left = killed_run(registry, workspace, f"sft-{number}")
+        proven_dead(registry, left)
+        with registry.database.begin() as connection:
+            connection.exec_driver_sql("UPDATE run SET journal_bytes = 0")
+    waited = []
+
+    def locked(*_: object) -> None:
+        waited.append(1)
+        raise RegistryUnavailableError("registry is locked by another program")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("core.registry.store.merge_journal", locked)
+        assert registry.merge_left_behind(workspace) == []
+    assert len(waited) == 1
+    assert len(registry.merge_left_behind(workspace)) == 3
 
 
 def test_who_holds_a_folder_is_known_by_its_lock_alone(run: RunRecord, folder: Path) -> None:
