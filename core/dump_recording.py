@@ -80,8 +80,8 @@ def record_dump(
             journal = _store(connection, run.key, results)
             folder = write_run_folder(workspace, run.id, journal)
             set_held_bytes(connection, run.uuid, journal_size(folder))
-    except Exception as error:
-        if folder is not None:
+    except BaseException as error:
+        if folder is not None and not _is_stored(registry, folder):
             shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
             raise UserError(
@@ -90,6 +90,14 @@ def record_dump(
             ) from error
         raise
     return run.id
+
+
+def _is_stored(registry: Registry, folder: Path) -> bool:
+    """The error came so late that the run is there all the same."""
+    try:
+        return bool(registry.database.read("SELECT 1 FROM run WHERE id = :id", {"id": folder.name}))
+    except UserError:
+        return True
 
 
 def _store(

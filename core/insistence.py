@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _PAUSE_S = 0.02
 # imports, and short calls that hold a lock or a transaction others wait for
 _UNDIVIDED = ("importlib._bootstrap", "_frozen_importlib", "logging", "core.registry")
+# work of minutes, made of such calls, which cleans up after itself or can be done again
+_LONG = tuple(
+    f"core.registry.{name}"
+    for name in ("backup", "check", "collect", "garbage", "merge", "rebuild")
+)
 
 
 class Insistence:
@@ -77,7 +82,7 @@ def undivided(frame: FrameType | None) -> bool:
     """Whether this code is part of a call that a stop has to wait for."""
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
-        if name.startswith(_UNDIVIDED):
+        if name.startswith(_UNDIVIDED) and name not in _LONG:
             return True
         frame = frame.f_back
     return False

@@ -146,7 +146,7 @@ def _write_journal(folder: Path, run: ForeignRun, options: KeepOptions, mark: st
     What describes the run comes first but is known last, so that the rest is written apart.
     """
     totals = Totals()
-    with tempfile.TemporaryDirectory(prefix=".import-", dir=folder) as place:
+    with tempfile.TemporaryDirectory(prefix=".import-", suffix=".partial", dir=folder) as place:
         body, whole = Path(place) / "body", Path(place) / JOURNAL_NAME
         with body.open("wb") as file:
             _write(file, evaluation_entries(run, options, totals))
