@@ -15,10 +15,9 @@ from pathlib import Path
 _PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
 _TEMPLATE = "a5ctl_empty"
 PASSWORD = "s3cret-w0rd"
-# nothing here has to outlive a power cut
+# nothing here has to outlive a power cut, but what was committed a stop of the server
 _SETTINGS = {
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "listen_addresses": "127.0.0.1",
     "shared_buffers": "16MB",
