@@ -14,11 +14,11 @@ from pathlib import Path
 
 _PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
 _TEMPLATE = "a5ctl_empty"
+_ROOM_BYTES = 4 * 2**30
 PASSWORD = "s3cret-w0rd"
-# nothing here has to outlive a power cut
+# nothing here has to outlive a power cut, but what was committed a stop of the server
 _SETTINGS = {
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "listen_addresses": "127.0.0.1",
     "shared_buffers": "16MB",
@@ -99,7 +99,8 @@ def running_server() -> Iterator[Server]:
     """
     programs = _find_programs()
     account = _account()
-    folder = Path(tempfile.mkdtemp(prefix="a5pg-"))  # short, as the name of a socket has to be
+    # short, as the name of a socket has to be
+    folder = Path(tempfile.mkdtemp(prefix="a5pg-", dir=_memory()))
     try:
         if account is not None:
             shutil.chown(folder, account)
@@ -132,6 +133,13 @@ def _make(server: Server) -> None:
     lines = [f"{name} = '{value}'\n" for name, value in settings.items()]
     with (data / "postgresql.conf").open("a") as file:
         file.writelines(lines)
+
+
+def _memory() -> str | None:
+    """Where files cost no disk, if there is room for them; None for the usual place."""
+    place = "/dev/shm"
+    roomy = os.path.isdir(place) and os.access(place, os.W_OK)
+    return place if roomy and shutil.disk_usage(place).free > _ROOM_BYTES else None
 
 
 def _find_programs() -> Path:
