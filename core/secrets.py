@@ -47,8 +47,8 @@ _ASSIGNED = (
 _MENTIONED = re.compile(f"(?i){_WORDS}")
 _WHOLE_ARGUMENT = re.compile(rf"(?is)^{_NAME}=(?P<value>.+)$")
 _OPTION = re.compile(rf"(?i)^{_NAME}$")
-_COUNTED = re.compile(r"(?i)tokens$")
-_NUMBER = re.compile(r"[-+]?[\d_,.]+(?:e[-+]?\d+)?", re.IGNORECASE)
+_COUNTED = re.compile(r"(?i)tokens($|_)|per_\w*token")
+_NUMBER = re.compile(r"[-+]?[\d_,.]+(?:e[-+]?\d+)?|[\[{]?", re.IGNORECASE)
 _SETTING = re.compile(
     rf"""(?i)^[-+ ]?\s*(?:export\s+|set\s+)?["']?{_NAME}["']?\s*[:=]\s*(?P<value>[^\s=].*)$"""
 )

@@ -12,6 +12,7 @@ from core.secrets import mask_diff, mask_text
 
 _GIT_TIMEOUT_S = 1.0
 _DIFF_LIMIT = 200_000
+_ROOM = 2_000
 _UNTRACKED_LIMIT = 200
 _UNTRACKED_BYTES = 1_000_000
 
@@ -25,7 +26,8 @@ class GitState:
         dirty: Tracked files differ from it.
         diff: That difference, cut at 200,000 characters.
         diff_cut: The difference was longer.
-        diff_hash: SHA-256 of all of it as it may be recorded; None where there is none.
+        diff_hash: SHA-256 of `diff`, or of the whole difference where that is longer; None where
+            there is none.
         untracked: Python files beside the tracked ones that could be imported, each with the
             SHA-256 of its content; their content is not recorded.
     """
@@ -47,15 +49,21 @@ def git_state(folder: Path) -> GitState | None:
     if commit is None:
         return None
     diff = _git(folder, "diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv") or ""
-    told = mask_diff(diff)
+    cut = len(diff) > _DIFF_LIMIT
+    # masked with some room behind the cut, so that no secret is cut where its rule would end
+    told = mask_diff(diff[: _DIFF_LIMIT + _ROOM])[:_DIFF_LIMIT]
     return GitState(
         commit=commit.strip(),
         dirty=bool(diff),
-        diff=told[:_DIFF_LIMIT],
-        diff_cut=len(told) > _DIFF_LIMIT,
-        diff_hash=hashlib.sha256(told.encode()).hexdigest() if diff else None,
+        diff=told,
+        diff_cut=cut,
+        diff_hash=_hash(diff if cut else told) if diff else None,
         untracked=_untracked(folder.parent),
     )
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
 def _untracked(root: Path) -> dict[str, str]:

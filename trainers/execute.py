@@ -19,6 +19,7 @@ from core.models import model_hash
 from core.provenance import collect_provenance, data_hash
 from core.registry.recorder import Recorder
 from core.registry.store import NewRun, Registry, RunRecord
+from core.reproduction.surroundings import differences, shown
 from core.secrets import mask_text
 from core.workspace import ROLLOUTS, Workspace
 from trainers.checkpoint import checkpoint_step
@@ -258,7 +259,9 @@ def _report_parts(stage: Stage) -> None:
     stage.event(Severity.INFO, "engine", text)
     if (hint := network_hint(stage.registry.database.path)) is not None:
         stage.event(Severity.WARNING, "network_file_system", hint)
-    if not stage.resuming:
+    if stage.resuming:
+        _report_surroundings(stage)
+    else:
         _report_origin(stage)
     kept, selected = len(stage.prepared.train), stage.prepared.selected
     if stage.config.data.filter != "none" and selected:
@@ -270,6 +273,16 @@ def _report_parts(stage: Stage) -> None:
             "intermediate evaluations use the test split: a step chosen by them is chosen on test"
         )
         stage.event(Severity.WARNING, "selected_on_test", text)
+
+
+def _report_surroundings(stage: Stage) -> None:
+    """What is not as it was when the run began: its provenance says only that."""
+    recorded = stage.registry.provenance(stage.run.uuid)
+    found = differences(recorded, collect_provenance(()).to_json())
+    if found:
+        text = "; ".join(f"{d.name} {shown(d.recorded)} -> {shown(d.now)}" for d in found)
+        text = f"goes on where not everything is as it was: {text}"
+        stage.event(Severity.WARNING, "surroundings", text)
 
 
 def _report_origin(stage: Stage) -> None:

@@ -210,6 +210,8 @@ def _notes(registry: Registry, run: RunRecord) -> list[str]:
                 f"{run.id} ran out of memory at step {event.step} and went on with smaller "
                 "micro-batches; they hold from the first step now, and may round otherwise"
             )
+        elif event.kind == "surroundings":
+            notes.append(f"{run.id} was resumed, and {event.message}")
         elif event.kind == "processes" and "(before:" in event.message:
             notes.append(f"{run.id} went on with another number of processes: {event.message}")
     return notes

@@ -1,8 +1,6 @@
 """A reproduction for people: what is not as it was, and what came out."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -15,9 +13,8 @@ from a5ctl.tables.reproduction import answered, kind_of, number_of, verdict
 from core.registry.records import RunRecord
 from core.reproduction.compare import RunsComparison
 from core.reproduction.curves import MetricComparison
-from core.reproduction.surroundings import Difference
+from core.reproduction.surroundings import Difference, shown
 
-_LONGEST_VALUE = 200
 _MOST_METRICS = 12
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red")}
 
@@ -144,16 +141,9 @@ def _table(found: Sequence[Difference], console: Console) -> Table:
     for row in found:
         aspect = row.aspect.value if row.aspect is not before else ""
         before = row.aspect
-        table.add_row(aspect, plain(row.name), plain(_shown(row.recorded)), plain(_shown(row.now)))
+        table.add_row(aspect, plain(row.name), plain(shown(row.recorded)), plain(shown(row.now)))
     return table
 
 
 def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.9g}"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "-"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

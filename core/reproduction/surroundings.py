@@ -1,6 +1,7 @@
 """What was recorded of code, packages and machine, against what there is now."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 _SHOWN_DIGITS = 12
+_LONGEST = 200
 _MACHINE = ("os", "cpu", "usable_cores", "gpus", "driver")
 # places, display, and what the stored configuration says itself: none of it changes a figure
 _NO_MATTER = re.compile(
@@ -49,6 +51,14 @@ def differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[Dif
         for name in _names(aspect, old, new)
         if old.get(name) != new.get(name)
     ]
+
+
+def shown(value: Any) -> str:
+    """A value of a difference in short, for people."""
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _names(aspect: Aspect, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

@@ -47,14 +47,15 @@ def put_back(made: House, tmp_path: Path) -> Iterator[House]:
     prepare._load.cache_clear()
 
 
-def edit(house: House, column: str, change: Any) -> None:
-    """Change a JSON column of the original as if another version had recorded it."""
+def edit(house: House, column: str, change: Any, name: str = "original") -> None:
+    """Change a JSON column of a run as if another version had recorded it."""
     with sqlite3.connect(house.home / "registry.db") as connection:
-        where = "WHERE name = 'original'"
-        (text,) = connection.execute(f"SELECT {column} FROM run {where}").fetchone()
+        query = f"SELECT {column} FROM run WHERE name = ?"
+        (text,) = connection.execute(query, (name,)).fetchone()
         tree = json.loads(text)
         change(tree)
-        connection.execute(f"UPDATE run SET {column} = ? {where}", (json.dumps(tree),))
+        values = (json.dumps(tree), name)
+        connection.execute(f"UPDATE run SET {column} = ? WHERE name = ?", values)
 
 
 def said(result: Result) -> str:
@@ -79,7 +80,10 @@ def test_a_run_made_again_and_stopped_and_resumed_is_bitwise_the_same(put_back: 
     (event,) = [event for event in again["events"] if event["kind"] == "reproduction"]
     assert event["message"].startswith(f"made again from {original['id']}: bitwise the same")
 
+    edit(house, "provenance", lambda recorded: recorded["packages"].update(torch="1.0"), "again")
     assert house.run("resume", "again", "-q").exit_code == 0
+    said_by_it = [event["message"] for event in house.json("show", "again")["events"]]
+    assert any("not everything is as it was: torch 1.0 -> " in text for text in said_by_it)
     whole = house.run("reproduce", "original", "--with", "again")
     assert whole.exit_code == 0, whole.output
     assert "bitwise the same: 6 steps, 10 metrics; 36/36 responses the same" in said(whole)

@@ -85,6 +85,7 @@ DIFF = '''diff --git a/.env b/.env
 +  password: s3cr3t
 diff --git a/settings.toml b/settings.toml
 +max_tokens = 256
++seconds_per_token = 0.25
 +token = s3cr3t
 diff --git a/core/hub.py b/core/hub.py
 +API_KEY = "s3cr3t"
@@ -107,7 +108,13 @@ def test_a_diff_loses_secrets_and_keeps_its_code():
     masked = mask_diff(DIFF)
     assert "s3cr3t" not in masked
     assert len(masked.splitlines()) == len(DIFF.splitlines()) - 2  # of the private key
-    for line in ("key=lambda row: row.key", "+max_tokens = 256", "+    token: str", '"n": 3}'):
+    for line in (
+        "key=lambda row: row.key",
+        "+max_tokens = 256",
+        "per_token = 0.25",
+        "+    token: str",
+        '"n": 3}',
+    ):
         assert line in masked
 
 
