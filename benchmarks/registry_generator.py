@@ -275,14 +275,19 @@ class _Filler:
     ) -> None:
         finite = np.isfinite(values)
         kept: list[float | None] = values.tolist()
-        special: Iterable[str | None] = repeat(None)
+        special: Iterable[str | None] = repeat(None, len(steps))
         if not finite.all():
             kept = [v if good else None for v, good in zip(kept, finite, strict=True)]
             special = [None if good else "nan" for good in finite]
         times = (run.created + _STEP_S * steps).tolist()
-        same = (repeat(part) for part in (self._key(run), name, segment))
-        rows = zip(*same, steps.tolist(), kept, special, times)
-        self._insert_many("metric", rows)
+        self._insert_many(
+            "metric",
+            zip(
+                *(repeat(part, len(steps)) for part in (self._key(run), name, segment)),
+                *(steps.tolist(), kept, special, times),
+                strict=True,
+            ),
+        )
 
     def _name(self, name: str) -> int:
         if name not in self._names:
