@@ -41,6 +41,8 @@ def printable(text: str) -> str:
     Newlines and tabs stay; everything else that could move the cursor, change colours, or
     reorder the line is shown as `\\x1b`-style escapes.
     """
+    if text.isprintable():  # nothing that reorders is
+        return text
     return "".join(
         char if char in "\n\t" or (char.isprintable() and not _reorders(char)) else _escaped(char)
         for char in text

@@ -37,7 +37,7 @@ from core.registry.recorder import Recorder  # noqa: E402
 from core.registry.records import NewRun  # noqa: E402
 from core.registry.schema import table  # noqa: E402
 from core.registry.store import Registry, open_registry  # noqa: E402
-from core.registry.summaries import _stored, rebuild_summaries  # noqa: E402
+from core.registry.summaries import rebuild_summaries  # noqa: E402
 from core.workspace import open_workspace  # noqa: E402
 from tests.a5ctl.handmade import evaluation, protocol  # noqa: E402
 
@@ -275,14 +275,19 @@ class _Filler:
     ) -> None:
         finite = np.isfinite(values)
         kept: list[float | None] = values.tolist()
-        special: Iterable[str | None] = repeat(None)
+        special: Iterable[str | None] = repeat(None, len(steps))
         if not finite.all():
             kept = [v if good else None for v, good in zip(kept, finite, strict=True)]
             special = [None if good else "nan" for good in finite]
         times = (run.created + _STEP_S * steps).tolist()
-        same = (repeat(part) for part in (self._key(run), name, segment))
-        rows = zip(*same, steps.tolist(), kept, special, times)
-        self._insert_many("metric", rows)
+        self._insert_many(
+            "metric",
+            zip(
+                *(repeat(part, len(steps)) for part in (self._key(run), name, segment)),
+                *(steps.tolist(), kept, special, times),
+                strict=True,
+            ),
+        )
 
     def _name(self, name: str) -> int:
         if name not in self._names:
@@ -365,10 +370,10 @@ def _check_summaries(registry: Registry, size: Size, sample: int = 25) -> None:
     chosen = random.Random(size.seed).sample(runs, min(sample, len(runs)))
     chosen += [run for run in runs if registry.segments(run.uuid)][:3] if len(runs) < 2000 else []
     for run in chosen:
+        written = registry.metric_summaries([run.uuid])
         with registry.database.begin() as connection:
-            written = _stored(connection, run.key)
             rebuild_summaries(connection, run.key)
-            assert repr(written) == repr(_stored(connection, run.key)), run.id
+        assert repr(written) == repr(registry.metric_summaries([run.uuid])), run.id
 
 
 def main() -> None:

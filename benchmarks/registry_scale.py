@@ -10,9 +10,8 @@ benchmarks/results/registry_scale.json.
 """
 
 import argparse
-import os
+import json
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.registry_generator import Size, generate  # noqa: E402
 from benchmarks.registry_runs import LARGE_GROUP  # noqa: E402
-from benchmarks.timing import summary, write  # noqa: E402
+from benchmarks.timing import python, summary, write  # noqa: E402
 from core.registry.store import Registry, open_registry  # noqa: E402
 
 METRICS = 20
@@ -57,21 +56,25 @@ def commands(registry: Registry) -> dict[str, list[str]]:
     return found
 
 
+# a process starts out with the memory of the one that makes it, so a small one does that
+_LAUNCHER = """import json, os, sys, time
+null = os.open(os.devnull, os.O_RDWR)
+begun = time.perf_counter()
+process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ,
+    file_actions=[(os.POSIX_SPAWN_DUP2, null, stream) for stream in (0, 1)])
+_, status, used = os.wait4(process, 0)
+wall = time.perf_counter() - begun
+cpu = used.ru_utime + used.ru_stime
+print(json.dumps([status, {"wall": wall, "cpu": cpu, "mib": used.ru_maxrss / 1024}]))"""
+
+
 def measured(arguments: list[str], home: Path) -> dict[str, float]:
     """Wall and CPU seconds and the peak of memory, in MiB, of one process."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "A5CTL_HOME": str(home), "COLUMNS": "120"}
-    begun = time.perf_counter()
-    null = os.open(os.devnull, os.O_RDWR)
-    actions = [(os.POSIX_SPAWN_DUP2, null, stream) for stream in (0, 1)]
-    process = os.posix_spawn(
-        sys.executable, [sys.executable, *arguments], environment, file_actions=actions
-    )
-    os.close(null)
-    _, status, used = os.wait4(process, 0)
+    launch = ["-I", "-S", "-c", _LAUNCHER, sys.executable, *arguments]
+    status, figures = json.loads(python(launch, A5CTL_HOME=str(home), COLUMNS="120"))
     if status:
         raise SystemExit(f"{' '.join(arguments)} failed with {status}")
-    wall = time.perf_counter() - begun
-    return {"wall": wall, "cpu": used.ru_utime + used.ru_stime, "mib": used.ru_maxrss / 1024}
+    return dict(figures)
 
 
 def measure_all(home: Path, repeat: int, only: str) -> dict[str, dict[str, Any]]:

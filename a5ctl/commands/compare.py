@@ -87,6 +87,7 @@ def compare(
 
         a5ctl compare --criteria plan.toml
     """
+    from a5ctl.collector import collector_paused
     from a5ctl.console import print_json
     from a5ctl.options import open_workspace_and_registry, parse_grader
     from a5ctl.tables.comparison import build_comparison
@@ -104,18 +105,19 @@ def compare(
         return _follow(lineage, chosen_grader, home, registry, force=force, json_=json_)
     _, store = open_workspace_and_registry(home, registry)
     reference = store.find_run(baseline) if baseline is not None else None
-    chosen = _chosen(store, runs or [], group, kind, archived=archived)
-    if reference is not None and all(run.uuid != reference.uuid for run in chosen):
-        chosen.append(reference)
-    comparison = build_comparison(
-        store,
-        chosen,
-        grader=chosen_grader,
-        baseline=reference,
-        merge_seeds=not each and reference is None,
-        force=force,
-        same=same or (),
-    )
+    with collector_paused():
+        chosen = _chosen(store, runs or [], group, kind, archived=archived)
+        if reference is not None and all(run.uuid != reference.uuid for run in chosen):
+            chosen.append(reference)
+        comparison = build_comparison(
+            store,
+            chosen,
+            grader=chosen_grader,
+            baseline=reference,
+            merge_seeds=not each and reference is None,
+            force=force,
+            same=same or (),
+        )
     if json_:
         print_json(comparison_json(best_cells(comparison, limit or None)))
     else:

@@ -57,6 +57,7 @@ def ls(
 
         a5ctl ls --where "tags has good" --columns id,train.lr,metric.loss.min,accuracy
     """
+    from a5ctl.collector import collector_paused
     from a5ctl.options import open_workspace_and_registry
     from core.errors import UserError
     from core.registry.query.request import Selection
@@ -68,16 +69,17 @@ def ls(
         _with_status(where, status), sort, columns, limit or None, archived, kind, group
     )
     nothing = _nothing(store.label, filtered=any((kind, status, group, where)))
-    if columns is not None:
-        _show_fields(store.select_runs(selection), nothing, json_=json_)
-        return
-    if where is None and sort is None:
-        runs, total = _newest(store, selection, status)
-    else:
-        found = store.select_runs(selection)
-        runs, total = store.runs_by_uuid(found.uuids), found.total
-    rest = f"{total - len(runs)} {'older' if sort is None else 'more'} runs are not shown"
-    _show_runs(store, runs, rest if total > len(runs) else "", nothing, json_=json_)
+    with collector_paused():
+        if columns is not None:
+            _show_fields(store.select_runs(selection), nothing, json_=json_)
+            return
+        if where is None and sort is None:
+            runs, total = _newest(store, selection, status)
+        else:
+            found = store.select_runs(selection)
+            runs, total = store.runs_by_uuid(found.uuids), found.total
+        rest = f"{total - len(runs)} {'older' if sort is None else 'more'} runs are not shown"
+        _show_runs(store, runs, rest if total > len(runs) else "", nothing, json_=json_)
 
 
 def _with_status(where: str | None, status: str | None) -> str | None:

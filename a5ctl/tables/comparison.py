@@ -158,19 +158,17 @@ def _cells(entries: Sequence[Entry], merge_seeds: bool) -> list[Cell]:
 
 
 def _varying(settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    first = settings[0]
-    varying: set[str] = set()
     keys = {key for one in settings for key in one}
-    for one in settings[1:]:
-        if one is not first:
-            varying.update(k for k in keys - varying if _differ(one.get(k), first.get(k)))
+    varying = {key for key in keys if _differ([one.get(key) for one in settings])}
     leading = [key for key in ("kind", *_FIRST_SETTINGS) if key in varying]
     return (*leading, *sorted(varying.difference(leading)))
 
 
-def _differ(a: Any, b: Any) -> bool:
+def _differ(values: list[Any]) -> bool:
     """As they are written: 1, 1.0 and true are three settings."""
-    return a is not b and (a != b or repr(a) != repr(b))
+    if values.count(values[0]) == len(values) and len(set(map(type, values))) == 1:
+        return False
+    return len(set(map(repr, values))) > 1
 
 
 def _left_out_warnings(left_out: Mapping[str, str]) -> list[str]:

@@ -8,7 +8,6 @@ from a5ctl.tables.entries import FROM, judged_by, protocol_differences
 from a5ctl.tables.origins import ONE_RUN, Origins
 from a5ctl.tables.pairs import detectable_difference, same_problems, shares
 from a5ctl.tables.selection import selection_note
-from a5ctl.tables.settings import run_settings
 from a5ctl.tables.verdicts import Figures, Finding, Judged, PlanReport, Timing, Verdict
 from core.criteria.plan import Criterion, LoadedPlan, Scope, plan_changes
 from core.registry.records import EvaluationRecord, PlanRecord, RunRecord, RunStatus
@@ -41,7 +40,7 @@ def check_plan(
     """
     plan = loaded.plan
     every = registry.runs()
-    origins = Origins(registry, run_settings, every)
+    origins = Origins(registry, every)
     runs = [(run, _settings(run, origins)) for run in every]
     members = {
         name: [(run, settings) for run, settings in runs if chosen.holds(run, settings)]
@@ -124,8 +123,8 @@ def _compare(
 
 def _settings(run: RunRecord, origins: Origins) -> dict[str, Any]:
     """A plan can ask for the run itself, or for what it started from."""
-    settings, origin = run_settings(run), origins.of(run)
-    return settings if origin is None else {**settings, FROM: origin}
+    settings, origin = origins.settings(run), origins.of(run)
+    return dict(settings) if origin is None else {**settings, FROM: origin}
 
 
 def _varying(side: Sequence[Candidate]) -> list[str]:

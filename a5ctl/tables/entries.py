@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from a5ctl.tables.origins import ONE_RUN, Origins
-from a5ctl.tables.settings import Settings, run_settings
+from a5ctl.tables.settings import Settings
 from core.protocol import ProtocolDifference, compare_protocols
 from core.registry.records import EvaluationRecord, Outcome, RunRecord, RunStatus
 from core.registry.store import Registry
@@ -77,7 +77,7 @@ def collect_entries(
     newest = registry.last_evaluations(uuids)
     summaries = registry.metric_summaries(uuids, [_TOKENS])
     shown = list(newest.values())
-    origins = Origins(registry, run_settings, runs)
+    origins = Origins(registry, runs)
     types = registry.type_counts([e.uuid for e in shown], grader) if grader else {}
     judged = {e.uuid: e for e in judged_by(registry, shown, grader)}
     entries: list[Entry] = []
@@ -108,7 +108,7 @@ def settings_with_origin(run: RunRecord, origins: Origins) -> Settings:
 
     The evaluation of a run stays with it: it has no seed of its own to tell it from others.
     """
-    settings, origin = run_settings(run), origins.of(run)
+    settings, origin = origins.settings(run), origins.of(run)
     if origin is None or run.kind == "eval":
         return settings
     kept = {k: v for k, v in settings.items() if k not in ONE_RUN}

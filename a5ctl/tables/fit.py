@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -13,7 +14,7 @@ _GAP = 2
 _UNBOUNDED = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FitColumn:
     """One column.
 
@@ -31,7 +32,7 @@ class FitColumn:
     right: bool = False
     elastic: int | None = None
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Cells of the widest line."""
         return max([cell_len(self.header), *(cell_len(_one_line(cell)) for cell in self.cells)])

@@ -1,9 +1,10 @@
 """What runs started from, told without seeds, so that runs of several seeds make one setting."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from a5ctl.tables.settings import Settings, run_settings
 from core.registry.records import RunRecord
 from core.registry.store import Registry
 
@@ -21,24 +22,24 @@ class Origins:
     fine-tunings of seeds 0, 1 and 2 are one starting point for three runs of Expert Iteration.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        settings: Callable[[RunRecord], Mapping[str, Any]],
-        runs: Iterable[RunRecord],
-    ):
+    def __init__(self, registry: Registry, runs: Iterable[RunRecord]):
         """Origins of some runs of a registry; what they descend from is read at once.
 
         Args:
             registry: Where the runs are.
-            settings: What decides the figures of a run besides its seed and its origin.
             runs: Those that will be asked for.
         """
-        self._settings = settings
+        self._settings: dict[str, Settings] = {}
         self._known: dict[str, str] = {}
         self._runs = _with_ancestors(registry, runs)
         parents = {run.parent_uuid for run in self._runs.values()}
         self._ends = registry.last_steps([uuid for uuid in parents if uuid is not None])
+
+    def settings(self, run: RunRecord) -> Settings:
+        """What decides the figures of a run, told without its origin; read once."""
+        if run.uuid not in self._settings:
+            self._settings[run.uuid] = run_settings(run)
+        return self._settings[run.uuid]
 
     def of(self, run: RunRecord) -> str | None:
         """The starting point in a few words, the same for runs that share it; None for a model.
@@ -57,7 +58,7 @@ class Origins:
         parent = self._runs.get(str(run.parent_uuid))
         if parent is None:
             return str(_model(run).get("run") or run.parent_uuid)
-        learned = {k: v for k, v in self._settings(parent).items() if _shapes_weights(k)}
+        learned = {k: v for k, v in self.settings(parent).items() if _shapes_weights(k)}
         behind = repr((sorted(learned.items()), self.of(parent)))
         digest = hashlib.sha256(behind.encode()).hexdigest()[:4]
         return f"{parent.kind} {learned.get('data.size', '')} {digest}"
@@ -66,7 +67,7 @@ class Origins:
         """Which checkpoint was taken: ends lie at other steps where data decide their number."""
         if '"run_choice"' in run.config_json and _model(run).get("run_choice") == _BEST:
             return _BEST  # most runs are told apart without parsing
-        step = self._settings(run).get(_STEP)
+        step = self.settings(run).get(_STEP)
         return _LAST if step in (None, self._ends.get(str(run.parent_uuid))) else f"step {step}"
 
 
