@@ -146,12 +146,9 @@ class _Filler:
         self._first_run = connection.execute("SELECT MAX(key) FROM run").fetchone()[0]
         columns = [column.name for column in table(schema.Response).columns]
         kept = ", ".join(f'"{name}"' for name in columns if name not in ("key", "evaluation"))
-        self._copy_responses = f"""INSERT INTO response (key, evaluation, {kept})
-            SELECT key + ?, ?, {kept} FROM response WHERE key BETWEEN ? AND ?"""
-        columns = [column.name for column in table(schema.Grade).columns]
-        kept = ", ".join(f'"{name}"' for name in columns if name != "response")
-        self._copy_grades = f"""INSERT INTO grade (response, {kept})
-            SELECT response + ?, {kept} FROM grade WHERE response BETWEEN ? AND ?"""
+        # verdicts and the dictionary of the texts are shared with the templates
+        self._copy_responses = f"""INSERT INTO answer (key, evaluation, {kept})
+            SELECT key + ?, ?, {kept} FROM answer WHERE key BETWEEN ? AND ?"""
 
     def fill(self) -> dict[str, float]:
         spent = dict.fromkeys(("runs", "metrics", "responses"), 0.0)
@@ -330,7 +327,6 @@ class _Filler:
         self._insert("evaluation", [template.row | changed])
         bounds = (template.first, template.last)
         self._connection.execute(self._copy_responses, (shift, key, *bounds))
-        self._connection.execute(self._copy_grades, (shift, *bounds))
         self._next_evaluation += 1
         self._next_response += template.last - template.first + 1
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from a5ctl.app import app
 from core.registry.journal import merge_journal
 from core.registry.labels import LABELS_NAME
+from core.registry.live_runs import RECORDER_LOCK
 from core.registry.records import RunRecord
 from core.registry.store import Registry, open_registry
 from core.workspace import Workspace
@@ -203,6 +204,7 @@ def test_a_run_that_may_be_alive_is_not_deleted(home: Path) -> None:
         connection.exec_driver_sql(
             "UPDATE run SET host = 'elsewhere', heartbeat = 1 WHERE id='sft-a'"
         )
+    os.utime(home / "runs" / "sft-a" / RECORDER_LOCK, (1, 1))
     assert "run sft-a is stale" in refused(home, "delete", "sft-a", "sft-b", "--yes")
     assert (home / "runs" / "sft-b").is_dir()
     assert said(home, "close", "sft-a")
