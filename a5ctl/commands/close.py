@@ -30,6 +30,7 @@ def close(
     from core.errors import UserError
     from core.registry.afterwards import journal_end
     from core.registry.journal import merge_journal
+    from core.registry.live_runs import is_recorded
     from core.registry.liveness import LOST, display_status
     from core.registry.records import RunStatus
 
@@ -50,4 +51,7 @@ def close(
     if not store.run_by_uuid(record.uuid).status.settled:
         store.set_status(record.uuid, RunStatus.INTERRUPTED, exit_reason=_REASON)
     settled = store.run_by_uuid(record.uuid).status
-    out().print(plain(f"run {record.id} is {settled}; go on with: a5ctl resume {record.id}"))
+    rest = f"go on with: a5ctl resume {record.id}"
+    if is_recorded(folder):
+        rest = f"process {record.pid} holds it still, and makes it running again if it wakes up"
+    out().print(plain(f"run {record.id} is {settled}; {rest}"), soft_wrap=True)

@@ -45,11 +45,13 @@ def silent_elsewhere(registry: Registry, run: RunRecord) -> None:
 
 
 def test_a_run_whose_folder_a_process_holds_is_not_resumed_even_if_it_was_closed(
-    registry: Registry, workspace: Workspace, run: RunRecord
+    workspace: Workspace, run: RunRecord
 ) -> None:
-    registry.set_status(run.uuid, "interrupted", exit_reason="closed by hand")
     with held(run.id, workspace.run_folder(run.id)):
+        closed = command("close", run.id, "--force")
         done = command("resume", run.id)
+    assert closed.exit_code == 0
+    assert "holds it still, and makes it running again if it wakes up" in closed.output
     assert done.exit_code == 2
     words = " ".join(done.output.split())
     assert "is interrupted, but a process holds its folder" in words
