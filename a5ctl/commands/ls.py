@@ -71,12 +71,12 @@ def ls(
     nothing = _nothing(store.label, filtered=any((kind, status, group, where)))
     with collector_paused():
         if columns is not None:
-            _show_fields(store.select_runs(selection), nothing, json_=json_)
+            _show_fields(_selected(store, selection), nothing, json_=json_)
             return
         if where is None and sort is None:
             runs, total = _newest(store, selection, status)
         else:
-            found = store.select_runs(selection)
+            found = _selected(store, selection)
             runs, total = store.runs_by_uuid(found.uuids), found.total
         rest = f"{total - len(runs)} {'older' if sort is None else 'more'} runs are not shown"
         _show_runs(store, runs, rest if total > len(runs) else "", nothing, json_=json_)
@@ -86,6 +86,20 @@ def _with_status(where: str | None, status: str | None) -> str | None:
     if status is None or where is None:
         return where if status is None else f"status = {status}"
     return f"({where}) and status = {status}"
+
+
+def _selected(store: "Registry", selection: "Selection") -> "SelectedRuns":
+    """What is selected; runs that cannot be asked are named on stderr."""
+    from a5ctl.console import err, plain
+
+    found = _selected(store, selection)
+    if found.damaged:
+        text = (
+            f"left out, because their stored settings cannot be read: {', '.join(found.damaged)}; "
+            "bring them back from their journals with: a5ctl registry repair"
+        )
+        err().print(plain(text, "yellow"), soft_wrap=True)
+    return found
 
 
 def _newest(

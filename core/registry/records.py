@@ -7,6 +7,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from core.errors import UserError
+
 
 class RunStatus(StrEnum):
     """Where a run stands, as stored."""
@@ -101,8 +103,18 @@ class RunRecord:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The resolved configuration as a nested dictionary."""
-        return dict(json.loads(self.config_json))
+        """The resolved configuration as a nested dictionary.
+
+        Raises:
+            UserError: what is stored is none.
+        """
+        try:
+            return dict(json.loads(self.config_json))
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"the stored settings of run {self.id} cannot be read; bring them back from its "
+                "journal with: a5ctl registry repair"
+            ) from error
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -1,6 +1,9 @@
 """The list of runs under a filter, in an order, with chosen columns, and without the archive."""
 
 import json
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,23 @@ def test_a_limit_keeps_the_first_and_counts_the_rest(home: Path) -> None:
     shown = call(home, "ls", "--columns", "id,accuracy", "--limit", "2").output
     assert "6 more runs are not shown" in shown
     assert "6 older runs are not shown" in call(home, "ls", "--limit", "2").output
+
+
+def test_a_run_with_damaged_settings_is_named_and_the_others_are_listed(
+    home: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(home, tmp_path / "copy")
+    with closing(sqlite3.connect(tmp_path / "copy" / "registry.db")) as connection:
+        connection.execute("UPDATE run SET config = '{oops' WHERE id = 'b'")
+        connection.commit()
+    for options in (("--sort", "-train.lr"), ("--columns", "id,train.lr")):
+        result = call(tmp_path / "copy", "ls", "--json", *options)
+        assert result.exit_code == 0, result.output
+        listed = [run["id"] for run in json.loads(result.stdout)]
+        assert sorted(listed) == [run for run in sorted(ids(home)) if run != "b"]
+        assert "settings cannot be read: b;" in " ".join(result.stderr.split())
+    shown = call(tmp_path / "copy", "show", "b")
+    assert (shown.exit_code, "settings of run b cannot be read" in shown.stderr) == (2, True)
 
 
 def test_archived_runs_are_listed_only_when_asked_for(home: Path) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, not_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, func, not_, select
 
 from core.errors import UserError
-from core.registry.database import Database
+from core.registry.database import Database, RegistryUnavailableError
 from core.registry.liveness import LOST, STALE, display_status
 from core.registry.query.compiler import Compiler
 from core.registry.query.fields import Catalogue, Field
@@ -35,12 +35,15 @@ class SelectedRuns:
         fields: The columns asked for.
         rows: Their values, per run; None where a run has none.
         total: How many runs there are without the limit.
+        damaged: Short ids of runs that were left out, because their stored settings or tags cannot
+            be read.
     """
 
     uuids: tuple[str, ...]
     fields: tuple[Field, ...]
     rows: tuple[tuple[Any, ...], ...]
     total: int
+    damaged: tuple[str, ...] = ()
 
 
 def select_runs(database: Database, selection: Selection) -> SelectedRuns:
@@ -64,15 +67,39 @@ def select_runs(database: Database, selection: Selection) -> SelectedRuns:
     counting = select(func.count()).select_from(source).where(where)
     if not database.exists():
         return SelectedRuns((), tuple(operand.field for operand in shown), (), 0)
-    with reading(database) as connection:
-        found = connection.execute(statement.limit(selection.limit)).fetchall()
-        total = len(found)
-        if selection.limit is not None and total >= selection.limit:
-            total = int(connection.execute(counting).scalar_one())
+    damaged: tuple[str, ...] = ()
+    try:
+        found, total = _read(database, statement, counting, selection.limit)
+    except RegistryUnavailableError:
+        damaged = _damaged(database)
+        if not damaged:
+            raise
+        sound = RUN.c.id.not_in(damaged)
+        found, total = _read(
+            database, statement.where(sound), counting.where(sound), selection.limit
+        )
     rows = tuple(_values(shown, row[1:]) for row in found)
-    return SelectedRuns(
-        tuple(row[0] for row in found), tuple(operand.field for operand in shown), rows, total
-    )
+    fields = tuple(operand.field for operand in shown)
+    return SelectedRuns(tuple(row[0] for row in found), fields, rows, total, damaged)
+
+
+def _read(
+    database: Database, statement: Select[Any], counting: Select[Any], limit: int | None
+) -> tuple[Sequence[Row[Any]], int]:
+    with reading(database) as connection:
+        found = connection.execute(statement.limit(limit)).fetchall()
+        total = len(found)
+        if limit is not None and total >= limit:
+            total = int(connection.execute(counting).scalar_one())
+    return found, total
+
+
+def _damaged(database: Database) -> tuple[str, ...]:
+    """Runs whose settings or tags are no JSON, which queries stumble over."""
+    if database.path is None:
+        return ()
+    sql = "SELECT id FROM run WHERE NOT (json_valid(config) AND json_valid(tags)) ORDER BY id"
+    return tuple(row[0] for row in database.read(sql))
 
 
 def parse_names(text: str) -> tuple[FieldName, ...]:
