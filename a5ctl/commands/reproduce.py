@@ -40,11 +40,11 @@ def reproduce(
     home: HomeOption = None,
     registry: RegistryOption = None,
 ) -> None:
-    """Make a run again, from its stored configuration, data and weights; then compare the two.
+    """Make a run again from its stored configuration, data and weights, and compare the two.
 
-    Says first what is not as it was: code, packages, machine, environment, data, model. Compared
-    are every metric at every step, every response, rollouts, and the last weights. Exit code 0
-    when all is the same, 1 when something differs.
+    Says first what is not as it was: code, packages, machine, environment, data, model.
+
+    Exit code 0: metrics, responses, rollouts and weights are the same; 1: something differs.
 
     Examples:
 
