@@ -5,6 +5,7 @@
 A test fails when the files are not what this prints.
 """
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,7 @@ def schema_reference() -> str:
     from sqlmodel import SQLModel
 
     from core.registry import schema
+    from core.registry.views import VIEWS
 
     models = sorted(
         (m for m in vars(schema).values() if _is_table(m, SQLModel)),
@@ -54,7 +56,8 @@ def schema_reference() -> str:
         "Times are seconds since the epoch (UTC). Columns that hold JSON are text. A row goes when "
         "the row it belongs to goes."
     )
-    return "\n\n".join([f"# Registry\n\n{_NOTE}", introduction, *map(_table, models)]) + "\n"
+    parts = [introduction, *map(_table, models), *itertools.starmap(_view, VIEWS.items())]
+    return "\n\n".join([f"# Registry\n\n{_NOTE}", *parts]) + "\n"
 
 
 def watchdog_reference() -> str:
@@ -275,6 +278,11 @@ def _table(model: Any) -> str:
     if indexes:
         parts.append("Indexes: " + "; ".join(map(_index, indexes)) + ".")
     return "\n\n".join(parts)
+
+
+def _view(name: str, view: Any) -> str:
+    columns = ", ".join(f"`{column}`" for column in view.columns)
+    return f"## {name} (view)\n\n{view.meaning}\n\nColumns: {columns}."
 
 
 def _column_notes(column: Any) -> str:

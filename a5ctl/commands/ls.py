@@ -92,7 +92,7 @@ def _selected(store: "Registry", selection: "Selection") -> "SelectedRuns":
     """What is selected; runs that cannot be asked are named on stderr."""
     from a5ctl.console import err, plain
 
-    found = _selected(store, selection)
+    found = store.select_runs(selection)
     if found.damaged:
         text = (
             f"left out, because their stored settings cannot be read: {', '.join(found.damaged)}; "

@@ -42,8 +42,12 @@ only how something is stored."""
 
 _SURROGATE = "key"
 _DECODED = "decoded"
-# what is in these is told with the responses that it belongs to
-_OF_RESPONSES = ("text_dictionary", "verdict_set", "verdict")
+_HOW_TEXTS_ARE_STORED = "text_dictionary"
+# combinations stay when the last response that had them goes
+_USED = {
+    "verdict_set": "t.key IN (SELECT verdict_set FROM answer)",
+    "verdict": "t.verdict_set IN (SELECT verdict_set FROM answer)",
+}
 # the same text may be compressed in other ways
 _COMPRESSED = {("answer", "text"), ("probed_response", "text")}
 # how far a merge got, and when a live run was last heard of: bookkeeping of one file
@@ -64,14 +68,17 @@ def table_names() -> list[str]:
 def rows_of(connection: sqlite3.Connection, name: str) -> Iterator[tuple[object, ...]]:
     """Every row of a table without made-up keys, in an order that depends on nothing else.
 
-    Texts are given as they read, and verdicts with the responses; how both are kept is no content.
+    Texts are given as they read; what they were compressed with is no content, nor is a combination
+    of verdicts that no response has.
     """
-    if name in _OF_RESPONSES:
+    if name == _HOW_TEXTS_ARE_STORED:
         return
     connection.create_function(_DECODED, 1, reader_of_file(connection).text)
     columns = _content(_table(name), "main", decoded=True)
     order = ", ".join(map(str, range(1, len(columns) + 1)))
-    yield from connection.execute(f"{_select(name, 'main', columns)} ORDER BY {order}")
+    used = _USED.get(name, "TRUE")
+    selected = _select(name, "main", columns)
+    yield from connection.execute(f"{selected} WHERE {used} ORDER BY {order}")
 
 
 def content_of(database: Database, name: str) -> list[tuple[object, ...]]:

@@ -7,6 +7,8 @@ registries of the same texts may hold other bytes.
 """
 
 import hashlib
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, select
@@ -19,8 +21,10 @@ _FEWEST_TEXTS = 16
 _FEWEST_BYTES = 4096
 _SAMPLES = 128
 _CANDIDATES = 2
-# a known dictionary that leaves so little is not worth a comparison with a new one
-_GOOD_SHARE = 0.12
+# with so little left by a known dictionary, a new one hardly pays: it would be larger than that
+_GOOD_SHARE = 0.2
+_KEPT = 4
+_PER_THREAD = threading.local()
 
 Compress = Callable[[str], bytes]
 
@@ -64,15 +68,29 @@ def _best_known(
 ) -> tuple[TextWriter | None, float]:
     """The best of the run's newest dictionaries, with what it makes of the sample."""
     dictionaries = table(TextDictionary)
-    query = select(dictionaries.c.id, dictionaries.c.content).where(dictionaries.c.run == run)
+    query = select(dictionaries.c.id).where(dictionaries.c.run == run)
     newest = query.order_by(dictionaries.c.key.desc()).limit(_CANDIDATES)
     best: tuple[TextWriter | None, float] = (None, float("inf"))
-    for identity, packed in connection.execute(newest).all():
-        writer = TextWriter(identity, Dictionary(identity, packed).content)
+    for identity in connection.execute(newest).scalars().all():
+        writer = _writer(connection, identity)
         cost = _bytes(writer, sample)
         if cost < best[1]:
             best = (writer, cost)
     return best
+
+
+def _writer(connection: Connection, identity: int) -> TextWriter:
+    """A writer with a stored dictionary; the last ones stay ready, as they take a while to make."""
+    if not hasattr(_PER_THREAD, "writers"):
+        _PER_THREAD.writers = OrderedDict()
+    writers: OrderedDict[int, TextWriter] = _PER_THREAD.writers
+    dictionary = None if identity in writers else find_dictionary(connection, identity)
+    if dictionary is not None:
+        writers[identity] = TextWriter(identity, dictionary.content)
+    writers.move_to_end(identity)
+    if len(writers) > _KEPT:
+        writers.popitem(last=False)
+    return writers[identity]
 
 
 def _dictionary(connection: Connection, run: int, raw: Sequence[bytes]) -> Dictionary:

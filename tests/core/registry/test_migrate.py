@@ -28,6 +28,17 @@ def test_migrations_make_exactly_the_tables_of_the_schema(tmp_path: Path) -> Non
         assert compare_metadata(context, SQLModel.metadata) == []
 
 
+def test_the_views_have_the_columns_that_are_documented(tmp_path: Path) -> None:
+    from core.registry.views import VIEWS
+
+    registry = open_registry(_url(tmp_path))
+    made = registry.database.read("SELECT name FROM sqlite_master WHERE type = 'view'")
+    assert {name for (name,) in made} == set(VIEWS)
+    for name, view in VIEWS.items():
+        sql = "SELECT name FROM pragma_table_info(:view)"
+        assert tuple(row[0] for row in registry.database.read(sql, {"view": name})) == view.columns
+
+
 def test_the_listed_revisions_are_those_alembic_finds() -> None:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
