@@ -13,8 +13,9 @@ _LONGEST = 200
 _MACHINE = ("os", "cpu", "usable_cores", "gpus", "driver")
 # places, display, and what the stored configuration says itself: none of it changes a figure
 _NO_MATTER = re.compile(
-    r"NO_COLOR|COLUMNS|A5CTL_(HOME|REGISTRY|MODEL|DATA|ENGINE)|HF_HOME|HF_HUB_CACHE|"
-    r"HF_DATASETS_CACHE|HF_HUB_DISABLE_\w+|TRANSFORMERS_CACHE|SLURM_JOB_\w+|PBS_JOBID"
+    r"NO_COLOR|COLUMNS|A5CTL_(HOME|REGISTRY|MODEL|DATA|ENGINE)|HF_HOME|HF_HUB_DISABLE_\w+|"
+    # where things are kept; torch sets such a variable itself once it is loaded
+    r"\w+_CACHE(_DIR|_ROOT)?|SLURM_JOB_\w+|PBS_JOBID"
 )
 
 

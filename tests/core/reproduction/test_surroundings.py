@@ -35,6 +35,10 @@ def test_command_line_process_and_memory_are_no_difference():
     assert told(changed("machine", memory_bytes=2)) == []
 
 
+def test_width_of_the_terminal_and_places_of_caches_are_no_difference():
+    assert told(changed("environment", COLUMNS="200", TORCHINDUCTOR_CACHE_DIR="/tmp/x")) == []
+
+
 @pytest.mark.parametrize(
     ("now", "expected"),
     [
