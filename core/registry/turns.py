@@ -45,7 +45,7 @@ class Turns:
             self.rest = 0.0
             if waited > _CROWDED_S:
                 self.rest = min(_LONGEST_REST_S, max(4 * waited, 20 * held))
-                time.sleep(max(_GAP_S, held))
+                time.sleep(_GAP_S)
 
     def begun(self) -> None:
         """The transaction has begun: what was waited for is there."""
