@@ -21,6 +21,7 @@ from core.registry.live_runs import RECORDER_LOCK
 from core.registry.merge import held_bytes, store_entries
 from core.registry.migrate import ensure_schema
 from core.registry.same_version import is_same_version
+from core.registry.turns import Turns
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -32,9 +33,6 @@ MakeEntry = Callable[[], Entry | None]
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 _MEMORY_BYTES = 64 * 2**20
-# where many processes record, each stores less often the longer it had to wait for its turn
-_REST = 4.0
-_LONGEST_REST_S = 10.0
 
 
 class _BehindError(Exception):
@@ -75,7 +73,7 @@ class Writer:
         self._next_attempt = 0.0
         self._last_beat = time.monotonic()
         self._last_sign = -heartbeat
-        self._rest = 0.0
+        self._turns = Turns(registry.database.path)
         # always taken in this order; building an entry can take long and may call for a heartbeat
         self._take_lock = threading.RLock()
         self._store_lock = threading.RLock()
@@ -149,7 +147,7 @@ class Writer:
 
     def _work(self) -> None:
         while not self._stopping:
-            self._wake.wait(max(self._interval, self._rest))
+            self._wake.wait(max(self._interval, self._turns.rest))
             self._wake.clear()
             self._guarded(lambda: self._write_journal(sync=False))
             self._guarded(self._store)
@@ -220,14 +218,12 @@ class Writer:
             beat = time.monotonic() - self._last_beat >= self._heartbeat and not self._settled
             if not self._due() or not (self._unstored or self._behind or beat):
                 return
-            started = time.monotonic()
             try:
                 self._store_in_place()
             except (UserError, LookupError) as error:
                 self._postpone(str(error.args[0]))
             else:
                 self._recovered()
-                self._rest = min(_LONGEST_REST_S, _REST * (time.monotonic() - started))
 
     def _store_in_place(self) -> None:
         """Store the batch; where the database is not the one that was left, merge into it first."""
@@ -262,7 +258,8 @@ class Writer:
             batch = list(self._unstored)
             mark = None if self._unjournaled or not self._journal.size else self._journal.size
         settles = any(isinstance(e, StatusEntry) and e.status != "running" for e in batch)
-        with self._registry.database.begin() as connection:
+        with self._turns.taken(), self._registry.database.begin() as connection:
+            self._turns.begun()
             held = self._check_place(connection)
             refused = store_entries(connection, self._run_uuid, batch, journal_bytes=mark)
             if not settles and not self._settled:
