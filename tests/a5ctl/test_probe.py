@@ -432,7 +432,7 @@ def hang(*_, **__):
     print("here", flush=True)
     time.sleep(600)
 if {where!r} == "writing":
-    writes.apply_entries = hang
+    writes._row = hang
 else:
     probe.finish_answers = hang
 main()
