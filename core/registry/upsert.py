@@ -34,15 +34,25 @@ def insert_new(
     connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: Sequence[str]
 ) -> None:
     """Insert rows; where the key is taken, the stored row stays."""
-    if connection.dialect.name == "postgresql":
+    on_server = connection.dialect.name == "postgresql"
+    if on_server:
         # a refused row would use up a number of the sequence there, thousands a minute
         rows = _lacking(connection, table, rows, key)
-        if rows and table.name in SHARED:
-            # two that insert the same names in another order would wait for each other for ever
-            connection.execute(_ONE_AT_A_TIME, {"lock": _LOCK})
-    if rows:
-        statement = _insert(connection, table)
-        connection.execute(statement.on_conflict_do_nothing(index_elements=key), rows)
+    if rows and on_server and table.name in SHARED:
+        # whoever waits for a name waits for a moment, and not for all that another run stores
+        with connection.engine.begin() as short:
+            # in another order of the same names two would wait for each other for ever
+            short.execute(_ONE_AT_A_TIME, {"lock": _LOCK})
+            _insert_unless_taken(short, table, rows, key)
+    elif rows:
+        _insert_unless_taken(connection, table, rows, key)
+
+
+def _insert_unless_taken(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: Sequence[str]
+) -> None:
+    statement = _insert(connection, table)
+    connection.execute(statement.on_conflict_do_nothing(index_elements=key), rows)
 
 
 def _lacking(
