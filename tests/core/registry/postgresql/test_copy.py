@@ -165,7 +165,7 @@ def test_a_copy_that_is_killed_leaves_an_empty_registry(
     house: Workspace, url: str, tmp_path: Path, to_server: bool
 ) -> None:
     target = url if to_server else f"sqlite:///{tmp_path / 'b.db'}"
-    process = multiprocessing.get_context("spawn").Process(
+    process = multiprocessing.get_context("forkserver").Process(
         target=_killed, args=(house.registry_url(), target)
     )
     process.start()
