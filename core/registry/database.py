@@ -192,7 +192,9 @@ class Database:
 
         try:
             with self._writer().connect() as connection:
-                return [tuple(row) for row in connection.execute(text(sql), dict(parameters))]
+                # a query alone needs no transaction, whose two messages would travel as well
+                alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+                return [tuple(row) for row in alone.execute(text(sql), dict(parameters))]
         except DBAPIError as error:
             raise self.unavailable(error.orig or error) from error
 

@@ -11,6 +11,8 @@ from core.registry.content import SHARED
 
 _KEYS_AT_ONCE = 1000
 _LOCK = 0xA5C8
+# these mean something by themselves; other shared rows must come or go with what belongs to them
+_NAMES = ("metric_name", "problem", "protocol")
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(:lock, hashtext(current_schema()))")
 
 
@@ -68,15 +70,27 @@ def insert_new(
     connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: Sequence[str]
 ) -> None:
     """Insert rows; where the key is taken, the stored row stays."""
-    if connection.dialect.name == "postgresql":
+    on_server = connection.dialect.name == "postgresql"
+    if on_server:
         # a refused row would use up a number of the sequence there, thousands a minute
         rows = _lacking(connection, table, rows, key)
-        if rows and table.name in SHARED:
-            # two that insert the same names in another order would wait for each other for ever
-            connection.execute(_ONE_AT_A_TIME, {"lock": _LOCK})
-    if rows:
-        statement = _insert(connection.dialect, table).on_conflict_do_nothing(index_elements=key)
-        connection.execute(statement, rows)
+    if rows and on_server and table.name in _NAMES:
+        # whoever waits for a name waits for a moment, and not for all that another run stores
+        with connection.engine.begin() as short:
+            # in another order of the same names two would wait for each other for ever
+            short.execute(_ONE_AT_A_TIME, {"lock": _LOCK})
+            _insert_unless_taken(short, table, rows, key)
+    elif rows:
+        if on_server and table.name in SHARED:
+            connection.execute(_ONE_AT_A_TIME, {"lock": _LOCK + 1})
+        _insert_unless_taken(connection, table, rows, key)
+
+
+def _insert_unless_taken(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: Sequence[str]
+) -> None:
+    statement = _insert(connection.dialect, table)
+    connection.execute(statement.on_conflict_do_nothing(index_elements=key), rows)
 
 
 def _lacking(

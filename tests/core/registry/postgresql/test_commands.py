@@ -50,14 +50,10 @@ def a5ctl(tmp_path: Path, filled: str) -> Command:
 READING = (
     ("ls", "--where", "kind = sft and accuracy >= 0.4", "--columns", "id,name,accuracy,step"),
     ("ls", "--columns", "id,train.lr,metric.loss,took", "--sort", "-metric.loss", "--json"),
-    ("show", "sft-256-aaaa"),
     ("show", "sft-256-aaaa", "--diff", "sft-256-bbbb"),
     ("compare", "sft-256-aaaa", "sft-256-bbbb"),
-    ("diagnose", "sft-256-aaaa"),
     ("diagnose", "sft-256-bbbb", "--against", "sft-256-aaaa"),
-    ("protocol", "show", "sft-256-aaaa"),
     ("registry", "stats"),
-    ("registry", "path"),
     ("registry", "migrate"),
     ("export", "responses", "sft-256-aaaa", "--out", "{out}"),
 )

@@ -145,13 +145,27 @@ def test_a_stop_in_the_middle_leaves_nothing(house: Workspace, url: str) -> None
     assert not any(rows_in(url).values())
 
 
+def test_a_server_that_goes_away_in_the_middle_is_one_sentence(
+    house: Workspace, server: Server, url: str
+) -> None:
+    def lose(phase: Phase, done: int, total: int) -> None:
+        if phase is Phase.COPYING and done > total // 2:
+            server.sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'a5ctl'"
+            )
+
+    with pytest.raises(UserError, match=r"cannot be reached \("):
+        copy_registry(Database(house.registry_url()), Database(url), lose)
+    assert not any(rows_in(url).values())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("to_server", [False, True])
 def test_a_copy_that_is_killed_leaves_an_empty_registry(
     house: Workspace, url: str, tmp_path: Path, to_server: bool
 ) -> None:
     target = url if to_server else f"sqlite:///{tmp_path / 'b.db'}"
-    process = multiprocessing.get_context("spawn").Process(
+    process = multiprocessing.get_context("forkserver").Process(
         target=_killed, args=(house.registry_url(), target)
     )
     process.start()

@@ -7,7 +7,7 @@ import pytest
 from core.registry.store import Registry
 from tests.core.registry.postgresql.crowd import NAMES, record_together
 
-PROCESSES, STEPS = 8, 30
+PROCESSES, STEPS = 8, 20
 
 
 @pytest.mark.slow

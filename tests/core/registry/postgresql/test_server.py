@@ -62,8 +62,8 @@ def test_every_revision_goes_back_and_forth_and_keeps_the_runs(url: str) -> None
 def test_processes_that_make_one_registry_at_once_wait_for_each_other(server: Server) -> None:
     url = server.url(server.new_database())
     code = f"from core.registry.store import open_registry; open_registry({url!r}).runs()"
-    started = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(3)]
-    assert [process.wait(120) for process in started] == [0, 0, 0]
+    started = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(2)]
+    assert [process.wait(120) for process in started] == [0, 0]
 
 
 def test_text_sorts_by_code_point_as_in_sqlite(registry: Registry) -> None:
