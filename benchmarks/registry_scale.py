@@ -48,8 +48,8 @@ def commands(registry: Registry) -> dict[str, list[str]]:
         "show": ["show", one.id],
         "diagnose": ["diagnose", one.id],
         "diagnose --by step": ["diagnose", one.id, "--by", "step"],
-        # "plot loss": ["plot", "loss", one.id],
-        # "plot of 5 runs": ["plot", "loss,reward", *(run.id for run in runs[:5])],
+        "plot loss": ["plot", "loss", one.id],
+        "plot of 5 runs": ["plot", "loss,accuracy", *(run.id for run in runs[:5])],
     }
     if large:
         found[f"compare group of {large}"] = ["compare", "--group", LARGE_GROUP]

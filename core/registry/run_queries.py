@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.errors import UserError
+from core.registry.codec import clean
 from core.registry.database import Database, Row
 from core.registry.records import ArtifactRecord, EventRecord, Headline, RunRecord, RunStatus
 
@@ -83,7 +84,7 @@ def find_run(database: Database, reference: str) -> RunRecord:
         UserError: no run, or several, fit.
     """
     sql = f"SELECT {_COLUMNS} FROM run WHERE id = :reference OR uuid = :reference"
-    exact = database.read(sql, {"reference": reference})
+    exact = database.read(sql, {"reference": clean(reference)})
     if len(exact) == 1:
         return _record(exact[0])
     names = database.read("SELECT uuid, id, name FROM run ORDER BY created DESC")
