@@ -21,8 +21,11 @@ def test_seeds_of_one_setting_share_what_was_read() -> None:
     first, second = (run_settings(run({"kind": "sft", "seed": s, **REST})) for s in (0, 1))
     assert first is second
     assert first == {
-        **{"kind": "sft", "data.size": "full", "model.source": "builtin"},
-        **{"train.lr": 1e-3, "train.stop": ["a"]},
+        "kind": "sft",
+        "data.size": "full",
+        "model.source": "builtin",
+        "train.lr": 1e-3,
+        "train.stop": ["a"],
     }
 
 
