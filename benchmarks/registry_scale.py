@@ -48,8 +48,8 @@ def commands(registry: Registry) -> dict[str, list[str]]:
         "show": ["show", one.id],
         "diagnose": ["diagnose", one.id],
         "diagnose --by step": ["diagnose", one.id, "--by", "step"],
-        # "plot loss": ["plot", "loss", one.id],
-        # "plot of 5 runs": ["plot", "loss,reward", *(run.id for run in runs[:5])],
+        "plot loss": ["plot", "loss", one.id],
+        "plot of 5 runs": ["plot", "loss,accuracy", *(run.id for run in runs[:5])],
     }
     if large:
         found[f"compare group of {large}"] = ["compare", "--group", LARGE_GROUP]
@@ -111,7 +111,7 @@ def main() -> None:
     """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--sizes", default="1000x10,1000x100,1000x1000,10000x20")
+    parser.add_argument("--sizes", default="1000x10,1000x1200,10000x20")
     parser.add_argument("--responses", type=int, default=200_000)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--only", default="", help="commands that have this in their name")

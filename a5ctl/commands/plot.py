@@ -122,8 +122,9 @@ def _axis(name: str) -> "Axis":
 
 def _names(text: str) -> list[str]:
     from core.errors import UserError
+    from core.registry.codec import clean
 
-    names = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    names = list(dict.fromkeys(part.strip() for part in clean(text).split(",")))
     if not all(names):
         raise UserError(f"{text!r} has an empty name; write for example loss,accuracy")
     if len(names) > _MOST_METRICS:

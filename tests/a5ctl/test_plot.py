@@ -148,6 +148,7 @@ def test_what_cannot_be_drawn_is_told_in_one_sentence(house: House) -> None:
     assert ".png, .svg, .pdf" in refused(house, "loss", "sft-1-aaaa", "--out", "loss.gif")
     assert "step, time, tokens" in refused(house, "loss", "sft-1-aaaa", "--x", "epoch")
     assert "--smooth 1" in refused(house, "loss", "sft-1-aaaa", "--smooth", "1")
+    assert "no metric" in refused(house, "\ud800", "sft-1-aaaa")
     assert "empty name" in refused(house, "loss,", "sft-1-aaaa")
     assert "nothing to draw of sft-1-aaaa" in drawn(house, "odd", "sft-1-aaaa")
 
