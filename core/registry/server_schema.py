@@ -8,7 +8,8 @@ _LOCK = 0xA5C7
 _PATIENCE_S = 120
 # in the order in which they were made: a later one may read an earlier one
 _VIEWS = """SELECT c.relname, pg_get_viewdef(c.oid) FROM pg_class c
-    WHERE c.relkind = 'v' AND c.relnamespace = CAST(current_schema() AS regnamespace) ORDER BY c.oid"""
+    WHERE c.relkind = 'v' AND c.relnamespace = CAST(current_schema() AS regnamespace)
+    ORDER BY c.oid"""
 
 
 def alone(connection: Connection) -> None:
