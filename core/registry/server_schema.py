@@ -3,6 +3,7 @@
 from sqlalchemy import BigInteger, Connection, text
 
 from core.registry.schema import SQLModel
+from core.registry.upsert import ALONE
 
 _LOCK = 0xA5C7
 _PATIENCE_S = 120
@@ -18,6 +19,8 @@ def alone(connection: Connection) -> None:
     Raises:
         sqlalchemy.exc.OperationalError: it takes too long.
     """
+    # another connection would not see the tables that are made here
+    connection.execution_options(**{ALONE: True})
     connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE_S}s'"))
     place = {"lock": _LOCK}
     connection.execute(

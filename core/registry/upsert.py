@@ -11,8 +11,10 @@ from core.batches import batched
 SHARED = ("metric_name", "problem", "protocol")
 """Tables of rows that stand alone and belong to nobody."""
 
+ALONE = "a5ctl_alone"
+"""Option of a connection that needs no other one for rows that belong to nobody."""
+
 _KEYS_AT_ONCE = 1000
-_SHORT = "a5ctl_at_once"
 _LOCK = 0xA5C8
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(:lock, hashtext(current_schema()))")
 
@@ -60,11 +62,11 @@ def at_once(connection: Connection) -> Iterator[Connection]:
     Args:
         connection: An open write transaction; what was stored here stays if that one fails.
     """
-    if connection.dialect.name != "postgresql" or _SHORT in connection.get_execution_options():
+    if connection.dialect.name != "postgresql" or ALONE in connection.get_execution_options():
         yield connection
         return
     with connection.engine.connect() as other:
-        short = other.execution_options(**{_SHORT: True})
+        short = other.execution_options(**{ALONE: True})
         with short.begin():
             # in another order of the same rows two would wait for each other for ever
             short.execute(_ONE_AT_A_TIME, {"lock": _LOCK})
