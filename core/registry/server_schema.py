@@ -3,9 +3,14 @@
 from sqlalchemy import BigInteger, Connection, text
 
 from core.registry.schema import SQLModel
+from core.registry.upsert import ALONE
 
 _LOCK = 0xA5C7
 _PATIENCE_S = 120
+# in the order in which they were made: a later one may read an earlier one
+_VIEWS = """SELECT c.relname, pg_get_viewdef(c.oid) FROM pg_class c
+    WHERE c.relkind = 'v' AND c.relnamespace = CAST(current_schema() AS regnamespace)
+    ORDER BY c.oid"""
 
 
 def alone(connection: Connection) -> None:
@@ -14,6 +19,8 @@ def alone(connection: Connection) -> None:
     Raises:
         sqlalchemy.exc.OperationalError: it takes too long.
     """
+    # another connection would not see the tables that are made here
+    connection.execution_options(**{ALONE: True})
     connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE_S}s'"))
     place = {"lock": _LOCK}
     connection.execute(
@@ -36,23 +43,20 @@ def match_sqlite(connection: Connection) -> None:
     """Make columns hold and sort what SQLite's do.
 
     Text sorts by code point, whatever the language of the database is, so that both give the same
-    lists; columns that the tables declare as wide are.
+    lists; columns that the tables declare as wide are. Views stand in the way of that, and are
+    made again.
     """
     changes = _changes(connection)
-    if not changes:
-        return
-    # a column that a view shows keeps its type
-    views = _views(connection)
+    views = connection.execute(text(_VIEWS)).all() if changes else []
     for name, _ in reversed(views):
         connection.execute(text(f'DROP VIEW "{name}"'))
-    for table, column, kind in changes:
-        connection.execute(text(f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE {kind}'))
+    for change in changes:
+        connection.execute(text(change))
     for name, definition in views:
-        connection.exec_driver_sql(f'CREATE VIEW "{name}" AS {definition}')
+        connection.exec_driver_sql(f'CREATE VIEW "{name}" AS {definition}'.replace("%", "%%"))
 
 
-def _changes(connection: Connection) -> list[tuple[str, str, str]]:
-    """(table, column, type that it should have)."""
+def _changes(connection: Connection) -> list[str]:
     sql = """SELECT table_name, column_name, data_type, collation_name
         FROM information_schema.columns WHERE table_schema = current_schema()"""
     tables = SQLModel.metadata.tables
@@ -62,16 +66,12 @@ def _changes(connection: Connection) -> list[tuple[str, str, str]]:
         if known is None:
             continue
         if kind in ("text", "character varying") and collation != "C":
-            found.append((table, column, f'{kind} COLLATE "C"'))
+            found.append(_change(table, column, f'{kind} COLLATE "C"'))
         wide = isinstance(known.type.dialect_impl(connection.dialect), BigInteger)
         if kind == "integer" and wide:
-            found.append((table, column, "bigint"))
+            found.append(_change(table, column, "bigint"))
     return found
 
 
-def _views(connection: Connection) -> list[tuple[str, str]]:
-    """(name, query) of every view, in the order made: none shows a later one."""
-    sql = """SELECT c.relname, pg_get_viewdef(c.oid) FROM pg_class c
-        JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind = 'v' AND n.nspname = current_schema() ORDER BY c.oid"""
-    return [(name, query) for name, query in connection.execute(text(sql))]
+def _change(table: str, column: str, kind: str) -> str:
+    return f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE {kind}'

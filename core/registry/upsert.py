@@ -1,18 +1,22 @@
 """Insert, or settle for what is there: the statement behind everything that can be merged twice."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Table, select, text, tuple_
 
 from core.batches import batched
-from core.registry.content import SHARED
+
+SHARED = ("metric_name", "problem", "protocol")
+"""Tables of rows that stand alone and belong to nobody."""
+
+ALONE = "a5ctl_alone"
+"""Option of a connection that needs no other one for rows that belong to nobody."""
 
 _KEYS_AT_ONCE = 1000
 _LOCK = 0xA5C8
-# these mean something by themselves; other shared rows must come or go with what belongs to them
-_NAMES = ("metric_name", "problem", "protocol")
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(:lock, hashtext(current_schema()))")
 
 
@@ -70,20 +74,37 @@ def insert_new(
     connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: Sequence[str]
 ) -> None:
     """Insert rows; where the key is taken, the stored row stays."""
-    on_server = connection.dialect.name == "postgresql"
-    if on_server:
+    if connection.dialect.name == "postgresql":
         # a refused row would use up a number of the sequence there, thousands a minute
         rows = _lacking(connection, table, rows, key)
-    if rows and on_server and table.name in _NAMES:
-        # whoever waits for a name waits for a moment, and not for all that another run stores
-        with connection.engine.begin() as short:
-            # in another order of the same names two would wait for each other for ever
-            short.execute(_ONE_AT_A_TIME, {"lock": _LOCK})
+    if not rows:
+        return
+    if table.name in SHARED:
+        with at_once(connection) as short:
             _insert_unless_taken(short, table, rows, key)
-    elif rows:
-        if on_server and table.name in SHARED:
-            connection.execute(_ONE_AT_A_TIME, {"lock": _LOCK + 1})
+    else:
         _insert_unless_taken(connection, table, rows, key)
+
+
+@contextmanager
+def at_once(connection: Connection) -> Iterator[Connection]:
+    """For rows that belong to nobody: on a server a short transaction of their own.
+
+    Whoever waits for such a row waits for a moment then, and not for all that another run stores.
+    On SQLite, which has one writer at a time, it is the same transaction.
+
+    Args:
+        connection: An open write transaction; what was stored here stays if that one fails.
+    """
+    if connection.dialect.name != "postgresql" or ALONE in connection.get_execution_options():
+        yield connection
+        return
+    with connection.engine.connect() as other:
+        short = other.execution_options(**{ALONE: True})
+        with short.begin():
+            # in another order of the same rows two would wait for each other for ever
+            short.execute(_ONE_AT_A_TIME, {"lock": _LOCK})
+            yield short
 
 
 def _insert_unless_taken(

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from core.registry.entries import GradeRow
 from core.registry.nul_text import escaped, unescaped
 from core.registry.schema import Response, Verdict, VerdictSet, table
-from core.registry.upsert import insert_new
+from core.registry.upsert import at_once, insert_new
 
 _TRIMMED = -1
 _AT_ONCE = 500
@@ -124,10 +124,13 @@ def set_keys(connection: Connection, texts: Iterable[str]) -> dict[str, int]:
     wanted = sorted(set(texts))
     known = _known_keys(connection, wanted)
     new = [text for text in wanted if text not in known]
-    insert_new(connection, table(VerdictSet), [_set_row(text) for text in new], ("text",))
-    added = _known_keys(connection, new)
-    rows = [row for text in new for row in _verdicts(added[text], text)]
-    insert_new(connection, table(Verdict), rows, ("verdict_set", "grader", "version"))
+    if not new:
+        return known
+    with at_once(connection) as short:
+        insert_new(short, table(VerdictSet), [_set_row(text) for text in new], ("text",))
+        added = _known_keys(short, new)
+        rows = [row for text in new for row in _verdicts(added[text], text)]
+        insert_new(short, table(Verdict), rows, ("verdict_set", "grader", "version"))
     return known | added
 
 

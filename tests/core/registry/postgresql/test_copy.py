@@ -30,7 +30,7 @@ def test_a_copy_to_a_server_and_back_is_the_same_key_by_key(
     there, home = moved(house.registry_url(), url), moved(url, back)
     assert there.rows == home.rows
     assert there.rows["run"] == 3
-    assert there.rows["answer"] > 0
+    assert there.rows["metric"] > 0
     assert (there.different, there.alive) == ({}, ())
     assert rows_in(back) == rows_in(house.registry_url()) == rows_in(url)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
+from core.registry.journal import merge_journal
 from core.registry.migrations import HEAD
 from core.registry.store import Registry, open_registry
+from core.workspace import Workspace
 from tests.core.registry.conftest import go_back, new_run
 from tests.core.registry.postgresql.server import PASSWORD, Server
 
@@ -55,6 +57,20 @@ def test_every_revision_goes_back_and_forth_and_keeps_the_runs(url: str) -> None
     registry = open_registry(url)
     assert registry.runs() == []
     assert registry.database.read("SELECT version_num FROM alembic_version") == [(HEAD,)]
+    registry.close()
+
+
+def test_a_registry_full_of_rows_is_upgraded_with_all_of_them(house: Workspace, url: str) -> None:
+    registry = open_registry(url)
+    run = merge_journal(registry, house.run_folder("sft-256-aaaa")).run_id
+    assert run is not None
+    evaluations = registry.evaluations([registry.find_run(run).uuid])
+    before = [registry.responses(e.uuid) for e in evaluations]
+    go_back(registry, "0004")
+    registry = open_registry(url)
+    evaluations = registry.evaluations([registry.find_run(run).uuid])
+    assert [registry.responses(e.uuid) for e in evaluations] == before
+    assert len(before) == 3
     registry.close()
 
 
