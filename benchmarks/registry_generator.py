@@ -92,9 +92,10 @@ def generate(home: Path, size: Size) -> dict[str, Any]:
         connection.execute("PRAGMA cache_size = -200000")
         connection.execute("BEGIN")
         taken = _Filler(connection, size, source).fill()
+        # the source stays: what its responses are compressed with may be its own
+        connection.execute("UPDATE run SET archived = 1 WHERE uuid = ?", (source,))
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL")
-    registry.delete_run(source)
     _check_summaries(registry, size)
     registry.close()
     taken |= {"seconds": time.perf_counter() - begun, "bytes": path.stat().st_size}
@@ -144,11 +145,8 @@ class _Filler:
         last = connection.execute("SELECT MAX(key) FROM evaluation").fetchone()[0]
         self._next_evaluation = last + 1
         self._first_run = connection.execute("SELECT MAX(key) FROM run").fetchone()[0]
-        columns = [column.name for column in table(schema.Response).columns]
-        kept = ", ".join(f'"{name}"' for name in columns if name not in ("key", "evaluation"))
-        # verdicts and the dictionary of the texts are shared with the templates
-        self._copy_responses = f"""INSERT INTO answer (key, evaluation, {kept})
-            SELECT key + ?, ?, {kept} FROM answer WHERE key BETWEEN ? AND ?"""
+        # verdicts, and what texts are compressed with, are shared with the templates
+        self._copy_answers = _copying(table(schema.Response).name)
 
     def fill(self) -> dict[str, float]:
         spent = dict.fromkeys(("runs", "metrics", "responses"), 0.0)
@@ -325,8 +323,8 @@ class _Filler:
             "time": run.created + _STEP_S * step,
         }
         self._insert("evaluation", [template.row | changed])
-        bounds = (template.first, template.last)
-        self._connection.execute(self._copy_responses, (shift, key, *bounds))
+        copied = {"shift": shift, "evaluation": key, "first": template.first, "last": template.last}
+        self._connection.execute(self._copy_answers, copied)
         self._next_evaluation += 1
         self._next_response += template.last - template.first + 1
 
@@ -339,6 +337,16 @@ class _Filler:
         """Whole rows, in the order of the columns."""
         places = ", ".join("?" for _ in SQLModel.metadata.tables[name].columns)
         self._connection.executemany(f'INSERT INTO "{name}" VALUES ({places})', rows)
+
+
+def _copying(name: str) -> str:
+    """Copies responses with their keys moved on, for another evaluation."""
+    columns = [column.name for column in SQLModel.metadata.tables[name].columns]
+    taken = {"key": '"key" + :shift', "evaluation": ":evaluation"}
+    values = ", ".join(taken.get(column, f'"{column}"') for column in columns)
+    listed = ", ".join(f'"{column}"' for column in columns)
+    return f"""INSERT INTO "{name}" ({listed})
+        SELECT {values} FROM "{name}" WHERE "key" BETWEEN :first AND :last"""
 
 
 def _summary(visible: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Any, ...]:

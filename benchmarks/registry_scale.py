@@ -11,6 +11,7 @@ benchmarks/results/registry_scale.json.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -126,7 +127,8 @@ def main() -> None:
             wall, cpu, mib = (found[figure]["median"] for figure in _FIGURES)
             print(f"   {name:28} wall {wall:6.2f} s   cpu {cpu:6.2f} s   {mib:5.0f} MiB")
     if not given.only:
-        write("registry_scale", {"repeat": given.repeat, "metrics": METRICS, "sizes": results})
+        settings = {"repeat": given.repeat, "metrics": METRICS, "load": os.getloadavg()[0]}
+        write("registry_scale", {**settings, "sizes": results})
 
 
 if __name__ == "__main__":
