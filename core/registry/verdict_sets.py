@@ -19,6 +19,7 @@ from core.registry.schema import Response, Verdict, VerdictSet, table
 from core.registry.upsert import insert_new
 
 _TRIMMED = -1
+_ESCAPE = "\uf8f0"
 _AT_ONCE = 500
 _order = attrgetter("grader", "version")
 
@@ -86,7 +87,8 @@ def fold(noted: Noted) -> Folded:
         for row in rows
     )
     text = _set_text(noted.ending, verdicts)
-    return Folded(text, first, json.dumps(others) if others else None)
+    listed = json.dumps([_escaped(value) for value in others]) if others else None
+    return Folded(text, first, listed)
 
 
 def unfold(folded: Folded) -> Noted:
@@ -94,7 +96,8 @@ def unfold(folded: Folded) -> Noted:
     values: dict[int | None, str | None] = {None: None}
     if folded.extracted is not None:
         values |= {0: folded.extracted, _TRIMMED: folded.extracted.strip(" ")}
-    values |= dict(enumerate(json.loads(folded.also_extracted or "[]"), start=1))
+    others = json.loads(folded.also_extracted or "[]")
+    values |= dict(enumerate(map(_unescaped, others), start=1))
     *end, verdicts = json.loads(folded.text)
     grades = [
         GradeRow(
@@ -169,6 +172,15 @@ def _set_text(end: Ending, verdicts: tuple[tuple[Any, ...], ...]) -> str:
     unparseable = None if end.unparseable is None else int(end.unparseable)
     whole = (end.finish, int(end.closed), unparseable, end.flags, flat)
     return json.dumps(whole, separators=(",", ":"))
+
+
+def _escaped(text: str) -> str:
+    """No database reads a NUL out of JSON; the views undo this."""
+    return text.replace(_ESCAPE, f"{_ESCAPE}1").replace("\0", f"{_ESCAPE}0")
+
+
+def _unescaped(text: str) -> str:
+    return text.replace(f"{_ESCAPE}0", "\0").replace(f"{_ESCAPE}1", _ESCAPE)
 
 
 def _first(found: Sequence[str]) -> str:

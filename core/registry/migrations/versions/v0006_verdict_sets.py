@@ -24,7 +24,9 @@ depends_on = None
 
 _AT_ONCE = 5000
 _ALSO = {
-    "sqlite": "json_extract(x.also_extracted, '$[' || (v.place - 1) || ']')",
+    # a NUL is two characters in the list, as everywhere on a server, which reads them back itself
+    "sqlite": """REPLACE(REPLACE(json_extract(x.also_extracted, '$[' || (v.place - 1) || ']'),
+        char(63728, 48), char(0)), char(63728, 49), char(63728))""",
     "postgresql": "CAST(x.also_extracted AS json) ->> (v.place - 1)",
 }
 _RESPONSE = """CREATE VIEW response AS SELECT a.key, a.evaluation, a.run, a.step, a.problem,
