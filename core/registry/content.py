@@ -6,13 +6,14 @@ compare equal.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import Column, Table
 
 from core.registry.database import Database
 from core.registry.schema import SQLModel
 from core.registry.text_reading import reader_of_file
+from core.registry.texts import TextReader
 
 IDENTITY: dict[str, tuple[str, ...]] = {
     "run": ("uuid",),
@@ -41,7 +42,6 @@ SHARED = ("metric_name", "problem", "protocol", "verdict_set", "text_dictionary"
 only how something is stored."""
 
 _SURROGATE = "key"
-_DECODED = "decoded"
 _HOW_TEXTS_ARE_STORED = "text_dictionary"
 # combinations stay when the last response that had them goes
 _USED = {
@@ -49,7 +49,7 @@ _USED = {
     "verdict": "t.verdict_set IN (SELECT verdict_set FROM answer)",
 }
 # the same text may be compressed in other ways
-_COMPRESSED = {("answer", "text"), ("probed_response", "text")}
+_COMPRESSED = ("answer", "probed_response")
 # how far a merge got, and when a live run was last heard of: bookkeeping of one file
 _BOOKKEEPING = {("run", "journal_bytes")}
 _ONLY_AT_THE_END = {("run", "heartbeat"): "status NOT IN ('queued', 'running')"}
@@ -73,17 +73,17 @@ def rows_of(connection: sqlite3.Connection, name: str) -> Iterator[tuple[object,
     """
     if name == _HOW_TEXTS_ARE_STORED:
         return
-    connection.create_function(_DECODED, 1, reader_of_file(connection).text)
-    columns = _content(_table(name), "main", decoded=True)
+    columns = _content(_table(name), "main")
     order = ", ".join(map(str, range(1, len(columns) + 1)))
     used = _USED.get(name, "TRUE")
     selected = _select(name, "main", columns)
-    yield from connection.execute(f"{selected} WHERE {used} ORDER BY {order}")
+    rows = connection.execute(f"{selected} WHERE {used} ORDER BY {order}")
+    yield from _as_read(name, rows, reader_of_file(connection))
 
 
 def content_of(database: Database, name: str) -> list[tuple[object, ...]]:
     """Every row as it is stored, without made-up keys, whichever kind of database holds it."""
-    columns = _content(_table(name), "", decoded=False)
+    columns = _content(_table(name), "")
     order = ", ".join(f"{place} NULLS FIRST" for place, _ in enumerate(columns, start=1))
     return database.read(f"{_select(name, '', columns)} ORDER BY {order}")
 
@@ -125,6 +125,30 @@ def _grades(schema: str) -> str:
     return f"SELECT {columns} FROM {schema}.answer t JOIN {joined}"
 
 
+def _as_read(
+    name: str, rows: Iterable[tuple[object, ...]], texts: TextReader
+) -> Iterator[tuple[object, ...]]:
+    """Rows of a table with texts in the place of what they are compressed to."""
+    place = _place_of_text(name)
+    for row in rows:
+        stored = None if place is None else row[place]
+        if place is None or not isinstance(stored, bytes):
+            yield row
+        else:
+            yield (*row[:place], texts.text(stored), *row[place + 1 :])
+
+
+def _place_of_text(name: str) -> int | None:
+    """Where the compressed text stands among the columns of a row's content."""
+    if name not in _COMPRESSED:
+        return None
+    table = _table(name)
+    before = [column.name for column in table.columns]
+    del before[before.index("text") :]
+    kept = [column for column in before if column != _SURROGATE]
+    return len(_expressions(table, kept, "main"))
+
+
 def _table(name: str) -> Table:
     return SQLModel.metadata.tables[name]
 
@@ -137,23 +161,19 @@ def _place(name: str, schema: str) -> str:
     return f'{schema}."{name}"' if schema else f'"{name}"'
 
 
-def _content(table: Table, schema: str, *, decoded: bool) -> list[str]:
+def _content(table: Table, schema: str) -> list[str]:
     names = [
         column.name
         for column in table.columns
         if column.name != _SURROGATE and (table.name, column.name) not in _BOOKKEEPING
     ]
-    return _expressions(table, names, schema, decoded=decoded)
+    return _expressions(table, names, schema)
 
 
-def _expressions(
-    table: Table, names: Sequence[str], schema: str, *, decoded: bool = False
-) -> list[str]:
+def _expressions(table: Table, names: Sequence[str], schema: str) -> list[str]:
     found: list[str] = []
     for name in names:
         expressions = _resolved(table.columns[name], f't."{name}"', schema)
-        if decoded and (table.name, name) in _COMPRESSED:
-            expressions = [f"{_DECODED}({e})" for e in expressions]
         condition = _ONLY_AT_THE_END.get((table.name, name))
         if condition is not None:
             expressions = [f"CASE WHEN {condition} THEN {e} END" for e in expressions]

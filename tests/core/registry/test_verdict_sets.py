@@ -21,7 +21,7 @@ _FRESH = count(1)
 GRADERS = ("diagnostic", "lenient", "r1_zero", "strict")
 EXTRACTED = (
     st.none()
-    | st.sampled_from(["42", " 42 ", "  42", "7", "", " "])
+    | st.sampled_from(["42", " 42 ", "  42", "7", "", " ", "a\0b \0", "\uf8f00"])
     | st.text('42 \x00é"', max_size=5)
 )
 
