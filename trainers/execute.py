@@ -3,10 +3,9 @@
 import logging
 import sqlite3
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from core.config.load import build_config, config_hash, to_tree
@@ -14,12 +13,10 @@ from core.config.schema import RunKind
 from core.data.pairs import pairs_hash
 from core.engines.base import EngineError
 from core.errors import UserError
-from core.file_systems import network_hint
 from core.models import model_hash
 from core.provenance import collect_provenance, data_hash
 from core.registry.recorder import Recorder
 from core.registry.store import NewRun, Registry, RunRecord
-from core.reproduction.surroundings import differences, shown
 from core.secrets import mask_text
 from core.workspace import ROLLOUTS, Workspace
 from trainers.checkpoint import checkpoint_step
@@ -28,11 +25,13 @@ from trainers.distributed.launch import launch
 from trainers.distributed.world import ALONE, ProcessLostError, World
 from trainers.evaluator import build_evaluator
 from trainers.interrupt import Interrupted, Interrupts, StepsDoneError
+from trainers.introduction import report_parts
 from trainers.observer import Observer, Severity
 from trainers.pair_copy import keep_pairs, kept_pairs
 from trainers.prepare import Prepared, prepare
 from trainers.reaction import TrainingStoppedError
 from trainers.rollouts import RolloutStore
+from trainers.run_log import log_file
 from trainers.stage import Stage, write_config
 from trainers.train import train
 
@@ -217,7 +216,7 @@ def _record(
     house.observer.started(run.id, prepared.config)
     with (
         Interrupts(_ONCE_WITHIN_S if world.size > 1 else 0.0).installed() as interrupts,
-        _log_file(folder),
+        log_file(folder),
         Recorder(house.registry, run.uuid, folder) as recorder,
     ):
         stage = Stage(
@@ -234,7 +233,7 @@ def _record(
             house.stop_after,
         )
         try:
-            _report_parts(stage)
+            report_parts(stage)
             with world.explained():
                 _evaluate_only(stage) if prepared.config.kind is RunKind.EVAL else train(stage)
             recorder.finish("finished", "completed")
@@ -250,73 +249,6 @@ def _record(
         with suppress(OSError):  # what stays takes room, and nothing else
             RolloutStore(folder / ROLLOUTS).clear()
     return outcome
-
-
-def _report_parts(stage: Stage) -> None:
-    _report_processes(stage)
-    engine = stage.prepared.engine
-    text = f"evaluation engine: {engine.reason}"
-    stage.event(Severity.INFO, "engine", text)
-    if (hint := network_hint(stage.registry.database.path)) is not None:
-        stage.event(Severity.WARNING, "network_file_system", hint)
-    if stage.resuming:
-        _report_surroundings(stage)
-    else:
-        _report_origin(stage)
-    kept, selected = len(stage.prepared.train), stage.prepared.selected
-    if stage.config.data.filter != "none" and selected:
-        text = f"filter {stage.config.data.filter} keeps {kept} of {selected} examples"
-        stage.event(Severity.INFO, "filter", text)
-    evaluation = stage.config.evaluation
-    if evaluation.split.startswith("test") and evaluation.every is not None:
-        text = (
-            "intermediate evaluations use the test split: a step chosen by them is chosen on test"
-        )
-        stage.event(Severity.WARNING, "selected_on_test", text)
-
-
-def _report_surroundings(stage: Stage) -> None:
-    """What is not as it was when the run began: its provenance says only that."""
-    recorded = stage.registry.provenance(stage.run.uuid)
-    found = differences(recorded, collect_provenance(()).to_json())
-    if found:
-        text = "; ".join(f"{d.name} {shown(d.recorded)} -> {shown(d.now)}" for d in found)
-        text = f"goes on where not everything is as it was: {text}"
-        stage.event(Severity.WARNING, "surroundings", text)
-
-
-def _report_origin(stage: Stage) -> None:
-    origin = stage.prepared.origin
-    if origin.told is not None:
-        stage.event(Severity.INFO, "started_from", origin.told)
-    if origin.selected_on_test:
-        text = (
-            "selected on test: accuracies on the test split chose these weights, or some that "
-            "they descend from, so they look better there than they are; a run that evaluates "
-            "with --split dev can choose without that"
-        )
-        stage.event(Severity.WARNING, "selected_on_test", text)
-
-
-def _report_processes(stage: Stage) -> None:
-    now = processes(stage.config)
-    before = stage.run.config.get("train", {}).get("gpus", 1) if stage.resuming else now
-    if now == before == 1:
-        return
-    text = f"processes that train together on {stage.prepared.device}: {now}"
-    if now != before:
-        text = f"{text} (before: {before})"
-        stage.keep_choice(stage.config)
-    stage.event(Severity.INFO, "processes", f"{text}{_place_of_engine(stage)}")
-
-
-def _place_of_engine(stage: Stage) -> str:
-    if stage.prepared.device == "cpu" or stage.world.size == 1:
-        return ""
-    own = stage.world.engine_device
-    if own is None:
-        return "; the evaluation engine shares the GPU of the first"
-    return f"; the evaluation engine has GPU {own} for itself"
 
 
 def _evaluate_only(stage: Stage) -> None:
@@ -360,36 +292,3 @@ def _afterwards(run: RunRecord) -> str:
 
 def _go_on(run: RunRecord) -> str:
     return f"go on with: a5ctl resume {run.id}"
-
-
-class _Masking(logging.Formatter):
-    """What libraries log may quote a URL or a key."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line without secrets."""
-        return mask_text(super().format(record))
-
-
-class _Log(logging.FileHandler):
-    """A log that cannot be written is no reason to stop a run."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's own name)
-        """Do without the record."""
-
-    def close(self) -> None:
-        """Close, whatever is left unwritten."""
-        with suppress(OSError):
-            super().close()
-
-
-@contextmanager
-def _log_file(folder: Path) -> Iterator[None]:
-    handler = _Log(folder / "log.txt", encoding="utf-8", delay=True)
-    handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        handler.close()
