@@ -266,9 +266,7 @@ def shell(
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-@pytest.mark.parametrize(
-    "redirection", ["| head -1", "2>&1 | head -1", ">&-", ">&- 2>&- <&-", "| true"]
-)
+@pytest.mark.parametrize("redirection", ["2>&1 | head -1", ">&- 2>&- <&-", "| true"])
 def test_a_run_does_not_need_anyone_to_read_it(house: House, redirection: str) -> None:
     program = f"{sys.executable} -m a5ctl"
     options = " ".join((*house.small, "--steps", "2", "--eval-limit", "4"))
@@ -286,10 +284,8 @@ def test_a_run_does_not_need_anyone_to_read_it(house: House, redirection: str) -
 @pytest.mark.parametrize(
     "environment",
     [
-        {"TERM": "dumb", "COLUMNS": "20"},
-        {"COLUMNS": "1"},
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        {"PYTHONIOENCODING": "ascii"},
+        {"COLUMNS": "1", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"TERM": "dumb", "COLUMNS": "20", "PYTHONIOENCODING": "ascii"},
     ],
     ids=lambda e: " ".join(f"{k}={v}" for k, v in e.items()),
 )
