@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -216,7 +217,7 @@ def test_a_live_run_joins_the_repaired_registry(registry: Registry, workspace: W
         other = open_registry(registry.database.url)
         assert rebuild(other.database, _path(other), workspace, force=False).replaced
         recorder.metrics(2, {"loss": 2.0})
-        assert recorder.flush(60)
+        _wait_until_stored(recorder)
     assert [p.value for p in other.metrics(run.uuid)["loss"]] == [1.0, 2.0]
     assert other.run_by_uuid(run.uuid).status is RunStatus.FINISHED
     assert _integrity(other) == [("ok",)]
@@ -287,6 +288,14 @@ def _path(registry: Registry) -> Path:
     path = registry.database.path
     assert path is not None
     return path
+
+
+def _wait_until_stored(recorder: Recorder) -> None:
+    """A sign of life that met the moment between two files has put off the next attempt."""
+    deadline = time.monotonic() + 60
+    while not recorder.flush(60):
+        assert time.monotonic() < deadline, recorder.problem
+        time.sleep(0.1)
 
 
 def _integrity(registry: Registry) -> list[tuple[object, ...]]:
