@@ -1,3 +1,4 @@
+import functools
 import json
 import shlex
 import shutil
@@ -276,15 +277,19 @@ def test_advised_commands_exist(cause: CauseName, supervise: str, more_data: boo
             parse_as_typed(advice.command)
 
 
+@functools.cache
 def parse_as_typed(command: str) -> None:
     program, *words = shlex.split(command)
     assert program == "a5ctl"
-    node: Any = get_command(app)
-    if words[0] == "probe" and "probe" not in node.commands:
-        return  # this build has no probes yet
+    node: Any = whole_program()
     while hasattr(node, "commands"):
         node = node.commands[words.pop(0)]
     node.make_context(node.name, words)
+
+
+@functools.cache
+def whole_program() -> Any:
+    return get_command(app)
 
 
 def test_against_counts_what_flipped(home: Path):
