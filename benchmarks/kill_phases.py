@@ -110,7 +110,7 @@ def watch(phases: PhaseMap) -> None:
         (Loop, "_evaluate", Phase.EVALUATION),
         (Loop, "run", Phase.TRAINING),
         (merge, "merge_lines", Phase.MERGE),
-        (migrate, "_upgrade", Phase.MIGRATION),
+        (migrate, "_upgrade_file", Phase.MIGRATION),
     ):
         setattr(owner, name, phases.wrapped(phase, getattr(owner, name)))
 
