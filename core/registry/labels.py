@@ -21,6 +21,7 @@ from core.registry.database import Database
 from core.registry.entries import EventEntry
 from core.registry.records import RunRecord
 from core.registry.schema import Run, table
+from core.secrets import mask_text
 from core.whole_files import write_whole
 
 LABELS_NAME = "labels.json"
@@ -89,7 +90,7 @@ def add_and_drop(labels: Labels, add: tuple[str, ...], drop: tuple[str, ...]) ->
 
 
 def checked_tag(tag: str) -> str:
-    """A tag that can be shown and searched for.
+    """A tag that can be shown and searched for, without secrets.
 
     Raises:
         UserError: it is empty, too long, or holds what cannot be printed.
@@ -99,18 +100,18 @@ def checked_tag(tag: str) -> str:
         raise UserError(
             f"{tag[:LONGEST_TAG]!r} is no tag; give 1 to {LONGEST_TAG} printable characters"
         )
-    return text
+    return mask_text(text)
 
 
 def checked_note(note: str) -> str:
-    """A note that is not too long.
+    """A note that is not too long, without secrets.
 
     Raises:
         UserError: it is.
     """
     if len(note) > LONGEST_NOTE:
         raise UserError(f"the note has {len(note):,} characters; at most {LONGEST_NOTE:,} are kept")
-    return clean(note)
+    return mask_text(clean(note))
 
 
 def with_labels(

@@ -90,6 +90,17 @@ def test_a_note_is_set_shown_and_removed(home: Path) -> None:
     assert "at most 10,000" in refused(home, "note", "sft-a", "x" * 10_001)
 
 
+def test_notes_and_tags_lose_what_is_secret(home: Path) -> None:
+    login, token = "https://me:hunter22@host", "HF_TOKEN=hf_abcdefghijklmnopqrst"
+    said(home, "note", "sft-a", f"data from {login}/x, {token}")
+    said(home, "tag", "sft-a", f"+{login}")
+    for place in [*home.glob("registry.db*"), *(home / "runs").rglob("*.json*")]:
+        content = place.read_bytes()
+        assert b"hunter22" not in content, place
+        assert b"hf_abcdef" not in content, place
+    assert "data from https://***@host/x" in said(home, "note", "sft-a")
+
+
 def test_archived_runs_leave_ls_and_compare_until_they_are_asked_for(home: Path) -> None:
     record(home, "sft-c", [evaluation([right(10)])])
     assert said(home, "archive", "sft-a") == "sft-a in the archive"
