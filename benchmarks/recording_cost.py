@@ -21,13 +21,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.peers.recording import Peer, measure  # noqa: E402
 from benchmarks.timing import write  # noqa: E402
 
 OURS = "a5ctl"
@@ -35,8 +35,8 @@ PEERS = ("mlflow", "mlflow_in_background", "wandb", "trackio", "aim", "tensorboa
 BAR_BELOW_MLFLOW = 10.0
 
 
-def record_ours(folder: Path, steps: int, metrics: int, pace: float) -> dict[str, Any]:
-    """The same as `benchmarks/peers/recording.py`, with the recorder of a run."""
+def ours(folder: Path) -> Peer:
+    """The recorder of a run."""
     from core.registry.recorder import Recorder
     from core.registry.records import NewRun
     from core.registry.store import open_registry
@@ -45,21 +45,15 @@ def record_ours(folder: Path, steps: int, metrics: int, pace: float) -> dict[str
     workspace = open_workspace(folder)
     registry = open_registry(workspace.registry_url())
     run = registry.create_run(NewRun("sft", {}, "0" * 16, "builtin", "builtin", seed=0))
-    calls = []
-    with Recorder(registry, run.uuid, workspace.run_folder(run.id)) as recorder:
-        begun = time.perf_counter()
-        for step in range(steps):
-            values = {f"train/metric_{number}": 0.5 * number + step for number in range(metrics)}
-            started = time.perf_counter()
-            recorder.metrics(step, values)
-            calls.append(time.perf_counter() - started)
-            if pace:
-                time.sleep(pace)
+    recorder = Recorder(registry, run.uuid, workspace.run_folder(run.id)).__enter__()
+
+    def close() -> None:
         if not recorder.flush(timeout=600):
             raise SystemExit(f"the registry does not hold everything: {recorder.problem}")
-        stored = time.perf_counter() - begun
-    registry.close()
-    return {"calls": calls, "stored": stored}
+        recorder.__exit__(None, None, None)
+        registry.close()
+
+    return Peer(recorder.metrics, close)
 
 
 def process(tool: str, given: argparse.Namespace, steps: int, pace: float) -> dict[str, Any]:
@@ -109,7 +103,7 @@ def figures(tool: str, given: argparse.Namespace, pace: float) -> dict[str, floa
     }
 
 
-def measure(given: argparse.Namespace, pace: float) -> dict[str, dict[str, float]]:
+def medians(given: argparse.Namespace, pace: float) -> dict[str, dict[str, float]]:
     """Medians over the rounds, by tool."""
     taken: dict[str, list[dict[str, float]]] = {tool: [] for tool in (OURS, *given.peers)}
     for _ in range(given.repeat):
@@ -146,11 +140,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.once:
-        print(json.dumps(record_ours(given.folder, given.steps, given.metrics, given.pace)))
+        print(json.dumps(measure(ours(given.folder), given.steps, given.metrics, given.pace)))
         return
     if given.peer_python is None:
         parser.error("--peer-python names the Python in which the other tools are")
-    in_a_row, paced = measure(given, 0.0), measure(given, given.pace)
+    in_a_row, paced = medians(given, 0.0), medians(given, given.pace)
     show(f"{given.metrics} metrics, one step after the other", in_a_row)
     show(f"{given.metrics} metrics, {given.pace} s apart", paced)
     settings = {"steps": given.steps, "metrics": given.metrics, "repeat": given.repeat}

@@ -29,15 +29,14 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.ordinary import FORMS, Solved  # noqa: E402
 from benchmarks.registry_runs import MadeRun, make_runs, metric_names  # noqa: E402
+from benchmarks.registry_summaries import check_summaries, summary_of  # noqa: E402
 from core.data.load import load_data  # noqa: E402
 from core.registry import schema  # noqa: E402
-from core.registry.codec import split_value  # noqa: E402
 from core.registry.processes import host_name  # noqa: E402
 from core.registry.recorder import Recorder  # noqa: E402
 from core.registry.records import NewRun  # noqa: E402
 from core.registry.schema import table  # noqa: E402
 from core.registry.store import Registry, open_registry  # noqa: E402
-from core.registry.summaries import rebuild_summaries  # noqa: E402
 from core.workspace import open_workspace  # noqa: E402
 from tests.a5ctl.handmade import evaluation, protocol  # noqa: E402
 
@@ -96,7 +95,7 @@ def generate(home: Path, size: Size) -> dict[str, Any]:
         connection.execute("UPDATE run SET archived = 1 WHERE uuid = ?", (source,))
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL")
-    _check_summaries(registry, size)
+    check_summaries(registry, size.seed)
     registry.close()
     taken |= {"seconds": time.perf_counter() - begun, "bytes": path.stat().st_size}
     return {name: round(value, 2) for name, value in taken.items()}
@@ -250,7 +249,7 @@ class _Filler:
                 seen = taken <= self._resumed_at if run.resumed and segment == 0 else taken > 0
                 visible.append((taken[seen], values[seen]))
                 rows += len(taken)
-            summaries.append((self._key(run), key, *_summary(visible)))
+            summaries.append((self._key(run), key, *summary_of(visible)))
         self._insert_many("metric_summary", summaries)
         return rows
 
@@ -349,35 +348,9 @@ def _copying(name: str) -> str:
         SELECT {values} FROM "{name}" WHERE "key" BETWEEN :first AND :last"""
 
 
-def _summary(visible: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Any, ...]:
-    """Last value, its step, the smallest with its step, the largest with its step."""
-    steps, values = (np.concatenate(parts) for parts in zip(*visible, strict=True))
-    ends: tuple[Any, ...] = (None, None, None, None)
-    if np.isfinite(values).any():
-        low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
-        ends = (float(values[low]), int(steps[low]), float(values[high]), int(steps[high]))
-    return (*split_value(float(values[-1])), int(steps[-1]), *ends)
-
-
 def _trait(name: str) -> int:
     """A number for a name, the same in every process."""
     return sum(name.encode())
-
-
-def _check_summaries(registry: Registry, size: Size, sample: int = 25) -> None:
-    """Compare stored summaries with what the registry makes of the rows.
-
-    Raises:
-        AssertionError: they differ.
-    """
-    runs = registry.runs(archived=True)
-    chosen = random.Random(size.seed).sample(runs, min(sample, len(runs)))
-    chosen += [run for run in runs if registry.segments(run.uuid)][:3] if len(runs) < 2000 else []
-    for run in chosen:
-        written = registry.metric_summaries([run.uuid])
-        with registry.database.begin() as connection:
-            rebuild_summaries(connection, run.key)
-        assert repr(written) == repr(registry.metric_summaries([run.uuid])), run.id
 
 
 def main() -> None:

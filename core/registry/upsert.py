@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Dialect, Table, select, text, tuple_
 
 from core.batches import batched
 
-SHARED = ("metric_name", "problem", "protocol")
-"""Tables of rows that stand alone and belong to nobody."""
+STAND_ALONE = ("metric_name", "problem", "protocol")
+"""Tables of rows that belong to nobody and mean something without any other row."""
 
 ALONE = "a5ctl_alone"
 """Option of a connection that needs no other one for rows that belong to nobody."""
@@ -79,7 +79,7 @@ def insert_new(
         rows = _lacking(connection, table, rows, key)
     if not rows:
         return
-    if table.name in SHARED:
+    if table.name in STAND_ALONE:
         with at_once(connection) as short:
             _insert_unless_taken(short, table, rows, key)
     else:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -157,6 +156,8 @@ def _account() -> str | None:
     """Whom the server runs as: it refuses to be root."""
     if os.geteuid() != 0:
         return None
+    import pwd
+
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name).pw_name
