@@ -37,12 +37,12 @@ class Server:
     Attributes:
         folder: Where its data and its socket are.
         port: On 127.0.0.1, and part of the socket's name.
-        account: User of the system that it runs as; None for our own.
+        account: Number and group of the user that it runs as; None for our own.
     """
 
     folder: Path
     port: int
-    account: str | None
+    account: tuple[int, int] | None
     bin: Path
     databases: list[str] = field(default_factory=list)
 
@@ -102,7 +102,7 @@ def running_server() -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="a5pg-", dir=_memory()))
     try:
         if account is not None:
-            shutil.chown(folder, account)
+            os.chown(folder, *account)
         server = Server(folder, _free_port(), account, programs)
         _make(server)
         server.start()
@@ -152,7 +152,7 @@ def _find_programs() -> Path:
     raise CannotStartError("PostgreSQL is not installed here (no initdb)")
 
 
-def _account() -> str | None:
+def _account() -> tuple[int, int] | None:
     """Whom the server runs as: it refuses to be root."""
     if os.geteuid() != 0:
         return None
@@ -160,7 +160,8 @@ def _account() -> str | None:
 
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name).pw_name
+            found = pwd.getpwnam(name)
+            return found.pw_uid, found.pw_gid
     raise CannotStartError("PostgreSQL does not run as root, and there is no account postgres")
 
 
@@ -170,7 +171,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _run(command: list[object], account: str | None) -> None:
+def _run(command: list[object], account: tuple[int, int] | None) -> None:
     # a file and no pipe: the server inherits what pg_ctl was given, and would keep a pipe open
     with tempfile.TemporaryFile("w+") as said:
         try:
@@ -180,8 +181,8 @@ def _run(command: list[object], account: str | None) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,
-                user=account,
-                group=None if account is None else pwd.getpwnam(account).pw_gid,
+                user=None if account is None else account[0],
+                group=None if account is None else account[1],
                 extra_groups=None if account is None else [],
                 env={**os.environ, "LC_ALL": "C.UTF-8"},
                 check=False,
