@@ -9,7 +9,7 @@ from core.config.schema import RunConfig
 from core.errors import UserError
 from core.plans.cells import Cell
 from core.plans.history import Forecast, History, runs_by_key, same_numbers_key
-from core.plans.load import Plan
+from core.plans.plan import Plan
 from core.plans.runs import CellRun, CellState, cell_runs
 from core.registry.records import RunRecord
 from core.registry.store import Registry
