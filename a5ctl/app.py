@@ -29,6 +29,7 @@ from a5ctl.commands import (
     pairs,
     plan_cell,
     plan_check,
+    plan_report,
     plan_run,
     plot,
     probe,
@@ -160,6 +161,7 @@ def _register() -> None:
     plans.command("check")(guarded(plan_check.check))
     plans.command("run")(guarded(plan_run.run))
     plans.command("status")(guarded(plan_run.status))
+    plans.command("report")(guarded(plan_report.report))
     plans.command("cell")(guarded(plan_cell.cell))
     app.add_typer(plans, name="plan")
     commands: dict[str, Callable[..., Any]] = {
