@@ -44,11 +44,16 @@ def cell(
     """
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.plans.cell import Attempt, carry_out_cell
+    from a5ctl.plans.tpe import search_cells
     from core.plans.load import load_plan
 
     plan = load_plan(file)
-    found = plan.find(cell)
+    if plan.form.search is None:
+        plan.find(cell)  # before anything is made
     workspace, store = open_workspace_and_registry(home, registry, create=True)
+    if plan.form.search is not None:
+        plan = search_cells(plan, store)
+    found = plan.find(cell)
     attempt = Attempt(until, take_over, quiet, json_)
     _tell(carry_out_cell(plan, found, workspace, store, attempt), json_=json_)
 

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from a5ctl.plans.executor import Executor
+    from core.plans.plan import Plan
     from core.plans.runs import CellRun
+    from core.plans.search import Ask
     from core.registry.store import Registry
     from core.workspace import Workspace
 
@@ -51,6 +53,10 @@ def run(
             help="Take over cells that have been silent on other machines for over a minute.",
         ),
     ] = False,
+    search: Annotated[
+        str | None,
+        typer.Option(help="tpe: choose the cells of a plan with [search] as results come in."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.")] = False,
     json_: JsonOption = False,
     home: HomeOption = None,
@@ -69,37 +75,41 @@ def run(
         a5ctl plan run plan.toml --only group=A --only data.size=256
 
         a5ctl plan run plan.toml --resume --fail-fast
+
+        a5ctl plan run rates.toml --search tpe
     """
     from a5ctl.console import err, out
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.plans.driver import Driver, Manner, check_goals, end_code
     from a5ctl.plans.halving import carry_out_in_rungs
+    from a5ctl.plans.searching import carry_out_search
     from a5ctl.plans.watching import PlanDisplay
     from core.errors import UserError
     from core.plans.load import load_plan
+    from core.plans.runs import cell_runs
 
     plan = load_plan(file)
+    if only and (plan.form.halving is not None or plan.form.search is not None):
+        raise UserError("--only takes some cells of a plan, and [halving] and [search] need all")
     chosen = plan.select(only or [])
-    if plan.form.halving is not None and only:
-        raise UserError("[halving] compares all cells of a plan; leave out --only")
     check_goals(plan)
+    ask = _asker(plan, search)
     workspace, store = open_workspace_and_registry(home, registry, create=True)
     store.note_plan(plan.name, plan.hash, plan.text, workspace)
     executor, jobs = _local(file, plan.name, workspace, registry, jobs, take_over=take_over)
     console = err() if json_ else out()
     with PlanDisplay(console, store, quiet=quiet, jobs=jobs) as display:
-        manner = Manner(resume, fail_fast, take_over)
-        driver = Driver(plan, store, executor, display, manner)
+        driver = Driver(plan, store, executor, display, Manner(resume, fail_fast, take_over))
         try:
-            if plan.form.halving is None:
-                driver.carry_out(lambda: chosen)
-            else:
+            if ask is not None:
+                carry_out_search(driver, ask)
+            elif plan.form.halving is not None:
                 carry_out_in_rungs(driver, plan, workspace)
+            else:
+                driver.carry_out(lambda: chosen)
         finally:
             executor.close()
-    from core.plans.runs import cell_runs
-
-    found = cell_runs(store, plan, chosen)
+    found = cell_runs(store, driver.plan, chosen or driver.plan.cells)
     _conclude(store, found, driver.left, console, json_=json_)
     if code := end_code(found, driver):
         raise typer.Exit(code)
@@ -124,11 +134,27 @@ def status(
     from a5ctl.options import open_workspace_and_registry
     from core.plans.load import load_plan
     from core.plans.runs import cell_runs
+    from core.plans.search import known_cells
 
-    plan = load_plan(file)
-    chosen = plan.select(only) if only else tuple(plan.by_id.values())
     _, store = open_workspace_and_registry(home, registry)
+    plan = known_cells(load_plan(file), store)
+    chosen = plan.select(only) if only else tuple(plan.by_id.values())
     _conclude(store, cell_runs(store, plan, chosen), {}, out(), json_=json_)
+
+
+def _asker(plan: "Plan", search: str | None) -> "Ask | None":
+    """What chooses the cells of a search; None where the plan lists them."""
+    from core.errors import UserError
+
+    if search not in (None, "tpe"):
+        raise UserError(f"search {search!r} is unknown; choose tpe")
+    if plan.form.search is not None and search is None:
+        raise UserError(f"plan {plan.path} has a [search]; carry it out with --search tpe")
+    if search is None:
+        return None
+    from a5ctl.plans.tpe import asker
+
+    return asker(plan)
 
 
 def _local(
@@ -172,7 +198,7 @@ def _conclude(
     if json_:
         print_json([{**cell_json(line), "left": left.get(line.found.cell.id)} for line in lines])
         return
-    console.print(cells_table(lines, console))
+    console.print(cells_table(lines, console), crop=False)
     for key, reason in left.items():
         console.print(plain(f"! cell {key}: {reason}", "yellow"), soft_wrap=True)
     console.print(plain(state_counts(found.values()), "bold"))
