@@ -11,12 +11,10 @@ from a5ctl.options import HomeOption, JsonOption, RegistryOption
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from a5ctl.plans.executor import Executor
     from core.plans.plan import Plan
     from core.plans.runs import CellRun
     from core.plans.search import Ask
     from core.registry.store import Registry
-    from core.workspace import Workspace
 
 File = Annotated[Path, typer.Argument(help="The plan (TOML, see docs/plans.md).")]
 Only = Annotated[
@@ -82,6 +80,7 @@ def run(
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.plans.driver import Driver, Manner, check_goals, end_code
     from a5ctl.plans.halving import carry_out_in_rungs
+    from a5ctl.plans.local import local_executor
     from a5ctl.plans.searching import carry_out_search
     from a5ctl.plans.watching import PlanDisplay
     from core.errors import UserError
@@ -96,9 +95,9 @@ def run(
     ask = _asker(plan, search)
     workspace, store = open_workspace_and_registry(home, registry, create=True)
     store.note_plan(plan.name, plan.hash, plan.text, workspace)
-    executor, jobs = _local(file, plan.name, workspace, registry, jobs, take_over=take_over)
+    executor = local_executor(plan, workspace, registry, jobs, take_over=take_over)
     console = err() if json_ else out()
-    with PlanDisplay(console, store, quiet=quiet, jobs=jobs) as display:
+    with PlanDisplay(console, store, quiet=quiet, jobs=executor.jobs) as display:
         driver = Driver(plan, store, executor, display, Manner(resume, fail_fast, take_over))
         try:
             if ask is not None:
@@ -155,32 +154,6 @@ def _asker(plan: "Plan", search: str | None) -> "Ask | None":
     from a5ctl.plans.tpe import asker
 
     return asker(plan)
-
-
-def _local(
-    file: Path,
-    name: str,
-    workspace: "Workspace",
-    registry: str | None,
-    jobs: int | None,
-    *,
-    take_over: bool,
-) -> "tuple[Executor, int]":
-    from a5ctl.plans.executor import CellCommand
-    from a5ctl.plans.local import LocalExecutor, visible_gpus
-    from core.errors import UserError
-    from core.plans.folder import plan_folder
-
-    gpus = visible_gpus()
-    if jobs is not None and gpus and jobs > len(gpus):
-        raise UserError(
-            f"--jobs {jobs} is more than the {len(gpus)} GPUs of this machine, of which every "
-            "cell gets its own; give at most that many"
-        )
-    jobs = jobs or max(1, len(gpus))
-    command = CellCommand(file, workspace.root, registry)
-    folder = plan_folder(workspace, name)
-    return LocalExecutor(command, folder, jobs, gpus, take_over), jobs
 
 
 def _conclude(
