@@ -254,7 +254,7 @@ def test_a_plan_that_is_killed_ends_as_one_that_was_not(small_folder: Path, tmp_
         os.killpg(child, signal.SIGKILL)
     process.communicate()
     begun = plan_runs(registry_of(house), plan)
-    assert set(states(house, plan).values()) == {CellState.INTERRUPTED}
+    wait_for_states(house, plan, {CellState.INTERRUPTED})
     again = plan_run(house, plan)
     said, _ = again.communicate(timeout=300)
     assert again.returncode == 0, said
@@ -272,6 +272,14 @@ def plan_run(house: House, plan: Plan) -> "subprocess.Popen[str]":
 
 def cell_processes(pid: int) -> list[int]:
     return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for_states(house: House, plan: Plan, wanted: set[CellState]) -> None:
+    """A process that was killed may take a moment to be gone."""
+    deadline = time.monotonic() + 30
+    while set(states(house, plan).values()) != wanted:
+        assert time.monotonic() < deadline, states(house, plan)
+        time.sleep(0.1)
 
 
 def wait_for_updates(house: House, plan: Plan, cells: int = 2) -> None:
