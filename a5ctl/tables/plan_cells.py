@@ -1,8 +1,8 @@
 """The cells of a plan as a table: state, run, progress, accuracy."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -38,6 +38,7 @@ class CellLine:
         share: How much is done, in [0, 1].
         left: Seconds that a running cell still takes, at its pace so far.
         seconds: It has taken so far.
+        starting: A process was started for it that the registry has not heard of yet.
     """
 
     found: CellRun
@@ -47,10 +48,19 @@ class CellLine:
     headline: Headline | None = None
     left: float | None = None
     seconds: float | None = None
+    starting: bool = False
 
 
-def cell_lines(registry: Registry, found: Iterable[CellRun]) -> list[CellLine]:
-    """Everything the table shows, in three queries however many cells there are."""
+def cell_lines(
+    registry: Registry, found: Iterable[CellRun], under_way: Collection[str] = ()
+) -> list[CellLine]:
+    """Everything the table shows, in three queries however many cells there are.
+
+    Args:
+        registry: Where the figures are.
+        found: Cells with their runs.
+        under_way: Ids of cells that a process was started for.
+    """
     found = list(found)
     uuids = [each.run.uuid for each in found if each.run is not None]
     headlines, steps = registry.headlines(uuids), registry.last_steps(uuids)
@@ -58,13 +68,15 @@ def cell_lines(registry: Registry, found: Iterable[CellRun]) -> list[CellLine]:
     now = time.time()
     lines = []
     for each in found:
+        starting = each.cell.id in under_way and each.state is not CellState.RUNNING
         if each.run is None:
-            lines.append(CellLine(each))
+            lines.append(CellLine(each, starting=starting))
             continue
         fed = tokens.get(each.run.uuid, {}).get(_TOKENS)
         uuid = each.run.uuid
         fed_tokens = None if fed is None else fed.last
-        lines.append(_line(each, each.run, steps.get(uuid), fed_tokens, headlines.get(uuid), now))
+        line = _line(each, each.run, steps.get(uuid), fed_tokens, headlines.get(uuid), now)
+        lines.append(replace(line, starting=starting))
     return lines
 
 
@@ -95,7 +107,7 @@ def cells_table(lines: Sequence[CellLine], console: Console) -> FittedTable:
     columns = [
         column("cell", [line.found.cell.id for line in lines], 99),
         column("what", [_what(line) for line in lines], 98, elastic=16),
-        FitColumn("state", [state_text(line.found.state) for line in lines], 95),
+        FitColumn("state", [_state(line) for line in lines], 95),
         column("run", [run.id if run else "" for run in runs], 90),
         column("step", [_progress(line) for line in lines], 70, right=True),
         column("accuracy", [percent(h.accuracy) if h else "-" for h in _heads(lines)], 85),
@@ -105,6 +117,10 @@ def cells_table(lines: Sequence[CellLine], console: Console) -> FittedTable:
         column("host", [(run.host or "") if run else "" for run in runs], 20, elastic=8),
     ]
     return fitted_table(columns, console)
+
+
+def _state(line: CellLine) -> Text:
+    return plain("starting", "cyan") if line.starting else state_text(line.found.state)
 
 
 def state_text(state: CellState) -> Text:
