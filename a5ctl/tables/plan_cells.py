@@ -14,10 +14,11 @@ from a5ctl.tables.fit import FitColumn, FittedTable, fitted_table
 from a5ctl.tables.runs import run_seconds
 from core.plans.length import expected_updates, share_done
 from core.plans.runs import CellRun, CellState
-from core.registry.records import Headline, RunRecord
+from core.registry.records import Headline
 from core.registry.store import Registry
 
 _TOKENS = "tokens_total"
+_STEP_SECONDS = "step_seconds"
 _STYLES = {
     CellState.MISSING: "dim",
     CellState.RUNNING: "cyan",
@@ -54,7 +55,7 @@ class CellLine:
 def cell_lines(
     registry: Registry, found: Iterable[CellRun], under_way: Collection[str] = ()
 ) -> list[CellLine]:
-    """Everything the table shows, in three queries however many cells there are.
+    """Everything the table shows, in a few queries however many cells there are.
 
     Args:
         registry: Where the figures are.
@@ -64,37 +65,40 @@ def cell_lines(
     found = list(found)
     uuids = [each.run.uuid for each in found if each.run is not None]
     headlines, steps = registry.headlines(uuids), registry.last_steps(uuids)
-    tokens = registry.metric_summaries(uuids, [_TOKENS])
-    now = time.time()
+    summaries = registry.metric_summaries(uuids, [_TOKENS, _STEP_SECONDS])
     lines = []
     for each in found:
         starting = each.cell.id in under_way and each.state is not CellState.RUNNING
         if each.run is None:
             lines.append(CellLine(each, starting=starting))
             continue
-        fed = tokens.get(each.run.uuid, {}).get(_TOKENS)
-        uuid = each.run.uuid
-        fed_tokens = None if fed is None else fed.last
-        line = _line(each, each.run, steps.get(uuid), fed_tokens, headlines.get(uuid), now)
-        lines.append(replace(line, starting=starting))
+        run, own = each.run, summaries.get(each.run.uuid, {})
+        step = steps.get(run.uuid)
+        fed = own[_TOKENS].last if _TOKENS in own else None
+        line = CellLine(
+            each,
+            step,
+            expected_updates(run.config, run.size),
+            share_done(run.config, run.size, step, fed),
+            headlines.get(run.uuid),
+            seconds=run_seconds(run, time.time()),
+            starting=starting,
+        )
+        pace = own[_STEP_SECONDS].last if _STEP_SECONDS in own else None
+        lines.append(replace(line, left=_left(registry, line, pace)))
     return lines
 
 
-def _line(
-    found: CellRun,
-    run: RunRecord,
-    step: int | None,
-    tokens: float | None,
-    headline: Headline | None,
-    now: float,
-) -> CellLine:
-    share = share_done(run.config, run.size, step, tokens)
-    seconds = run_seconds(run, now)
-    left = None
-    if found.state is CellState.RUNNING and seconds is not None and share:
-        left = seconds * (1 - share) / share
-    total = expected_updates(run.config, run.size)
-    return CellLine(found, step, total, share, headline, left, seconds)
+def _left(registry: Registry, line: CellLine, pace: float | None) -> float | None:
+    """At the pace so far; of a run that went on after a stop, at that of its last update."""
+    run = line.found.run
+    if run is None or line.found.state is not CellState.RUNNING or not line.share:
+        return None
+    if registry.segments(run.uuid):
+        if pace is None or line.total is None or line.step is None:
+            return None
+        return pace * (line.total - line.step)
+    return None if line.seconds is None else line.seconds * (1 - line.share) / line.share
 
 
 def cells_table(lines: Sequence[CellLine], console: Console) -> FittedTable:
