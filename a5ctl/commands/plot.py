@@ -65,7 +65,7 @@ def plot(
     from a5ctl.plots.curves import read_panels, smoothed
     from a5ctl.plots.picture import check_suffix, write_picture
 
-    axis, names = _axis(x), _names(metric)
+    axis, names = _axis(x), metric_names(metric)
     _check_smooth(smooth)
     if out is not None:
         check_suffix(out)
@@ -120,7 +120,12 @@ def _axis(name: str) -> "Axis":
     return Axis(name)
 
 
-def _names(text: str) -> list[str]:
+def metric_names(text: str) -> list[str]:
+    """Names with commas between.
+
+    Raises:
+        UserError: one is empty, or there are too many.
+    """
     from core.errors import UserError
     from core.registry.codec import clean
 
