@@ -89,7 +89,7 @@ def plot(
     from a5ctl.plots.seeds import with_seeds_merged
     from a5ctl.plots.sizes import parse_size
 
-    axis, names, inches = _axis(x), _names(metric), parse_size(size)
+    axis, names, inches = _axis(x), metric_names(metric), parse_size(size)
     _check_smooth(smooth)
     if out is not None:
         check_suffix(out)
@@ -159,7 +159,12 @@ def _axis(name: str) -> "Axis":
     return Axis(name)
 
 
-def _names(text: str) -> list[str]:
+def metric_names(text: str) -> list[str]:
+    """Names with commas between.
+
+    Raises:
+        UserError: one is empty, or there are too many.
+    """
     from core.errors import UserError
     from core.registry.codec import clean
 

@@ -57,7 +57,7 @@ def comparison_table(comparison: Comparison, width: int) -> tuple[Table, tuple[s
         comparison: What to show.
         width: Columns of the terminal.
     """
-    columns = _columns(comparison)
+    columns = comparison_columns(comparison)
     kept = _fitting(columns, width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in kept:
@@ -130,7 +130,8 @@ def _entry_json(entry: Entry, comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _columns(comparison: Comparison) -> list[Column]:
+def comparison_columns(comparison: Comparison) -> list[Column]:
+    """Every column, however wide the terminal is."""
     best = comparison.cells[0]
     settings = [
         _setting_column(comparison, key, 2 if number < 3 else 7)
