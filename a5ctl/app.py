@@ -46,6 +46,7 @@ from a5ctl.commands import (
     sql,
     tag,
 )
+from a5ctl.completion import offer
 from core.errors import UserError
 
 app = typer.Typer(
@@ -59,6 +60,7 @@ app = typer.Typer(
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a command: bad input ends with one sentence and 2, a stop with 128 + the signal."""
+    offer(command)
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
