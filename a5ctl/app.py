@@ -23,6 +23,7 @@ from a5ctl.commands import (
     export_runs,
     grade,
     import_,
+    init,
     ls,
     model,
     note,
@@ -154,6 +155,7 @@ def _register() -> None:
     keeping.command("migrate")(guarded(registry.migrate))
     app.add_typer(keeping, name="registry")
     commands: dict[str, Callable[..., Any]] = {
+        "init": init.init,
         "compare": compare.compare,
         "diagnose": diagnose.diagnose,
         "probe": probe.probe,
