@@ -182,7 +182,9 @@ def _question(subject: Subject, runs: Sequence[RunRecord]) -> Question:
         text=clipped(subject.note, _NOTE_CHARS),
         notes=tuple((clipped(note, _NOTE_CHARS), tuple(ids)) for note, ids in notes.items()),
         labels=tuple(
-            (name, clipped(", ".join(map(str, values)), 300)) for name, values in labels.items() if values
+            (name, clipped(", ".join(map(str, values)), 300))
+            for name, values in labels.items()
+            if values
         ),
     )
 
