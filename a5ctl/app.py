@@ -27,6 +27,8 @@ from a5ctl.commands import (
     model,
     note,
     pairs,
+    plan_cell,
+    plan_run,
     plot,
     probe,
     protocol,
@@ -151,6 +153,13 @@ def _register() -> None:
     keeping.command("gc")(guarded(registry_gc.gc))
     keeping.command("migrate")(guarded(registry.migrate))
     app.add_typer(keeping, name="registry")
+    plans = typer.Typer(
+        help="Plans of experiments: many runs described in one file.", no_args_is_help=True
+    )
+    plans.command("run")(guarded(plan_run.run))
+    plans.command("status")(guarded(plan_run.status))
+    plans.command("cell")(guarded(plan_cell.cell))
+    app.add_typer(plans, name="plan")
     commands: dict[str, Callable[..., Any]] = {
         "compare": compare.compare,
         "diagnose": diagnose.diagnose,
