@@ -5,9 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from core.errors import UserError
+
+if TYPE_CHECKING:
+    from a5ctl.cluster.needs import Needs
+    from a5ctl.cluster.script import Errand
+    from a5ctl.cluster.site import Site
 
 _PATIENCE_S = 120.0
 _MOST_SHOWN = 300
@@ -100,6 +105,9 @@ class BatchSystem(Protocol):
             UserError: its programs are not on PATH.
         """
 
+    def script(self, errand: "Errand", site: "Site", needs: "Needs") -> str:
+        """The script of an array."""
+
     def submit_command(self, script: Path) -> list[str]:
         """The command that hands a script in."""
 
@@ -150,6 +158,7 @@ def ask(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
             timeout=_PATIENCE_S,
             check=False,
             stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C in between would leave a job that nobody knows of
             env=None if environment is None else dict(environment),
         )
     except subprocess.TimeoutExpired as error:

@@ -3,23 +3,24 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from a5ctl.cluster.batch import ArrayJob, BatchError, BatchSystem, Element, Ending, Phase
 from a5ctl.cluster.harvest import Harvest
 from a5ctl.cluster.ledger import Ledger, Submission
-from a5ctl.cluster.log_tail import last_line
 from a5ctl.cluster.needs import Needs, needs_of
 from a5ctl.cluster.script import Errand
 from a5ctl.cluster.site import Site
 from a5ctl.plans.executor import CellCommand, Ended
+from a5ctl.plans.local import last_line
 from core.errors import UserError
 from core.plans.cells import Cell
 from core.plans.codes import CellExit
 from core.whole_files import write_whole
 
+_CELL = "\0"  # no argument can hold it
 _PAUSE_S = 0.2
 _ASK_AGAIN_S = 60.0
 # the exit code of a cell may reach this machine later than the word that its job is over
@@ -38,6 +39,11 @@ class _Followed:
     index: int
     ended_since: float | None = None
     element: Element | None = None
+
+    @property
+    def active(self) -> bool:
+        """The batch system says that it waits or runs."""
+        return self.element is not None and self.element.phase is not Phase.ENDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +96,13 @@ class BatchExecutor:
     def note_busy(self, busy: set[str]) -> None:
         """Others take no room here."""
 
-    def adopt(self) -> set[str]:
-        """Cells that were handed in before and are not known to be over; they are followed."""
+    def open(self) -> None:
+        """Take up what was handed in before and is not known to be over.
+
+        Raises:
+            UserError: another process follows it.
+        """
+        self.ledger.open()
         for submission in self.ledger:
             if submission.refused or submission.stopped:
                 continue
@@ -101,13 +112,15 @@ class BatchExecutor:
         self._find_unnamed()
         self._ask()
         for cell_id, each in list(self._followed.items()):
-            code = each.submission.job.exit_code(each.index)
-            if code is not None and (each.element is None or each.element.phase is Phase.ENDED):
+            if each.submission.job.exit_code(each.index) is not None and not each.active:
                 # it was over before; whoever asks for the cell now asks for another attempt
                 del self._followed[cell_id]
         if self.harvest is not None:
             self.harvest.gather(at_once=True)
-        return set(self._followed)
+
+    def adopt(self) -> set[str]:
+        """Cells that are in the queue or on nodes."""
+        return {*self._followed, *(want.cell.id for want in self._wanted)}
 
     def submit(self, cell: Cell, until: int | None = None) -> None:
         """Put the cell into the next array."""
@@ -136,8 +149,13 @@ class BatchExecutor:
         for want in self._wanted:
             self._ended.append(Ended(want.cell.id, CellExit.TERMINATED, "it was not handed in"))
         self._wanted.clear()
-        for submission in {each.submission.job.name: each.submission for each in self._live()}:
-            self._cancel(submission)
+        for name in {each.submission.job.name for each in self._live()}:
+            submission = next(item for item in self.ledger if item.job.name == name)
+            self.tell(cancel(self.system, self.ledger, submission))
+        for each in self._live():
+            name = each.submission.job.name
+            each.submission = next(item for item in self.ledger if item.job.name == name)
+        self._asked = -_ASK_AGAIN_S
 
     def close(self) -> None:
         """Let others follow."""
@@ -146,27 +164,14 @@ class BatchExecutor:
     def _live(self) -> list[_Followed]:
         return list(self._followed.values())
 
-    def _cancel(self, name: str) -> None:
-        for submission in self.ledger:
-            if submission.job.name == name:
-                cancel(self.system, self.ledger, submission)
-        for each in self._live():
-            if each.submission.job.name == name:
-                each.submission = next(s for s in self.ledger if s.job.name == name)
-
     # handing in
 
     def _hand_in(self) -> None:
         now = time.monotonic()
         ready = [want for want in self._wanted if want.not_before <= now]
-        groups: dict[tuple[Needs, int, int], list[_Wanted]] = {}
-        for want in ready:
-            needs = needs_of(want.cell.config, gpus=self.site.gpus, cpus=self.site.cpus)
-            groups.setdefault((needs, want.until or 0, want.tries), []).append(want)
-        for (needs, _, _), group in groups.items():
-            for start in range(0, len(group), self.site.array_limit):
-                if not self._hand_in_array(group[start : start + self.site.array_limit], needs):
-                    return
+        for needs, group in self._arrays(ready):
+            if not self._hand_in_array(group, needs):
+                return
 
     def _hand_in_array(self, group: Sequence[_Wanted], needs: Needs) -> bool:
         until, tries = group[0].until, group[0].tries
@@ -232,9 +237,39 @@ class BatchExecutor:
             cells=job.cells,
             folder=job.folder,
             directory=Path.cwd(),
-            command=self.command.words(until, take_over=take_over, on_node=self.harvest is not None),
+            command=self._words(until, take_over=take_over),
             environment=self.environment,
         )
+
+    def _words(self, until: int | None, *, take_over: bool) -> list[str | None]:
+        starter = list(self.command.starter)
+        if self.site.program is not None:
+            starter = list(self.site.program)
+        elif self.site.venv is not None:
+            starter = ["a5ctl"]
+        words = self.command.arguments(_CELL, until, take_over=take_over)
+        words += [] if self.harvest is None else ["--on-node"]
+        return [None if word == _CELL else word for word in (*starter, *words)]
+
+    def preview(self, cells: Sequence[Cell]) -> list[tuple[str, list[str]]]:
+        """The scripts of the arrays that these cells would become, with the ids of their cells."""
+        found = []
+        for needs, group in self._arrays([_Wanted(cell, None, 1) for cell in cells]):
+            ids = [want.cell.id for want in group]
+            job = ArrayJob("a5-preview", None, tuple(ids), self.ledger.folder / "a5-preview")
+            errand = self.errand(job, None, take_over=False)
+            found.append((self.system.script(errand, self.site, needs), ids))
+        return found
+
+    def _arrays(self, wanted: Sequence[_Wanted]) -> Iterator[tuple[Needs, list[_Wanted]]]:
+        """Cells of one array ask for the same, and are as far as each other."""
+        groups: dict[tuple[Needs, int, int], list[_Wanted]] = {}
+        for want in wanted:
+            needs = needs_of(want.cell.config, gpus=self.site.gpus, cpus=self.site.cpus)
+            groups.setdefault((needs, want.until or 0, want.tries), []).append(want)
+        for (needs, _, _), group in groups.items():
+            for start in range(0, len(group), self.site.array_limit):
+                yield needs, group[start : start + self.site.array_limit]
 
     # following
 
@@ -374,8 +409,8 @@ class BatchExecutor:
         self._wanted.append(_Wanted(each.cell, each.submission.until, tries + 1, later))
 
 
-def cancel(system: BatchSystem, ledger: Ledger, submission: Submission) -> None:
-    """Stop an array, and write down that somebody wanted it.
+def cancel(system: BatchSystem, ledger: Ledger, submission: Submission) -> str:
+    """Stop an array, and write down that somebody wanted it; what to say about it.
 
     Raises:
         UserError: the batch system cannot be asked.
@@ -384,4 +419,8 @@ def cancel(system: BatchSystem, ledger: Ledger, submission: Submission) -> None:
     try:
         system.cancel(submission.job)
     except BatchError as error:
-        raise UserError(f"{error}; the jobs may go on") from error
+        raise UserError(f"{error}; its jobs may go on") from error
+    return (
+        f"job {submission.job.job_id}: waiting cells are taken out of the queue, running ones save "
+        "themselves"
+    )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from core.config.schema import RunConfig, RunKind
 
-_USUAL_CPUS = 4
+_CPUS_PER_GPU = 4
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,5 +36,6 @@ def needs_of(config: RunConfig, *, gpus: int | None = None, cpus: int | None = N
         gpus = processes if config.model.device == "cuda" else 0
     if cpus is None:
         threads = config.train.threads
-        cpus = _USUAL_CPUS if threads is None else threads * processes
+        # a cell on the CPU whose plan does not say is carried out by one thread
+        cpus = max(1, gpus * _CPUS_PER_GPU) if threads is None else threads * processes
     return Needs(gpus, cpus)

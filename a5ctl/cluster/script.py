@@ -35,7 +35,7 @@ class Errand:
         cells: Cell ids by index.
         folder: Gets logs and exit codes.
         directory: Where the cells are carried out.
-        command: What carries out a cell, without the cell.
+        command: What carries a cell out; None stands for the cell.
         environment: Variables for it.
     """
 
@@ -44,7 +44,7 @@ class Errand:
     cells: Sequence[str]
     folder: Path
     directory: Path
-    command: Sequence[str]
+    command: Sequence[str | None]
     environment: dict[str, str]
 
 
@@ -103,11 +103,11 @@ def _surroundings(errand: Errand, site: Site) -> str:
 
 
 def _start(errand: Errand, site: Site, time_limit_s: int | None) -> str:
-    words = shlex.join(errand.command)
+    words = " ".join('"$cell"' if word is None else shlex.quote(word) for word in errand.command)
     if time_limit_s is not None:
         # counted from the beginning of the job, of which loading modules was a part
-        words = f'timeout --preserve-status --signal=TERM "$(({time_limit_s} - SECONDS))" {words}'
-    return f'{words} "$cell"'
+        return f'timeout --preserve-status --signal=TERM "$(({time_limit_s} - SECONDS))" {words}'
+    return words
 
 
 def _path(path: Path) -> str:

@@ -93,6 +93,8 @@ class Site(Section):
     """Most elements of one array; more cells become several arrays."""
     most_jobs: int = Field(20, ge=1, le=1000)
     """Most jobs that one cell gets before it counts as failed."""
+    ask_every: Duration = "10s"
+    """How often the batch system is asked how things are."""
     modules: tuple[Line, ...] = ()
     """`module load` of each, in this order."""
     venv: Line | None = None
@@ -154,6 +156,11 @@ class Site(Section):
     def margin_s(self) -> int:
         """Seconds before the end at which a run is told to save itself."""
         return seconds(self.margin)
+
+    @property
+    def ask_every_s(self) -> int:
+        """Seconds between two questions to the batch system."""
+        return seconds(self.ask_every)
 
     @property
     def memory_mib(self) -> int | None:

@@ -51,6 +51,39 @@ def run(
             help="Take over cells that have been silent on other machines for over a minute.",
         ),
     ] = False,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="Elsewhere: ray (started here), ray://HOST:PORT, HOST:PORT or auto (a Ray that "
+            "runs), slurm, pbs (docs/cluster.md).",
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            help="For slurm and pbs: walltime, queue, modules and so on (TOML).",
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = None,
+    recording: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|shared|node",
+            help="Where cells record: in the registry (shared), or on their node, from whose "
+            "journals it is brought in; auto chooses.",
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print the scripts for slurm or pbs instead.",
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.")] = False,
     json_: JsonOption = False,
     home: HomeOption = None,
@@ -69,6 +102,8 @@ def run(
         a5ctl plan run plan.toml --only group=A --only data.size=256
 
         a5ctl plan run plan.toml --resume --fail-fast
+
+        a5ctl plan run plan.toml --on slurm --site site.toml
     """
     from a5ctl.console import err, out
     from a5ctl.options import open_workspace_and_registry
