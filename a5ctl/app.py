@@ -28,6 +28,7 @@ from a5ctl.commands import (
     note,
     pairs,
     plan_cell,
+    plan_check,
     plan_run,
     plot,
     probe,
@@ -156,6 +157,7 @@ def _register() -> None:
     plans = typer.Typer(
         help="Plans of experiments: many runs described in one file.", no_args_is_help=True
     )
+    plans.command("check")(guarded(plan_check.check))
     plans.command("run")(guarded(plan_run.run))
     plans.command("status")(guarded(plan_run.status))
     plans.command("cell")(guarded(plan_cell.cell))
