@@ -30,6 +30,7 @@ from a5ctl.commands import (
     plan_cell,
     plan_check,
     plan_run,
+    plan_stop,
     plot,
     probe,
     protocol,
@@ -160,6 +161,7 @@ def _register() -> None:
     plans.command("check")(guarded(plan_check.check))
     plans.command("run")(guarded(plan_run.run))
     plans.command("status")(guarded(plan_run.status))
+    plans.command("stop")(guarded(plan_stop.stop))
     plans.command("cell")(guarded(plan_cell.cell))
     app.add_typer(plans, name="plan")
     commands: dict[str, Callable[..., Any]] = {

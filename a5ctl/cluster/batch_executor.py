@@ -86,6 +86,7 @@ class BatchExecutor:
     _ended: list[Ended] = field(default_factory=list)
     _asked: float = -_ASK_AGAIN_S
     _silent: bool = False
+    _stopped_before: set[str] = field(default_factory=set)
     _counts: str = ""
 
     @property
@@ -104,7 +105,7 @@ class BatchExecutor:
         """
         self.ledger.open()
         for submission in self.ledger:
-            if submission.refused or submission.stopped:
+            if submission.refused:
                 continue
             for index, cell_id in enumerate(submission.job.cells):
                 if cell_id in self.cells and self.ledger.latest(cell_id) == submission:
@@ -115,6 +116,8 @@ class BatchExecutor:
             if each.submission.job.exit_code(each.index) is not None and not each.active:
                 # it was over before; whoever asks for the cell now asks for another attempt
                 del self._followed[cell_id]
+        # who runs the plan after a stop wants what is still saving itself to go on afterwards
+        self._stopped_before = {item.job.name for item in self.ledger if item.stopped}
         if self.harvest is not None:
             self.harvest.gather(at_once=True)
 
@@ -149,12 +152,8 @@ class BatchExecutor:
         for want in self._wanted:
             self._ended.append(Ended(want.cell.id, CellExit.TERMINATED, "it was not handed in"))
         self._wanted.clear()
-        for name in {each.submission.job.name for each in self._live()}:
-            submission = next(item for item in self.ledger if item.job.name == name)
-            self.tell(cancel(self.system, self.ledger, submission))
-        for each in self._live():
-            name = each.submission.job.name
-            each.submission = next(item for item in self.ledger if item.job.name == name)
+        for submission in {e.submission.job.name: e.submission for e in self._live()}.values():
+            self.tell(cancel(self.system, submission))
         self._asked = -_ASK_AGAIN_S
 
     def close(self) -> None:
@@ -224,9 +223,7 @@ class BatchExecutor:
             )
         self.tell(f"{said}; the jobs are handed in again in {_ASK_AGAIN_S:.0f} s")
         later = time.monotonic() + _ASK_AGAIN_S
-        self._wanted = [
-            _Wanted(want.cell, want.until, want.tries, later) for want in self._wanted
-        ]
+        self._wanted = [_Wanted(want.cell, want.until, want.tries, later) for want in self._wanted]
         return False
 
     def errand(self, job: ArrayJob, until: int | None, *, take_over: bool) -> Errand:
@@ -376,6 +373,8 @@ class BatchExecutor:
         said = last_line(job.log(each.index))
         if code in (CellExit.FINISHED, CellExit.FAILED, CellExit.BAD_INPUT):
             self._end(each, code, said)
+        elif job.name in self._stopped_before:
+            self._wanted.append(_Wanted(each.cell, submission.until, 1))
         elif submission.stopped or ending is Ending.CANCELLED:
             self._end(each, CellExit.TERMINATED, "its job was cancelled")
         elif ending is Ending.OUT_OF_MEMORY:
@@ -409,13 +408,13 @@ class BatchExecutor:
         self._wanted.append(_Wanted(each.cell, each.submission.until, tries + 1, later))
 
 
-def cancel(system: BatchSystem, ledger: Ledger, submission: Submission) -> str:
+def cancel(system: BatchSystem, submission: Submission) -> str:
     """Stop an array, and write down that somebody wanted it; what to say about it.
 
     Raises:
         UserError: the batch system cannot be asked.
     """
-    ledger.stop(submission)
+    submission.stop()
     try:
         system.cancel(submission.job)
     except BatchError as error:

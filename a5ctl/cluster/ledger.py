@@ -20,6 +20,7 @@ from core.whole_files import write_whole
 _ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
 _NAME_CHARS = 10
 _VERSION = 1
+_STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,6 @@ class Submission:
         until: Its cells end behind this update; None where they run to their end.
         tries: Which job this is for each of its cells, from 1, since somebody asked for them.
         refused: It never came to be.
-        stopped: A person asked to stop it.
     """
 
     job: ArrayJob
@@ -41,7 +41,20 @@ class Submission:
     tries: int
     when: float
     refused: bool = False
-    stopped: bool = False
+
+    @property
+    def stopped(self) -> bool:
+        """A person asked to stop it, from whatever process."""
+        return (self.job.folder / _STOPPED).exists()
+
+    @property
+    def is_over(self) -> bool:
+        """Every element has written down how it ended."""
+        return all(self.job.exit_code(index) is not None for index in range(len(self.job.cells)))
+
+    def stop(self) -> None:
+        """Write down that a person asked to stop it."""
+        (self.job.folder / _STOPPED).touch()
 
 
 class Ledger:
@@ -72,10 +85,18 @@ class Ledger:
                 "it go on, or stop it first"
             ) from error
         try:
-            self._held = {item.job.name: item for item in self._read()}
+            self.read()
         except BaseException:
             self.close()
             raise
+
+    def read(self) -> None:
+        """Read it without keeping others out, to look at it.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        self._held = {item.job.name: item for item in self._read()}
 
     def close(self) -> None:
         """Let others follow."""
@@ -113,10 +134,6 @@ class Ledger:
         """Write down that it never came to be."""
         self._put(replace(submission, refused=True))
 
-    def stop(self, submission: Submission) -> None:
-        """Write down that a person asked to stop it."""
-        self._put(replace(submission, stopped=True))
-
     def _put(self, submission: Submission) -> Submission:
         self._held[submission.job.name] = submission
         entries = [_entry(item) for item in self._held.values()]
@@ -148,11 +165,10 @@ def _entry(item: Submission) -> dict[str, Any]:
         "tries": item.tries,
         "when": item.when,
         "refused": item.refused,
-        "stopped": item.stopped,
     }
 
 
 def _submission(folder: Path, entry: dict[str, Any]) -> Submission:
     job = ArrayJob(entry["name"], entry["job_id"], tuple(entry["cells"]), folder / entry["name"])
-    rest = {key: entry[key] for key in ("system", "until", "tries", "when", "refused", "stopped")}
+    rest = {key: entry[key] for key in ("system", "until", "tries", "when", "refused")}
     return Submission(job, **rest)

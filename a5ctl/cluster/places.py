@@ -10,10 +10,8 @@ from a5ctl.cluster.batch import BatchSystem
 from a5ctl.cluster.batch_executor import BatchExecutor
 from a5ctl.cluster.harvest import Harvest
 from a5ctl.cluster.ledger import Ledger
-from a5ctl.cluster.needs import needs_of
 from a5ctl.cluster.pbs import Pbs
-from a5ctl.cluster.script import Errand
-from a5ctl.cluster.site import Recording, Site, load_site
+from a5ctl.cluster.site import PbsKind, Recording, Site, load_site
 from a5ctl.cluster.slurm import Slurm
 from a5ctl.plans.executor import CellCommand
 from core.errors import UserError
@@ -88,6 +86,11 @@ def executor_for(job: Job, tell: Callable[[str], None]) -> "Executor":
 def batch_system(on: str, site: Site) -> BatchSystem:
     """Slurm, or the right kind of PBS."""
     return Slurm() if on == "slurm" else Pbs(site.pbs)
+
+
+def system_named(name: str) -> BatchSystem:
+    """The batch system that a ledger names."""
+    return Slurm() if name == "slurm" else Pbs(PbsKind(name))
 
 
 def scripts(job: Job, cells: Iterable[Cell]) -> list[tuple[str, list[str]]]:

@@ -68,7 +68,7 @@ class Site(Section):
     """One site, for all cells of a plan."""
 
     walltime: Duration
-    """Longest time of one job: `4:00:00`, `1-12:00:00`, `90m`. A run that needs more goes on in another job."""
+    """Longest time of one job: `4:00:00`, `1-12:00:00`, `90m`. What needs more gets another job."""
     margin: Duration = "2m"
     """How long before the end a run is told to save itself."""
     partition: Word | None = None
@@ -106,7 +106,7 @@ class Site(Section):
     setup: tuple[Line, ...] = ()
     """Lines of shell before a cell, as they are."""
     directives: tuple[Line, ...] = ()
-    """Further options of the batch system, one `#SBATCH` or `#PBS` line each: `--constraint=a100`."""
+    """Further options of the batch system, each a line of its own: `--constraint=a100`."""
     pbs: PbsKind = PbsKind.OPENPBS
     """Which PBS: `openpbs` (also PBS Professional) or `torque`."""
     recording: Recording = Recording.AUTO

@@ -68,9 +68,10 @@ class Slurm:
         wanted = {(job.name, i) for job in jobs for i in range(len(job.cells))}
         if wanted - found.keys():
             for row in _accounted([f"--jobs={ids}", "--format=JobID,State,NodeList"]):
-                job, _, index = row[0].partition("_")
-                if index.isdecimal() and (names.get(job, ""), int(index)) not in found:
-                    found[(names.get(job, ""), int(index))] = _element(row[1], row[2], "")
+                job, _, element = row[0].partition("_")
+                if element.isdecimal():
+                    key = (names.get(job, ""), int(element))
+                    found.setdefault(key, _element(row[1], row[2], ""))
         return {key: element for key, element in found.items() if key in wanted}
 
     def cancel(self, job: ArrayJob) -> None:
