@@ -35,8 +35,7 @@ class LegendEntry:
 def legend_of(groups: Sequence[tuple[str, Sequence[str]]]) -> tuple[LegendEntry, ...]:
     """One look for each group of run ids, in the order given."""
     return tuple(
-        LegendEntry(name, number % LOOKS, tuple(runs))
-        for number, (name, runs) in enumerate(groups)
+        LegendEntry(name, number % LOOKS, tuple(runs)) for number, (name, runs) in enumerate(groups)
     )
 
 

@@ -13,8 +13,10 @@ from a5ctl.plots.curves import Axis, Line, Panel, Spot
 from a5ctl.reports.content import Cell, Table
 from a5ctl.tables.steps_view import evenly
 
-WIDTH, HEIGHT = 460, 250
-LEFT, RIGHT, TOP, FOOT = 52, 12, 10, 40
+WIDTH, HEIGHT = 420, 240
+LEFT, RIGHT, TOP, FOOT = 52, 14, 10, 42
+MOST_BANDS = 6
+"""With more lines than that, bands would hide them."""
 _PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - FOOT
 _ROWS = 16  # of the table beside a chart, for each of its lines
 _SPIKE = 4.0  # bands that reach so many times further than the lines are cut
@@ -162,7 +164,8 @@ def _remark(panel: Panel) -> str:
     if panel.evaluated:
         return "share of responses at each evaluation, with its 95% interval"
     unit = f"{panel.unit}; " if panel.unit else ""
-    return f"{unit}mean of neighbouring steps, with a band from the smallest to the largest"
+    band = ", with a band from the smallest to the largest"
+    return f"{unit}means of neighbouring steps{band if len(panel.lines) <= MOST_BANDS else ''}"
 
 
 def _summary(panel: Panel, bottom: Bottom) -> str:

@@ -29,6 +29,7 @@ from core.registry.store import Registry
 from core.responses.names import GraderName
 
 _NOTE_CHARS = 5000
+_LABEL_CHARS = 300
 MOST_DETAILED = 24
 """Runs with curves, mixes and responses; of more, the best ones."""
 
@@ -170,19 +171,21 @@ def _question(subject: Subject, runs: Sequence[RunRecord]) -> Question:
     for run in runs:
         if run.note:
             notes.setdefault(run.note, []).append(run.id)
-    labels = {
+    labels: dict[str, list[str]] = {
         "group": sorted({run.group for run in runs if run.group}),
         "tags": sorted({tag for run in runs for tag in run.tags}),
         "methods": sorted({run.kind for run in runs}),
         "models": sorted({run.model for run in runs}),
         "data": sorted({run.data for run in runs}),
-        "seeds": sorted({run.seed for run in runs if run.seed is not None}),
+        "seeds": [str(seed) for seed in sorted({r.seed for r in runs if r.seed is not None})],
     }
     return Question(
         text=clipped(subject.note, _NOTE_CHARS),
         notes=tuple((clipped(note, _NOTE_CHARS), tuple(ids)) for note, ids in notes.items()),
         labels=tuple(
-            (name, clipped(", ".join(map(str, values)), 300)) for name, values in labels.items() if values
+            (name, clipped(", ".join(values), _LABEL_CHARS))
+            for name, values in labels.items()
+            if values
         ),
     )
 
