@@ -23,10 +23,13 @@ from a5ctl.commands import (
     export_runs,
     grade,
     import_,
+    init,
     ls,
     model,
     note,
     pairs,
+    plan_cell,
+    plan_run,
     plot,
     probe,
     protocol,
@@ -47,6 +50,7 @@ from a5ctl.commands import (
     sql,
     tag,
 )
+from a5ctl.completion import offer
 from core.errors import UserError
 
 app = typer.Typer(
@@ -60,6 +64,7 @@ app = typer.Typer(
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a command: bad input ends with one sentence and 2, a stop with 128 + the signal."""
+    offer(command)
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -152,7 +157,15 @@ def _register() -> None:
     keeping.command("gc")(guarded(registry_gc.gc))
     keeping.command("migrate")(guarded(registry.migrate))
     app.add_typer(keeping, name="registry")
+    plans = typer.Typer(
+        help="Plans of experiments: many runs described in one file.", no_args_is_help=True
+    )
+    plans.command("run")(guarded(plan_run.run))
+    plans.command("status")(guarded(plan_run.status))
+    plans.command("cell")(guarded(plan_cell.cell))
+    app.add_typer(plans, name="plan")
     commands: dict[str, Callable[..., Any]] = {
+        "init": init.init,
         "compare": compare.compare,
         "diagnose": diagnose.diagnose,
         "probe": probe.probe,

@@ -30,6 +30,10 @@ RegistryOption = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+QuietOption = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", envvar="A5CTL_QUIET", help="Print only the result."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 
 

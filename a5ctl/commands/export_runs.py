@@ -26,6 +26,11 @@ class RunsByDefault(TyperGroup):
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The commands, and the runs that the default command would take."""
+        (run, *_) = self.commands[DEFAULT].params
+        return [*super().shell_complete(ctx, incomplete), *run.shell_complete(ctx, incomplete)]
+
 
 def runs(
     run: Annotated[
