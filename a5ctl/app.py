@@ -45,6 +45,7 @@ from a5ctl.commands import (
     show,
     sql,
     tag,
+    ui,
 )
 from core.errors import UserError
 
@@ -170,6 +171,7 @@ def _register() -> None:
         "delete": delete.delete,
         "sql": sql.sql,
         "doctor": doctor.doctor,
+        "ui": ui.ui,
     }
     for name, command in commands.items():
         app.command(name)(guarded(command))

@@ -81,6 +81,14 @@ def response_text(text: str) -> Text:
     return shown if text else Text("(empty)", style="dim")
 
 
+def tagged_text(text: str) -> Text:
+    """The whole of a response with its tags coloured."""
+    shown = Text()
+    for start, end, style in _pieces(text):
+        shown.append_text(plain(text[start:end], style=style))
+    return shown
+
+
 def shortened(text: str, chars: int, lines: int) -> tuple[int, int]:
     """Where to cut: text before the first offset and from the second on is kept.
 
