@@ -10,7 +10,7 @@ from textual.screen import Screen
 from a5ctl.console import printable
 from a5ctl.tui.desk import Desk
 from a5ctl.tui.follow import Change, Follower
-from a5ctl.tui.house import HouseScreen
+from a5ctl.tui.house import HouseScreen, in_background
 from a5ctl.tui.looks import DARK, LIGHT
 from a5ctl.tui.runs_screen import RunsScreen
 from core.errors import UserError
@@ -35,6 +35,7 @@ class HouseApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5", "look_again", "Read everything again", show=False),
+        Binding("L", "log", "Log of what was started here", show=False),
         Binding("question_mark", "help", "Keys", key_display="?"),
     ]
 
@@ -71,7 +72,7 @@ class HouseApp(App[None]):
         """See whether the registry moved; a look that takes long is not overtaken."""
         if not self._looking:
             self._looking = True
-            self.run_worker(self._look(), group="look")
+            in_background(self, self._look, "look")
 
     async def _look(self) -> None:
         try:
@@ -125,7 +126,11 @@ class HouseApp(App[None]):
         from a5ctl.tui.help import Help
 
         if not isinstance(self.screen, Help):
-            self.push_screen(Help(cast("Screen[object]", self.screen)))
+            self.push_screen(Help(self.screen))
+
+    def action_log(self) -> None:
+        """What the program that was started last prints."""
+        self.actions_on.show_log()
 
     def action_look_again(self) -> None:
         """Read everything again."""

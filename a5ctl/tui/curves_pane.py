@@ -12,7 +12,7 @@ from a5ctl.plots.curves import Axis
 from a5ctl.tui.charts_view import ChartsView
 from a5ctl.tui.dialogs import ChooseMany
 from a5ctl.tui.drawing import Chart, whole_extent
-from a5ctl.tui.house import HouseScreen, Plain
+from a5ctl.tui.house import HouseScreen, Plain, in_background
 from a5ctl.tui.traces import (
     RunCurves,
     Trace,
@@ -78,7 +78,7 @@ class CurvesPane(Vertical):
             self._again = True
             return
         self._reading = True
-        self.run_worker(self._read(), group="curves")
+        in_background(self, self._read, "curves")
 
     async def _read(self) -> None:
         screen = cast(HouseScreen, self.screen)

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, OptionList, SelectionList
+from textual.widgets import Button, Input, OptionList, SelectionList, TextArea
 from textual.widgets.option_list import Option
 from textual.widgets.selection_list import Selection
 
@@ -92,6 +92,48 @@ class AskText(ModalScreen[str | None]):
             self.query_one("#hint", Plain).say(str(error))
             return
         self.dismiss(event.value)
+
+    def action_cancel(self) -> None:
+        """Leave everything as it is."""
+        self.dismiss(None)
+
+
+class AskLongText(ModalScreen[str | None]):
+    """Asks for lines of text; None comes back where nothing was changed.
+
+    Args:
+        title: What is asked.
+        value: What stands there at first; what cannot be printed is shown as escapes.
+        check: Raises UserError with a sentence where a text will not do.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [*_CANCEL, Binding("ctrl+s", "done", "Done")]
+
+    def __init__(self, title: str, value: str, check: Callable[[str], object]) -> None:
+        super().__init__()
+        self._title, self._value, self._check = title, printable(value), check
+
+    def compose(self) -> ComposeResult:
+        """The title, the lines and a hint."""
+        with Vertical(classes="dialog"):
+            yield Plain(self._title, classes="title")
+            yield TextArea(self._value, tab_behavior="focus")
+            yield Plain(Text("ctrl+s keeps it, esc leaves it as it was", "dim"), id="hint")
+
+    def on_mount(self) -> None:
+        """Write on where the text ends."""
+        area = self.query_one(TextArea)
+        area.move_cursor(area.document.end)
+
+    def action_done(self) -> None:
+        """Take the text if it will do."""
+        text = self.query_one(TextArea).text
+        try:
+            self._check(text)
+        except UserError as error:
+            self.query_one("#hint", Plain).say(str(error))
+            return
+        self.dismiss(None if text == self._value else text)
 
     def action_cancel(self) -> None:
         """Leave everything as it is."""

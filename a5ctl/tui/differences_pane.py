@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from a5ctl.tui.house import HouseScreen, Plain
+from a5ctl.tui.house import HouseScreen, Plain, in_background
 from a5ctl.tui.looks import BAD, DIM, PLAIN, STRONG, Cell, value_text
 from a5ctl.tui.row_table import Column, RowTable
 
@@ -31,10 +31,11 @@ class _Rows:
 
     def cells(self, index: int) -> Sequence[Cell]:
         section, found = self._rows[index]
+        name = value_text(found.name)
         first = index == 0 or self._rows[index - 1][0] != section
         return (
             (section if first else "", STRONG),
-            (value_text(found.name), BAD if found.blocking else PLAIN),
+            (f"! {name}", BAD) if found.blocking else (name, PLAIN),
             _value(found.a),
             _value(found.b),
         )
@@ -59,7 +60,7 @@ class DifferencesPane(Vertical):
 
     def on_mount(self) -> None:
         """Compare."""
-        self.run_worker(self._read(), group="differences")
+        in_background(self, self._read, "differences")
 
     async def _read(self) -> None:
         screen = cast(HouseScreen, self.screen)
@@ -80,7 +81,7 @@ class DifferencesPane(Vertical):
         if diff.patch:
             notes.append(f"the uncommitted changes differ: a5ctl show {self._a.id} shows them")
         if any(row.blocking for rows in diff.sections.values() for row in rows):
-            notes.append("protocol fields in red forbid a comparison of accuracies")
+            notes.append("! marks protocol fields that forbid a comparison of accuracies")
         self.query_one("#notes", Plain).say("\n".join(notes))
 
 

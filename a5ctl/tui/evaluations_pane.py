@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from a5ctl.format import count, interval, percent
-from a5ctl.tui.house import HouseScreen, Plain
+from a5ctl.tui.house import HouseScreen, Plain, in_background
 from a5ctl.tui.looks import DIM, PLAIN, STRONG, Cell, one_line, styled
 from a5ctl.tui.row_table import Column, RowTable
 from core.registry.answers import failure_counts
@@ -91,7 +91,7 @@ class EvaluationsPane(Vertical):
 
     def read(self) -> None:
         """Read again, if there are new ones."""
-        self.run_worker(self._read(), group="evaluations")
+        in_background(self, self._read, "evaluations")
 
     def open_responses(self) -> None:
         """Show the responses of the evaluation under the cursor."""
@@ -128,7 +128,7 @@ class EvaluationsPane(Vertical):
     def _show_mix(self) -> None:
         if self._evaluations:
             chosen = self._evaluations[self.query_one(RowTable).cursor]
-            self.run_worker(partial(self._read_mix, chosen), exclusive=True, group="mix")
+            in_background(self, partial(self._read_mix, chosen), "mix", latest=True)
 
     async def _read_mix(self, evaluation: "EvaluationRecord") -> None:
         screen = cast(HouseScreen, self.screen)

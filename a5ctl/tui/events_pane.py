@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 
 from a5ctl.console import plain
-from a5ctl.tui.house import HouseScreen, Plain
+from a5ctl.tui.house import HouseScreen, Plain, in_background
 from a5ctl.tui.looks import DIM, PLAIN, SEVERITY_SIGNS, STRONG, Cell, one_line, styled
 from a5ctl.tui.row_table import Column, RowTable
 from core.registry.watch import run_marks
@@ -79,7 +79,7 @@ class EventsPane(Vertical):
 
     def read(self) -> None:
         """Read again, if there are new ones."""
-        self.run_worker(self._read(), group="events")
+        in_background(self, self._read, "events")
 
     def action_warnings(self) -> None:
         """Without what only informs, or with it."""

@@ -11,7 +11,7 @@ from textual.containers import Container, Vertical
 
 from a5ctl.console import plain
 from a5ctl.format import percent, points
-from a5ctl.tui.house import HouseScreen, Plain
+from a5ctl.tui.house import HouseScreen, Plain, in_background
 from a5ctl.tui.looks import BAD, DIM, OK, PLAIN, Cell, one_line, styled
 from a5ctl.tui.response_view import ResponseView
 from a5ctl.tui.row_table import Column, RowTable
@@ -91,7 +91,7 @@ class FlipsPane(Vertical):
         """Look for flips, once."""
         if not self._asked:
             self._asked = True
-            self.run_worker(self._find(), group="flips")
+            in_background(self, self._find, "flips")
 
     async def _find(self) -> None:
         screen = cast(HouseScreen, self.screen)

@@ -1,12 +1,14 @@
 """What every screen has in common: its way to the registry, its messages, its plain texts."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widgets import Static
+from textual.worker import WorkType
 
 from a5ctl.console import plain, printable
 from core.errors import UserError
@@ -20,15 +22,13 @@ NARROW, WIDE = "-narrow", "-wide"
 WIDE_FROM = 130
 
 T = TypeVar("T")
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class HouseScreen(Screen[None]):
     """A screen of the program."""
 
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
-        (0, NARROW),
-        (WIDE_FROM, WIDE),
-    ]
+    HORIZONTAL_BREAKPOINTS = [(0, NARROW), (WIDE_FROM, WIDE)]  # noqa: RUF012
     AUTO_FOCUS = "RowTable"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "app.help", "Keys", key_display="?"),
@@ -63,6 +63,25 @@ class HouseScreen(Screen[None]):
     def action_back(self) -> None:
         """To the screen before."""
         self.house.pop_screen()
+
+
+def in_background(
+    node: DOMNode,
+    work: Callable[[], Coroutine[Any, Any, None]],
+    group: str,
+    *,
+    latest: bool = False,
+) -> None:
+    """Do something beside the keys.
+
+    Args:
+        node: When it is gone, so is the work.
+        work: What to do; it waits for threads, and must not keep the screen busy.
+        group: Works of one kind.
+        latest: An older work of the group is given up.
+    """
+    made: WorkType[None] = work
+    node.run_worker(made, group=group, exclusive=latest)
 
 
 class Plain(Static):

@@ -16,7 +16,7 @@ from a5ctl.tables.runs import age, run_seconds
 from a5ctl.tables.settings import run_settings
 from a5ctl.tui.charts_view import ChartsView
 from a5ctl.tui.drawing import Chart
-from a5ctl.tui.house import HouseScreen, Plain
+from a5ctl.tui.house import HouseScreen, Plain, in_background
 from a5ctl.tui.looks import SEVERITY_SIGNS, one_line, status_cell, styled, value_text
 from a5ctl.tui.runs_model import Entry
 from a5ctl.tui.traces import RunCurves, first_choice, is_evaluated, read_update, unit_of
@@ -56,7 +56,7 @@ class Preview(Vertical):
         other = self._curves is None or self._curves.run.uuid != entry.run.uuid
         # who scrolls through a list does not want to wait for every run on the way
         wait = _PATIENCE_S if other else 0.0
-        self.run_worker(partial(self._read, entry, wait), exclusive=other, group="preview")
+        in_background(self, partial(self._read, entry, wait), "preview", latest=other)
 
     async def _read(self, entry: Entry, wait: float) -> None:
         await asyncio.sleep(wait)

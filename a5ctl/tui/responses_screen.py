@@ -12,7 +12,7 @@ from textual.widgets import Footer, Input
 from a5ctl.console import plain
 from a5ctl.format import count, percent
 from a5ctl.tui.dialogs import ChooseOne
-from a5ctl.tui.house import HouseScreen, Plain
+from a5ctl.tui.house import HouseScreen, Plain, in_background
 from a5ctl.tui.looks import styled
 from a5ctl.tui.response_view import ResponseView
 from a5ctl.tui.responses_model import ALL, COLUMNS, ResponsesModel
@@ -63,7 +63,7 @@ class ResponsesScreen(HouseScreen):
         self.model = ResponsesModel(kind=self.model.kind)
         self._searched = ""
         self._reading = True
-        self.run_worker(partial(self._read, self._grader), exclusive=True, group="lines")
+        in_background(self, partial(self._read, self._grader), "lines", latest=True)
 
     async def _read(self, grader: str) -> None:
         table, model = self.query_one("#list", RowTable), self.model
@@ -111,7 +111,7 @@ class ResponsesScreen(HouseScreen):
         cursor = self.query_one(RowTable).cursor
         if cursor < len(self.model):
             key = self.model.lines[self.model.shown[cursor]].key
-            self.run_worker(partial(self._read_one, key), exclusive=True, group="one")
+            in_background(self, partial(self._read_one, key), "one", latest=True)
         else:
             self.query_one(ResponseView).show(None)
 
@@ -162,7 +162,7 @@ class ResponsesScreen(HouseScreen):
         event.input.add_class("hidden")
         self.query_one(RowTable).focus()
         self._searched = event.value.strip()
-        self.run_worker(partial(self._search, self._searched), exclusive=True, group="search")
+        in_background(self, partial(self._search, self._searched), "search", latest=True)
 
     async def _search(self, wanted: str) -> None:
         self.model.found, self._progress = None, None
@@ -209,7 +209,7 @@ class ResponsesScreen(HouseScreen):
             self.query_one(RowTable).focus()
         elif self._searched:
             self._searched = line.value = ""
-            self.run_worker(partial(self._search, ""), exclusive=True, group="search")
+            in_background(self, partial(self._search, ""), "search", latest=True)
         elif self.query_one(ResponseView).has_focus:
             self.query_one(RowTable).focus()
         else:

@@ -10,7 +10,7 @@ from textual.containers import Horizontal
 from textual.widgets import Footer, Input
 
 from a5ctl.tui.dialogs import ChooseOne
-from a5ctl.tui.house import WIDE_FROM, HouseScreen, Plain
+from a5ctl.tui.house import WIDE_FROM, HouseScreen, Plain, in_background
 from a5ctl.tui.preview import Preview
 from a5ctl.tui.row_table import RowTable
 from a5ctl.tui.runs_model import LARGEST_FIRST, SORT_KEYS, Entry, Folded, Item, RunsModel
@@ -74,7 +74,7 @@ class RunsScreen(HouseScreen):
         """Take in what moved, and draw what is other than before."""
         self.model.apply(change)
         if self._where is not None and self._loaded:
-            self.run_worker(partial(self._choose, self._where), exclusive=True, group="where")
+            in_background(self, partial(self._choose, self._where), "where", latest=True)
         first, self._loaded = not self._loaded, True
         self.rearrange(touched=None if first else change.touched)
 
@@ -150,7 +150,7 @@ class RunsScreen(HouseScreen):
         wanted = [entry.run.uuid for entry in visible if entry and entry.wants_losses]
         if wanted and not self._sparking:
             self._sparking = True
-            self.run_worker(self._read_losses(wanted), group="losses")
+            in_background(self, partial(self._read_losses, wanted), "losses")
 
     async def _read_losses(self, uuids: list[str]) -> None:
         registry = self.desk.registry
@@ -211,9 +211,8 @@ class RunsScreen(HouseScreen):
         if line.has_class("searching"):
             self._close_line()
         elif event.value.strip():
-            self.run_worker(
-                partial(self._choose, event.value.strip()), exclusive=True, group="where"
-            )
+            choose = partial(self._choose, event.value.strip())
+            in_background(self, choose, "where", latest=True)
             self.query_one(RowTable).focus()
         else:
             self._where, self.model.allowed = None, None
@@ -322,7 +321,7 @@ class RunsScreen(HouseScreen):
 
     def action_new_run(self) -> None:
         """The form that starts a run."""
-        self.house.actions_on.start(self.entry.run if self.entry else None)
+        self.house.actions_on.start()
 
     def action_stop(self) -> None:
         """Stop the run, after asking."""

@@ -10,7 +10,7 @@ from textual.containers import VerticalScroll
 
 from a5ctl.console import plain
 from a5ctl.tables.runs import iso
-from a5ctl.tui.house import HouseScreen, Plain
+from a5ctl.tui.house import HouseScreen, Plain, in_background
 from a5ctl.tui.looks import styled
 from core.config.flat import flatten
 
@@ -38,7 +38,7 @@ class TextsPane(VerticalScroll):
 
     def on_mount(self) -> None:
         """Make the text."""
-        self.run_worker(self._read(), group="texts")
+        in_background(self, self._read, "texts")
 
     async def _read(self) -> None:
         text = await cast(HouseScreen, self.screen).ask(self._make)

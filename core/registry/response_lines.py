@@ -73,7 +73,7 @@ def _piece(
             (SELECT key FROM evaluation WHERE uuid = :uuid) ORDER BY x.key"""
     given = {"grader": grader, "uuid": evaluation_uuid, "first": keys[0], "last": keys[-1]}
     return [
-        ResponseLine(*row[:6], bool(row[6]), bool(row[7]), *row[8:])
+        ResponseLine._make((*row[:6], bool(row[6]), bool(row[7]), *row[8:]))
         for row in database.read(sql, given)
     ]
 
