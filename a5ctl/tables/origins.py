@@ -31,7 +31,7 @@ class Origins:
         """
         self._settings: dict[str, Settings] = {}
         self._known: dict[str, str] = {}
-        self._runs = _with_ancestors(registry, runs)
+        self._runs = with_ancestors(registry, runs)
         parents = {run.parent_uuid for run in self._runs.values()}
         self._ends = registry.last_steps([uuid for uuid in parents if uuid is not None])
 
@@ -71,7 +71,7 @@ class Origins:
         return _LAST if step in (None, self._ends.get(str(run.parent_uuid))) else f"step {step}"
 
 
-def _with_ancestors(registry: Registry, runs: Iterable[RunRecord]) -> dict[str, RunRecord]:
+def with_ancestors(registry: Registry, runs: Iterable[RunRecord]) -> dict[str, RunRecord]:
     """The runs and all they descend from, by uuid: one query for every generation."""
     known = {run.uuid: run for run in runs}
     generation, asked = list(known.values()), set(known)
