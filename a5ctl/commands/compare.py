@@ -174,7 +174,6 @@ def _print(
     store: "Registry", comparison: "Comparison", limit: int | None, form: "TableFormat"
 ) -> None:
     from a5ctl.console import print_json, print_text
-    from a5ctl.tables.comparison_json import comparison_json, comparison_rows
     from a5ctl.tables.comparison_view import best_cells
     from a5ctl.tables.markup import TableFormat, csv_table
 
@@ -182,8 +181,12 @@ def _print(
     if form is not TableFormat.CSV and (comparison.view.spark or form is not TableFormat.JSON):
         shown = _with_curves(store, shown)
     if form is TableFormat.JSON:
+        from a5ctl.tables.comparison_json import comparison_json
+
         print_json(comparison_json(shown))
     elif form is TableFormat.CSV:
+        from a5ctl.tables.comparison_json import comparison_rows
+
         _warn(comparison)
         print_text(csv_table(*comparison_rows(shown)))
     elif form is TableFormat.TABLE:

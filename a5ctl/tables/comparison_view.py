@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rich import box
-from rich.table import Table
-
 from a5ctl.format import interval, p_value, points
 from a5ctl.tables.comparison import Comparison
 from a5ctl.tables.comparison_columns import Column, comparison_columns, told_once
+from a5ctl.tables.folded import FoldColumn, FoldedTable
 from a5ctl.tables.markup import Grid
 from a5ctl.tables.pairs import SettingTest
 
@@ -28,7 +26,7 @@ def best_cells(comparison: Comparison, limit: int | None) -> Comparison:
     return replace(comparison, cells=(*kept, *baseline))
 
 
-def comparison_table(comparison: Comparison, width: int) -> tuple[Table, tuple[str, ...]]:
+def comparison_table(comparison: Comparison, width: int) -> tuple[FoldedTable, tuple[str, ...]]:
     """The table, and the titles of the columns that did not fit.
 
     Args:
@@ -39,14 +37,16 @@ def comparison_table(comparison: Comparison, width: int) -> tuple[Table, tuple[s
     alike = [column for column, _ in told_once(comparison, columns)]
     columns = [column for column in columns if column not in alike]
     kept = _fitting(columns, width)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in kept:
-        table.add_column(
-            column.title, justify=column.justify, overflow="fold", min_width=column.least
+    made = [
+        FoldColumn(
+            column.title,
+            [column.cell(cell) for cell in comparison.cells],
+            column.justify == "right",
+            column.least,
         )
-    for number, cell in enumerate(comparison.cells):
-        style = "bold" if number == 0 and len(comparison.cells) > 1 else ""
-        table.add_row(*(column.cell(cell) for column in kept), style=style)
+        for column in kept
+    ]
+    table = FoldedTable(made, width, strong_first=len(comparison.cells) > 1)
     shown = {column.title for column in kept}
     return table, tuple(column.title for column in columns if column.title not in shown)
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 from a5ctl.tables.carried import Carried
 from a5ctl.tables.costs import Cost, costs_of
 from a5ctl.tables.moments import At, Chosen, choose
-from a5ctl.tables.origins import ONE_RUN, Origins
+from a5ctl.tables.origins import FROM, Origins
 from a5ctl.tables.samples import Sampled, accuracy_interval, sampled_of
 from a5ctl.tables.settings import Settings
 from core.protocol import ProtocolDifference, compare_protocols
 from core.registry.records import EvaluationRecord, RunRecord, RunStatus
 from core.registry.store import Registry
-
-FROM = "model.from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +129,7 @@ def settings_with_origin(run: RunRecord, origins: Origins) -> Settings:
 
     The evaluation of a run stays with it: it has no seed of its own to tell it from others.
     """
-    settings, origin = origins.settings(run), origins.of(run)
-    if origin is None or run.kind == "eval":
-        return settings
-    kept = {k: v for k, v in settings.items() if k not in ONE_RUN}
-    return Settings({**kept, FROM: origin})
+    return origins.settings(run) if run.kind == "eval" else origins.settings_from(run)
 
 
 def _parted(entries: Sequence[Entry]) -> list[Entry]:

@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Any
 
 from a5ctl.console import printable
-from a5ctl.tables.export import csv_cell
 
 _MARKDOWN = str.maketrans(
     {**{char: f"\\{char}" for char in "\\`*_{}[]#|~"}, "<": "&lt;", ">": "&gt;", "&": "&amp;"}
@@ -114,17 +113,19 @@ def html_table(grid: Grid) -> str:
 
 def csv_table(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Figures as they are, and texts that no spreadsheet program runs."""
+    from a5ctl.tables.export import csv_cell
+
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([csv_cell(title) for title in titles])
-    writer.writerows([[_csv(value) for value in row] for row in rows])
+    for row in rows:
+        plain = [printable(value) if isinstance(value, str) else value for value in row]
+        writer.writerow([_csv(csv_cell(value)) for value in plain])
     return file.getvalue()
 
 
 def _csv(value: Any) -> Any:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return csv_cell(printable(value)) if isinstance(value, str) else value
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _line(text: str) -> str:
