@@ -178,6 +178,8 @@ def build_comparison(
         raise UserError(_nothing(left_out, grader))
     entries = take_as_one(entries, same)
     varying, cells, common = _rows(entries, view.by, merge_seeds=merge_seeds)
+    sign = measure.better or 1
+    cells.sort(key=lambda cell: _rank(sign * cell.mean))
     paired: Mapping[str, Paired] = {}
     settings: tuple[SettingTest, ...] = ()
     detectable = None
@@ -197,10 +199,9 @@ def build_comparison(
         *moment_warnings(collected.chosen, entries),
         *mixed_warnings(cells),
     ]
-    sign = measure.better or 1
     return Comparison(
         varying=varying,
-        cells=tuple(sorted(cells, key=lambda cell: _rank(sign * cell.mean))),
+        cells=tuple(cells),
         warnings=tuple(notes),
         grader=grader or _common_grader(entries),
         baseline=baseline.id if baseline else None,

@@ -21,6 +21,7 @@ _LONGEST = 24
 _FIRST_SETTINGS = 3
 _LEAST_TITLE = 8
 CURVE = "curve"
+_NOTHING = frozenset({"-", ""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +66,13 @@ def comparison_columns(comparison: Comparison) -> list[Column]:
 
 
 def told_once(comparison: Comparison, columns: Sequence[Column]) -> list[tuple[Column, str]]:
-    """Columns that say the same in every one of several rows, with what they say."""
-    if len(comparison.cells) < 2:
-        return []
+    """Columns that need no place, with what they say: the same in every row, or nothing at all."""
     found = []
     for column in columns:
-        texts = {column.cell(cell).plain for cell in comparison.cells} if column.told_once else ()
-        if len(texts) == 1:
-            found.append((column, next(iter(texts))))
+        texts = {column.cell(cell).plain for cell in comparison.cells}
+        alike = column.told_once and len(texts) == 1 and len(comparison.cells) > 1
+        if alike or texts <= _NOTHING:
+            found.append((column, texts.pop()))
     return found
 
 
@@ -82,7 +82,7 @@ def _value_columns(comparison: Comparison) -> list[Column]:
     width = max(9, len(title) if len(title) <= _LONGEST else _LONGEST)
     columns = [
         Column(title, 0, width, lambda c: _value(comparison, c, c is best), least=width),
-        Column("95% interval", 1, 12, lambda c: _uncertainty(comparison, c), told_once=True),
+        Column("95% interval", 1, 12, lambda c: _uncertainty(comparison, c)),
     ]
     if comparison.curves:
         ends = _ends(comparison)

@@ -31,7 +31,7 @@ def comparison_notes(comparison: Comparison, hidden: Sequence[str] = ()) -> list
     if comparison.view.follow_lineage:
         notes.append("step, tokens and time have in them what runs took over from those before")
     alike = told_once(comparison, comparison_columns(comparison))
-    told = [f"{column.title} {text}" for column, text in alike if text != "-"]
+    told = [f"{column.title} {text}" for column, text in alike if text not in ("-", "")]
     told = [f"{short_name(k)} {value_text(k, v)}" for k, v in comparison.common.items()] + told
     if told:
         notes.append(f"the same in every row: {', '.join(told)}")

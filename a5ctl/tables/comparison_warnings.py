@@ -14,6 +14,8 @@ from core.protocol import ProtocolDifference
 if TYPE_CHECKING:
     from a5ctl.tables.comparison import Cell
 
+_MIXED_NAMED = 2
+
 
 def left_out_warnings(left_out: Mapping[str, str]) -> list[str]:
     """Runs that are not in the table, by why."""
@@ -74,20 +76,29 @@ def moment_warnings(chosen: Chosen, entries: Sequence[Entry]) -> list[str]:
 
 
 def mixed_warnings(cells: "Sequence[Cell]") -> list[str]:
-    """Rows whose runs differ in more than their seed, with the runs."""
+    """Rows whose runs differ in more than their seed, with the runs; the first ones by name."""
+    mixed = [cell for cell in cells if cell.mixed]
     notes = []
-    for cell in cells:
+    for cell in mixed[:_MIXED_NAMED]:
         ids = [entry.run.id for entry in cell.entries]
-        if cell.mixed:
-            values = ", ".join(
-                f"{short_name(key, cell.settings)} {value_text(key, value)}"
-                for key, value in cell.settings.items()
-            )
-            notes.append(
-                f"the row {values} mixes runs that differ in {mixed_words(cell.mixed)}: "
-                f"{_some(ids)}; no interval is given, and --by can take these settings, too"
-            )
+        notes.append(
+            f"the row {_row_name(cell)} mixes runs that differ in {mixed_words(cell.mixed)}: "
+            f"{_some(ids)}; no interval is given, and --by can take these settings, too"
+        )
+    if rest := mixed[_MIXED_NAMED:]:
+        settings = list(dict.fromkeys(key for cell in rest for key in cell.mixed))
+        notes.append(
+            f"{len(rest)} more rows mix runs that differ in {_some(settings)}; "
+            "the run column counts them as runs, not seeds, and --json names them"
+        )
     return notes
+
+
+def _row_name(cell: "Cell") -> str:
+    return ", ".join(
+        f"{short_name(key, cell.settings)} {value_text(key, value)}"
+        for key, value in cell.settings.items()
+    )
 
 
 def _consequence(reference: str, other: str, blocking: tuple[str, ...]) -> str:
