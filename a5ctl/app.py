@@ -23,12 +23,16 @@ from a5ctl.commands import (
     export_runs,
     grade,
     import_,
+    init,
     ls,
     model,
     note,
     pairs,
     plan_cell,
+    plan_check,
+    plan_report,
     plan_run,
+    plan_stop,
     plot,
     probe,
     protocol,
@@ -48,7 +52,9 @@ from a5ctl.commands import (
     show,
     sql,
     tag,
+    ui,
 )
+from a5ctl.completion import offer
 from core.errors import UserError
 
 app = typer.Typer(
@@ -62,6 +68,7 @@ app = typer.Typer(
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a command: bad input ends with one sentence and 2, a stop with 128 + the signal."""
+    offer(command)
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -157,11 +164,15 @@ def _register() -> None:
     plans = typer.Typer(
         help="Plans of experiments: many runs described in one file.", no_args_is_help=True
     )
+    plans.command("check")(guarded(plan_check.check))
     plans.command("run")(guarded(plan_run.run))
     plans.command("status")(guarded(plan_run.status))
+    plans.command("report")(guarded(plan_report.report))
+    plans.command("stop")(guarded(plan_stop.stop))
     plans.command("cell")(guarded(plan_cell.cell))
     app.add_typer(plans, name="plan")
     commands: dict[str, Callable[..., Any]] = {
+        "init": init.init,
         "compare": compare.compare,
         "diagnose": diagnose.diagnose,
         "probe": probe.probe,
@@ -181,6 +192,7 @@ def _register() -> None:
         "delete": delete.delete,
         "sql": sql.sql,
         "doctor": doctor.doctor,
+        "ui": ui.ui,
     }
     for name, command in commands.items():
         app.command(name)(guarded(command))

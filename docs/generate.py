@@ -8,8 +8,9 @@ A test fails when the files are not what this prints.
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 FOLDER = Path(__file__).parent
 _NOTE = "<!-- Written by docs/generate.py; edit the program, not this file. -->"
@@ -21,7 +22,26 @@ def generated() -> dict[Path, str]:
         FOLDER / "cli.md": cli_reference(),
         FOLDER / "schema.md": schema_reference(),
         FOLDER / "watchdog.md": watchdog_reference(),
+        FOLDER.parent / "a5ctl" / "setting_names.py": setting_names(),
     }
+
+
+def setting_names() -> str:
+    """A module with the names of all settings and the values of those that have few.
+
+    Importing the settings themselves takes longer than the completion of a line may.
+    """
+    from core.config.schema import RunConfig
+
+    lines = [" ".join([name, *_choices(field)]) for name, field in _fields(RunConfig, "")]
+    return f'"""{_NAMES}"""\n\nSETTINGS = """\\\n' + "\n".join(lines) + '\n"""\n'
+
+
+_NAMES = """\
+Settings with the values of those that have few, for the Tab key.
+
+Written by docs/generate.py; edit core/config, not this file.
+"""
 
 
 def cli_reference() -> str:
@@ -256,13 +276,33 @@ def _settings() -> str:
 
 
 def _leaves(section: Any, prefix: str) -> Iterator[tuple[str, ...]]:
+    for name, field in _fields(section, prefix):
+        default = field.default
+        shown = "" if default in (None, (), "") else f"`{str(default).replace('True', 'true')}`"
+        yield f"`{name}`", " ".join((field.description or "").split()), shown
+
+
+def _fields(section: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Every setting by its dotted name."""
     for name, field in section.model_fields.items():
         if hasattr(field.annotation, "model_fields"):
-            yield from _leaves(field.annotation, f"{prefix}{name}.")
+            yield from _fields(field.annotation, f"{prefix}{name}.")
         else:
-            default = field.default
-            shown = "" if default in (None, (), "") else f"`{str(default).replace('True', 'true')}`"
-            yield f"`{prefix}{name}`", " ".join((field.description or "").split()), shown
+            yield f"{prefix}{name}", field
+
+
+def _choices(field: Any) -> list[str]:
+    """What a setting may be, where it is one of few."""
+    kinds = [field.annotation, *get_args(field.annotation)]
+    found: list[str] = []
+    for kind in kinds:
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            found += [str(member) for member in kind]
+        elif kind is bool:
+            found += ["true", "false"]
+        elif get_origin(kind) is Literal:
+            found += [str(value) for value in get_args(kind)]
+    return found
 
 
 def _is_table(value: Any, base: type) -> bool:

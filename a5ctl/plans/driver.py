@@ -12,7 +12,7 @@ from a5ctl.plans.executor import Ended, Executor
 from core.errors import UserError
 from core.plans.cells import Cell
 from core.plans.codes import CellExit
-from core.plans.load import Plan
+from core.plans.plan import Plan
 from core.plans.runs import CellRun, CellState, cell_runs
 from core.registry.processes import host_name
 from core.registry.store import Registry
@@ -105,6 +105,7 @@ class Driver:
         """
         self._reached = set()
         with self._signals():
+            self._under_way |= {key: self.plan.by_id[key] for key in self.executor.adopt()}
             while True:
                 cells = self._with_starts(source())
                 found = cell_runs(self.registry, self.plan, cells.values())
@@ -116,6 +117,8 @@ class Driver:
                 if not self._under_way and (self.stopped or not (waiting or busy)):
                     return
                 self._hear(self.executor.poll(_POLL_S))
+                if self._signum is not None and self.executor.detach():
+                    return
                 self._pass_signal_on()
 
     def reached(self, found: CellRun, until: int | None) -> bool:

@@ -19,6 +19,7 @@ class Tone(StrEnum):
     GOOD = "good"
     BAD = "bad"
     UNSURE = "unsure"
+    WARNING = "warning"
     CODE = "code"
 
 
@@ -28,11 +29,13 @@ class Cell:
 
     Attributes:
         run: Id of the run that the text leads to; None for no link.
+        more: What is behind it, unfolded when asked for.
     """
 
     text: str
     tone: Tone = Tone.PLAIN
     run: str | None = None
+    more: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +93,14 @@ class Protocol:
     """How evaluations were made.
 
     Attributes:
+        summary: The fields that matter most, in one line.
         runs: Ids of the runs that are compared under it.
         fields: Groups of (name, value); the prompt's text apart.
     """
 
     generation: str
     grading: str
+    summary: str
     runs: tuple[str, ...]
     fields: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     prompt: str

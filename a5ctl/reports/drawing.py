@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 from a5ctl.format import count
 from a5ctl.plots.axes import Bottom, bottom_axis, extent, figure, tick, ticks
-from a5ctl.plots.curves import Axis, Line, Panel, Spot
+from a5ctl.plots.panels import Axis, Form, Line, Panel, Spot
 from a5ctl.reports.content import Cell, Table
 from a5ctl.tables.steps_view import evenly
 
-WIDTH, HEIGHT = 460, 250
-LEFT, RIGHT, TOP, FOOT = 52, 12, 10, 40
+WIDTH, HEIGHT = 420, 240
+LEFT, RIGHT, TOP, FOOT = 52, 14, 10, 42
+MOST_BANDS = 6
+"""With more lines than that, bands would hide them."""
 _PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - FOOT
 _ROWS = 16  # of the table beside a chart, for each of its lines
 _SPIKE = 4.0  # bands that reach so many times further than the lines are cut
@@ -36,13 +38,14 @@ class Stroke:
     """One line.
 
     Attributes:
+        name: What the legend calls it.
         look: Number of the colour; lines of one setting share it.
         path: SVG path of the line.
         band: SVG path around all values; empty where a point is one value.
         marks: Evaluations; none for what is recorded at every step.
     """
 
-    run: str
+    name: str
     look: int
     path: str
     band: str
@@ -101,7 +104,7 @@ def draw_chart(panel: Panel, axis: Axis, looks: Mapping[str, int]) -> Chart | No
     Args:
         panel: What to draw.
         axis: What runs along the bottom.
-        looks: Number of the colour by run id.
+        looks: Number of the colour by run id, or by the name of a setting.
     """
     spots = [spot for line in panel.lines for spot in line.spots]
     if not spots:
@@ -113,7 +116,7 @@ def draw_chart(panel: Panel, axis: Axis, looks: Mapping[str, int]) -> Chart | No
     strokes = tuple(_stroke(line, panel, frame, looks.get(line.run, 0)) for line in panel.lines)
     return Chart(
         metric=panel.metric,
-        remark=_remark(panel),
+        remark=_remark(panel, banded=len(panel.lines) <= MOST_BANDS),
         summary=_summary(panel, bottom),
         bottom=bottom.title,
         across=tuple(
@@ -138,17 +141,18 @@ def _heights(panel: Panel, spots: Sequence[Spot]) -> tuple[float, float]:
 def _stroke(line: Line, panel: Panel, frame: _Frame, look: int) -> Stroke:
     places = [(frame.x(spot.x), frame.y(spot.y)) for spot in line.spots]
     band = ""
-    if not panel.evaluated and any(spot.low < spot.high for spot in line.spots):
+    banded = not panel.evaluated or panel.form is Form.RANGE
+    if banded and any(spot.low < spot.high for spot in line.spots):
         upper = [(frame.x(spot.x), frame.y(spot.high)) for spot in line.spots]
         lower = [(frame.x(spot.x), frame.y(spot.low)) for spot in reversed(line.spots)]
         band = f"{_path([*upper, *lower])}Z"
-    alone = panel.evaluated or len(line.spots) == 1
-    marks = tuple(_mark(line.run, panel, spot, frame) for spot in line.spots) if alone else ()
-    return Stroke(line.run, look, _path(places), band, marks)
+    alone = (panel.evaluated and panel.form is Form.LINES) or len(line.spots) == 1
+    marks = tuple(_mark(line.words, panel, spot, frame) for spot in line.spots) if alone else ()
+    return Stroke(line.words, look, _path(places), band, marks)
 
 
 def _mark(run: str, panel: Panel, spot: Spot, frame: _Frame) -> Mark:
-    words = f"{run} at {count(spot.x)}: {figure(spot.y, panel.unit)}"
+    words = f"{run} at {figure(spot.x)}: {figure(spot.y, panel.unit)}"
     if panel.evaluated:
         words += f" [{figure(spot.low, panel.unit)}, {figure(spot.high, panel.unit)}]"
     return Mark(frame.x(spot.x), frame.y(spot.y), frame.y(spot.low), frame.y(spot.high), words)
@@ -158,16 +162,19 @@ def _path(places: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:g} {y:g}" for x, y in places)
 
 
-def _remark(panel: Panel) -> str:
-    if panel.evaluated:
-        return "share of responses at each evaluation, with its 95% interval"
-    unit = f"{panel.unit}; " if panel.unit else ""
-    return f"{unit}mean of neighbouring steps, with a band from the smallest to the largest"
+def _remark(panel: Panel, *, banded: bool) -> str:
+    """What the values are, and what stands around them."""
+    told = panel.remark.removeprefix(", ")
+    unit = "share of responses" if panel.evaluated and panel.unit == "share" else panel.unit
+    if told or panel.evaluated:
+        return ", ".join(part for part in (unit, told) if part)
+    around = "means of neighbouring steps" + (", around them their extremes" if banded else "")
+    return f"{unit}; {around}" if unit else around
 
 
 def _summary(panel: Panel, bottom: Bottom) -> str:
     parts = [
-        f"{line.run} from {figure(line.spots[0].y, panel.unit)} to "
+        f"{line.words} from {figure(line.spots[0].y, panel.unit)} to "
         f"{figure(line.spots[-1].y, panel.unit)}"
         + (f", {count(line.nonfinite)} values not finite" if line.nonfinite else "")
         for line in panel.lines
@@ -189,7 +196,7 @@ def _table(panel: Panel, bottom: Bottom) -> Table:
     ]
     return Table(
         caption=f"{panel.metric} at chosen places of {bottom.title}.",
-        headers=(bottom.title.partition(" (")[0], *(line.run for line in panel.lines)),
+        headers=(bottom.title.partition(" (")[0], *(line.words for line in panel.lines)),
         rows=tuple(rows),
         numeric=frozenset(range(len(panel.lines) + 1)),
     )

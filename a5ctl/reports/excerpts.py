@@ -16,6 +16,7 @@ RIGHT = "right"
 _CHARS, _LINES = 3000, 60
 _QUESTION_CHARS = 1500
 _ANSWER_CHARS = 120
+_Judged = tuple[StoredResponse, StoredGrade]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Example:
         meaning: The class in words.
         extracted: What the grader compared with the truth; None when it found nothing.
         flags: Observations beside the class.
+        of: How many responses of the evaluation came out like this one.
     """
 
     run: str
@@ -56,6 +58,7 @@ class Example:
     flags: tuple[str, ...]
     question: str
     pieces: tuple[Piece, ...]
+    of: int
 
     @property
     def right(self) -> bool:
@@ -91,10 +94,12 @@ def gather_examples(
         if not judged:
             why = "are not in this registry" if not responses else f"were not judged by {used}"
             remarks.append(Remark(f"The responses of {run.id} {why}.", Tone.UNSURE))
-        for outcome in (*FailureClass, None):
-            own = [pair for pair in judged if pair[1].failure == outcome]
+        by_outcome: dict[str | None, list[_Judged]] = {}
+        for pair in judged:
+            by_outcome.setdefault(pair[1].failure, []).append(pair)
+        for own in sorted(by_outcome.values(), key=lambda own: (own[0][1].right, -len(own))):
             chosen = spread(own, of_each)
-            examples += [_example(run, found, used, *pair) for pair in chosen]
+            examples += [_example(run, found, used, pair, len(own)) for pair in chosen]
     return tuple(examples), tuple(remarks)
 
 
@@ -132,9 +137,10 @@ def _example(
     run: RunRecord,
     evaluation: EvaluationRecord,
     grader: str,
-    response: StoredResponse,
-    grade: StoredGrade,
+    judged: _Judged,
+    of: int,
 ) -> Example:
+    response, grade = judged
     failure = None if grade.failure is None else FailureClass(grade.failure)
     flags = telling_flags(map(FailureFlag, response.flags), right=grade.right)
     return Example(
@@ -152,4 +158,5 @@ def _example(
         flags=tuple(sorted(flags)),
         question=clipped(response.question, _QUESTION_CHARS),
         pieces=response_pieces(response.text),
+        of=of,
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from a5ctl.reports.content import Question, Remark, Report, Tone
-from a5ctl.reports.curves import LegendEntry, gather_charts, legend_of
+from a5ctl.reports.curves import gather_curves
 from a5ctl.reports.excerpts import clipped, gather_examples
 from a5ctl.reports.happenings import gather_events
 from a5ctl.reports.mix import gather_mixes
@@ -29,6 +29,7 @@ from core.registry.store import Registry
 from core.responses.names import GraderName
 
 _NOTE_CHARS = 5000
+_LABEL_CHARS = 300
 MOST_DETAILED = 24
 """Runs with curves, mixes and responses; of more, the best ones."""
 
@@ -63,7 +64,7 @@ def gather_report(registry: Registry, subject: Subject, wishes: Wishes) -> Repor
     detailed = _detailed(runs, comparison)
     evaluations = registry.evaluations([run.uuid for run in detailed])
     protocols = gather_protocols(runs, last)
-    legend = _legend(detailed, comparison)
+    curves = gather_curves(registry, detailed, evaluations, wishes.metrics)
     mix_overview, mixes, mix_remarks = gather_mixes(registry, detailed, evaluations, wishes.grader)
     examples, missing = gather_examples(registry, detailed, last, wishes.grader, wishes.examples)
     events, event_remarks = gather_events(registry, runs)
@@ -82,8 +83,8 @@ def gather_report(registry: Registry, subject: Subject, wishes: Wishes) -> Repor
         results=None if comparison is None else results_table(comparison),
         result_remarks=result_remarks(comparison) if comparison else (Remark(why, Tone.UNSURE),),
         runs=runs_table(runs, last, protocols.numbers),
-        legend=legend,
-        charts=gather_charts(registry, detailed, evaluations, legend, wishes.metrics),
+        legend=curves.legend,
+        charts=curves.charts,
         mix_overview=mix_overview,
         mixes=mixes,
         mix_remarks=mix_remarks,
@@ -137,30 +138,6 @@ def _by_seed(cell: Cell) -> list[Entry]:
     return sorted(cell.entries, key=lambda entry: (entry.run.seed or 0, entry.run.id))
 
 
-def _legend(
-    detailed: Sequence[RunRecord], comparison: Comparison | None
-) -> tuple[LegendEntry, ...]:
-    """Runs of one setting are drawn alike."""
-    ids = {run.id for run in detailed}
-    groups: list[tuple[str, list[str]]] = []
-    for cell in () if comparison is None else comparison.cells:
-        own = [entry.run.id for entry in _by_seed(cell) if entry.run.id in ids]
-        if own:
-            groups.append((_setting_name(cell, comparison), own))
-    named = {run for _, own in groups for run in own}
-    return legend_of([*groups, *((run.id, [run.id]) for run in detailed if run.id not in named)])
-
-
-def _setting_name(cell: Cell, comparison: Comparison | None) -> str:
-    assert comparison is not None
-    if len(cell.entries) == 1:
-        return cell.entries[0].run.id
-    settings = cell.entries[0].settings
-    words = [f"{key.rsplit('.', 1)[-1]} {settings.get(key)}" for key in comparison.varying[:3]]
-    first = cell.entries[0].run.id.rsplit("-", 1)[0]
-    return f"{', '.join(words) or first} ({len(cell.entries)} seeds)"
-
-
 def _title(subject: Subject) -> str:
     return f"{subject.kind.capitalize()} {subject.name}"
 
@@ -170,19 +147,21 @@ def _question(subject: Subject, runs: Sequence[RunRecord]) -> Question:
     for run in runs:
         if run.note:
             notes.setdefault(run.note, []).append(run.id)
-    labels = {
+    labels: dict[str, list[str]] = {
         "group": sorted({run.group for run in runs if run.group}),
         "tags": sorted({tag for run in runs for tag in run.tags}),
         "methods": sorted({run.kind for run in runs}),
         "models": sorted({run.model for run in runs}),
         "data": sorted({run.data for run in runs}),
-        "seeds": sorted({run.seed for run in runs if run.seed is not None}),
+        "seeds": [str(seed) for seed in sorted({r.seed for r in runs if r.seed is not None})],
     }
     return Question(
         text=clipped(subject.note, _NOTE_CHARS),
         notes=tuple((clipped(note, _NOTE_CHARS), tuple(ids)) for note, ids in notes.items()),
         labels=tuple(
-            (name, clipped(", ".join(map(str, values)), 300)) for name, values in labels.items() if values
+            (name, clipped(", ".join(values), _LABEL_CHARS))
+            for name, values in labels.items()
+            if values
         ),
     )
 

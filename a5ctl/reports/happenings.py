@@ -14,8 +14,8 @@ from core.registry.store import Registry
 _INFO = "info"
 _ALWAYS = ("rollback", "resumed", "merged", "protocol_changed")
 _MOST = 200
-_MESSAGE_CHARS, _EVIDENCE_CHARS = 1000, 500
-_TONES = {"error": Tone.BAD, "warning": Tone.UNSURE}
+_MESSAGE_CHARS, _EVIDENCE_CHARS = 1000, 1500
+_TONES = {"error": Tone.BAD, "warning": Tone.WARNING}
 Event = tuple[EventRecord, list[str]]
 
 
@@ -58,14 +58,13 @@ def _table(events: Sequence[Event]) -> Table:
             _who(runs),
             Cell("-" if event.step is None else count(event.step)),
             Cell((iso(event.time) or "")[:19].replace("T", " ")),
-            Cell(clipped(event.message, _MESSAGE_CHARS)),
-            Cell(_evidence(event.data)),
+            Cell(clipped(event.message, _MESSAGE_CHARS), more=_evidence(event.data)),
         )
         for event, runs in events
     )
-    headers = ("kind", "severity", "run", "step", "time (UTC)", "message", "evidence")
+    headers = ("kind", "severity", "run", "step", "time (UTC)", "message")
     caption = "Alarms of the watchdog, rollbacks, warnings and errors, oldest first."
-    return Table(caption, headers, rows, frozenset((3,)), frozenset((5, 6)))
+    return Table(caption, headers, rows, frozenset((3,)), frozenset((5,)))
 
 
 def _who(runs: Sequence[str]) -> Cell:
@@ -76,6 +75,6 @@ def _who(runs: Sequence[str]) -> Cell:
 
 def _evidence(data: Any) -> str:
     if not data:
-        return "-"
-    text = json.dumps(data, ensure_ascii=False, default=str)
+        return ""
+    text = json.dumps(data, ensure_ascii=False, indent=1, default=str)
     return clipped(text, _EVIDENCE_CHARS)

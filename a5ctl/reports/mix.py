@@ -30,6 +30,14 @@ class Family(StrEnum):
     NUMBER = "well formed and wrong"
 
 
+_SHORT: Mapping[Family, str] = {
+    Family.RIGHT: "right",
+    Family.CAP: "length cap",
+    Family.TAGS: "tags",
+    Family.ANSWER: "answer form",
+    Family.OTHER: "undecided",
+    Family.NUMBER: "wrong number",
+}
 _FAMILIES: Mapping[FailureClass | None, Family] = {
     None: Family.RIGHT,
     **dict.fromkeys((FailureClass.TRUNCATED_THINKING, FailureClass.TRUNCATED_ANSWER), Family.CAP),
@@ -180,7 +188,7 @@ def _overview(mixes: Sequence[StepMix]) -> Table:
         shares = [percent(_share(hits, last)) for hits in _families(mix, -1).values()]
         cells = (str(last.step), count(last.n), *shares)
         rows.append((Cell(mix.track.run.id, Tone.CODE, mix.track.run.id), *map(Cell, cells)))
-    headers = ("run", "step", "n", *map(str, Family))
+    headers = ("run", "step", "n", *(_SHORT[family] for family in Family))
     caption = "What became of the responses of each run's last evaluation."
     return Table(caption, headers, tuple(rows), frozenset(range(1, len(headers))))
 

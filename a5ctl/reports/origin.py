@@ -168,4 +168,3 @@ def _artifacts(run: RunRecord, found: Sequence[ArtifactRecord]) -> Table | None:
     )
     caption = f"Files of {run.id}{some}."
     return Table(caption, ("path", "kind", "bytes", "SHA-256"), rows, frozenset((2,)))
-

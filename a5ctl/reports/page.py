@@ -20,6 +20,7 @@ from a5ctl.reports.mix import BAR, Family
 
 GENERATOR = "a5ctl report"
 """What the head of every page names as its maker."""
+_UNFOLDED = 3
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -31,12 +32,13 @@ def render_page(report: Report) -> str:
         report=report,
         generator=GENERATOR,
         policy=_policy(style, script),
-        style=Markup(style),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
+        style=Markup(style),
+        script=Markup(script),
         families=list(Family),
         bar=BAR,
         drawing=drawing,
         outcomes=_outcomes(report),
+        unfolded=_unfolded(report),
     )
 
 
@@ -85,6 +87,14 @@ def _hash(text: str) -> str:
 
 def _part(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _unfolded(report: Report) -> set[int]:
+    """Places of the first response of each of the first classes, from 1."""
+    first: dict[str, int] = {}
+    for place, example in enumerate(report.examples, start=1):
+        first.setdefault(example.outcome, place)
+    return set(list(first.values())[:_UNFOLDED])
 
 
 def _outcomes(report: Report) -> list[tuple[str, int]]:

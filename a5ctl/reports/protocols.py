@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from a5ctl.format import count
 from a5ctl.reports.content import Cell, Protocol, Table, Tone
 from a5ctl.tables.protocols import Effect, ProtocolDiff, diff_protocols, groups
 from a5ctl.tables.protocols_view import shown
@@ -63,6 +64,7 @@ def _protocol(evaluation: EvaluationRecord, runs: Sequence[RunRecord]) -> Protoc
     return Protocol(
         generation=evaluation.generation,
         grading=evaluation.grading,
+        summary=_summary(evaluation),
         runs=tuple(run.id for run in runs),
         fields=tuple(
             (group, tuple((name, shown(name, fields.get(name))) for name in names))
@@ -70,6 +72,18 @@ def _protocol(evaluation: EvaluationRecord, runs: Sequence[RunRecord]) -> Protoc
             if names
         ),
         prompt=str(fields.get(_PROMPT) or ""),
+    )
+
+
+def _summary(evaluation: EvaluationRecord) -> str:
+    fields = evaluation.protocol
+    told = {name: shown(name, value) for name, value in fields.items()}
+    return (
+        f"{count(evaluation.n)} responses of {told.get('data_name', '?')} ({evaluation.split}), "
+        f"prompt {told.get('prompt_name', '?')}, temperature {told.get('temperature', '?')}, at "
+        f"most {told.get('max_tokens', '?')} tokens, {told.get('engine', '?')} "
+        f"{told.get('engine_version', '?')} {told.get('dtype', '?')}, judged by {told['grader']} "
+        f"version {told.get('grader_version', '?')}"
     )
 
 

@@ -40,8 +40,8 @@ class Subject:
 def find_subject(registry: Registry, workspace: Workspace, names: Sequence[str]) -> Subject:
     """The runs that these names mean.
 
-    A name is, in this order: a plan's file (it ends in .toml, or is there), the id of a run, a
-    group, a plan that the registry knows, and whatever else `a5ctl show` takes for a run.
+    A name is, in this order: a plan's file (it ends in .toml), the id of a run, a plan that the
+    registry knows, a group, and whatever else `a5ctl show` takes for a run.
 
     Raises:
         UserError: a name means nothing here, or a plan is not the only one.
@@ -59,14 +59,13 @@ def find_subject(registry: Registry, workspace: Workspace, names: Sequence[str])
 
 
 def _plan(registry: Registry, name: str) -> LoadedPlan | None:
-    path = Path(name)
     if name.endswith(_PLAN_SUFFIX):
-        return load_plan(path)
-    if _exact(registry, name) is not None or _group(registry, name):
+        return load_plan(Path(name))
+    if _exact(registry, name) is not None:
         return None
     if versions := registry.plan_versions(name):
         return parse_plan(versions[-1].text, f"the plan {name}, as the registry has it,")
-    return load_plan(path) if path.is_file() else None
+    return None
 
 
 def _exact(registry: Registry, name: str) -> RunRecord | None:
