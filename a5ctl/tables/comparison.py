@@ -62,7 +62,7 @@ class Cell:
 
     Attributes:
         mean: Mean value over the runs, their accuracy where nothing else is asked for.
-        standard_error: Of that mean over seeds; None for one run.
+        standard_error: Of that mean over seeds; None for one run, and where runs differ in more.
         settings: What names the row; all settings, or those that were asked for.
         mixed: Other settings in which its runs differ, with their values.
     """
@@ -242,7 +242,8 @@ def _group(entries: Sequence[Entry], keys: Sequence[str]) -> Cell:
     named = _named(entries[0])
     mixed = mixed_settings([entry.settings for entry in entries], keys)
     mean, error = mean_and_standard_error([entry.value for entry in entries])
-    return Cell(tuple(entries), mean, error, {key: named.get(key) for key in keys}, mixed)
+    settings = {key: named.get(key) for key in keys}
+    return Cell(tuple(entries), mean, None if mixed else error, settings, mixed)
 
 
 def _named(entry: Entry) -> Mapping[str, Any]:

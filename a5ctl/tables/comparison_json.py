@@ -43,7 +43,16 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
 def comparison_rows(comparison: Comparison) -> tuple[list[str], list[list[Any]]]:
     """Titles and rows of figures as they are, for programs that read tables."""
     titles = ["runs", "n_runs", "seeds", *comparison.varying, comparison.measure.name]
-    titles += ["standard_error", "low", "high", "step", "tokens", "seconds", "selected_on_test"]
+    titles += [
+        "standard_error",
+        "low",
+        "high",
+        "step",
+        "tokens",
+        "seconds",
+        "selected_on_test",
+        "mixed",
+    ]
     return titles, [_row(cell, comparison) for cell in comparison.cells]
 
 
@@ -64,6 +73,7 @@ def _row(cell: Cell, comparison: Comparison) -> list[Any]:
         _mean([e.tokens_trained for e in entries]),
         _mean([e.seconds for e in entries]),
         any(e.best_on_test or e.run.selected_on_test for e in entries),
+        " ".join(cell.mixed),
     ]
 
 

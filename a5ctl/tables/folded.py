@@ -80,7 +80,7 @@ def _widths(columns: Sequence[FoldColumn], width: int) -> list[int]:
         widest = max(map(cell_len, texts))
         wanted.append(widest)
         floors.append(min(widest, _LEAST if column.least is None else column.least))
-    over = sum(wanted) + _GAP * len(wanted) - width
+    over = 1 + sum(wanted) + _GAP * (len(wanted) - 1) - width
     while over > 0:
         loose = [n for n in range(len(wanted)) if wanted[n] > floors[n]]
         if not loose:

@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from rich.console import Console
+from rich.text import Text
 from scipy import stats
 
+from a5ctl.__main__ import _keep_only
+from a5ctl.tables.folded import FoldColumn, FoldedTable
 from core.registry.recorder import Recorder
 from core.registry.records import RunRecord
 from core.registry.store import open_registry
@@ -88,6 +93,16 @@ def test_rows_whose_runs_differ_in_more_say_so_and_have_no_interval(house: House
     apart = rows(house, "--kind", "sft", "--by", "size,lr")
     assert list(apart) == ["512 0.001", "512 0.0001", "128 0.0001"]
     assert all(not cell["mixed"] for cell in apart.values())
+
+
+def test_programs_get_figures_and_what_is_mixed(house: House) -> None:
+    result = house.run("compare", "--kind", "sft", "--by", "size", "--format", "csv")
+    rows = {row["data.size"]: row for row in csv.DictReader(io.StringIO(result.stdout))}
+    assert float(rows["128"]["accuracy"]) == pytest.approx(sum(SOLVED[128]) / 3 / PROBLEMS)
+    assert float(rows["128"]["standard_error"]) > 0
+    assert rows["512"]["mixed"] == "train.lr"
+    assert rows["512"]["standard_error"] == rows["512"]["low"] == ""
+    assert rows["512"]["seeds"] == "2 1 0"
 
 
 def test_what_is_the_same_everywhere_is_said_once(house: House) -> None:
@@ -235,3 +250,29 @@ def test_every_format_escapes_its_own_characters(tmp_path: Path) -> None:
     assert "exclude each other" in refused(house, "--json", "--format", "md")
     assert "choose table, md, csv" in refused(house, "--format", "xml")
     assert "--format md" in refused(house, "--lineage", "sft-1-aaa0", "--format", "md")
+
+
+def test_long_values_are_folded_and_short_ones_are_whole() -> None:
+    wide = FoldColumn("setting", [Text("answer=1,format=0.1"), Text("a")], right=False)
+    kept = FoldColumn("run", [Text("sft-256-aaaa"), Text("sft-256-bbbb")], least=12)
+    console = Console(width=24, file=io.StringIO(), color_system=None)
+    console.print(FoldedTable([kept, wide], 24, strong_first=True))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= 24
+    assert [line for line in lines if "sft-256-aaaa" in line] == [" sft-256-aaaa  answer=1,"]
+    assert "format=0.1" in "".join(line.strip() for line in lines[4:])
+
+
+def test_only_the_named_command_is_built() -> None:
+    def other() -> None:
+        """Another one."""
+
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    for name in ("ls", "compare"):
+        app.command(name)(other)
+    _keep_only(app, ["nobody"])
+    _keep_only(app, [])
+    assert [command.name for command in app.registered_commands] == ["ls", "compare"]
+    _keep_only(app, ["ls"])
+    assert [command.name for command in app.registered_commands] == ["ls"]
