@@ -29,6 +29,8 @@ from a5ctl.commands import (
     note,
     pairs,
     plan_cell,
+    plan_check,
+    plan_report,
     plan_run,
     plot,
     probe,
@@ -160,8 +162,10 @@ def _register() -> None:
     plans = typer.Typer(
         help="Plans of experiments: many runs described in one file.", no_args_is_help=True
     )
+    plans.command("check")(guarded(plan_check.check))
     plans.command("run")(guarded(plan_run.run))
     plans.command("status")(guarded(plan_run.status))
+    plans.command("report")(guarded(plan_report.report))
     plans.command("cell")(guarded(plan_cell.cell))
     app.add_typer(plans, name="plan")
     commands: dict[str, Callable[..., Any]] = {

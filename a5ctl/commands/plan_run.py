@@ -73,11 +73,15 @@ def run(
     from a5ctl.console import err, out
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.plans.driver import Driver, Manner, check_goals, end_code
+    from a5ctl.plans.halving import carry_out_in_rungs
     from a5ctl.plans.watching import PlanDisplay
+    from core.errors import UserError
     from core.plans.load import load_plan
 
     plan = load_plan(file)
     chosen = plan.select(only or [])
+    if plan.form.halving is not None and only:
+        raise UserError("[halving] compares all cells of a plan; leave out --only")
     check_goals(plan)
     workspace, store = open_workspace_and_registry(home, registry, create=True)
     store.note_plan(plan.name, plan.hash, plan.text, workspace)
@@ -87,7 +91,10 @@ def run(
         manner = Manner(resume, fail_fast, take_over)
         driver = Driver(plan, store, executor, display, manner)
         try:
-            driver.carry_out(lambda: chosen)
+            if plan.form.halving is None:
+                driver.carry_out(lambda: chosen)
+            else:
+                carry_out_in_rungs(driver, plan, workspace)
         finally:
             executor.close()
     from core.plans.runs import cell_runs

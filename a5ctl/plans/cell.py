@@ -11,7 +11,7 @@ from core.errors import UserError
 from core.plans.cells import Cell
 from core.plans.codes import CellExit
 from core.plans.folder import plan_folder
-from core.plans.load import Plan
+from core.plans.plan import Plan
 from core.plans.runs import CellRun, CellState, cell_runs
 from core.registry.live_runs import is_recorded
 from core.registry.records import RunRecord

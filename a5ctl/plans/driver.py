@@ -12,7 +12,7 @@ from a5ctl.plans.executor import Ended, Executor
 from core.errors import UserError
 from core.plans.cells import Cell
 from core.plans.codes import CellExit
-from core.plans.load import Plan
+from core.plans.plan import Plan
 from core.plans.runs import CellRun, CellState, cell_runs
 from core.registry.processes import host_name
 from core.registry.store import Registry

@@ -77,6 +77,9 @@ class PlanDisplay:
             if self._live is None:
                 self._print(plain(f"cell {cell.id} done: {cell.title}", "green"))
             return
+        if ended.code in (CellExit.INTERRUPTED, CellExit.TERMINATED):
+            self._print(plain(f"cell {cell.id} stopped at its step, and can go on", "yellow"))
+            return
         how = f"signal {-ended.code}" if ended.code < 0 else f"code {ended.code}"
         text = plain(f"cell {cell.id} ended with {how}", "yellow" if going_on else "bold red")
         text.append_text(plain(f": {ended.reason}" if ended.reason else ""))

@@ -126,7 +126,7 @@ def cell_json(line: CellLine) -> dict[str, Any]:
     return {
         "cell": cell.id,
         "title": cell.title,
-        "labels": _plain_labels(cell.labels),
+        "labels": plain_labels(cell.labels),
         "start": cell.start,
         "state": line.found.state.value,
         "run": run.id if run else None,
@@ -142,7 +142,8 @@ def cell_json(line: CellLine) -> dict[str, Any]:
     }
 
 
-def _plain_labels(labels: Mapping[str, Any]) -> dict[str, Any]:
+def plain_labels(labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Labels as JSON has them."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in labels.items()}
 
 

@@ -65,12 +65,13 @@ class RunSet(Section):
     name: str | None = None
     kind: str | None = None
     tags: tuple[str, ...] = ()
+    any_tags: tuple[str, ...] = ()
     settings: dict[str, Value | tuple[Value, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _restricts(self) -> "RunSet":
         if not self.model_fields_set:
-            raise ValueError("a set needs group, name, kind, tags or settings")
+            raise ValueError("a set needs group, name, kind, tags, any_tags or settings")
         return self
 
     @field_validator("settings")
@@ -90,6 +91,7 @@ class RunSet(Section):
             and self.kind in (None, run.kind)
             and (self.name is None or any(fnmatch.fnmatchcase(n, self.name) for n in names))
             and set(self.tags) <= set(run.tags)
+            and (not self.any_tags or not set(self.any_tags).isdisjoint(run.tags))
             and all(
                 settings.get(key) in (wanted if isinstance(wanted, tuple) else (wanted,))
                 for key, wanted in self.settings.items()

@@ -143,15 +143,23 @@ def experiment_id(config: RunConfig, start: str | None = None, checkpoint: str =
     tree = config.model_dump(
         mode="json", exclude_defaults=True, exclude={*foreign, *_LABELS, "kind"}
     )
-    for section, names in _MACHINE.items():
-        for name in names:
-            tree.get(section, {}).pop(name, None)
-    tree = {key: value for key, value in tree.items() if value != {}}
-    tree |= {"kind": config.kind.value}
+    tree = without_machine(tree) | {"kind": config.kind.value}
     if start is not None:
         tree |= {"start": start, "checkpoint": checkpoint}
     text = json.dumps(tree, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def without_machine(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A nested configuration without its labels, and without who, where and how fast."""
+    kept: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            away = _MACHINE.get(key, ())
+            value = {name: inner for name, inner in value.items() if name not in away}
+        if key not in _LABELS and value != {}:
+            kept[key] = value
+    return kept
 
 
 def _points(form: PlanForm) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

@@ -26,7 +26,8 @@ def expected_updates(config: Mapping[str, Any], size: int | None) -> int | None:
         return int(train["steps"])
     if train.get("epochs") is None or not train.get("batch_size") or not size:
         return None
-    return max(1, round(train["epochs"] * math.ceil(size / train["batch_size"])))
+    batches = math.ceil(size / min(size, train["batch_size"]))
+    return max(1, round(train["epochs"] * batches))
 
 
 def share_done(

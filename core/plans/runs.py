@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.plans.cells import Cell, start_group
-from core.plans.load import Plan
+from core.plans.plan import Plan
 from core.registry.liveness import LOST, STALE, display_status
 from core.registry.records import RunRecord
 from core.registry.store import Registry
