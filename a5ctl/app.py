@@ -32,6 +32,7 @@ from a5ctl.commands import (
     plan_check,
     plan_report,
     plan_run,
+    plan_stop,
     plot,
     probe,
     protocol,
@@ -166,6 +167,7 @@ def _register() -> None:
     plans.command("run")(guarded(plan_run.run))
     plans.command("status")(guarded(plan_run.status))
     plans.command("report")(guarded(plan_report.report))
+    plans.command("stop")(guarded(plan_stop.stop))
     plans.command("cell")(guarded(plan_cell.cell))
     app.add_typer(plans, name="plan")
     commands: dict[str, Callable[..., Any]] = {

@@ -25,6 +25,14 @@ def cell(
             help="Take a cell whose run on another machine has been silent for over a minute.",
         ),
     ] = False,
+    on_node: Annotated[
+        bool,
+        typer.Option(
+            "--on-node",
+            help="Record into a registry of this machine's own, made from the journals in the "
+            "workspace; whoever follows the plan brings the run in from its journal.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only how it ended.")] = False,
     json_: JsonOption = False,
     home: HomeOption = None,
@@ -41,6 +49,8 @@ def cell(
         a5ctl plan cell plan.toml 1f3a9c2e
 
         a5ctl plan cell plan.toml 1f3a9c2e --quiet --json
+
+        a5ctl plan cell plan.toml 1f3a9c2e --on-node
     """
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.plans.cell import Attempt, carry_out_cell
@@ -48,9 +58,19 @@ def cell(
 
     plan = load_plan(file)
     found = plan.find(cell)
-    workspace, store = open_workspace_and_registry(home, registry, create=True)
     attempt = Attempt(until, take_over, quiet, json_)
-    _tell(carry_out_cell(plan, found, workspace, store, attempt), json_=json_)
+    if on_node:
+        from a5ctl.cluster.harvest import registry_of_node
+        from core.workspace import open_workspace
+
+        workspace = open_workspace(home)
+        needed = [found, *([] if found.start is None else [plan.by_id[found.start]])]
+        with registry_of_node(workspace, needed) as store:
+            end = carry_out_cell(plan, found, workspace, store, attempt)
+    else:
+        workspace, store = open_workspace_and_registry(home, registry, create=True)
+        end = carry_out_cell(plan, found, workspace, store, attempt)
+    _tell(end, json_=json_)
 
 
 def _tell(end: "CellEnd", *, json_: bool) -> None:
