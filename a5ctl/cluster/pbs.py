@@ -18,11 +18,17 @@ _RUNNING = set("RBSUE")
 # what PBS writes down as exit status where it ended a job itself; 271 is SIGTERM from outside
 _ENDINGS = {
     PbsKind.OPENPBS: {
-        "-29": Ending.OUT_OF_TIME, "-27": Ending.OUT_OF_MEMORY, "271": Ending.CANCELLED,
-        "-18": Ending.NODE_LOST, "-13": Ending.NODE_LOST, "-23": Ending.PREEMPTED,
+        "-29": Ending.OUT_OF_TIME,
+        "-27": Ending.OUT_OF_MEMORY,
+        "271": Ending.CANCELLED,
+        "-18": Ending.NODE_LOST,
+        "-13": Ending.NODE_LOST,
+        "-23": Ending.PREEMPTED,
     },
     PbsKind.TORQUE: {
-        "-11": Ending.OUT_OF_TIME, "-10": Ending.OUT_OF_MEMORY, "271": Ending.CANCELLED,
+        "-11": Ending.OUT_OF_TIME,
+        "-10": Ending.OUT_OF_MEMORY,
+        "271": Ending.CANCELLED,
     },
 }
 _ELEMENT = re.compile(r"(?P<number>\d+)(?:\[(?P<index>\d*)\])?(?P<server>\..*)?")

@@ -180,6 +180,9 @@ class Report:
     protocols: tuple[Protocol, ...]
     protocol_differences: tuple[Table, ...]
     verdicts: Verdicts | None
+    cells: Table | None
+    effects: Table | None
+    effect_remarks: tuple[Remark, ...]
     results: Table | None
     result_remarks: tuple[Remark, ...]
     runs: Table
