@@ -5,10 +5,10 @@
 
 Needs Chromium (`--chromium`) and the package playwright. Two registries are made: a plan of 12 runs
 with 4 evaluations of 1,024 responses each, and one whose responses, notes and names are as hostile
-as `report_hostile.py` can make them. Each report is opened from its file with the network switched
-off, at the width of a phone and of a desktop, in light and in dark, with and without scripts:
-what the console says, what is asked of the network, what axe-core finds, whether the page is wider
-than the window, whether all is reached by keyboard, and whether anything of the hostile text ran.
+as `tests/a5ctl/hostile_runs.py` can make them. Each report is opened from its file with the network
+switched off, at the width of a phone and of a desktop, in light and in dark, with and without
+scripts: what the console says, what is asked of the network, what axe-core finds, whether the page
+is wider than the window, whether all is reached by keyboard, and whether any hostile text ran.
 Pictures of every page are left in WORK/pictures. Figures go to benchmarks/results/report_page.json.
 """
 
@@ -29,9 +29,9 @@ sys.path.insert(0, str(ROOT))
 
 from a5ctl.app import app  # noqa: E402
 from benchmarks.registry_generator import Size, generate  # noqa: E402
-from benchmarks.report_hostile import RAN, record_hostile  # noqa: E402
 from benchmarks.timing import write  # noqa: E402
 from core.registry.store import open_registry  # noqa: E402
+from tests.a5ctl.hostile_runs import RAN, record_hostile  # noqa: E402
 
 _WIDTHS = {"phone": (375, 812), "desktop": (1280, 900)}
 _SCHEMES = ("light", "dark")

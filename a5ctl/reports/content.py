@@ -30,12 +30,14 @@ class Cell:
     Attributes:
         run: Id of the run that the text leads to; None for no link.
         more: What is behind it, unfolded when asked for.
+        unfold: What is clicked on to see it.
     """
 
     text: str
     tone: Tone = Tone.PLAIN
     run: str | None = None
     more: str = ""
+    unfold: str = "evidence"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import PurePath
 
+from a5ctl.format import tail
 from a5ctl.reports.content import Question, Remark, Report, Table, Tone
 from a5ctl.reports.curves import gather_curves
 from a5ctl.reports.excerpts import clipped, gather_examples
@@ -30,6 +32,8 @@ from core.registry.store import Registry
 from core.responses.names import GraderName
 
 _NOTE_CHARS = 5000
+_OF_CELLS = ("cell:", "set:")
+"""How tags begin that plans give to their runs."""
 _LABEL_CHARS = 300
 MOST_DETAILED = 24
 """Runs with curves, mixes and responses; of more, the best ones."""
@@ -162,10 +166,10 @@ def _question(subject: Subject, runs: Sequence[RunRecord]) -> Question:
             notes.setdefault(run.note, []).append(run.id)
     labels: dict[str, list[str]] = {
         "group": sorted({run.group for run in runs if run.group}),
-        "tags": sorted({tag for run in runs for tag in run.tags}),
+        "tags": sorted({tag for run in runs for tag in run.tags if not tag.startswith(_OF_CELLS)}),
         "methods": sorted({run.kind for run in runs}),
-        "models": sorted({run.model for run in runs}),
-        "data": sorted({run.data for run in runs}),
+        "models": sorted({_without_folders(run.model) for run in runs}),
+        "data": sorted({_without_folders(run.data) for run in runs}),
         "seeds": [str(seed) for seed in sorted({r.seed for r in runs if r.seed is not None})],
     }
     return Question(
@@ -177,6 +181,11 @@ def _question(subject: Subject, runs: Sequence[RunRecord]) -> Question:
             if values
         ),
     )
+
+
+def _without_folders(name: str) -> str:
+    """The end of a path on some machine; the runs' records hold all of it."""
+    return tail(name) if PurePath(name).is_absolute() else name
 
 
 def _selection(runs: Sequence[RunRecord], detailed: Sequence[RunRecord]) -> str:

@@ -31,6 +31,7 @@ _TONES = {
     CellState.INTERRUPTED: Tone.WARNING,
     CellState.STALE: Tone.WARNING,
 }
+_NUMBERS = ("effect", "95%", "p", "seeds")
 _WHAT_EFFECTS_ARE = (
     "Effect: the accuracy under a value minus that under the first value of its axis, mean over "
     "all other axes; interval and p over seeds and problems from three seeds on, else over "
@@ -128,7 +129,7 @@ def effects_table(
     if not rows:
         return None, ()
     caption = f"What each axis does to the accuracy by the {figures.grader} grader, in points."
-    numeric = frozenset(n for n, name in enumerate(headers) if name in ("effect", "p", "seeds"))
+    numeric = frozenset(n for n, name in enumerate(headers) if name in _NUMBERS)
     cells = tuple(tuple(map(Cell, row)) for row in rows)
     return Table(caption, headers, cells, numeric), (Remark(_WHAT_EFFECTS_ARE),)
 
