@@ -52,6 +52,7 @@ from a5ctl.commands import (
     show,
     sql,
     tag,
+    ui,
 )
 from a5ctl.completion import offer
 from core.errors import UserError
@@ -191,6 +192,7 @@ def _register() -> None:
         "delete": delete.delete,
         "sql": sql.sql,
         "doctor": doctor.doctor,
+        "ui": ui.ui,
     }
     for name, command in commands.items():
         app.command(name)(guarded(command))

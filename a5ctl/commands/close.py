@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from a5ctl.options import HomeOption, RegistryOption
+from a5ctl.options import HomeOption, JsonOption, RegistryOption
 
 _REASON = "closed by hand"
 
@@ -14,6 +14,7 @@ def close(
     force: Annotated[
         bool, typer.Option("--force", help="Even if the run shows signs of life.")
     ] = False,
+    json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
 ) -> None:
@@ -21,11 +22,11 @@ def close(
 
     A run that turns out to be alive becomes running again with its next sign of life.
 
-    Example:
+    Examples:
 
         a5ctl close sft-256-k3f9
     """
-    from a5ctl.console import out, plain
+    from a5ctl.console import out, plain, print_json
     from a5ctl.options import open_workspace_and_registry
     from core.errors import UserError
     from core.registry.afterwards import journal_end
@@ -51,6 +52,9 @@ def close(
     if not store.run_by_uuid(record.uuid).status.settled:
         store.set_status(record.uuid, RunStatus.INTERRUPTED, exit_reason=_REASON)
     settled = store.run_by_uuid(record.uuid).status
+    if json_:
+        print_json({"run": record.id, "status": settled, "held": is_recorded(folder)})
+        return
     rest = f"go on with: a5ctl resume {record.id}"
     if is_recorded(folder):
         rest = f"process {record.pid} holds it still, and makes it running again if it wakes up"

@@ -214,6 +214,7 @@ def _chosen(
     *,
     archived: bool,
 ) -> "list[RunRecord]":
+    from a5ctl.options import meant_instead
     from core.errors import UserError
 
     if names:
@@ -221,9 +222,10 @@ def _chosen(
     found = store.runs(group=group, kind=kind, archived=archived)
     if not found:
         what = " ".join(part for part in (kind, f"of group {group}" if group else None) if part)
+        near = meant_instead(store, kind=kind, group=group)
         raise UserError(
-            f"there are no runs {what or 'in this registry'}; "
-            "start one with: a5ctl run sft --size 256"
+            f"there are no runs {what or 'in this registry'}"
+            f"{near or '; start one with: a5ctl run sft --size 256'}"
         )
     return found
 

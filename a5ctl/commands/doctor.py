@@ -24,7 +24,7 @@ def doctor(
 
     Exits with 1 when something would fail.
 
-    Example:
+    Examples:
 
         a5ctl doctor --json
     """

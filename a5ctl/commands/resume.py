@@ -22,7 +22,7 @@ def resume(
 ) -> None:
     """Go on with a killed, stopped or failed run, as if nothing had happened.
 
-    Example:
+    Examples:
 
         a5ctl resume sft-256-k3f9
     """

@@ -1,8 +1,6 @@
 """Panels as charts of characters: braille dots in colours, letters where there are none."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Sequence
 from string import ascii_lowercase
 
 from rich.console import Console
@@ -12,64 +10,13 @@ from rich.text import Text
 from a5ctl.console import plain
 from a5ctl.plots.axes import Bottom, bottom_axis, extent, figure, last_and_ends, tick, ticks
 from a5ctl.plots.bars import print_bars
+from a5ctl.plots.dots import SHARED, Grid, Look
 from a5ctl.plots.panels import FEWEST_FOR_A_BAND, Axis, Form, Line, Panel
 from a5ctl.tables.fit import line_width
 
 _COLOURS = ("cyan", "yellow", "magenta", "green", "red", "blue")
-_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-_SHARED = "*"
 _WIDEST, _NARROWEST = 160, 24
 _TALL, _LOW = 16, 10
-
-
-Place = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """How a line is drawn: in letters where `letter` is one, its points with `point`."""
-
-    style: str
-    letter: str
-    point: str
-
-
-class _Grid:
-    """Cells of 2 x 4 dots, each with the style of the line that was drawn last."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self.width, self.height = width, height
-        self._dots = [[0] * width for _ in range(height)]
-        self._signs = [[""] * width for _ in range(height)]
-        self._styles = [[""] * width for _ in range(height)]
-
-    def draw(self, places: Sequence[Place], look: _Look) -> None:
-        """A line through places in 0..1 x 0..1, (0, 0) at the bottom left."""
-        dots = [
-            (round(x * (2 * self.width - 1)), round((1 - y) * (4 * self.height - 1)))
-            for x, y in places
-        ]
-        for start, end in pairwise(dots if len(dots) > 1 else dots * 2):
-            for x, y in _between(start, end):
-                self._set(x, y, look.style, look.letter)
-        for x, y in dots if look.point else ():
-            self._set(x, y, look.style, look.point)
-
-    def row(self, number: int) -> Text:
-        """One line of characters."""
-        text = Text()
-        cells = zip(self._dots[number], self._signs[number], self._styles[number], strict=True)
-        for dots, sign, style in cells:
-            text.append(sign or (chr(0x2800 + dots) if dots else " "), style=style or None)
-        return text
-
-    def _set(self, x: int, y: int, style: str, sign: str) -> None:
-        row, column = y // 4, x // 2
-        before = self._signs[row][column]
-        self._dots[row][column] |= _DOTS[y % 4][x % 2]
-        shared = before and sign and before.lower() != sign.lower()
-        self._signs[row][column] = _SHARED if shared else sign or before
-        self._styles[row][column] = style
 
 
 def print_charts(console: Console, panels: Sequence[Panel], axis: Axis) -> None:
@@ -98,7 +45,7 @@ def _print_chart(console: Console, panel: Panel, bottom: Bottom, width: int, hei
         for value in ticks(low, high, height // 3)
     }
     margin = max(map(len, marks.values()), default=0)
-    grid = _Grid(max(8, width - margin - 2), height)
+    grid = Grid(max(8, width - margin - 2), height)
     letters = console.color_system is None and len(panel.lines) > 1
     for number, line in enumerate(panel.lines):
         look = _look(panel, number, letters=letters)
@@ -117,13 +64,13 @@ def _print_chart(console: Console, panel: Panel, bottom: Bottom, width: int, hei
     console.print(Text(_scale(left, right, bottom.title, margin + 2, grid.width), style="dim"))
     console.print(_legend(panel, letters=letters))
     if letters:
-        console.print(Text(f"{_SHARED}  several lines", style="dim"))
+        console.print(Text(f"{SHARED}  several lines", style="dim"))
 
 
-def _look(panel: Panel, number: int, *, letters: bool) -> _Look:
+def _look(panel: Panel, number: int, *, letters: bool) -> Look:
     letter = _letter(number) if letters else ""
     point = (letter.upper() or "●") if panel.evaluated else ""
-    return _Look(_colour(number), letter, point)
+    return Look(_colour(number), letter, point)
 
 
 def _row(value: float, low: float, high: float, height: int) -> int:
@@ -173,11 +120,3 @@ def _colour(number: int) -> str:
 
 def _letter(number: int) -> str:
     return ascii_lowercase[number % len(ascii_lowercase)]
-
-
-def _between(start: tuple[int, int], end: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """The dots of a straight line, both ends included."""
-    (x0, y0), (x1, y1) = start, end
-    count = max(abs(x1 - x0), abs(y1 - y0), 1)
-    for number in range(count + 1):
-        yield x0 + round((x1 - x0) * number / count), y0 + round((y1 - y0) * number / count)

@@ -114,6 +114,14 @@ def response_parts(text: str, chars: int, lines: int) -> Iterator[tuple[str, Par
             yield text[max(start, tail) : end], kind
 
 
+def tagged_text(text: str) -> Text:
+    """The whole of a response with its tags coloured."""
+    shown = Text()
+    for start, end, kind in _pieces(text):
+        shown.append_text(plain(text[start:end], style=_STYLES[kind]))
+    return shown
+
+
 def shortened(text: str, chars: int, lines: int) -> tuple[int, int]:
     """Where to cut: text before the first offset and from the second on is kept.
 
