@@ -129,6 +129,13 @@ def complete_plan(ctx: typer.Context, incomplete: str) -> Items:
     return [(f"{folder}{slash}{name}", "") for name in found]
 
 
+@_silent
+def complete_subject(ctx: typer.Context, incomplete: str) -> Items:
+    """What a report can be about: runs, groups and files of plans."""
+    about = complete_run(ctx, incomplete) + complete_group(ctx, incomplete)
+    return about + complete_plan(ctx, incomplete)
+
+
 def one_of(*values: str) -> Completer:
     """Offers fixed values, such as those of `--engine`."""
 
@@ -147,6 +154,7 @@ BY_NAME: dict[str, Completer] = {
     **dict.fromkeys(("reference", "protocol", "a", "b"), complete_run),
     "init": complete_run_or_model,
     "arguments": complete_run_or_tag,
+    "what": complete_subject,
     "group": complete_group,
     "metric": complete_metric,
     **dict.fromkeys(("grader", "train_grader"), complete_grader),

@@ -81,6 +81,8 @@ def tab(home: Path, *words: str, **environment: str) -> list[str]:
         (("run", "grpo", "--init", "b"), ["builtin"]),
         (("run", "eval", "--engine", ""), ["auto", "vllm", "hf"]),
         (("tag", "sft-2"), ["sft-256-old1"]),
+        (("report", "siz"), ["sizes"]),
+        (("report", "grpo"), ["grpo-new2"]),
         (("doct",), ["doctor"]),
     ],
 )  # fmt: skip
