@@ -28,6 +28,11 @@ from a5ctl.commands import (
     model,
     note,
     pairs,
+    plan_cell,
+    plan_check,
+    plan_report,
+    plan_run,
+    plan_stop,
     plot,
     probe,
     protocol,
@@ -37,6 +42,7 @@ from a5ctl.commands import (
     registry_gc,
     registry_repair,
     regrade,
+    report,
     reproduce,
     resume,
     run,
@@ -46,6 +52,7 @@ from a5ctl.commands import (
     show,
     sql,
     tag,
+    ui,
 )
 from a5ctl.completion import offer
 from core.errors import UserError
@@ -154,6 +161,16 @@ def _register() -> None:
     keeping.command("gc")(guarded(registry_gc.gc))
     keeping.command("migrate")(guarded(registry.migrate))
     app.add_typer(keeping, name="registry")
+    plans = typer.Typer(
+        help="Plans of experiments: many runs described in one file.", no_args_is_help=True
+    )
+    plans.command("check")(guarded(plan_check.check))
+    plans.command("run")(guarded(plan_run.run))
+    plans.command("status")(guarded(plan_run.status))
+    plans.command("report")(guarded(plan_report.report))
+    plans.command("stop")(guarded(plan_stop.stop))
+    plans.command("cell")(guarded(plan_cell.cell))
+    app.add_typer(plans, name="plan")
     commands: dict[str, Callable[..., Any]] = {
         "init": init.init,
         "compare": compare.compare,
@@ -166,6 +183,7 @@ def _register() -> None:
         "ls": ls.ls,
         "show": show.show,
         "plot": plot.plot,
+        "report": report.report,
         "resume": resume.resume,
         "reproduce": reproduce.reproduce,
         "close": close.close,
@@ -174,6 +192,7 @@ def _register() -> None:
         "delete": delete.delete,
         "sql": sql.sql,
         "doctor": doctor.doctor,
+        "ui": ui.ui,
     }
     for name, command in commands.items():
         app.command(name)(guarded(command))

@@ -124,6 +124,42 @@ def launch_again(
         return start(cell, replace(house, provenance=provenance, stop_after=stop_after))
 
 
+def carry_out_one(
+    what: RunConfig | RunRecord,
+    workspace: Workspace,
+    registry: Registry,
+    *,
+    stop_after: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> RunOutcome:
+    """Begin a run, or go on with one, and say how it ended.
+
+    Args:
+        what: The configuration of a new run, or the run to go on with.
+        workspace: Where it lives.
+        registry: Where it is recorded.
+        stop_after: End behind this update.
+        quiet: Show nothing while it works.
+        as_json: Standard output is kept for JSON.
+
+    Raises:
+        UserError: it cannot be run.
+    """
+    if isinstance(what, RunRecord):
+        several = what.config.get("train", {}).get("gpus", 1) > 1
+        with _house(workspace, registry, several, quiet=quiet, as_json=as_json) as house:
+            outcome = resume(what, replace(house, stop_after=stop_after))
+    else:
+        cell = prepare(what, workspace, registry)
+        several = processes(cell.config) > 1
+        with _house(workspace, registry, several, quiet=quiet, as_json=as_json) as house:
+            outcome = start(cell, replace(house, stop_after=stop_after))
+    if outcome.status == "finished" and not (quiet or as_json):
+        _report(outcome, registry, out(), as_json=False)
+    return outcome
+
+
 @contextmanager
 def _house(
     workspace: Workspace,

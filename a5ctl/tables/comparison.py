@@ -17,13 +17,12 @@ from a5ctl.tables.pairs import (
 )
 from a5ctl.tables.same import take_as_one
 from a5ctl.tables.selection import selection_note
+from a5ctl.tables.settings import varying_settings
 from core.errors import UserError
 from core.protocol import ProtocolDifference
 from core.registry.records import RunRecord
 from core.registry.store import Registry
 from core.statistics import mean_and_standard_error
-
-_FIRST_SETTINGS = ("data.size", "train.lr", "train.epochs", "train.supervise")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def build_comparison(
         best = sorted(entries, key=lambda entry: -entry.accuracy)[:2]
         detectable = detectable_between(registry, best, grader)
     return Comparison(
-        varying=_varying([cell.entries[0].settings for cell in cells]),
+        varying=varying_settings([cell.entries[0].settings for cell in cells]),
         cells=tuple(sorted(cells, key=lambda cell: -cell.mean)),
         warnings=tuple(warnings),
         grader=grader or _common_grader(entries),
@@ -155,20 +154,6 @@ def _cells(entries: Sequence[Entry], merge_seeds: bool) -> list[Cell]:
         mean, error = mean_and_standard_error([entry.accuracy for entry in group])
         cells.append(Cell(tuple(group), mean, error))
     return cells
-
-
-def _varying(settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    keys = {key for one in settings for key in one}
-    varying = {key for key in keys if _differ([one.get(key) for one in settings])}
-    leading = [key for key in ("kind", *_FIRST_SETTINGS) if key in varying]
-    return (*leading, *sorted(varying.difference(leading)))
-
-
-def _differ(values: list[Any]) -> bool:
-    """As they are written: 1, 1.0 and true are three settings."""
-    if values.count(values[0]) == len(values) and len(set(map(type, values))) == 1:
-        return False
-    return len(set(map(repr, values))) > 1
 
 
 def _left_out_warnings(left_out: Mapping[str, str]) -> list[str]:

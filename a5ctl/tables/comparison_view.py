@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import PurePath
 from typing import Any
 
 from rich import box
@@ -15,6 +14,7 @@ from a5ctl.format import compact, count, duration, interval, p_value, percent, p
 from a5ctl.tables.comparison import Cell, Comparison
 from a5ctl.tables.entries import Entry
 from a5ctl.tables.pairs import SettingTest
+from a5ctl.tables.settings import short_name, value_text
 
 # the longest name of a loss; longer values of settings and run ids are folded
 _LONGEST = 24
@@ -57,7 +57,7 @@ def comparison_table(comparison: Comparison, width: int) -> tuple[Table, tuple[s
         comparison: What to show.
         width: Columns of the terminal.
     """
-    columns = _columns(comparison)
+    columns = comparison_columns(comparison)
     kept = _fitting(columns, width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in kept:
@@ -130,7 +130,8 @@ def _entry_json(entry: Entry, comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _columns(comparison: Comparison) -> list[Column]:
+def comparison_columns(comparison: Comparison) -> list[Column]:
+    """Every column, however wide the terminal is."""
     best = comparison.cells[0]
     settings = [
         _setting_column(comparison, key, 2 if number < 3 else 7)
@@ -213,7 +214,7 @@ def _setting_column(comparison: Comparison, key: str, priority: int) -> Column:
     values = [_shown(key, cell) for cell in comparison.cells]
     longest = min(_LONGEST, max(map(len, values)))
     # what may not be squeezed needs the space around it too
-    return Column(_short(key), priority, max(9, longest + 2), _setting(key), least=longest)
+    return Column(short_name(key), priority, max(9, longest + 2), _setting(key), least=longest)
 
 
 def _setting(key: str) -> Callable[[Cell], Text]:
@@ -221,18 +222,7 @@ def _setting(key: str) -> Callable[[Cell], Text]:
 
 
 def _shown(key: str, cell: Cell) -> str:
-    value = _value(cell.entries[0].settings.get(key))
-    return PurePath(value).name if key == "prompt.template" else value
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    return "-" if value is None else str(value)
-
-
-def _short(key: str) -> str:
-    return key.rsplit(".", 1)[-1]
+    return value_text(key, cell.entries[0].settings.get(key))
 
 
 def _accuracy(cell: Cell, best: bool) -> Text:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
+from pathlib import PurePath
 from typing import Any
 
 from core.config.flat import flatten
@@ -20,6 +21,7 @@ _NOT_SETTINGS = frozenset(
     }
 )
 _BEHIND_LABELS = ', "model": {'
+_FIRST_SETTINGS = ("kind", "data.size", "train.lr", "train.epochs", "train.supervise")
 
 
 class Settings(dict[str, Any]):
@@ -34,6 +36,36 @@ class Settings(dict[str, Any]):
 def run_settings(run: RunRecord) -> Settings:
     """What decides a run's figures besides its seed, as dotted keys; `kind` among them."""
     return _settings(run.kind, _without_labels(run.config_json))
+
+
+def varying_settings(settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The settings that are not the same for all, the most telling ones first."""
+    keys = {key for one in settings for key in one}
+    varying = {key for key in keys if _differ([one.get(key) for one in settings])}
+    leading = [key for key in _FIRST_SETTINGS if key in varying]
+    return (*leading, *sorted(varying.difference(leading)))
+
+
+def short_name(key: str, others: Iterable[str] = ()) -> str:
+    """The last part of a setting's name, or all of it where others end alike."""
+    short = key.rsplit(".", 1)[-1]
+    alike = any(other != key and other.rsplit(".", 1)[-1] == short for other in others)
+    return key if alike else short
+
+
+def value_text(key: str, value: Any) -> str:
+    """The value of a setting in few characters; `-` for none."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = "-" if value is None else str(value)
+    return PurePath(text).name if key == "prompt.template" else text
+
+
+def _differ(values: list[Any]) -> bool:
+    """As they are written: 1, 1.0 and true are three settings."""
+    if values.count(values[0]) == len(values) and len(set(map(type, values))) == 1:
+        return False
+    return len(set(map(repr, values))) > 1
 
 
 def _without_labels(config: str) -> str:

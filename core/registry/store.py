@@ -188,6 +188,12 @@ class Registry(RunStore):
 
         return note_plan(self.database, workspace, name, digest, text)
 
+    def plan_versions(self, name: str) -> list[PlanRecord]:
+        """All versions of the plan with this name, oldest first; none where it is not known."""
+        from core.registry.plans import plan_versions
+
+        return plan_versions(self.database, name)
+
     def probes_of(self, evaluation_uuid: str, *, texts: bool = False) -> "list[ProbeRecord]":
         """Every probe of an evaluation: larger caps by cap, then closing; texts where asked for."""
         from core.registry.probe_queries import probes_of
