@@ -186,7 +186,7 @@ METRICS: tuple[MetricMeaning, ...] = (
     ),
     *_group(
         Topic.EVALUATION,
-        "a5ctl/tables/diagnosis.py",
+        "core/registry/records.py",
         ("closure gap", Unit.NONE, "points: diagnostic accuracy - accuracy, what unclosed answers "
          "cost"),
         ("format gap", Unit.NONE, "points: lenient accuracy - accuracy, what the format costs at "
