@@ -9,6 +9,8 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1
     BAD_INPUT = 2
+    NO_START = 69
+    HELD = 75
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -26,6 +28,9 @@ _MEANINGS = {
     ExitCode.BAD_INPUT: "bad input, a place that cannot be read or written, or a full disk; one "
     "sentence on standard error says what is wrong and what to do, and nothing half-written is "
     "left",
+    ExitCode.NO_START: "`plan cell` only: the cell that it starts from is not finished; try again "
+    "afterwards",
+    ExitCode.HELD: "`plan cell` only: somebody else has the cell; nothing was done",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C (SIGINT); a run that was stopped goes on with "
     "`a5ctl resume`",
     ExitCode.TERMINATED: "stopped by SIGTERM, as batch systems do; the same holds",

@@ -17,6 +17,7 @@ NO_JSON = {
     ("export", "runs"): "writes a file or JSON itself",
     ("export", "responses"): "writes a file or JSON lines itself",
     ("registry", "path"): "one line for scripts",
+    ("ui",): "draws on a terminal",
 }
 WORKS = [
     *(("run", kind) for kind in ("sft", "ei", "grpo", "dpo", "eval")),
@@ -24,6 +25,8 @@ WORKS = [
     *((name,) for name in ("resume", "reproduce", "probe", "regrade", "grade", "import", "pairs")),
     *(("export", name) for name in ("runs", "responses")),
     *(("model", name) for name in ("make", "pretrain")),
+    ("report",),
+    ("plan", "run"),
 ]
 """Commands that do work which may take long."""
 
