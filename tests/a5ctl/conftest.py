@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.conftest import settle_objects
 from tests.models import write_model
 from tests.warm import Started, Warm
 
@@ -108,6 +109,8 @@ def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data").mkdir()
     write_problems(folder / "data" / "train.jsonl", 40)
     write_problems(folder / "data" / "test.jsonl", 12, offset=100)
+    # each run begins with a collection of garbage; transformers has just been imported
+    settle_objects()
     return folder
 
 
