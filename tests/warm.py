@@ -6,7 +6,9 @@ with a number, streams and a death of their own. Where the start itself is the p
 processes cannot be forked, they are started as ever.
 """
 
+import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -206,6 +208,9 @@ if __name__ == "__main__":
         importlib.import_module(name)
     # a fork has only the thread that forked: another one might hold a lock for ever
     assert len(os.listdir("/proc/self/task")) == 1, "importing has started threads"
+    # a collection would touch, and so copy, every page; at the end libraries want theirs
+    gc.freeze()
+    atexit.register(gc.unfreeze)
     asked = _serve(socket.socket(fileno=int(sys.argv[1])))
     if asked is not None:
         _do(asked)
