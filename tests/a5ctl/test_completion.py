@@ -84,7 +84,6 @@ def tab(home: Path, *words: str, **environment: str) -> list[str]:
         (("report", "siz"), ["sizes"]),
         (("report", "grpo"), ["grpo-new2"]),
         (("doct",), ["doctor"]),
-        (("report", "siz"), ["sizes"]),
         (("plot", "loss", "--x", "t"), ["time", "tokens"]),
     ],
 )  # fmt: skip
