@@ -29,6 +29,7 @@ from a5ctl.commands import (
     pairs,
     plan_cell,
     plan_check,
+    plan_report,
     plan_run,
     plan_stop,
     plot,
@@ -161,6 +162,7 @@ def _register() -> None:
     plans.command("check")(guarded(plan_check.check))
     plans.command("run")(guarded(plan_run.run))
     plans.command("status")(guarded(plan_run.status))
+    plans.command("report")(guarded(plan_report.report))
     plans.command("stop")(guarded(plan_stop.stop))
     plans.command("cell")(guarded(plan_cell.cell))
     app.add_typer(plans, name="plan")

@@ -17,7 +17,7 @@ from a5ctl.plans.executor import CellCommand
 from core.errors import UserError
 from core.plans.cells import Cell
 from core.plans.folder import plan_folder
-from core.plans.load import Plan
+from core.plans.plan import Plan
 from core.registry.server import is_server, masked
 from core.registry.store import Registry
 from core.workspace import Workspace
@@ -170,6 +170,12 @@ def _ray(job: Job, tell: Callable[[str], None]) -> "Executor":
 
 
 def _harvest(job: Job) -> Harvest:
+    if job.plan.form.search is not None:
+        raise UserError(
+            f"plan {job.plan.path} has a [search], and nodes that record on their own do not see "
+            "what it found so far; use a registry on PostgreSQL (docs/postgresql.md), or "
+            "--recording shared where all nodes are this machine"
+        )
     return Harvest(job.registry, job.workspace, job.plan.name)
 
 

@@ -21,11 +21,6 @@ def criteria_of(plan: Plan) -> LoadedPlan | None:
     """
     if not plan.form.criterion:
         return None
-    if plan.form.search is not None:
-        raise UserError(
-            f"plan {plan.path}: a search chooses its cells as it goes, so criteria have none to "
-            "name; leave out [[criterion]], and compare the best in a plan of its own"
-        )
     sets: dict[str, RunSet] = {}
     try:
         claims = tuple(_criterion(plan, number, sets) for number in range(len(plan.form.criterion)))

@@ -246,8 +246,14 @@ class PlanForm(Section):
             raise ValueError(f"{twice[0]!r} is varied in two places; leave one of them")
         if self.start is None and (key := next((k for k in moved if k.startswith(START)), None)):
             raise ValueError(f"{key!r} is a setting of the stage [start], and there is none")
-        if self.search is not None and self.halving is not None:
-            raise ValueError("search and halving exclude each other; leave one of them out")
+        if self.search is not None:
+            others = ("axes", "zip", "groups", "sets", "criterion", "halving")
+            if given := [name for name in others if getattr(self, name)]:
+                raise ValueError(f"a plan with [search] has no {given[0]}; leave one out")
+            if before := [key for key in self.search.space if key.startswith(START)]:
+                raise ValueError(
+                    f"{before[0]!r} cannot be searched; search the cells' own settings"
+                )
         return self
 
 

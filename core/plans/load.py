@@ -99,9 +99,11 @@ def _check_rungs(form: PlanForm, cells: Cells) -> None:
     if form.halving is None:
         return
     for cell in cells.cells:
+        if not cell.config.kind.trains:
+            continue
         every = cell.config.evaluation.every
         for step in form.halving.at:
-            if not cell.config.kind.trains or every is None or step % every:
+            if every is None or step % every:
                 raise UserError(
                     f"halving.at: cell {cell.title!r} is not evaluated at step {step}; set "
                     "evaluation.every to a divisor of it"
