@@ -101,9 +101,9 @@ class LocalExecutor:
         """Leave room, and GPUs, for cells that a killed `plan run` left at work."""
         self._busy = cell_ids
 
-    def adopt(self) -> set[str]:
+    def adopt(self) -> dict[str, Cell]:
         """Processes of a killed `plan run` are no children of this one: none."""
-        return set()
+        return {}
 
     def detach(self) -> bool:
         """Ctrl-C is meant for the cells."""
