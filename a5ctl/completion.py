@@ -159,6 +159,8 @@ BY_NAME: dict[str, Completer] = {
     "metric": complete_metric,
     **dict.fromkeys(("grader", "train_grader"), complete_grader),
     "class_": complete_failure,
+    "x": one_of("step", "time", "tokens"),
+    "at": one_of("best", "last", "budget"),
     "set_": complete_setting,
     **dict.fromkeys(("plan", "criteria", "config"), complete_plan),
     "kind": one_of("sft", "ei", "grpo", "dpo", "eval"),
@@ -178,10 +180,11 @@ BY_NAME: dict[str, Completer] = {
 
 def offer(command: Callable[..., Any]) -> None:
     """Let the Tab key complete a command's parameters by their names."""
+    of_plans = {"file": complete_plan} if ".plan_" in command.__module__ else {}
     for name, parameter in inspect.signature(command).parameters.items():
         for info in get_args(parameter.annotation)[1:]:
             if isinstance(info, ParameterInfo) and info.autocompletion is None:
-                info.autocompletion = BY_NAME.get(name)
+                info.autocompletion = BY_NAME.get(name) or of_plans.get(name)
 
 
 def _among(items: Iterable[tuple[str, str]], incomplete: str) -> Items:

@@ -84,6 +84,7 @@ def tab(home: Path, *words: str, **environment: str) -> list[str]:
         (("report", "siz"), ["sizes"]),
         (("report", "grpo"), ["grpo-new2"]),
         (("doct",), ["doctor"]),
+        (("plot", "loss", "--x", "t"), ["time", "tokens"]),
     ],
 )  # fmt: skip
 def test_tab_offers_what_fits(home: Path, words: tuple[str, ...], offered: list[str]) -> None:
@@ -110,7 +111,8 @@ def test_the_home_that_stands_on_the_line_counts(home: Path, tmp_path: Path) -> 
 def test_plans_are_toml_files(home: Path, tmp_path: Path) -> None:
     for name in ("sizes.toml", "sizes.txt", "$(x).toml"):
         (tmp_path / name).touch()
-    assert tab(home, "compare", "--criteria", f"{tmp_path}/") == [f"{tmp_path}/sizes.toml"]
+    for words in (("compare", "--criteria"), ("plan", "check"), ("run", "sft", "--config")):
+        assert tab(home, *words, f"{tmp_path}/") == [f"{tmp_path}/sizes.toml"]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no database at all"])

@@ -9,6 +9,7 @@ import pytest
 
 from core.config.flat import flatten
 from core.config.load import to_tree
+from core.plans.load import load_plan
 from tests.a5ctl import handmade, walk
 from tests.a5ctl.conftest import House
 from tests.a5ctl.handmade import evaluation, right, wrong
@@ -17,6 +18,7 @@ WHERE = [
     path
     for path, command in walk.commands().items()
     if {"--home", "--registry"} <= walk.options(command).keys()
+    and path not in (("ui",),)  # refuses to go on without a terminal; has tests of its own
 ]
 NEEDED = {
     ("diagnose",): ("a-run",),
@@ -29,8 +31,12 @@ NEEDED = {
     ("pairs",): ("a-run", "--out", "{new}"),
     ("run", "dpo"): ("--pairs", "{dump}", "--init", "a-run"),
     ("export", "runs"): ("a-run", "--out", "{new}"),
+    **{("plan", name): ("{plan}",) for name in ("check", "run", "status", "report", "stop")},
+    ("plan", "cell"): ("{plan}", "{cell}"),
 }
 """Arguments beside a run, for commands that cannot do without."""
+
+FILES = {"dump": "dump.jsonl", "plan": "plan.toml", "new": "new"}
 
 Setting = tuple[str, str, str, Any]
 OF_EVALUATION: list[Setting] = [
@@ -184,7 +190,8 @@ def call(path: tuple[str, ...], place: Path) -> list[str]:
     """A call with what it cannot do without."""
     run = walk.commands()[path].params[0]
     usual = ("a-run",) if run.param_type_name == "argument" and run.required else ()
-    named = {"dump": str(place / "dump.jsonl"), "new": str(place / "new")}
+    named = {name: str(place / file) for name, file in FILES.items()}
+    named["cell"] = load_plan(place / "plan.toml").cells[0].id
     return [*path, *(text.format(**named) for text in NEEDED.get(path, usual))]
 
 
@@ -192,6 +199,7 @@ def call(path: tuple[str, ...], place: Path) -> list[str]:
 def place(tmp_path: Path) -> Path:
     line = {"prompt": "How many?", "completion": "3", "answer": "3"}
     (tmp_path / "dump.jsonl").write_text(json.dumps(line) + "\n")
+    (tmp_path / "plan.toml").write_text("name = 'sizes'\n[base]\nkind = 'sft'\n")
     return tmp_path
 
 

@@ -17,6 +17,7 @@ NO_JSON = {
     ("export", "runs"): "writes a file or JSON itself",
     ("export", "responses"): "writes a file or JSON lines itself",
     ("registry", "path"): "one line for scripts",
+    ("ui",): "draws on a terminal",
 }
 WORKS = [
     *(("run", kind) for kind in ("sft", "ei", "grpo", "dpo", "eval")),
@@ -24,6 +25,8 @@ WORKS = [
     *((name,) for name in ("resume", "reproduce", "probe", "regrade", "grade", "import", "pairs")),
     *(("export", name) for name in ("runs", "responses")),
     *(("model", name) for name in ("make", "pretrain")),
+    ("report",),
+    ("plan", "run"),
 ]
 """Commands that do work which may take long."""
 
@@ -47,11 +50,7 @@ def test_command_and_options_have_help(path: tuple[str, ...]) -> None:
 
 
 def test_groups_have_help() -> None:
-    from typer.main import get_command
-
-    from a5ctl.app import app
-
-    groups = [c for c in get_command(app).commands.values() if hasattr(c, "commands")]
+    groups = [c for c in walk.program().commands.values() if hasattr(c, "commands")]
     assert groups
     assert [group.name for group in groups if not group.help] == []
 
@@ -65,15 +64,11 @@ def test_examples_are_lines_that_the_program_takes(path: tuple[str, ...]) -> Non
 
 def resolve(line: str) -> tuple[str, ...]:
     """The command that a line calls, after all its options were parsed; nothing is run."""
-    from typer.main import get_command
-
-    from a5ctl.app import app
-
-    program, *words = shlex.split(line.split(" | ")[0], comments=True)
-    assert program == "a5ctl", line
-    command, context, path = get_command(app), None, ()
+    name, *words = shlex.split(line.split(" | ")[0], comments=True)
+    assert name == "a5ctl", line
+    command, context, path = walk.program(), None, ()
     while hasattr(command, "commands"):
-        context = command.make_context(program, list(words), parent=context)
+        context = command.make_context(name, list(words), parent=context)
         words = [*context._protected_args, *context.args]
         name, command, words = command.resolve_command(context, words)
         path += (name,)

@@ -11,13 +11,20 @@ TESTS = Path(__file__).parents[1]
 _ASSUMED = frozenset({"--help"})
 
 
-def commands() -> dict[tuple[str, ...], Any]:
-    """Every command by the words that call it."""
+@cache
+def program() -> Any:
+    """The whole program as one command."""
     from typer.main import get_command
 
     from a5ctl.app import app
 
-    return dict(_below(get_command(app), ()))
+    return get_command(app)
+
+
+@cache
+def commands() -> Mapping[tuple[str, ...], Any]:
+    """Every command by the words that call it."""
+    return dict(_below(program(), ()))
 
 
 def _below(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
