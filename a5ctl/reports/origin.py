@@ -10,8 +10,8 @@ import tomli_w
 from a5ctl.format import compact, count, duration
 from a5ctl.reports.content import Cell, Code, RunRecordSheet, Table, Tone
 from a5ctl.reports.excerpts import clipped
-from a5ctl.reports.results import status_tone
 from a5ctl.reports.happenings import moment
+from a5ctl.reports.results import status_tone
 from a5ctl.tables.runs import run_seconds
 from core.registry.liveness import LOST, STALE, display_status
 from core.registry.records import ArtifactRecord, RunRecord
