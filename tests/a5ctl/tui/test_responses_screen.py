@@ -28,7 +28,8 @@ def test_a_response_stands_whole_below_its_question_with_every_verdict(
         await person.press("n")
         await person.sees("truncated_thinking", "first 15 then")
         await person.press("n", "n", "n")
-        await person.sees("no further failure", "so it is 16")
+        await person.hears("no further failure")
+        await person.sees("so it is 16")
         await person.press("N")
         await person.sees("so it is 15")
 
