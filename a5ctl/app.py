@@ -23,10 +23,16 @@ from a5ctl.commands import (
     export_runs,
     grade,
     import_,
+    init,
     ls,
     model,
     note,
     pairs,
+    plan_cell,
+    plan_check,
+    plan_report,
+    plan_run,
+    plan_stop,
     plot,
     probe,
     protocol,
@@ -36,6 +42,7 @@ from a5ctl.commands import (
     registry_gc,
     registry_repair,
     regrade,
+    report,
     reproduce,
     resume,
     run,
@@ -47,6 +54,7 @@ from a5ctl.commands import (
     tag,
     ui,
 )
+from a5ctl.completion import offer
 from core.errors import UserError
 
 app = typer.Typer(
@@ -60,6 +68,7 @@ app = typer.Typer(
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a command: bad input ends with one sentence and 2, a stop with 128 + the signal."""
+    offer(command)
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -152,7 +161,18 @@ def _register() -> None:
     keeping.command("gc")(guarded(registry_gc.gc))
     keeping.command("migrate")(guarded(registry.migrate))
     app.add_typer(keeping, name="registry")
+    plans = typer.Typer(
+        help="Plans of experiments: many runs described in one file.", no_args_is_help=True
+    )
+    plans.command("check")(guarded(plan_check.check))
+    plans.command("run")(guarded(plan_run.run))
+    plans.command("status")(guarded(plan_run.status))
+    plans.command("report")(guarded(plan_report.report))
+    plans.command("stop")(guarded(plan_stop.stop))
+    plans.command("cell")(guarded(plan_cell.cell))
+    app.add_typer(plans, name="plan")
     commands: dict[str, Callable[..., Any]] = {
+        "init": init.init,
         "compare": compare.compare,
         "diagnose": diagnose.diagnose,
         "probe": probe.probe,
@@ -163,6 +183,7 @@ def _register() -> None:
         "ls": ls.ls,
         "show": show.show,
         "plot": plot.plot,
+        "report": report.report,
         "resume": resume.resume,
         "reproduce": reproduce.reproduce,
         "close": close.close,

@@ -29,11 +29,21 @@ def launch(
     home: Path | None,
     registry_url: str | None,
     mirrors: Sequence[str] = (),
+    provenance: Mapping[str, Any] | None = None,
     *,
     quiet: bool,
     as_json: bool,
 ) -> None:
     """Check every cell, then run one after the other; a failed one does not stop the rest.
+
+    Args:
+        configs: The cells.
+        home: Value of `--home`.
+        registry_url: Value of `--registry`.
+        mirrors: Where live runs are sent as well.
+        provenance: What their provenance says beside what is found out here.
+        quiet: Show nothing while they work.
+        as_json: Standard output is kept for JSON.
 
     Raises:
         UserError: a cell, or a mirror, cannot be run at all; then none is started.
@@ -49,7 +59,9 @@ def launch(
             gc.collect()  # what the run before left in cycles may hold a whole model
         if len(cells) > 1 and not quiet:
             console.rule(f"run {number} of {len(cells)}", style="dim")
-        outcomes.append(_run(cell, workspace, registry, plan, quiet=quiet, as_json=as_json))
+        several = processes(cell.config) > 1
+        with _house(workspace, registry, several, plan, quiet=quiet, as_json=as_json) as house:
+            outcomes.append(start(cell, replace(house, provenance=provenance or {})))
         _report(outcomes[-1], registry, console, as_json=as_json)
         if outcomes[-1].status == "interrupted":
             break
@@ -112,18 +124,40 @@ def launch_again(
         return start(cell, replace(house, provenance=provenance, stop_after=stop_after))
 
 
-def _run(
-    cell: Prepared,
+def carry_out_one(
+    what: RunConfig | RunRecord,
     workspace: Workspace,
     registry: Registry,
-    plan: MirrorPlan | None,
     *,
+    stop_after: int | None,
     quiet: bool,
     as_json: bool,
 ) -> RunOutcome:
-    several = processes(cell.config) > 1
-    with _house(workspace, registry, several, plan, quiet=quiet, as_json=as_json) as house:
-        return start(cell, house)
+    """Begin a run, or go on with one, and say how it ended.
+
+    Args:
+        what: The configuration of a new run, or the run to go on with.
+        workspace: Where it lives.
+        registry: Where it is recorded.
+        stop_after: End behind this update.
+        quiet: Show nothing while it works.
+        as_json: Standard output is kept for JSON.
+
+    Raises:
+        UserError: it cannot be run.
+    """
+    if isinstance(what, RunRecord):
+        several = what.config.get("train", {}).get("gpus", 1) > 1
+        with _house(workspace, registry, several, quiet=quiet, as_json=as_json) as house:
+            outcome = resume(what, replace(house, stop_after=stop_after))
+    else:
+        cell = prepare(what, workspace, registry)
+        several = processes(cell.config) > 1
+        with _house(workspace, registry, several, quiet=quiet, as_json=as_json) as house:
+            outcome = start(cell, replace(house, stop_after=stop_after))
+    if outcome.status == "finished" and not (quiet or as_json):
+        _report(outcome, registry, out(), as_json=False)
+    return outcome
 
 
 @contextmanager

@@ -144,6 +144,7 @@ def compare_memory(stage: Stage, plan: MemoryPlan, meter: MemoryMeter, step: int
         f"training took {peak / _MIB:,.0f} MiB at its peak, {peak / estimate:.2f} of the "
         f"{estimate / _MIB:,.0f} MiB that were estimated",
         step=step,
+        data={"peak_bytes": peak, "estimated_bytes": estimate},
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from a5ctl.format import compact
-from a5ctl.plots.curves import Axis, Line, Panel
+from a5ctl.plots.panels import Axis, Line, Panel
 
 _TIMES = ((3 * 3600.0, 3600.0, "hours"), (300.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 

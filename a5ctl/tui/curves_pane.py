@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 
-from a5ctl.plots.curves import Axis
+from a5ctl.plots.panels import Axis
 from a5ctl.tui.charts_view import ChartsView
 from a5ctl.tui.dialogs import ChooseMany
 from a5ctl.tui.drawing import Chart, whole_extent

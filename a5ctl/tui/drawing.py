@@ -10,8 +10,8 @@ from rich.text import Text
 
 from a5ctl.console import plain
 from a5ctl.plots.axes import extent, figure, tick, ticks
-from a5ctl.plots.curves import Axis
 from a5ctl.plots.dots import Grid, Look
+from a5ctl.plots.panels import Axis
 from a5ctl.tui.looks import styled
 from a5ctl.tui.traces import Trace
 

@@ -11,7 +11,7 @@ from textual.containers import Vertical
 
 from a5ctl.console import plain
 from a5ctl.format import count, duration, interval, percent
-from a5ctl.plots.curves import Axis
+from a5ctl.plots.panels import Axis
 from a5ctl.tables.runs import age, run_seconds
 from a5ctl.tables.settings import run_settings
 from a5ctl.tui.charts_view import ChartsView

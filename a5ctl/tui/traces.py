@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from a5ctl.plots.curves import Axis
+from a5ctl.plots.panels import Axis
 from core.registry.records import EvaluationRecord, RunRecord
 from core.registry.store import Registry
 from core.registry.stretches import StretchPoint, stretches

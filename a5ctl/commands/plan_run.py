@@ -1,0 +1,203 @@
+"""`a5ctl plan run` and `a5ctl plan status`: carry a plan out, and say where it stands."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from a5ctl.commands.plan_elsewhere import DryRun, On, RecordingWhere, SiteFile
+from a5ctl.options import HomeOption, JsonOption, RegistryOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from core.plans.plan import Plan
+    from core.plans.runs import CellRun
+    from core.plans.search import Ask
+    from core.registry.store import Registry
+
+File = Annotated[Path, typer.Argument(help="The plan (TOML, see docs/plans.md).")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CELL|LABEL=VALUE",
+        help="Only this cell, or those with this value (data.size=256, group=A); may be repeated.",
+    ),
+]
+
+
+def run(
+    file: File,
+    only: Only = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            help="Cells at a time; as many as there are GPUs, or one, when not given.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Try cells that failed again, too.")
+    ] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")
+    ] = False,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over",
+            help="Take over cells that have been silent on other machines for over a minute.",
+        ),
+    ] = False,
+    search: Annotated[
+        str | None,
+        typer.Option(help="tpe: choose the cells of a plan with [search] as results come in."),
+    ] = None,
+    on: On = None,
+    site: SiteFile = None,
+    recording: RecordingWhere = None,
+    dry_run: DryRun = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.")] = False,
+    json_: JsonOption = False,
+    home: HomeOption = None,
+    registry: RegistryOption = None,
+) -> None:
+    """Carry out what is missing of a plan; the same command goes on after a stop or a kill.
+
+    Cells that are done are not run again, interrupted ones go on from their checkpoints, and those
+    that others are at work at are left to them. Exit codes: 0 all done, 1 something did not
+    finish, 75 others have the rest, 130 and 143 stopped.
+
+    Examples:
+
+        a5ctl plan run plan.toml --jobs 2
+
+        a5ctl plan run plan.toml --only group=A --only data.size=256
+
+        a5ctl plan run plan.toml --resume --fail-fast
+
+        a5ctl plan run rates.toml --search tpe
+
+        a5ctl plan run plan.toml --on slurm --site site.toml
+    """
+    from a5ctl.commands.plan_elsewhere import show_scripts, tell_of_jobs, wanted_place
+    from a5ctl.console import err, out
+    from a5ctl.options import open_workspace_and_registry
+    from a5ctl.plans.driver import Driver, Manner, check_goals, end_code
+    from a5ctl.plans.executor import Executor
+    from a5ctl.plans.halving import carry_out_in_rungs
+    from a5ctl.plans.local import local_executor
+    from a5ctl.plans.searching import carry_out_search
+    from a5ctl.plans.watching import PlanDisplay
+    from core.errors import UserError
+    from core.plans.load import load_plan
+    from core.plans.runs import cell_runs
+
+    plan = load_plan(file)
+    if only and (plan.form.halving is not None or plan.form.search is not None):
+        raise UserError("--only takes some cells of a plan, and [halving] and [search] need all")
+    chosen = plan.select(only or [])
+    check_goals(plan)
+    ask = _asker(plan, search)
+    place = wanted_place(on, site, recording, dry_run=dry_run)
+    workspace, store = open_workspace_and_registry(home, registry, create=True)
+    job = None
+    if place is not None:
+        job = place.job(plan, workspace, store, registry, jobs, take_over=take_over)
+    if job is not None and dry_run:
+        return show_scripts(job, chosen, json_=json_)
+    executor: Executor
+    if job is None:
+        executor = local_executor(plan, workspace, registry, jobs, take_over=take_over)
+        jobs = executor.jobs
+    store.note_plan(plan.name, plan.hash, plan.text, workspace)
+    console = err() if json_ else out()
+    with PlanDisplay(console, store, quiet=quiet, jobs=jobs) as display:
+        if job is not None:
+            from a5ctl.cluster.places import executor_for
+
+            executor = executor_for(job, display.note)
+        display.stops_cells = not executor.detach()
+        driver = Driver(plan, store, executor, display, Manner(resume, fail_fast, take_over))
+        try:
+            if ask is not None:
+                carry_out_search(driver, ask)
+            elif plan.form.halving is not None:
+                carry_out_in_rungs(driver, plan, workspace)
+            else:
+                driver.carry_out(lambda: chosen)
+        finally:
+            executor.close()
+    if driver.signum is not None and executor.detach():
+        tell_of_jobs(file, console)
+    found = cell_runs(store, driver.plan, chosen or driver.plan.cells)
+    _conclude(store, found, driver.left, console, json_=json_)
+    if code := end_code(found, driver):
+        raise typer.Exit(code)
+    return None
+
+
+def status(
+    file: File,
+    only: Only = None,
+    json_: JsonOption = False,
+    home: HomeOption = None,
+    registry: RegistryOption = None,
+) -> None:
+    """Where every cell of a plan stands: its run, how far it is, and its accuracy.
+
+    Examples:
+
+        a5ctl plan status plan.toml
+
+        a5ctl plan status plan.toml --only group=A --json
+    """
+    from a5ctl.console import out
+    from a5ctl.options import open_workspace_and_registry
+    from core.plans.load import load_plan
+    from core.plans.runs import cell_runs
+    from core.plans.search import known_cells
+
+    _, store = open_workspace_and_registry(home, registry)
+    plan = known_cells(load_plan(file), store)
+    chosen = plan.select(only) if only else tuple(plan.by_id.values())
+    _conclude(store, cell_runs(store, plan, chosen), {}, out(), json_=json_)
+
+
+def _asker(plan: "Plan", search: str | None) -> "Ask | None":
+    """What chooses the cells of a search; None where the plan lists them."""
+    from core.errors import UserError
+
+    if search not in (None, "tpe"):
+        raise UserError(f"search {search!r} is unknown; choose tpe")
+    if plan.form.search is not None and search is None:
+        raise UserError(f"plan {plan.path} has a [search]; carry it out with --search tpe")
+    if search is None:
+        return None
+    from a5ctl.plans.tpe import asker
+
+    return asker(plan)
+
+
+def _conclude(
+    registry: "Registry",
+    found: "Mapping[str, CellRun]",
+    left: Mapping[str, str],
+    console: "Console",
+    *,
+    json_: bool,
+) -> None:
+    from a5ctl.console import plain, print_json
+    from a5ctl.tables.plan_cells import cell_json, cell_lines, cells_table, state_counts
+
+    lines = cell_lines(registry, found.values())
+    if json_:
+        print_json([{**cell_json(line), "left": left.get(line.found.cell.id)} for line in lines])
+        return
+    console.print(cells_table(lines, console), crop=False)
+    for key, reason in left.items():
+        console.print(plain(f"! cell {key}: {reason}", "yellow"), soft_wrap=True)
+    console.print(plain(state_counts(found.values()), "bold"))

@@ -1,0 +1,161 @@
+"""The cells of a plan as a table: state, run, progress, accuracy."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from a5ctl.console import plain
+from a5ctl.format import duration, interval, percent
+from a5ctl.tables.fit import FitColumn, FittedTable, fitted_table
+from a5ctl.tables.runs import run_seconds
+from core.plans.length import expected_updates, share_done
+from core.plans.runs import CellRun, CellState
+from core.registry.records import Headline, RunRecord
+from core.registry.store import Registry
+
+_TOKENS = "tokens_total"
+_STYLES = {
+    CellState.MISSING: "dim",
+    CellState.RUNNING: "cyan",
+    CellState.STALE: "magenta",
+    CellState.INTERRUPTED: "yellow",
+    CellState.FAILED: "bold red",
+    CellState.GIVEN_UP: "dim yellow",
+    CellState.FINISHED: "green",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CellLine:
+    """What is said about one cell.
+
+    Attributes:
+        step: Updates done; `total` of the whole run, None where it is not known beforehand.
+        share: How much is done, in [0, 1].
+        left: Seconds that a running cell still takes, at its pace so far.
+        seconds: It has taken so far.
+    """
+
+    found: CellRun
+    step: int | None = None
+    total: int | None = None
+    share: float | None = None
+    headline: Headline | None = None
+    left: float | None = None
+    seconds: float | None = None
+
+
+def cell_lines(registry: Registry, found: Iterable[CellRun]) -> list[CellLine]:
+    """Everything the table shows, in three queries however many cells there are."""
+    found = list(found)
+    uuids = [each.run.uuid for each in found if each.run is not None]
+    headlines, steps = registry.headlines(uuids), registry.last_steps(uuids)
+    tokens = registry.metric_summaries(uuids, [_TOKENS])
+    now = time.time()
+    lines = []
+    for each in found:
+        if each.run is None:
+            lines.append(CellLine(each))
+            continue
+        fed = tokens.get(each.run.uuid, {}).get(_TOKENS)
+        uuid = each.run.uuid
+        fed_tokens = None if fed is None else fed.last
+        lines.append(_line(each, each.run, steps.get(uuid), fed_tokens, headlines.get(uuid), now))
+    return lines
+
+
+def _line(
+    found: CellRun,
+    run: RunRecord,
+    step: int | None,
+    tokens: float | None,
+    headline: Headline | None,
+    now: float,
+) -> CellLine:
+    share = share_done(run.config, run.size, step, tokens)
+    seconds = run_seconds(run, now)
+    left = None
+    if found.state is CellState.RUNNING and seconds is not None and share:
+        left = seconds * (1 - share) / share
+    total = expected_updates(run.config, run.size)
+    return CellLine(found, step, total, share, headline, left, seconds)
+
+
+def cells_table(lines: Sequence[CellLine], console: Console) -> FittedTable:
+    """The cells for people, in the order of the plan."""
+
+    def column(header: str, cells: Iterable[str], importance: int, **options: Any) -> FitColumn:
+        return FitColumn(header, [plain(cell) for cell in cells], importance, **options)
+
+    runs = [line.found.run for line in lines]
+    columns = [
+        column("cell", [line.found.cell.id for line in lines], 99),
+        column("what", [_what(line) for line in lines], 98, elastic=16),
+        FitColumn("state", [state_text(line.found.state) for line in lines], 95),
+        column("run", [run.id if run else "" for run in runs], 90),
+        column("step", [_progress(line) for line in lines], 70, right=True),
+        column("accuracy", [percent(h.accuracy) if h else "-" for h in _heads(lines)], 85),
+        column("95%", [interval(h.interval) if h else "-" for h in _heads(lines)], 40),
+        column("took", [duration(line.seconds) for line in lines], 50, right=True),
+        column("left", [duration(line.left) for line in lines], 75, right=True),
+        column("host", [(run.host or "") if run else "" for run in runs], 20, elastic=8),
+    ]
+    return fitted_table(columns, console)
+
+
+def state_text(state: CellState) -> Text:
+    """A state in its colour."""
+    return plain(state.value, _STYLES[state])
+
+
+def state_counts(found: Iterable[CellRun]) -> str:
+    """Such as `3 finished, 1 running, 8 missing`."""
+    states = [each.state for each in found]
+    order = [CellState.FINISHED, CellState.GIVEN_UP, CellState.RUNNING, CellState.STALE]
+    order += [CellState.INTERRUPTED, CellState.FAILED, CellState.MISSING]
+    return ", ".join(f"{states.count(s)} {s}" for s in order if s in states)
+
+
+def cell_json(line: CellLine) -> dict[str, Any]:
+    """One cell for programs."""
+    cell, run, headline = line.found.cell, line.found.run, line.headline
+    return {
+        "cell": cell.id,
+        "title": cell.title,
+        "labels": plain_labels(cell.labels),
+        "start": cell.start,
+        "state": line.found.state.value,
+        "run": run.id if run else None,
+        "host": run.host if run else None,
+        "reason": run.exit_reason if run else None,
+        "step": line.step,
+        "total": line.total,
+        "accuracy": headline.accuracy if headline else None,
+        "interval": list(headline.interval) if headline else None,
+        "evaluated_step": headline.step if headline else None,
+        "seconds": line.seconds,
+        "seconds_left": line.left,
+    }
+
+
+def plain_labels(labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Labels as JSON has them."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in labels.items()}
+
+
+def _heads(lines: Sequence[CellLine]) -> list[Headline | None]:
+    return [line.headline for line in lines]
+
+
+def _what(line: CellLine) -> str:
+    return line.found.cell.title
+
+
+def _progress(line: CellLine) -> str:
+    if line.step is None:
+        return "-"
+    return str(line.step) if not line.total else f"{line.step}/{line.total}"

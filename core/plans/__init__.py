@@ -1,0 +1,1 @@
+"""Plans of experiments: which runs to make, and what they have to show (docs/plans.md)."""
