@@ -35,7 +35,7 @@ COMMANDS = [
     for page in PAGES
     if page.name != "cli.md"
     for line in lines(page)
-    if not _SHORTENED.search(line)
+    if not _SHORTENED.search(line) and "-completion" not in line  # that would be done at once
 ]
 
 
