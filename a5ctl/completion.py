@@ -130,10 +130,10 @@ def complete_plan(ctx: typer.Context, incomplete: str) -> Items:
 
 
 @_silent
-def complete_what(ctx: typer.Context, incomplete: str) -> Items:
-    """What a report can be about: runs, groups, and files of plans."""
-    found = complete_run(ctx, incomplete) + complete_group(ctx, incomplete)
-    return found + complete_plan(ctx, incomplete)
+def complete_subject(ctx: typer.Context, incomplete: str) -> Items:
+    """What a report can be about: runs, groups and files of plans."""
+    about = complete_run(ctx, incomplete) + complete_group(ctx, incomplete)
+    return about + complete_plan(ctx, incomplete)
 
 
 def one_of(*values: str) -> Completer:
@@ -154,11 +154,11 @@ BY_NAME: dict[str, Completer] = {
     **dict.fromkeys(("reference", "protocol", "a", "b"), complete_run),
     "init": complete_run_or_model,
     "arguments": complete_run_or_tag,
+    "what": complete_subject,
     "group": complete_group,
     "metric": complete_metric,
     **dict.fromkeys(("grader", "train_grader"), complete_grader),
     "class_": complete_failure,
-    "what": complete_what,
     "x": one_of("step", "time", "tokens"),
     "at": one_of("best", "last", "budget"),
     "set_": complete_setting,

@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+BLOCKS = "▁▂▃▄▅▆▇█"
+
 
 def percent(share: float | None, digits: int = 1) -> str:
     """`0.1234` as `12.3%`; a dash where there is no figure."""
@@ -62,7 +64,7 @@ def sparkline(values: list[float], width: int) -> str:
     cells = _averaged(finite, min(width, len(finite)))
     low, high = min(cells), max(cells)
     span = (high - low) or 1.0
-    return "".join("▁▂▃▄▅▆▇█"[min(7, int(8 * (cell - low) / span))] for cell in cells)
+    return "".join(BLOCKS[min(7, int(8 * (cell - low) / span))] for cell in cells)
 
 
 def _averaged(values: list[float], cells: int) -> list[float]:

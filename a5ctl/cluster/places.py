@@ -17,7 +17,7 @@ from a5ctl.plans.executor import CellCommand
 from core.errors import UserError
 from core.plans.cells import Cell
 from core.plans.folder import plan_folder
-from core.plans.load import Plan
+from core.plans.plan import Plan
 from core.registry.server import is_server, masked
 from core.registry.store import Registry
 from core.workspace import Workspace
@@ -116,7 +116,16 @@ def _site(job: Job) -> Site:
     return site.model_copy(update={k: v for k, v in given.items() if v is not None})
 
 
+def _refuse_search(job: Job) -> None:
+    if job.plan.form.search is not None:
+        raise UserError(
+            "--search tpe chooses each cell by what is in the registry; carry it out here, or with "
+            "--on ray where cells record in the registry (--recording shared, or PostgreSQL)"
+        )
+
+
 def _batch(job: Job, tell: Callable[[str], None]) -> BatchExecutor:
+    _refuse_search(job)
     site = _site(job)
     system = batch_system(job.on, site)
     system.check()
@@ -156,6 +165,8 @@ def _ray(job: Job, tell: Callable[[str], None]) -> "Executor":
         and not is_server(_url(job))
         and not cluster.is_on_this_machine
     )
+    if on_node:
+        _refuse_search(job)
     open_, secret = _environments(job, on_node)
     return RayExecutor(
         cluster=cluster,

@@ -70,6 +70,7 @@ def connect(on: str) -> RayCluster:
         raise UserError("--on ray needs Ray; install it with: pip install 'a5ctl[ray]'") from error
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if on == "ray":
+        quiet["_system_config"] = {"worker_niceness": 0}  # as cells without Ray; 15 by itself
         ray.init(address="local", include_dashboard=False, **quiet)
         return RayCluster(ray, started_here=True)
     try:

@@ -8,25 +8,28 @@ from collections.abc import Mapping, Sequence
 # The process of a cell must not outlive the worker that Ray knows of: another node would be told
 # to go on with a run that is still at work. Where the worker is gone, its end of the pipe closes.
 WARDEN = """
-import signal, subprocess, sys, threading
+import os, signal, subprocess, sys, threading
 child = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL)
 
-def end():
+def watch():
+    while os.read(0, 4096):
+        pass
     child.terminate()
     try:
         child.wait(float(sys.argv[1]))
     except subprocess.TimeoutExpired:
         child.kill()
 
-def watch():
-    sys.stdin.buffer.read()
-    end()
-
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, lambda *_: child.terminate())
 threading.Thread(target=watch, daemon=True).start()
-code = child.wait()
-sys.exit(code if code >= 0 else 128 - code)
+while True:
+    try:
+        code = child.wait(0.2)
+        break
+    except subprocess.TimeoutExpired:
+        pass
+os._exit(code if code >= 0 else 128 - code)
 """
 
 

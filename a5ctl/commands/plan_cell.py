@@ -54,22 +54,26 @@ def cell(
     """
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.plans.cell import Attempt, carry_out_cell
+    from a5ctl.plans.tpe import search_cells
     from core.plans.load import load_plan
 
     plan = load_plan(file)
-    found = plan.find(cell)
     attempt = Attempt(until, take_over, quiet, json_)
     if on_node:
         from a5ctl.cluster.harvest import registry_of_node
         from core.workspace import open_workspace
 
-        workspace = open_workspace(home)
+        found, workspace = plan.find(cell), open_workspace(home)
         needed = [found, *([] if found.start is None else [plan.by_id[found.start]])]
         with registry_of_node(workspace, needed) as store:
             end = carry_out_cell(plan, found, workspace, store, attempt)
     else:
+        if plan.form.search is None:
+            plan.find(cell)  # before anything is made
         workspace, store = open_workspace_and_registry(home, registry, create=True)
-        end = carry_out_cell(plan, found, workspace, store, attempt)
+        if plan.form.search is not None:
+            plan = search_cells(plan, store)
+        end = carry_out_cell(plan, plan.find(cell), workspace, store, attempt)
     _tell(end, json_=json_)
 
 

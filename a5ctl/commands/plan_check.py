@@ -34,6 +34,7 @@ def check(
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.plans.check import check_cells, seconds_to_go
     from a5ctl.plans.driver import check_goals
+    from a5ctl.plans.tpe import search_cells
     from a5ctl.process import prepare_process
     from a5ctl.tables.plan_cells import state_counts
     from a5ctl.tables.plan_check import check_json, check_table
@@ -42,6 +43,8 @@ def check(
     plan = load_plan(file)
     check_goals(plan)
     workspace, store = open_workspace_and_registry(home, registry)
+    if plan.form.search is not None:
+        plan = search_cells(plan, store)
     prepare_process()
     checked = check_cells(plan, workspace, store)
     total = seconds_to_go(checked, jobs)
@@ -59,13 +62,16 @@ def check(
     console.print(plain(f"plan {plan.name} ({plan.hash})", "bold"))
     if plan.form.question:
         console.print(plain(plan.form.question, "dim"), soft_wrap=True)
-    console.print(check_table(checked, console))
+    console.print(check_table(checked, console), crop=False)
     counts = state_counts(each.found for each in checked)
     takes = "time unknown: no finished run here is like all of them"
     if total is not None:
         at_once = "one at a time" if jobs == 1 else f"{jobs} at a time"
         takes = f"about {duration(total)} to go, {at_once}"
     console.print(plain(f"{counts}; {takes}", "bold"))
+    if plan.form.search is not None:
+        said = f"{plan.form.search.trials} trials in all; the later ones are chosen by results"
+        console.print(plain(said, "dim"))
     if twins := sum(bool(each.twins) for each in checked):
         said = f"{twins} cells were made outside of this plan; the plan makes them again"
         console.print(plain(said, "dim"))

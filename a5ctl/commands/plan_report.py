@@ -46,12 +46,14 @@ def report(
     from core.plans.criteria import criteria_of
     from core.plans.load import load_plan
     from core.plans.runs import cell_runs
+    from core.plans.search import known_cells
 
     if format_ not in _FORMATS:
         raise UserError(f"format {format_!r} is unknown; choose {', '.join(_FORMATS)}")
     plan = load_plan(file)
     criteria, chosen = criteria_of(plan), parse_grader(grader)
     workspace, store = open_workspace_and_registry(home, registry)
+    plan = known_cells(plan, store)
     found = cell_runs(store, plan)
     verdicts = None
     if criteria is not None:
@@ -66,4 +68,4 @@ def report(
     else:
         console = out()
         for part in report_parts(reported, console):
-            console.print(part, soft_wrap=True)
+            console.print(part, soft_wrap=True, crop=False)

@@ -8,7 +8,7 @@ import typer
 from a5ctl.options import HomeOption, JsonOption, RegistryOption
 
 if TYPE_CHECKING:
-    from core.plans.load import Plan
+    from core.plans.plan import Plan
     from core.registry.store import Registry
     from core.workspace import Workspace
 

@@ -217,7 +217,8 @@ class Driver:
             self._tries[cell.id] -= 1
             self._not_before[cell.id] = time.monotonic() + _HELD_RETRY_S
             return True
-        if end.code < 0 and self._tries[cell.id] < _MOST_TRIES:
+        asked = end.code in (-signal.SIGINT, -signal.SIGTERM)
+        if end.code < 0 and not asked and self._tries[cell.id] < _MOST_TRIES:
             return True
         self.left[cell.id] = end.reason or f"it ended with code {end.code}"
         return False

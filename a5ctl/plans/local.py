@@ -11,7 +11,9 @@ from a5ctl.plans.executor import CellCommand, Ended
 from core.config.schema import RunKind
 from core.errors import UserError
 from core.plans.cells import Cell
-from core.plans.folder import PlanFolder
+from core.plans.folder import PlanFolder, plan_folder
+from core.plans.plan import Plan
+from core.workspace import Workspace
 
 _PAUSE_S = 0.1
 _TAIL_BYTES = 2000
@@ -37,6 +39,7 @@ class LocalExecutor:
         folder: Where logs go.
         jobs: Cells at a time.
         gpus: The GPUs to share out, as `CUDA_VISIBLE_DEVICES` names them; empty without any.
+        each: GPUs that a cell takes at most.
         take_over: Cells take runs over that went silent on other machines.
     """
 
@@ -44,20 +47,25 @@ class LocalExecutor:
     folder: PlanFolder
     jobs: int
     gpus: list[str]
+    each: int = 1
     take_over: bool = False
     _busy: set[str] = field(default_factory=set)
     _attempts: dict[str, _Attempt] = field(default_factory=dict)
 
     @property
     def room(self) -> int:
-        """Free places."""
-        return max(0, self.jobs - len(self._attempts) - len(self._busy))
+        """Free places, each with its GPUs where there are some."""
+        places = self.jobs - len(self._attempts) - len(self._busy)
+        if self.gpus:
+            places = min(places, len(self._free()) // self.each)
+        return max(0, places)
 
     def submit(self, cell: Cell, until: int | None = None) -> None:
         """Start a process for the cell.
 
         Raises:
-            UserError: it wants more GPUs than there are, or its log cannot be written.
+            UserError: it cannot be started.
+            OSError: its log cannot be written.
         """
         devices = self._devices(cell)
         self.folder.path.mkdir(parents=True, exist_ok=True)
@@ -125,20 +133,55 @@ class LocalExecutor:
 
     def _devices(self, cell: Cell) -> list[str]:
         """GPUs that nobody has; none for a cell that works on the CPU."""
-        config = cell.config
-        if not self.gpus or config.model.device == "cpu":
-            return []
-        wanted = 1 if config.kind is RunKind.EVAL else config.train.gpus
+        return self._free()[: wanted_gpus(cell)]
+
+    def _free(self) -> list[str]:
         taken = {gpu for attempt in self._attempts.values() for gpu in attempt.devices}
         for cell_id in self._busy:
             taken |= set(_read(self.folder.devices(cell_id)).split(","))
-        free = [gpu for gpu in self.gpus if gpu not in taken]
-        if len(free) < wanted:
-            raise UserError(
-                f"cell {cell.id} wants {wanted} GPUs, and {len(free)} of {len(self.gpus)} are "
-                "free; start fewer at a time with --jobs"
-            )
-        return free[:wanted]
+        return [gpu for gpu in self.gpus if gpu not in taken]
+
+
+def wanted_gpus(cell: Cell) -> int:
+    """GPUs that a cell takes where there are some."""
+    config = cell.config
+    if config.model.device == "cpu":
+        return 0
+    return 1 if config.kind is RunKind.EVAL else config.train.gpus
+
+
+def local_executor(
+    plan: Plan, workspace: Workspace, registry: str | None, jobs: int | None, *, take_over: bool
+) -> LocalExecutor:
+    """Processes for the cells of a plan: as many at a time as there are GPUs for, or one.
+
+    Args:
+        plan: The plan.
+        workspace: Where its runs go.
+        registry: Value of `--registry`.
+        jobs: Cells at a time, where that was asked for.
+        take_over: Cells take runs over that went silent on other machines.
+
+    Raises:
+        UserError: a cell wants more GPUs than there are, or all of them together do.
+    """
+    gpus = visible_gpus()
+    each = max((wanted_gpus(cell) for cell in plan.by_id.values()), default=1)
+    if gpus and each > len(gpus):
+        raise UserError(
+            f"a cell of plan {plan.name} wants {each} GPUs, and this machine shows {len(gpus)}; "
+            "set train.gpus lower"
+        )
+    most = len(gpus) // each if gpus and each else None
+    if most is not None and jobs is not None and jobs > most:
+        raise UserError(
+            f"--jobs {jobs} is too many: every cell gets {each} of the {len(gpus)} GPUs for its "
+            f"own; give at most {most}"
+        )
+    command = CellCommand(plan.path, workspace.root, registry)
+    folder = plan_folder(workspace, plan.name)
+    jobs = jobs or most or 1
+    return LocalExecutor(command, folder, jobs, gpus if each else [], max(1, each), take_over)
 
 
 def visible_gpus() -> list[str]:

@@ -1,5 +1,6 @@
 """What a person sees while a plan is carried out: every cell, how far it is, what is left."""
 
+import signal
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -20,6 +21,8 @@ from core.registry.store import Registry
 _LOG_EVERY_S = 30.0
 _LOOK_EVERY_S = 2.0
 _AROUND_TABLE = 4
+# as the program says it, and as a process ends that a signal meets before or behind its work
+_STOPS = (CellExit.INTERRUPTED, CellExit.TERMINATED, -signal.SIGINT, -signal.SIGTERM)
 _HINT = "Ctrl-C stops all cells at their next step; the same command goes on with them"
 _HINT_ELSEWHERE = "Ctrl-C stops watching; the jobs go on"
 
@@ -81,7 +84,7 @@ class PlanDisplay:
             if self._live is None:
                 self._print(plain(f"cell {cell.id} done: {cell.title}", "green"))
             return
-        if ended.code in (CellExit.INTERRUPTED, CellExit.TERMINATED):
+        if ended.code in _STOPS:
             self._print(plain(f"cell {cell.id} stopped at its step, and can go on", "yellow"))
             return
         how = f"signal {-ended.code}" if ended.code < 0 else f"code {ended.code}"

@@ -30,12 +30,14 @@ class Cell:
     Attributes:
         run: Id of the run that the text leads to; None for no link.
         more: What is behind it, unfolded when asked for.
+        unfold: What is clicked on to see it.
     """
 
     text: str
     tone: Tone = Tone.PLAIN
     run: str | None = None
     more: str = ""
+    unfold: str = "evidence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,9 @@ class Report:
     protocols: tuple[Protocol, ...]
     protocol_differences: tuple[Table, ...]
     verdicts: Verdicts | None
+    cells: Table | None
+    effects: Table | None
+    effect_remarks: tuple[Remark, ...]
     results: Table | None
     result_remarks: tuple[Remark, ...]
     runs: Table

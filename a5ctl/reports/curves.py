@@ -70,10 +70,10 @@ def gather_curves(
     looks = {
         name: number % LOOKS
         for number, one in enumerate(together)
-        for name in (one.name, *one.runs)
+        for name in (one.label or one.name, *one.runs)
     }
     charts = [draw_chart(panel, Axis.STEP, looks) for panel in panels]
-    legend = tuple(LegendEntry(_words(one), looks[one.name]) for one in together)
+    legend = tuple(LegendEntry(_words(one), looks[one.label or one.name]) for one in together)
     return Curves(legend, tuple(chart for chart in charts if chart is not None))
 
 

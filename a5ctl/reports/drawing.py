@@ -104,7 +104,7 @@ def draw_chart(panel: Panel, axis: Axis, looks: Mapping[str, int]) -> Chart | No
     Args:
         panel: What to draw.
         axis: What runs along the bottom.
-        looks: Number of the colour by run id, or by the name of a setting.
+        looks: Number of the colour by label of a line, or by run id where it has none.
     """
     spots = [spot for line in panel.lines for spot in line.spots]
     if not spots:
@@ -113,7 +113,9 @@ def draw_chart(panel: Panel, axis: Axis, looks: Mapping[str, int]) -> Chart | No
     left, right = extent([spot.x / bottom.unit for spot in spots])
     low, high = _heights(panel, spots)
     frame = _Frame(left, right, low, high, bottom.unit)
-    strokes = tuple(_stroke(line, panel, frame, looks.get(line.run, 0)) for line in panel.lines)
+    strokes = tuple(
+        _stroke(line, panel, frame, looks.get(line.label or line.run, 0)) for line in panel.lines
+    )
     return Chart(
         metric=panel.metric,
         remark=_remark(panel, banded=len(panel.lines) <= MOST_BANDS),

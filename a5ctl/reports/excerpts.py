@@ -133,6 +133,11 @@ def clipped(text: str, most: int) -> str:
     return f"{text[:most]} [... {count(len(text) - most)} more characters]"
 
 
+def one_line(text: str, most: int) -> str:
+    """A text that may be anything as a name: on one line, never blank."""
+    return clipped(" ".join(text[: 10 * most].split()), most) or "(blank)"
+
+
 def _example(
     run: RunRecord,
     evaluation: EvaluationRecord,
@@ -146,13 +151,13 @@ def _example(
     return Example(
         run=run.id,
         step=evaluation.step,
-        problem=clipped(response.problem_id, _ANSWER_CHARS),
+        problem=one_line(response.problem_id, _ANSWER_CHARS),
         sample=response.sample,
         outcome=RIGHT if failure is None else str(failure),
         meaning="it is right" if failure is None else DESCRIPTIONS[failure],
         grader=grader,
-        truth=clipped(response.truth, _ANSWER_CHARS),
-        extracted=None if grade.extracted is None else clipped(grade.extracted, _ANSWER_CHARS),
+        truth=one_line(response.truth, _ANSWER_CHARS),
+        extracted=None if grade.extracted is None else one_line(grade.extracted, _ANSWER_CHARS),
         finish=response.finish,
         tokens=response.tokens,
         flags=tuple(sorted(flags)),

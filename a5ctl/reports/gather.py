@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import PurePath
 
-from a5ctl.reports.content import Question, Remark, Report, Tone
+from a5ctl.format import tail
+from a5ctl.reports.content import Question, Remark, Report, Table, Tone
 from a5ctl.reports.curves import gather_curves
 from a5ctl.reports.excerpts import clipped, gather_examples
 from a5ctl.reports.happenings import gather_events
 from a5ctl.reports.mix import gather_mixes
 from a5ctl.reports.origin import gather_codes, record_sheet
+from a5ctl.reports.planned import cells_table, effects_table
 from a5ctl.reports.protocols import gather_protocols
 from a5ctl.reports.results import (
     headline_facts,
@@ -29,6 +32,8 @@ from core.registry.store import Registry
 from core.responses.names import GraderName
 
 _NOTE_CHARS = 5000
+_OF_CELLS = ("cell:", "set:")
+"""How tags begin that plans give to their runs."""
 _LABEL_CHARS = 300
 MOST_DETAILED = 24
 """Runs with curves, mixes and responses; of more, the best ones."""
@@ -68,6 +73,7 @@ def gather_report(registry: Registry, subject: Subject, wishes: Wishes) -> Repor
     mix_overview, mixes, mix_remarks = gather_mixes(registry, detailed, evaluations, wishes.grader)
     examples, missing = gather_examples(registry, detailed, last, wishes.grader, wishes.examples)
     events, event_remarks = gather_events(registry, runs)
+    effects, effect_remarks = _effects(registry, subject, wishes)
     codes, code_differences = gather_codes(registry, runs)
     return Report(
         title=wishes.title or _title(subject),
@@ -80,6 +86,9 @@ def gather_report(registry: Registry, subject: Subject, wishes: Wishes) -> Repor
         protocols=protocols.protocols,
         protocol_differences=protocols.differences,
         verdicts=None if subject.judged is None else verdicts_of(subject.judged),
+        cells=None if subject.experiments is None else cells_table(registry, subject.experiments),
+        effects=effects,
+        effect_remarks=effect_remarks,
         results=None if comparison is None else results_table(comparison),
         result_remarks=result_remarks(comparison) if comparison else (Remark(why, Tone.UNSURE),),
         runs=runs_table(runs, last, protocols.numbers),
@@ -100,6 +109,14 @@ def gather_report(registry: Registry, subject: Subject, wishes: Wishes) -> Repor
         selection=_selection(runs, detailed),
         plan=subject.text,
     )
+
+
+def _effects(
+    registry: Registry, subject: Subject, wishes: Wishes
+) -> tuple[Table | None, tuple[Remark, ...]]:
+    if subject.experiments is None:
+        return None, ()
+    return effects_table(registry, subject.experiments, wishes.grader)
 
 
 def _with_baseline(runs: Sequence[RunRecord], baseline: RunRecord | None) -> list[RunRecord]:
@@ -149,10 +166,10 @@ def _question(subject: Subject, runs: Sequence[RunRecord]) -> Question:
             notes.setdefault(run.note, []).append(run.id)
     labels: dict[str, list[str]] = {
         "group": sorted({run.group for run in runs if run.group}),
-        "tags": sorted({tag for run in runs for tag in run.tags}),
+        "tags": sorted({tag for run in runs for tag in run.tags if not tag.startswith(_OF_CELLS)}),
         "methods": sorted({run.kind for run in runs}),
-        "models": sorted({run.model for run in runs}),
-        "data": sorted({run.data for run in runs}),
+        "models": sorted({_without_folders(run.model) for run in runs}),
+        "data": sorted({_without_folders(run.data) for run in runs}),
         "seeds": [str(seed) for seed in sorted({r.seed for r in runs if r.seed is not None})],
     }
     return Question(
@@ -164,6 +181,11 @@ def _question(subject: Subject, runs: Sequence[RunRecord]) -> Question:
             if values
         ),
     )
+
+
+def _without_folders(name: str) -> str:
+    """The end of a path on some machine; the runs' records hold all of it."""
+    return tail(name) if PurePath(name).is_absolute() else name
 
 
 def _selection(runs: Sequence[RunRecord], detailed: Sequence[RunRecord]) -> str:
@@ -184,6 +206,10 @@ def _commands(subject: Subject, wishes: Wishes) -> tuple[tuple[str, str], ...]:
     if subject.kind == "runs":
         ids = " ".join(shlex.quote(run.id) for run in subject.runs)
         found.append((f"a5ctl compare {ids}", "the table in the terminal"))
-    if subject.kind == "plan":
+    if subject.experiments is not None:
+        file = shlex.quote(str(subject.experiments.path))
+        found.append((f"a5ctl plan run {file}", "what is missing of the plan, or all of it anew"))
+        found.append((f"a5ctl plan report {file}", "settings, effects and verdicts again"))
+    elif subject.kind == "plan":
         found.append(("a5ctl compare --criteria PLAN.toml", "the verdicts in the terminal"))
     return tuple(found)

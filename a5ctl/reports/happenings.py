@@ -6,7 +6,7 @@ from typing import Any
 
 from a5ctl.format import count
 from a5ctl.reports.content import Cell, Remark, Table, Tone
-from a5ctl.reports.excerpts import clipped
+from a5ctl.reports.excerpts import clipped, one_line
 from a5ctl.tables.runs import iso
 from core.registry.records import EventRecord, RunRecord
 from core.registry.store import Registry
@@ -14,6 +14,7 @@ from core.registry.store import Registry
 _INFO = "info"
 _ALWAYS = ("rollback", "resumed", "merged", "protocol_changed")
 _MOST = 200
+_KIND_CHARS = 80
 _MESSAGE_CHARS, _EVIDENCE_CHARS = 1000, 1500
 _TONES = {"error": Tone.BAD, "warning": Tone.WARNING}
 Event = tuple[EventRecord, list[str]]
@@ -53,12 +54,12 @@ def gather_events(
 def _table(events: Sequence[Event]) -> Table:
     rows = tuple(
         (
-            Cell(event.kind, Tone.CODE),
+            Cell(one_line(event.kind, _KIND_CHARS), Tone.CODE),
             Cell(event.severity, _TONES.get(event.severity, Tone.PLAIN)),
             _who(runs),
             Cell("-" if event.step is None else count(event.step)),
             Cell((iso(event.time) or "")[:19].replace("T", " ")),
-            Cell(clipped(event.message, _MESSAGE_CHARS), more=_evidence(event.data)),
+            Cell(one_line(event.message, _MESSAGE_CHARS), more=_evidence(event.data)),
         )
         for event, runs in events
     )

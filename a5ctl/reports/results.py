@@ -123,7 +123,7 @@ def headline_facts(
         asked = sum(entry.evaluation.n for cell in comparison.cells for entry in cell.entries)
         facts.append(Fact("responses judged", count(asked), "in the last evaluations"))
     if judged is not None:
-        facts += [_verdict_fact(kind, judged) for kind in Verdict]
+        facts.append(_verdict_fact(judged))
     return facts
 
 
@@ -175,15 +175,19 @@ def _finding(finding: Finding) -> tuple[Cell, ...]:
         Cell(place or "-"),
         Cell(str(finding.verdict), _TONES[finding.verdict]),
         *map(Cell, numbers),
-        Cell(", ".join(finding.runs) or "-", Tone.CODE),
+        Cell("", more=", ".join(finding.runs), unfold=f"{len(finding.runs)} runs")
+        if finding.runs
+        else Cell("-"),
         Cell(why or "-"),
     )
 
 
-def _verdict_fact(kind: Verdict, judged: PlanReport) -> Fact:
-    number = sum(one.verdict is kind for one in judged.judged)
-    tone = _TONES[kind] if number else Tone.PLAIN
-    return Fact(f"claims {kind}", count(number), f"of {len(judged.judged):,}", tone)
+def _verdict_fact(judged: PlanReport) -> Fact:
+    found = [one.verdict for one in judged.judged]
+    met, missed = found.count(Verdict.MET), found.count(Verdict.NOT_MET)
+    tone = Tone.GOOD if met == len(found) else Tone.BAD if missed else Tone.UNSURE
+    others = f"{missed} not met, {found.count(Verdict.CANNOT_TELL)} cannot tell"
+    return Fact("claims met", f"{met} of {len(found)}", others, tone)
 
 
 def _who(comparison: Comparison) -> str:

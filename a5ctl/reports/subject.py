@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from a5ctl.tables.criteria import check_plan
+from a5ctl.reports.planned import AnyPlan, judge, known_plan, note_of, plan_members, read_plan
 from a5ctl.tables.verdicts import PlanReport
-from core.criteria.plan import LoadedPlan, load_plan, parse_plan
 from core.errors import UserError
+from core.plans.plan import Plan
 from core.registry.records import RunRecord
 from core.registry.store import Registry
 from core.workspace import Workspace
@@ -25,8 +25,9 @@ class Subject:
         name: What people call it.
         runs: Oldest first.
         note: What the plan says about itself.
-        judged: The plan's verdicts; None where there is no plan.
+        judged: The plan's verdicts; None where there are no criteria.
         text: The plan's file.
+        experiments: The plan with its cells; None where it only judges, or where there is none.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Subject:
     note: str = ""
     judged: PlanReport | None = None
     text: str = ""
+    experiments: Plan | None = None
 
 
 def find_subject(registry: Registry, workspace: Workspace, names: Sequence[str]) -> Subject:
@@ -52,20 +54,33 @@ def find_subject(registry: Registry, workspace: Workspace, names: Sequence[str])
         raise UserError(f"{plans[0]} is a plan, which has a report of its own; name nothing else")
     parts = [_runs(registry, name) for name in names]
     found = {run.uuid: run for _, runs in parts for run in runs}
-    runs = tuple(sorted(found.values(), key=lambda run: (run.created, run.key)))
+    runs = _oldest_first(list(found.values()))
     if len(parts) == 1:
         return Subject(parts[0][0], names[0] if parts[0][0] == "group" else runs[0].id, runs)
     return Subject("runs", ", ".join(names), runs)
 
 
-def _plan(registry: Registry, name: str) -> LoadedPlan | None:
+def _plan(registry: Registry, name: str) -> AnyPlan | None:
     if name.endswith(_PLAN_SUFFIX):
-        return load_plan(Path(name))
-    if _exact(registry, name) is not None:
-        return None
-    if versions := registry.plan_versions(name):
-        return parse_plan(versions[-1].text, f"the plan {name}, as the registry has it,")
-    return None
+        return read_plan(Path(name))
+    return None if _exact(registry, name) is not None else known_plan(registry, name)
+
+
+def _of_plan(registry: Registry, workspace: Workspace, plan: AnyPlan) -> Subject:
+    judged = judge(registry, workspace, plan)
+    runs = plan_members(registry, plan, judged)
+    if not runs:
+        raise UserError(
+            f"the plan {plan.name} has no runs in this registry yet; start them, then report"
+        )
+    experiments = plan if isinstance(plan, Plan) else None
+    return Subject(
+        *("plan", plan.name, _oldest_first(runs), note_of(plan), judged, plan.text, experiments)
+    )
+
+
+def _oldest_first(runs: Sequence[RunRecord]) -> tuple[RunRecord, ...]:
+    return tuple(sorted(runs, key=lambda run: (run.created, run.key)))
 
 
 def _exact(registry: Registry, name: str) -> RunRecord | None:
@@ -78,20 +93,6 @@ def _exact(registry: Registry, name: str) -> RunRecord | None:
 
 def _group(registry: Registry, name: str) -> list[RunRecord]:
     return registry.runs(group=name) if name else []
-
-
-def _of_plan(registry: Registry, workspace: Workspace, loaded: LoadedPlan) -> Subject:
-    plan = loaded.plan
-    versions = registry.note_plan(plan.name, loaded.hash, loaded.text, workspace)
-    judged = check_plan(registry, loaded, versions)
-    runs = [registry.find_run(run) for run in judged.timing.judged]
-    if not runs:
-        raise UserError(
-            f"no run of this registry belongs to a set of the plan {plan.name}; start them, then "
-            "report"
-        )
-    ordered = sorted(runs, key=lambda run: (run.created, run.key))
-    return Subject("plan", plan.name, tuple(ordered), plan.note, judged, loaded.text)
 
 
 def _runs(registry: Registry, name: str) -> tuple[str, list[RunRecord]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import PurePath
@@ -21,6 +22,10 @@ _NOT_SETTINGS = frozenset(
     }
 )
 _BEHIND_LABELS = ', "model": {'
+ONE_RUN = frozenset({"model.run", "model.run_step"})
+"""Settings that name the run and the step that weights came from."""
+# as the configuration is written; in JSON no text holds such quotes
+_NAMED_RUN = re.compile(r'"run": ("(?:[^"\\]|\\.)*"), "run_step": (\d+), ')
 _FIRST_SETTINGS = ("kind", "data.size", "train.lr", "train.epochs", "train.supervise")
 
 
@@ -35,7 +40,26 @@ class Settings(dict[str, Any]):
 
 def run_settings(run: RunRecord) -> Settings:
     """What decides a run's figures besides its seed, as dotted keys; `kind` among them."""
-    return _settings(run.kind, _without_labels(run.config_json))
+    shared, one = _shared_settings(run)
+    return Settings({**shared, **one}) if one else shared
+
+
+def settings_without_run(run: RunRecord) -> Settings:
+    """The same without the one run that it started from; one object for runs that are alike."""
+    shared, _ = _shared_settings(run)
+    if ONE_RUN.isdisjoint(shared):
+        return shared
+    return Settings({k: v for k, v in shared.items() if k not in ONE_RUN})
+
+
+def _shared_settings(run: RunRecord) -> tuple[Settings, dict[str, Any]]:
+    """Settings that seeds share, parsed once for all of them, and those that name one run."""
+    text = _without_labels(run.config_json)
+    found = _NAMED_RUN.search(text)
+    if found is None:
+        return _settings(run.kind, text), {}
+    one = {"model.run": json.loads(found[1]), "model.run_step": json.loads(found[2])}
+    return _settings(run.kind, text[: found.start()] + text[found.end() :]), one
 
 
 def varying_settings(settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 from textual.screen import Screen
 
 from a5ctl.console import printable
@@ -146,7 +147,7 @@ class HouseApp(App[None]):
                 node, action = active.node, binding.action
                 yield SystemCommand(
                     binding.description,
-                    f"key {binding.key_display or binding.key}",
+                    f"{_meaning(node, action)} (key {binding.key_display or binding.key})",
                     lambda node=node, action=action: self.run_worker(self.run_action(action, node)),
                 )
         yield SystemCommand("Theme", "light, dark and others", self.action_change_theme)
@@ -154,3 +155,10 @@ class HouseApp(App[None]):
     async def on_unmount(self) -> None:
         """Let go of the registry."""
         self._follower.close()
+
+
+def _meaning(node: DOMNode, action: str) -> str:
+    """What an action does, as its own first line says."""
+    name = action.partition("(")[0].rpartition(".")[2]
+    documented = getattr(node, f"action_{name}", None)
+    return (getattr(documented, "__doc__", "") or name).strip().splitlines()[0]

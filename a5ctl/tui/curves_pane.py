@@ -189,7 +189,8 @@ class CurvesPane(Vertical):
             self._look_at(None)
             return
         # a live curve grows at its right end: who looks at that end goes on doing so
-        begin = 1 - width if right >= 1 else max(0.0, (left + right - width) / 2)
+        begin = 1 - width if right >= 1 else (left + right - width) / 2
+        begin = max(0.0, min(1 - width, begin))
         self._look_at((begin, begin + width))
 
     def action_pan(self, by: float) -> None:

@@ -75,7 +75,6 @@ class FlipsPane(Vertical):
         super().__init__()
         self._a, self._b = a, b
         self._rows: _Rows | None = None
-        self._asked = False
 
     def compose(self) -> ComposeResult:
         """What it comes to, the table, the two responses."""
@@ -87,11 +86,9 @@ class FlipsPane(Vertical):
             yield ResponseView(id="response-a")
             yield ResponseView(id="response-b")
 
-    def find(self) -> None:
-        """Look for flips, once."""
-        if not self._asked:
-            self._asked = True
-            in_background(self, self._find, "flips")
+    def on_mount(self) -> None:
+        """Look for flips."""
+        in_background(self, self._find, "flips")
 
     async def _find(self) -> None:
         screen = cast(HouseScreen, self.screen)

@@ -11,7 +11,11 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 _KEYS = {"question_mark": "?", "slash": "/", "plus": "+", "minus": "-", "space": "space"}
-_OF_THE_TOOLKIT = ("screen.", "app.focus", "app.copy", "app.help_quit", "app.suspend", "help_quit")
+_OF_THE_TOOLKIT = (
+    *("screen.", "app.focus", "app.copy", "app.help_quit", "app.suspend", "help_quit"),
+    *("scroll_", "page_left", "page_right"),
+)
+_MOVES = ("move(", "page(", "top", "bottom")
 
 
 class Help(ModalScreen[None]):
@@ -51,9 +55,15 @@ class Help(ModalScreen[None]):
 def screen_keys(screen: Screen[object]) -> list[tuple[str, str]]:
     """(keys, meaning) of everything that a key does on a screen now."""
     found: dict[str, list[str]] = {}
-    for key, active in screen.active_bindings.items():
+    # what a screen is for comes before how to move in it
+    listed = sorted(screen.active_bindings.items(), key=lambda item: _moves(item[1].binding))
+    for key, active in listed:
         binding = active.binding
         if binding.action.startswith(_OF_THE_TOOLKIT) or not binding.description:
             continue
         found.setdefault(active.tooltip or binding.description, []).append(_KEYS.get(key, key))
     return [(" ".join(dict.fromkeys(keys)), meaning) for meaning, keys in found.items()]
+
+
+def _moves(binding: Binding) -> bool:
+    return binding.action.startswith(_MOVES)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.widget import Widget
 from textual.widgets import Footer, TabbedContent, TabPane
 
 from a5ctl.tui.charts_view import ChartsView
@@ -49,26 +50,29 @@ class PairScreen(HouseScreen):
         )
         yield Plain(headline, classes="headline line")
         with TabbedContent(initial=self._first):
-            with TabPane("1 differences", id="differences"):
-                yield DifferencesPane(self._a, self._b)
-            with TabPane("2 curves", id="curves"):
-                yield CurvesPane([self._a, self._b])
-            with TabPane("3 flips", id="flips"):
-                yield FlipsPane(self._a, self._b)
+            for number, name in enumerate(_TABS, 1):
+                yield TabPane(f"{number} {name}", id=name)
         yield Footer(show_command_palette=False, compact=True)
 
     def follow(self, change: "Change") -> None:
         """The curves of a live run grow."""
-        self.query_one(CurvesPane).follow(change)
+        for curves in self.query(CurvesPane):
+            curves.follow(change)
 
-    def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
-        """Keys go to what the tab shows; flips are looked for when somebody wants them."""
-        if event.pane.id == "flips":
-            self.query_one(FlipsPane).find()
+    async def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
+        """A tab is made when it is first opened; keys go to what it shows."""
+        pane = event.pane
+        if not pane.children:
+            await pane.mount(self._content(pane.id or ""))
         for kind in (ChartsView, RowTable):
-            if found := event.pane.query(kind):
+            if found := pane.query(kind):
                 found.first().focus()
                 break
+
+    def _content(self, name: str) -> Widget:
+        if name == "curves":
+            return CurvesPane([self._a, self._b])
+        return (DifferencesPane if name == "differences" else FlipsPane)(self._a, self._b)
 
     def action_tab(self, name: str) -> None:
         """Open a tab."""

@@ -47,7 +47,7 @@ class ResponsesScreen(HouseScreen):
     def compose(self) -> ComposeResult:
         """The headline, the line for searches, list and text, the keys."""
         yield Plain("", classes="headline line")
-        yield Input(id="search", classes="hidden", placeholder="words in a response or a question")
+        yield Input(id="search", placeholder="words in a response or a question")
         with Container(id="both"):
             table = RowTable(COLUMNS, id="list")
             table.nothing = "reading ..."
@@ -154,13 +154,13 @@ class ResponsesScreen(HouseScreen):
     def action_search(self) -> None:
         """Type what to look for in all texts."""
         line = self.query_one("#search", Input)
-        line.remove_class("hidden")
-        line.focus()
+        line.display = True
+        self.set_focus(line)  # at once: the next key may be there already
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
-        event.input.add_class("hidden")
-        self.query_one(RowTable).focus()
+        event.input.display = False
+        self.set_focus(self.query_one(RowTable))
         self._searched = event.value.strip()
         in_background(self, partial(self._search, self._searched), "search", latest=True)
 
@@ -204,9 +204,9 @@ class ResponsesScreen(HouseScreen):
     def action_back(self) -> None:
         """End the search, or leave."""
         line = self.query_one("#search", Input)
-        if not line.has_class("hidden"):
-            line.add_class("hidden")
-            self.query_one(RowTable).focus()
+        if line.display:
+            line.display = False
+            self.set_focus(self.query_one(RowTable))
         elif self._searched:
             self._searched = line.value = ""
             in_background(self, partial(self._search, ""), "search", latest=True)

@@ -1,10 +1,12 @@
 """One run, live: its curves, evaluations, events, settings, provenance and log."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.widget import Widget
 from textual.widgets import Footer, TabbedContent, TabPane
 
 from a5ctl.console import plain
@@ -14,7 +16,7 @@ from a5ctl.tui.charts_view import ChartsView
 from a5ctl.tui.curves_pane import CurvesPane
 from a5ctl.tui.evaluations_pane import EvaluationsPane
 from a5ctl.tui.events_pane import EventsPane
-from a5ctl.tui.house import HouseScreen, Plain
+from a5ctl.tui.house import HouseScreen, Plain, in_background
 from a5ctl.tui.log_pane import LogPane
 from a5ctl.tui.looks import one_line, status_cell, styled
 from a5ctl.tui.row_table import RowTable
@@ -56,18 +58,8 @@ class RunScreen(HouseScreen):
         """The headline, the tabs, the keys."""
         yield Plain(self._headline(display_status(self.run)), classes="headline line")
         with TabbedContent(initial=self._first):
-            with TabPane("1 curves", id="curves"):
-                yield CurvesPane([self.run])
-            with TabPane("2 evaluations", id="evaluations"):
-                yield EvaluationsPane(self.run)
-            with TabPane("3 events", id="events"):
-                yield EventsPane(self.run)
-            with TabPane("4 config", id="config"):
-                yield TextsPane(lambda: config_text(self.run))
-            with TabPane("5 provenance", id="provenance"):
-                yield TextsPane(lambda: provenance_text(self.desk.registry, self.run))
-            with TabPane("6 log", id="log"):
-                yield LogPane(self.desk.workspace.run_folder(self.run.id) / "log.txt")
+            for number, name in enumerate(_TABS, 1):
+                yield TabPane(f"{number} {name}", id=name)
         yield Footer(show_command_palette=False, compact=True)
 
     def follow(self, change: "Change") -> None:
@@ -84,19 +76,34 @@ class RunScreen(HouseScreen):
         if uuid in change.statuses:
             self.query_one(".headline", Plain).say(self._headline(change.statuses[uuid]))
         if uuid in change.touched:
-            self.query_one(CurvesPane).follow(change)
-            self.query_one(EvaluationsPane).read()
-            self.query_one(EventsPane).read()
+            for curves in self.query(CurvesPane):
+                curves.follow(change)
+            for pane in (*self.query(EvaluationsPane), *self.query(EventsPane)):
+                pane.read()
 
-    def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
-        """Keys go to what the tab shows."""
+    async def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
+        """A tab is made when it is first opened; keys go to what it shows."""
         pane = event.pane
+        if not pane.children:
+            await pane.mount(self._content(pane.id or ""))
         for kind in (ChartsView, RowTable, TextsPane, LogPane):
-            found = pane.query(kind)
-            if found:
+            if found := pane.query(kind):
                 found.first().focus()
                 break
-        self.query_one(LogPane).watched(pane.id == "log")
+        for log in self.query(LogPane):
+            log.watched(pane.id == "log")
+
+    def _content(self, name: str) -> Widget:
+        run, desk = self.run, self.desk
+        makers: dict[str, Callable[[], Widget]] = {
+            "curves": lambda: CurvesPane([run]),
+            "evaluations": lambda: EvaluationsPane(run),
+            "events": lambda: EventsPane(run),
+            "config": lambda: TextsPane(lambda: config_text(run)),
+            "provenance": lambda: TextsPane(lambda: provenance_text(desk.registry, run)),
+            "log": lambda: LogPane(desk.workspace.run_folder(run.id) / "log.txt"),
+        }
+        return makers[name]()
 
     def _headline(self, status: str) -> Text:
         run, entry = self.run, self.house.runs.model.entries.get(self.run.uuid)
@@ -126,8 +133,19 @@ class RunScreen(HouseScreen):
         tabs.active = _TABS[(_TABS.index(tabs.active) + by) % len(_TABS)]
 
     def action_responses(self) -> None:
-        """The responses of the evaluation under the cursor, which is the last one at first."""
-        self.query_one(EvaluationsPane).open_responses()
+        """The responses of the evaluation under the cursor; of the last one in other tabs."""
+        if self.query_one(TabbedContent).active == "evaluations":
+            self.query_one(EvaluationsPane).open_responses()
+        else:
+            in_background(self, self._open_last, "responses")
+
+    async def _open_last(self) -> None:
+        uuid = self.run.uuid
+        found = await self.ask(lambda: self.desk.registry.last_evaluations([uuid]))
+        if found:
+            self.house.open_responses(self.run, found[uuid])
+        elif found is not None:
+            self.tell("there is no evaluation yet, so there are no responses", "warning")
 
     def action_stop(self) -> None:
         """Stop the run, after asking."""

@@ -39,7 +39,7 @@ class RunsScreen(HouseScreen):
         Binding("c", "compare", "Compare"),
         Binding("g", "fold", "Groups"),
         Binding("a", "archived", "Archived", show=False),
-        Binding("n", "new_run", "New run"),
+        Binding("n", "new_run", "New"),
         Binding("x", "stop", "Stop"),
         Binding("u", "resume", "Resume", show=False),
         Binding("t", "tag", "Tag", show=False),
@@ -61,8 +61,8 @@ class RunsScreen(HouseScreen):
     def compose(self) -> ComposeResult:
         """Title, the line for searches and filters, the list, the preview, the keys."""
         yield Plain("reading the registry ...", id="title", classes="line")
-        yield Input(id="search", classes="hidden")
-        yield Plain("", id="complaint", classes="hidden line")
+        yield Input(id="search")
+        yield Plain("", id="complaint", classes="line")
         with Horizontal(id="body"):
             table = RowTable(run_columns(self.model), id="runs")
             table.nothing = "reading ..."
@@ -179,9 +179,9 @@ class RunsScreen(HouseScreen):
             found = await self.desk.read(lambda: registry.select_runs(selection))
         except UserError as error:
             complaint.say(str(error))
-            complaint.remove_class("hidden")
+            complaint.display = True
             return
-        complaint.add_class("hidden")
+        complaint.display = False
         self._where, self.model.allowed = where, frozenset(found.uuids)
         self.rearrange()
 
@@ -221,17 +221,18 @@ class RunsScreen(HouseScreen):
 
     def _open_line(self, kind: str, value: str, hint: str) -> None:
         line = self.query_one("#search", Input)
-        line.remove_class("hidden", "searching", "filtering")
+        line.remove_class("searching", "filtering")
         line.add_class(kind)
+        line.display = True
         line.placeholder = hint
         with line.prevent(Input.Changed):
             line.value = value
-        line.focus()
+        self.set_focus(line)  # at once: the next key may be there already
 
     def _close_line(self) -> None:
-        self.query_one("#search", Input).add_class("hidden")
-        self.query_one("#complaint", Plain).add_class("hidden")
-        self.query_one(RowTable).focus()
+        self.query_one("#search", Input).display = False
+        self.query_one("#complaint", Plain).display = False
+        self.set_focus(self.query_one(RowTable))
 
     def _sort_by(self, column: str) -> None:
         before = self.model.sort
@@ -346,7 +347,7 @@ class RunsScreen(HouseScreen):
     def action_back(self) -> None:
         """Take one thing back: the line, the search, the filter, the marks."""
         line = self.query_one("#search", Input)
-        if not line.has_class("hidden"):
+        if line.display:
             self._close_line()
         if self.model.words:
             self.model.words = ""

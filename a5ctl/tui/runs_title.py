@@ -11,10 +11,11 @@ from a5ctl.tui.runs_model import Folded, RunsModel
 def title_line(model: RunsModel, label: str, where: str | None, width: int) -> Text:
     """What the list shows, and of what."""
     text = Text("a5ctl  ", "bold")
+    folded = {item.group for item in model.items if isinstance(item, Folded)}
     shown = sum(
         len(item.entries) if isinstance(item, Folded) else 1
         for item in model.items
-        if isinstance(item, Folded) or item.run.group not in _folded(model)
+        if isinstance(item, Folded) or item.run.group not in folded
     )
     total = sum(model.counts.values())
     text.append(f"{count(shown)} of {count(total)} runs" if shown != total else _runs(total))
@@ -35,11 +36,6 @@ def title_line(model: RunsModel, label: str, where: str | None, width: int) -> T
     text.truncate(max(10, width - 2), overflow="ellipsis")
     text.no_wrap = True
     return text
-
-
-def _folded(model: RunsModel) -> set[str]:
-    """Groups whose runs are counted by their own row."""
-    return {item.group for item in model.items if isinstance(item, Folded)}
 
 
 def _runs(number: int) -> str:

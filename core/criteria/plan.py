@@ -184,6 +184,11 @@ class LoadedPlan:
     hash: str
     text: str
 
+    @property
+    def name(self) -> str:
+        """Versions of a plan are those of one name."""
+        return self.plan.name
+
 
 def load_plan(path: Path) -> LoadedPlan:
     """Read a plan.

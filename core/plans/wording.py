@@ -17,6 +17,10 @@ def near(wrong: str, known: Iterable[str], otherwise: str) -> str:
     last = wrong.rsplit(".", 1)[-1]
     found = [name for name in known if name.rsplit(".", 1)[-1] == last]
     found = found or difflib.get_close_matches(wrong, known, n=1, cutoff=0.4)
+    if "." not in wrong:
+        ends = {name.rsplit(".", 1)[-1]: name for name in known}
+        close = difflib.get_close_matches(last, ends, n=1, cutoff=0.6)
+        found = [ends[end] for end in close] or found
     if found:
         return f"did you mean {' or '.join(map(repr, found[:3]))}?"
     return f"{otherwise} lists them"

@@ -7,6 +7,7 @@ from functools import cache
 from core.statistics.intervals import mean_and_standard_error
 
 _HALVINGS = 60
+_NO_LEVEL = 1e-15
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
@@ -26,6 +27,31 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[fl
     return mean - half, mean + half
 
 
+def mixed_level(statistic: float, share: float, degrees: tuple[int, int]) -> float:
+    """The level at which a weighted mean of two t quantiles is just met by a statistic.
+
+    Args:
+        statistic: Not negative.
+        share: Weight of the first quantile, in [0, 1].
+        degrees: Of freedom of both.
+
+    Returns:
+        Two-sided, in [0, 1].
+    """
+    few, many = degrees
+    low, high = 0.0, math.pi / 2  # angles of the second quantile
+    level = 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        level = 1 - _within(middle, many)
+        second = math.sqrt(many) * math.tan(middle)
+        # beyond the floating point the first one is as far away as can be
+        first = _quantile(few, 1 - level) if level > _NO_LEVEL else math.inf
+        beyond = share * first + (1 - share) * second if share else second
+        low, high = (low, middle) if beyond > statistic else (middle, high)
+    return level
+
+
 @cache
 def t_quantile(degrees: int, confidence: float) -> float:
     """What |t| stays under with this probability.
@@ -39,6 +65,10 @@ def t_quantile(degrees: int, confidence: float) -> float:
     """
     if degrees < 1 or not 0 < confidence < 1:
         raise ValueError(f"no t quantile of {degrees} degrees of freedom at {confidence}")
+    return _quantile(degrees, confidence)
+
+
+def _quantile(degrees: int, confidence: float) -> float:
     low, high = 0.0, math.pi / 2
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

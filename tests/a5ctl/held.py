@@ -3,10 +3,11 @@
 A process that says `HELD` has just done the function's work, however slow the machine is.
 """
 
-import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.warm import Started
 
 HELD = "waiting as told"
 _CODE = """
@@ -48,7 +49,7 @@ def held(
     return "-c", _CODE.format(**given, go=str(go or "/nowhere/at/all"))
 
 
-def read_until(process: subprocess.Popen[str], wanted: str) -> str:
+def read_until(process: Started, wanted: str) -> str:
     """What a process prints up to a line, and with it."""
     before = ""
     assert process.stdout is not None

@@ -81,8 +81,9 @@ def tab(home: Path, *words: str, **environment: str) -> list[str]:
         (("run", "grpo", "--init", "b"), ["builtin"]),
         (("run", "eval", "--engine", ""), ["auto", "vllm", "hf"]),
         (("tag", "sft-2"), ["sft-256-old1"]),
-        (("doct",), ["doctor"]),
         (("report", "siz"), ["sizes"]),
+        (("report", "grpo"), ["grpo-new2"]),
+        (("doct",), ["doctor"]),
         (("plot", "loss", "--x", "t"), ["time", "tokens"]),
     ],
 )  # fmt: skip
