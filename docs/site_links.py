@@ -1,11 +1,13 @@
-"""Lets links that leave docs/ work in the site too: what they lead to comes along.
+"""Lets links that leave docs/ work in the site too, and gives every page a place in it.
 
 On the forge `../examples/README.md` is a file of the repository. In the site the same link leads
-to a copy below `repository/`, and links from there lead back.
+to a copy below `repository/`, and links from there lead back. A page that mkdocs.yml does not name
+stands at the end of the how-to pages.
 """
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -16,6 +18,23 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PREFIX = "repository"
 _LINK = re.compile(r"(\]\(\s*)([^)\s#]+)([^)]*\))")
+
+
+def on_config(config: Any) -> Any:
+    """Put pages that the navigation does not name behind the how-to pages."""
+    named = set(_pages(config.nav))
+    there = sorted(path.name for path in DOCS.glob("*.md"))
+    how_to = next(entry["How to"] for entry in config.nav if "How to" in entry)
+    how_to += [name for name in there if name not in named]
+    return config
+
+
+def _pages(nav: Any) -> Iterator[str]:
+    """All pages of a navigation, whatever it nests."""
+    if isinstance(nav, str):
+        yield nav
+    for entry in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else ():
+        yield from _pages(entry)
 
 
 def on_files(files: Files, config: Any) -> Files:
