@@ -23,6 +23,7 @@ from a5ctl.commands import (
     export_runs,
     grade,
     import_,
+    init,
     ls,
     model,
     note,
@@ -31,6 +32,7 @@ from a5ctl.commands import (
     plan_check,
     plan_report,
     plan_run,
+    plan_stop,
     plot,
     probe,
     protocol,
@@ -40,6 +42,7 @@ from a5ctl.commands import (
     registry_gc,
     registry_repair,
     regrade,
+    report,
     reproduce,
     resume,
     run,
@@ -49,7 +52,9 @@ from a5ctl.commands import (
     show,
     sql,
     tag,
+    ui,
 )
+from a5ctl.completion import offer
 from core.errors import UserError
 
 app = typer.Typer(
@@ -63,6 +68,7 @@ app = typer.Typer(
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a command: bad input ends with one sentence and 2, a stop with 128 + the signal."""
+    offer(command)
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -162,9 +168,11 @@ def _register() -> None:
     plans.command("run")(guarded(plan_run.run))
     plans.command("status")(guarded(plan_run.status))
     plans.command("report")(guarded(plan_report.report))
+    plans.command("stop")(guarded(plan_stop.stop))
     plans.command("cell")(guarded(plan_cell.cell))
     app.add_typer(plans, name="plan")
     commands: dict[str, Callable[..., Any]] = {
+        "init": init.init,
         "compare": compare.compare,
         "diagnose": diagnose.diagnose,
         "probe": probe.probe,
@@ -175,6 +183,7 @@ def _register() -> None:
         "ls": ls.ls,
         "show": show.show,
         "plot": plot.plot,
+        "report": report.report,
         "resume": resume.resume,
         "reproduce": reproduce.reproduce,
         "close": close.close,
@@ -183,6 +192,7 @@ def _register() -> None:
         "delete": delete.delete,
         "sql": sql.sql,
         "doctor": doctor.doctor,
+        "ui": ui.ui,
     }
     for name, command in commands.items():
         app.command(name)(guarded(command))

@@ -4,6 +4,8 @@ import os
 import re
 import secrets
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ ROLLOUTS = "rollouts"
 # No vowels and no look-alikes: ids are read aloud, typed, and never spell a word.
 _ID_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
 _ID_LENGTH = 4
+_ATTEMPTS = 100
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -83,6 +86,34 @@ def new_run_id(kind: str, size: int | None) -> str:
     """A short id for people, such as `sft-256-k3f9`; the registry makes sure that it is unique."""
     tail = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
     return "-".join(part for part in (kind, None if size is None else str(size), tail) if part)
+
+
+@contextmanager
+def claimed_folder(workspace: Workspace, kind: str, size: int | None) -> Iterator[str]:
+    """The id of a new run, whose folder nobody else has or can get; taken back on an error.
+
+    Several registries may share one workspace, and each knows its own runs only.
+
+    Raises:
+        UserError: no free id was found, or folders cannot be made.
+    """
+    for _ in range(_ATTEMPTS):
+        run_id = new_run_id(kind, size)
+        folder = workspace.run_folder(run_id)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"run folder {folder} cannot be written: {error}") from error
+        try:
+            yield run_id
+        except BaseException:
+            with suppress(OSError):
+                folder.rmdir()
+            raise
+        return
+    raise UserError(f"no free id for another {kind} run was found; delete old runs")
 
 
 def _ensure_writable(root: Path) -> None:

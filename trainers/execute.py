@@ -5,7 +5,7 @@ import sqlite3
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.config.load import build_config, config_hash, to_tree
@@ -18,7 +18,7 @@ from core.provenance import collect_provenance, data_hash
 from core.registry.recorder import Recorder
 from core.registry.store import NewRun, Registry, RunRecord
 from core.secrets import mask_text
-from core.workspace import ROLLOUTS, Workspace
+from core.workspace import ROLLOUTS, Workspace, claimed_folder
 from trainers.checkpoint import checkpoint_step
 from trainers.distributed.checks import processes, with_gpus
 from trainers.distributed.launch import launch
@@ -90,10 +90,10 @@ def start(prepared: Prepared, house: House) -> RunOutcome:
     Raises:
         UserError: the run cannot be created (registry or folder not writable).
     """
-    run = house.registry.create_run(_new_run(prepared, house))
+    with claimed_folder(house.workspace, prepared.config.kind.value, _size(prepared)) as claimed:
+        run = house.registry.create_run(replace(_new_run(prepared, house), id=claimed))
     folder = house.workspace.run_folder(run.id)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_config(folder, prepared.config)
         if prepared.pairs:
             keep_pairs(folder, prepared.pairs)
@@ -124,7 +124,6 @@ def resume(run: RunRecord, house: House, gpus: int | None = None) -> RunOutcome:
 
 def _new_run(prepared: Prepared, house: House) -> NewRun:
     config = prepared.config
-    learned = prepared.train or prepared.pairs or prepared.evaluation
     return NewRun(
         kind=config.kind.value,
         name=config.name,
@@ -137,11 +136,16 @@ def _new_run(prepared: Prepared, house: House) -> NewRun:
         model_hash=model_hash(prepared.model_dir),
         data=prepared.data_name,
         data_hash=learned_hash(prepared),
-        size=len(learned),
+        size=_size(prepared),
         provenance={**collect_provenance(house.argv).to_json(), **house.provenance},
         tags=config.tags,
         note=config.note,
     )
+
+
+def _size(prepared: Prepared) -> int:
+    """Problems a run learns from; those it asks where it only evaluates."""
+    return len(prepared.train or prepared.pairs or prepared.evaluation)
 
 
 def learned_hash(prepared: Prepared) -> str:

@@ -8,7 +8,8 @@ import typer
 from a5ctl.options import HomeOption, JsonOption, RegistryOption
 
 if TYPE_CHECKING:
-    from a5ctl.plans.cell import CellEnd
+    from a5ctl.plans.cell import Attempt, CellEnd
+    from core.plans.plan import Plan
 
 
 def cell(
@@ -23,6 +24,14 @@ def cell(
         typer.Option(
             "--take-over",
             help="Take a cell whose run on another machine has been silent for over a minute.",
+        ),
+    ] = False,
+    on_node: Annotated[
+        bool,
+        typer.Option(
+            "--on-node",
+            help="Record into a registry of this machine's own, made from the journals in the "
+            "workspace; whoever follows the plan brings the run in from its journal.",
         ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only how it ended.")] = False,
@@ -41,6 +50,8 @@ def cell(
         a5ctl plan cell plan.toml 1f3a9c2e
 
         a5ctl plan cell plan.toml 1f3a9c2e --quiet --json
+
+        a5ctl plan cell plan.toml 1f3a9c2e --on-node
     """
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.plans.cell import Attempt, carry_out_cell
@@ -50,12 +61,32 @@ def cell(
     plan = load_plan(file)
     if plan.form.search is None:
         plan.find(cell)  # before anything is made
+    attempt = Attempt(until, take_over, quiet, json_)
+    if on_node:
+        _tell(_on_node(plan, cell, home, attempt), json_=json_)
+        return
     workspace, store = open_workspace_and_registry(home, registry, create=True)
     if plan.form.search is not None:
         plan = search_cells(plan, store)
-    found = plan.find(cell)
-    attempt = Attempt(until, take_over, quiet, json_)
-    _tell(carry_out_cell(plan, found, workspace, store, attempt), json_=json_)
+    _tell(carry_out_cell(plan, plan.find(cell), workspace, store, attempt), json_=json_)
+
+
+def _on_node(plan: "Plan", name: str, home: Path | None, attempt: "Attempt") -> "CellEnd":
+    from a5ctl.cluster.harvest import registry_of_node
+    from a5ctl.plans.cell import carry_out_cell
+    from core.errors import UserError
+    from core.workspace import open_workspace
+
+    if plan.form.search is not None:
+        raise UserError(
+            f"plan {plan.path} has a [search], whose cells follow from the registry; leave out "
+            "--on-node"
+        )
+    found = plan.find(name)
+    needed = [found, *([] if found.start is None else [plan.by_id[found.start]])]
+    workspace = open_workspace(home)
+    with registry_of_node(workspace, needed) as store:
+        return carry_out_cell(plan, found, workspace, store, attempt)
 
 
 def _tell(end: "CellEnd", *, json_: bool) -> None:

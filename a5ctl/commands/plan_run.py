@@ -1,5 +1,6 @@
 """`a5ctl plan run` and `a5ctl plan status`: carry a plan out, and say where it stands."""
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +12,13 @@ from a5ctl.options import HomeOption, JsonOption, RegistryOption
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from a5ctl.plans.executor import Executor
     from core.plans.plan import Plan
     from core.plans.runs import CellRun
     from core.plans.search import Ask
     from core.registry.store import Registry
 
+_ELSEWHERE = "Elsewhere"
 File = Annotated[Path, typer.Argument(help="The plan (TOML, see docs/plans.md).")]
 Only = Annotated[
     list[str] | None,
@@ -55,6 +58,39 @@ def run(
         str | None,
         typer.Option(help="tpe: choose the cells of a plan with [search] as results come in."),
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="Elsewhere: ray (started here), ray://HOST:PORT, HOST:PORT or auto (a Ray that "
+            "runs), slurm, pbs (docs/cluster.md).",
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            help="For slurm and pbs: walltime, queue, modules and so on (TOML).",
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = None,
+    recording: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|shared|node",
+            help="Where cells record: in the registry (shared), or on their node, from whose "
+            "journals it is brought in; auto chooses.",
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print the scripts for slurm or pbs instead.",
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.")] = False,
     json_: JsonOption = False,
     home: HomeOption = None,
@@ -75,7 +111,10 @@ def run(
         a5ctl plan run plan.toml --resume --fail-fast
 
         a5ctl plan run rates.toml --search tpe
+
+        a5ctl plan run plan.toml --on slurm --site site.toml
     """
+    from a5ctl.cluster.asked import elsewhere, leave_jobs, show_scripts
     from a5ctl.console import err, out
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.plans.driver import Driver, Manner, check_goals, end_code
@@ -93,21 +132,41 @@ def run(
     chosen = plan.select(only or [])
     check_goals(plan)
     ask = _asker(plan, search)
+    place = elsewhere(on, site, recording, dry_run=dry_run)
     workspace, store = open_workspace_and_registry(home, registry, create=True)
+    executor: Executor
+    if place is None:
+        executor = local_executor(plan, workspace, registry, jobs, take_over=take_over)
+        jobs = executor.jobs
+    else:
+        job = place.job(plan, workspace, store, registry, jobs, take_over)
+        if dry_run:
+            show_scripts(job, chosen, json_=json_)
+            return
     store.note_plan(plan.name, plan.hash, plan.text, workspace)
-    executor = local_executor(plan, workspace, registry, jobs, take_over=take_over)
     console = err() if json_ else out()
-    with PlanDisplay(console, store, quiet=quiet, jobs=executor.jobs) as display:
-        driver = Driver(plan, store, executor, display, Manner(resume, fail_fast, take_over))
-        try:
-            if ask is not None:
-                carry_out_search(driver, ask)
-            elif plan.form.halving is not None:
-                carry_out_in_rungs(driver, plan, workspace)
-            else:
-                driver.carry_out(lambda: chosen)
-        finally:
-            executor.close()
+    detached = place is not None and place.detached
+    try:
+        with PlanDisplay(console, store, quiet=quiet, jobs=jobs) as display:
+            display.stops_cells = not detached
+            if place is not None:
+                executor = place.executor(job, display.note)
+            driver = Driver(plan, store, executor, display, Manner(resume, fail_fast, take_over))
+            try:
+                if ask is not None:
+                    carry_out_search(driver, ask)
+                elif plan.form.halving is not None:
+                    carry_out_in_rungs(driver, plan, workspace)
+                else:
+                    driver.carry_out(lambda: chosen)
+            finally:
+                executor.close()
+    except KeyboardInterrupt:
+        if not detached:
+            raise
+        leave_jobs(file, console, signal.SIGINT)
+    if driver.signum is not None and detached:
+        leave_jobs(file, console, driver.signum)
     found = cell_runs(store, driver.plan, chosen or driver.plan.cells)
     _conclude(store, found, driver.left, console, json_=json_)
     if code := end_code(found, driver):

@@ -105,6 +105,7 @@ class Driver:
         """
         self._reached = set()
         with self._signals():
+            self._under_way |= self.executor.adopt()
             while True:
                 cells = self._with_starts(source())
                 found = cell_runs(self.registry, self.plan, cells.values())
@@ -116,6 +117,8 @@ class Driver:
                 if not self._under_way and (self.stopped or not (waiting or busy)):
                     return
                 self._hear(self.executor.poll(_POLL_S))
+                if self._signum is not None and self.executor.detach():
+                    return
                 self._pass_signal_on()
 
     def reached(self, found: CellRun, until: int | None) -> bool:

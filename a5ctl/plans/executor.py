@@ -73,6 +73,14 @@ class Executor(Protocol):
         """
         ...
 
+    def adopt(self) -> dict[str, Cell]:
+        """Cells that are under way from before this process; `poll` tells of them, too."""
+        ...
+
+    def detach(self) -> bool:
+        """Whether attempts go on, as they should, where a person stops watching by Ctrl-C."""
+        ...
+
     def close(self) -> None:
         """Give back what the executor holds; attempts still under way are left to themselves."""
         ...
@@ -98,10 +106,19 @@ class CellCommand:
         self, cell_id: str, until: int | None = None, *, take_over: bool = False
     ) -> Sequence[str]:
         """The command line of one attempt."""
+        return (*self.starter, *self.arguments(cell_id, until, take_over=take_over))
+
+    @property
+    def starter(self) -> Sequence[str]:
+        """What starts the program as it is here."""
+        return (self.python, "-P", "-c", _CODE, str(Path(__file__).parents[2]))
+
+    def arguments(
+        self, cell_id: str, until: int | None = None, *, take_over: bool = False
+    ) -> list[str]:
+        """What the program is told."""
         given = ["plan", "cell", str(self.plan.absolute()), cell_id, "--quiet"]
         given += [] if until is None else ["--until", str(until)]
         given += ["--take-over"] if take_over else []
         given += [] if self.home is None else ["--home", str(self.home.absolute())]
-        given += [] if self.registry is None else ["--registry", self.registry]
-        root = str(Path(__file__).parents[2])
-        return (self.python, "-P", "-c", _CODE, root, *given)
+        return given + ([] if self.registry is None else ["--registry", self.registry])

@@ -87,7 +87,7 @@ class LocalExecutor:
         for attempt in ended:
             del self._attempts[attempt.cell.id]
             self.folder.devices(attempt.cell.id).unlink(missing_ok=True)
-        return [Ended(a.cell.id, a.process.returncode, _last_line(a.log), a.log) for a in ended]
+        return [Ended(a.cell.id, a.process.returncode, last_line(a.log), a.log) for a in ended]
 
     def stop(self, signum: int) -> None:
         """Send the signal to every process."""
@@ -100,6 +100,14 @@ class LocalExecutor:
     def note_busy(self, cell_ids: set[str]) -> None:
         """Leave room, and GPUs, for cells that a killed `plan run` left at work."""
         self._busy = cell_ids
+
+    def adopt(self) -> dict[str, Cell]:
+        """Processes of a killed `plan run` are no children of this one: none."""
+        return {}
+
+    def detach(self) -> bool:
+        """Ctrl-C is meant for the cells."""
+        return False
 
     def close(self) -> None:
         """Nothing is held but processes, which go on."""
@@ -200,7 +208,8 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _last_line(log: Path) -> str:
+def last_line(log: Path) -> str:
+    """The last thing that a log says; empty where there is none."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _TAIL_BYTES))

@@ -24,6 +24,7 @@ _AROUND_TABLE = 4
 # as the program says it, and as a process ends that a signal meets before or behind its work
 _STOPS = (CellExit.INTERRUPTED, CellExit.TERMINATED, -signal.SIGINT, -signal.SIGTERM)
 _HINT = "Ctrl-C stops all cells at their next step; the same command goes on with them"
+_HINT_ELSEWHERE = "Ctrl-C stops watching; the jobs go on"
 
 
 class PlanDisplay:
@@ -33,10 +34,12 @@ class PlanDisplay:
         console: Where to.
         registry: Where the figures are.
         quiet: Show nothing.
-        jobs: Cells at a time, for the time that is left.
+        jobs: Cells at a time, for the time that is left; as many as run now when None.
     """
 
-    def __init__(self, console: Console, registry: Registry, *, quiet: bool, jobs: int) -> None:
+    def __init__(
+        self, console: Console, registry: Registry, *, quiet: bool, jobs: int | None
+    ) -> None:
         self._console = console
         self._registry = registry
         self._quiet = quiet
@@ -46,6 +49,7 @@ class PlanDisplay:
         self._looked = -_LOOK_EVERY_S
         self._logged = time.monotonic()
         self._stopping = ""
+        self.stops_cells = True
         if is_interactive() and not quiet:
             self._live = Live(
                 console=console,
@@ -128,8 +132,9 @@ class PlanDisplay:
     def _summary(self, lines: list[CellLine]) -> str:
         counts = state_counts(line.found for line in lines)
         left = _seconds_left(lines, self._jobs)
+        hint = _HINT if self.stops_cells else _HINT_ELSEWHERE
         text = counts if left is None else f"{counts}; about {duration(left)} left"
-        return f"{text}\n{self._stopping or _HINT}"
+        return f"{text}\n{self._stopping or hint}"
 
     def _print(self, what: RenderableType) -> None:
         if not self._quiet:
@@ -140,7 +145,7 @@ def _rank(state: CellState) -> int:
     return {CellState.RUNNING: 0, CellState.FAILED: 1, CellState.FINISHED: 4}.get(state, 2)
 
 
-def _seconds_left(lines: list[CellLine], jobs: int) -> float | None:
+def _seconds_left(lines: list[CellLine], jobs: int | None) -> float | None:
     """Cells that have ended say how long one takes; None before the first has."""
     ended = [line.seconds for line in lines if line.found.state is CellState.FINISHED]
     known = [seconds for seconds in ended if seconds is not None]
@@ -149,4 +154,5 @@ def _seconds_left(lines: list[CellLine], jobs: int) -> float | None:
     usual = sum(known) / len(known)
     waiting = (CellState.MISSING, CellState.INTERRUPTED)
     begun = sum(line.left or usual for line in lines if line.found.state is CellState.RUNNING)
+    jobs = jobs or max(1, sum(line.found.state is CellState.RUNNING for line in lines))
     return (begun + usual * sum(line.found.state in waiting for line in lines)) / jobs

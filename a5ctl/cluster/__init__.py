@@ -1,0 +1,1 @@
+"""Plans on other machines: Ray, Slurm and PBS."""
