@@ -68,9 +68,9 @@ class RayExecutor:
     def note_busy(self, cell_ids: set[str]) -> None:
         """Cells of others take no room here."""
 
-    def adopt(self) -> set[str]:
+    def adopt(self) -> dict[str, Cell]:
         """Tasks end with the process that submitted them."""
-        return set()
+        return {}
 
     def detach(self) -> bool:
         """Ctrl-C is meant for the cells."""

@@ -144,20 +144,21 @@ def _tell(found: "Report", kind: str, path: Path, size: int, *, as_json: bool) -
     from a5ctl.console import out, plain, print_json
 
     held = {
-        "runs": len(found.records),
-        "charts": len(found.charts),
-        "responses": len(found.examples),
-        "events": 0 if found.events is None else len(found.events.rows),
+        "run": len(found.records),
+        "chart": len(found.charts),
+        "response": len(found.examples),
+        "event": 0 if found.events is None else len(found.events.rows),
     }
     if as_json:
         verdicts = None
         if found.verdicts is not None:
             verdicts = {claim.name: claim.verdict for claim in found.verdicts.claims}
         named = {"path": str(path), "bytes": size, "kind": kind, "subject": found.subject}
-        print_json({**named, "title": found.title, **held, "verdicts": verdicts})
+        numbers = {f"{name}s": number for name, number in held.items()}
+        print_json({**named, "title": found.title, **numbers, "verdicts": verdicts})
         return
     console = out()
-    words = ", ".join(f"{number:,} {name}" for name, number in held.items())
+    words = ", ".join(f"{n:,} {name}{'s' * (n != 1)}" for name, n in held.items())
     console.print(plain(f"wrote {path} ({size / 1000:,.0f} kB): {words}"), soft_wrap=True)
 
 

@@ -51,6 +51,12 @@ def gather_events(
     return _table(shown) if shown else None, tuple(remarks)
 
 
+def moment(seconds: float | None) -> str:
+    """A time to the second; empty where there was none."""
+    told = iso(seconds)
+    return "" if told is None else f"{told[:19].replace('T', ' ')} UTC"
+
+
 def _table(events: Sequence[Event]) -> Table:
     rows = tuple(
         (
@@ -58,12 +64,12 @@ def _table(events: Sequence[Event]) -> Table:
             Cell(event.severity, _TONES.get(event.severity, Tone.PLAIN)),
             _who(runs),
             Cell("-" if event.step is None else count(event.step)),
-            Cell((iso(event.time) or "")[:19].replace("T", " ")),
+            Cell(moment(event.time)),
             Cell(one_line(event.message, _MESSAGE_CHARS), more=_evidence(event.data)),
         )
         for event, runs in events
     )
-    headers = ("kind", "severity", "run", "step", "time (UTC)", "message")
+    headers = ("kind", "severity", "run", "step", "time", "message")
     caption = "Alarms of the watchdog, rollbacks, warnings and errors, oldest first."
     return Table(caption, headers, rows, frozenset((3,)), frozenset((5,)))
 

@@ -10,8 +10,9 @@ import tomli_w
 from a5ctl.format import compact, count, duration
 from a5ctl.reports.content import Cell, Code, RunRecordSheet, Table, Tone
 from a5ctl.reports.excerpts import clipped
+from a5ctl.reports.happenings import moment
 from a5ctl.reports.results import status_tone
-from a5ctl.tables.runs import iso, run_seconds
+from a5ctl.tables.runs import run_seconds
 from core.registry.liveness import LOST, STALE, display_status
 from core.registry.records import ArtifactRecord, RunRecord
 from core.registry.store import Registry
@@ -56,7 +57,11 @@ def record_sheet(registry: Registry, run: RunRecord) -> RunRecordSheet:
         *(("model", run.model), ("model hash", run.model_hash)),
         *(("data", run.data), ("data hash", run.data_hash)),
         *(("config hash", run.config_hash), ("protocol", run.protocol_hash)),
-        *(("started from", lineage), ("created", iso(run.created)), ("ended", iso(run.ended))),
+        *(
+            ("started from", lineage),
+            ("created", moment(run.created)),
+            ("ended", moment(run.ended)),
+        ),
         *(("took", took), ("folder", run.folder), ("uuid", run.uuid)),
         ("command line", shlex.join(map(str, argv))),
     ]

@@ -140,14 +140,14 @@ def verdicts_of(judged: PlanReport) -> Verdicts:
 def _claim(judged: Judged) -> Claim:
     headers = (
         *("candidate", "at", "verdict", "difference", "95% interval", "p (Holm)"),
-        *("seeds", "problems", "runs", "why"),
+        *("seeds", "problems", "why", "runs"),
     )
     findings = Table(
         caption=f"Each candidate against {judged.criterion.baseline}; differences in points.",
         headers=headers,
         rows=tuple(_finding(finding) for finding in judged.findings),
         numeric=frozenset((3, 4, 5, 6, 7)),
-        wide=frozenset((8, 9)),
+        wide=frozenset((8,)),
     )
     verdict = judged.verdict
     criterion = judged.criterion
@@ -175,10 +175,10 @@ def _finding(finding: Finding) -> tuple[Cell, ...]:
         Cell(place or "-"),
         Cell(str(finding.verdict), _TONES[finding.verdict]),
         *map(Cell, numbers),
-        Cell("", more=", ".join(finding.runs), unfold=f"{len(finding.runs)} runs")
+        Cell(why or "-"),
+        Cell("", more="\n".join(finding.runs), unfold=f"{len(finding.runs)} runs")
         if finding.runs
         else Cell("-"),
-        Cell(why or "-"),
     )
 
 

@@ -48,10 +48,12 @@ def find_subject(registry: Registry, workspace: Workspace, names: Sequence[str])
     Raises:
         UserError: a name means nothing here, or a plan is not the only one.
     """
-    if len(names) == 1 and (loaded := _plan(registry, names[0])) is not None:
-        return _of_plan(registry, workspace, loaded)
-    if plans := [name for name in names if _plan(registry, name) is not None]:
-        raise UserError(f"{plans[0]} is a plan, which has a report of its own; name nothing else")
+    plans = {name: plan for name in names if (plan := _plan(registry, name)) is not None}
+    if plans and len(names) > 1:
+        first = next(iter(plans))
+        raise UserError(f"{first} is a plan, which has a report of its own; name nothing else")
+    if plans:
+        return _of_plan(registry, workspace, plans[names[0]])
     parts = [_runs(registry, name) for name in names]
     found = {run.uuid: run for _, runs in parts for run in runs}
     runs = _oldest_first(list(found.values()))

@@ -203,7 +203,7 @@ class Registry(RunStore):
 
     def plan_versions(self, name: str) -> list[PlanRecord]:
         """All versions of the plan with this name, oldest first; none where it is not known."""
-        from core.registry.plans import plan_versions
+        from core.registry.plan_queries import plan_versions
 
         return plan_versions(self.database, name)
 

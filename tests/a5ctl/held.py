@@ -39,7 +39,7 @@ def held(
     """How Python is told to start the program.
 
     Args:
-        module: Where the function is.
+        module: Where the function is, or where what calls it has its name from.
         function: Its name, with that of its class where it has one.
         call: Which call waits, from 1.
         go: The call returns when this file is there; never when not given.

@@ -89,7 +89,7 @@ AFTER_THE_MANIFEST = ("trainers.checkpoint", "_write_manifest")
 AFTER_THE_RENAME = ("trainers.checkpoint", "_publish")
 BEFORE_OLD_FILES_GO = ("trainers.checkpoint", "_retire")
 IN_AN_EVALUATION = ("core.engines.hf", "HfEngine.generate")
-IN_A_TRANSACTION = ("core.registry.merge", "store_entries")
+IN_A_TRANSACTION = ("core.registry.writer", "store_entries")
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from tests.a5ctl.cluster.plans import (
 from tests.a5ctl.cluster.ray_nodes import Nodes, ray_nodes
 from tests.a5ctl.conftest import ROOT, House
 
-LONG, SHORT = 120, 4
+LONG, SHORT = 90, 4
 KILL_AT = 20
 
 
