@@ -51,6 +51,15 @@ def p_value(p: float) -> str:
     return "<0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
 
 
+def figure(value: float, unit: str = "") -> str:
+    """A value in few characters; shares in percent."""
+    if unit == "share":
+        return f"{100 * value:.1f}%"
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.4g}"
+    return compact(value) if 1e4 <= abs(value) < 1e12 else f"{value:.2g}"
+
+
 def tail(name: str) -> str:
     """The last part of a path or hub id, which is what tells models and data apart."""
     return name.rstrip("/").rsplit("/", 1)[-1]

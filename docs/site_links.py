@@ -1,11 +1,13 @@
-"""Lets links that leave docs/ work in the site too: what they lead to comes along.
+"""Lets links that leave docs/ work in the site too, and gives every page a place in it.
 
 On the forge `../examples/README.md` is a file of the repository. In the site the same link leads
-to a copy below `repository/`, and links from there lead back.
+to a copy below `repository/`, and links from there lead back. A page that mkdocs.yml does not name
+stands at the end of the how-to pages.
 """
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -18,31 +20,66 @@ PREFIX = "repository"
 _LINK = re.compile(r"(\]\(\s*)([^)\s#]+)([^)]*\))")
 
 
+def on_config(config: Any) -> Any:
+    """Put pages that the navigation does not name behind the how-to pages."""
+    named = set(_pages(config.nav))
+    there = sorted(path.name for path in DOCS.glob("*.md"))
+    how_to = next(entry["How to"] for entry in config.nav if "How to" in entry)
+    how_to += [name for name in there if name not in named]
+    return config
+
+
+def _pages(nav: Any) -> Iterator[str]:
+    """All pages of a navigation, whatever it nests."""
+    if isinstance(nav, str):
+        yield nav
+    for entry in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else ():
+        yield from _pages(entry)
+
+
 def on_files(files: Files, config: Any) -> Files:
-    """Add every file of the repository that a page links to, and what such files link to."""
+    """Add what pages link to outside of docs/, what that links to, and lists of linked folders."""
     waiting = list(DOCS.rglob("*.md"))
     added: set[Path] = set()
     while waiting:
-        page = waiting.pop()
-        for place in _targets(page):
+        for place in _targets(waiting.pop()):
             if place in added or place.is_relative_to(DOCS):
                 continue
             added.add(place)
-            name = f"{PREFIX}/{place.relative_to(ROOT).as_posix()}"
-            files.append(File.generated(config, name, abs_src_path=str(place)))
+            if place.is_dir():
+                inside = [path for path in sorted(place.iterdir()) if path.is_file()]
+                files.append(_listing(place, inside, config))
+                for path in inside:
+                    if path not in added:
+                        files.append(_copy(path, config))
+                added.update(inside)
+                continue
+            files.append(_copy(place, config))
             if place.suffix == ".md":
                 waiting.append(place)
     return files
 
 
+def _copy(place: Path, config: Any) -> File:
+    return File.generated(config, _in_site(place), abs_src_path=str(place))
+
+
+def _listing(folder: Path, inside: list[Path], config: Any) -> File:
+    name = folder.relative_to(ROOT).as_posix()
+    lines = [f"# {name}", "", *(f"- [{path.name}]({path.name})" for path in inside)]
+    return File.generated(config, _in_site(folder), content="\n".join(lines) + "\n")
+
+
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Turn links between the repository and the docs into links of the site."""
+    if page.file.abs_src_path is None:  # a list of a folder, made here
+        return markdown
     here = Path(page.file.abs_src_path).resolve()
     mine = Path(page.file.src_uri).parent
 
     def moved(match: re.Match[str]) -> str:
         place = _place(here, match[2])
-        if place is None or not place.is_file():
+        if place is None:
             return match[0]
         target = _in_site(place)
         return f"{match[1]}{os.path.relpath(target, mine)}{match[3]}"
@@ -53,18 +90,19 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 def _in_site(place: Path) -> str:
     if place.is_relative_to(DOCS):
         return place.relative_to(DOCS).as_posix()
-    return f"{PREFIX}/{place.relative_to(ROOT).as_posix()}"
+    name = f"{PREFIX}/{place.relative_to(ROOT).as_posix()}"
+    return f"{name}/index.md" if place.is_dir() else name
 
 
 def _targets(page: Path) -> list[Path]:
     text = page.read_text(encoding="utf-8")
     places = [_place(page, match[2]) for match in _LINK.finditer(text)]
-    return [place for place in places if place is not None and place.is_file()]
+    return [place for place in places if place is not None]
 
 
 def _place(page: Path, link: str) -> Path | None:
-    """The file of the repository that a link means, if it means one."""
+    """The file or folder of the repository that a link means, if there is one."""
     if ":" in link or link.startswith("/"):
         return None
     place = (page.parent / unquote(link)).resolve()
-    return place if place.is_relative_to(ROOT) else None
+    return place if place.is_relative_to(ROOT) and place.exists() else None

@@ -121,9 +121,10 @@ class BatchExecutor:
         if self.harvest is not None:
             self.harvest.gather(at_once=True)
 
-    def adopt(self) -> set[str]:
+    def adopt(self) -> dict[str, Cell]:
         """Cells that are in the queue or on nodes."""
-        return {*self._followed, *(want.cell.id for want in self._wanted)}
+        followed = {key: each.cell for key, each in self._followed.items()}
+        return followed | {want.cell.id: want.cell for want in self._wanted}
 
     def submit(self, cell: Cell, until: int | None = None) -> None:
         """Put the cell into the next array."""

@@ -116,16 +116,7 @@ def _site(job: Job) -> Site:
     return site.model_copy(update={k: v for k, v in given.items() if v is not None})
 
 
-def _refuse_search(job: Job) -> None:
-    if job.plan.form.search is not None:
-        raise UserError(
-            "--search tpe chooses each cell by what is in the registry; carry it out here, or with "
-            "--on ray where cells record in the registry (--recording shared, or PostgreSQL)"
-        )
-
-
 def _batch(job: Job, tell: Callable[[str], None]) -> BatchExecutor:
-    _refuse_search(job)
     site = _site(job)
     system = batch_system(job.on, site)
     system.check()
@@ -165,8 +156,6 @@ def _ray(job: Job, tell: Callable[[str], None]) -> "Executor":
         and not is_server(_url(job))
         and not cluster.is_on_this_machine
     )
-    if on_node:
-        _refuse_search(job)
     open_, secret = _environments(job, on_node)
     return RayExecutor(
         cluster=cluster,
@@ -181,6 +170,12 @@ def _ray(job: Job, tell: Callable[[str], None]) -> "Executor":
 
 
 def _harvest(job: Job) -> Harvest:
+    if job.plan.form.search is not None:
+        raise UserError(
+            f"plan {job.plan.path} has a [search], and nodes that record on their own do not see "
+            "what it found so far; use a registry on PostgreSQL (docs/postgresql.md), or "
+            "--recording shared where all nodes are this machine"
+        )
     return Harvest(job.registry, job.workspace, job.plan.name)
 
 

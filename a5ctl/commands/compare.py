@@ -11,7 +11,7 @@ from a5ctl.options import HomeOption, JsonOption, RegistryOption
 
 if TYPE_CHECKING:
     from a5ctl.tables.comparison import Comparison
-    from a5ctl.tables.markup import TableFormat
+    from a5ctl.tables.formats import TableFormat
     from core.registry.records import RunRecord
     from core.registry.store import Registry
 
@@ -69,7 +69,7 @@ def compare(
     from a5ctl.commands.compare_otherwise import follow_line, judge_by_plan
     from a5ctl.options import open_workspace_and_registry, parse_grader
     from a5ctl.tables.comparison import View, build_comparison
-    from a5ctl.tables.markup import TableFormat
+    from a5ctl.tables.formats import TableFormat
     from a5ctl.tables.moments import parse_at
 
     form = _format(format_, json_=json_)
@@ -109,7 +109,7 @@ def compare(
 
 
 def _format(name: str | None, *, json_: bool) -> "TableFormat":
-    from a5ctl.tables.markup import TableFormat
+    from a5ctl.tables.formats import TableFormat
     from core.errors import UserError
 
     if name is None:
@@ -124,7 +124,7 @@ def _format(name: str | None, *, json_: bool) -> "TableFormat":
 def _refuse(
     given: bool, criteria: Path | None, lineage: str | None, grader: str | None, form: "TableFormat"
 ) -> None:
-    from a5ctl.tables.markup import TableFormat
+    from a5ctl.tables.formats import TableFormat
     from core.errors import UserError
 
     option = "--lineage" if criteria is None else "--criteria"
@@ -177,7 +177,7 @@ def _print(
 ) -> None:
     from a5ctl.console import print_json, print_text
     from a5ctl.tables.comparison_view import best_cells
-    from a5ctl.tables.markup import TableFormat, csv_table
+    from a5ctl.tables.formats import TableFormat
 
     shown = best_cells(comparison, limit)
     if form is not TableFormat.CSV and (comparison.view.spark or form is not TableFormat.JSON):
@@ -188,6 +188,7 @@ def _print(
         print_json(comparison_json(shown))
     elif form is TableFormat.CSV:
         from a5ctl.tables.comparison_json import comparison_rows
+        from a5ctl.tables.markup import csv_table
 
         _warn(comparison)
         print_text(csv_table(*comparison_rows(shown)))
@@ -223,7 +224,8 @@ def _warn(comparison: "Comparison") -> None:
 def _marked_up(comparison: "Comparison", rows: int, form: "TableFormat") -> str:
     from a5ctl.tables.comparison_notes import comparison_notes
     from a5ctl.tables.comparison_view import comparison_grid
-    from a5ctl.tables.markup import TableFormat, html_table, latex, markdown
+    from a5ctl.tables.formats import TableFormat
+    from a5ctl.tables.markup import html_table, latex, markdown
 
     writers = {
         TableFormat.MD: markdown,

@@ -31,6 +31,7 @@ def delete(
     """
     from a5ctl.console import out, plain, print_json
     from a5ctl.options import open_workspace_and_registry
+    from a5ctl.progress import Stop, progress, tracked
     from core.registry.removal import plan_removal, remove_run
 
     workspace, store = open_workspace_and_registry(home, registry)
@@ -42,8 +43,9 @@ def delete(
             for number, line in enumerate(_lines(plan, going)):
                 out().print(plain(line, "" if number else "bold"), soft_wrap=True)
     if yes:
-        for run in chosen:
-            remove_run(store, workspace, run)
+        with progress("deleting", "runs", stop=Stop.KEEPS, as_json=json_) as report:
+            for run in tracked(chosen, len(chosen), report):
+                remove_run(store, workspace, run)
     if json_:
         print_json({"deleted": yes, "runs": [_json(plan, going) for plan in plans]})
         return

@@ -88,6 +88,7 @@ def diagnose(
         a5ctl diagnose --problem gsm8k-test-00012
     """
     from a5ctl.options import open_workspace_and_registry, parse_failure_class, parse_grader
+    from a5ctl.progress import Stop, progress
 
     chosen_grader, chosen_class = parse_grader(grader), parse_failure_class(class_)
     if force and against is None:
@@ -111,11 +112,12 @@ def diagnose(
     if by is not None:
         _show_course(store, record, by, chosen_grader, json_)
         return
-    diagnosis = _diagnosis(workspace, store, record, step, chosen_grader, alone=against is None)
     flips = None
-    if against is not None:
-        before = _other(workspace, store, against, diagnosis.grader)
-        flips = _find_flips(before, diagnosis, grader is not None, force)
+    with progress("reading responses", stop=Stop.UNCHANGED, as_json=json_):
+        diagnosis = _diagnosis(workspace, store, record, step, chosen_grader, alone=against is None)
+        if against is not None:
+            before = _other(workspace, store, against, diagnosis.grader)
+            flips = _find_flips(before, diagnosis, grader is not None, force)
     if json_:
         _print_json(diagnosis, flips, chosen_class, of_each)
     else:

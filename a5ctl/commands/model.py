@@ -110,6 +110,7 @@ def _columns() -> "tuple[ProgressColumn, ...]":
             "step {task.fields[step]}  loss {task.fields[loss]}  {task.fields[speed]} tok/s"
         ),
         TimeRemainingColumn(),
+        TextColumn("[dim]Ctrl-C: --resume goes on[/dim]"),
     )
 
 

@@ -8,7 +8,8 @@ import typer
 from a5ctl.options import HomeOption, JsonOption, RegistryOption
 
 if TYPE_CHECKING:
-    from a5ctl.plans.cell import CellEnd
+    from a5ctl.plans.cell import Attempt, CellEnd
+    from core.plans.plan import Plan
 
 
 def cell(
@@ -58,23 +59,34 @@ def cell(
     from core.plans.load import load_plan
 
     plan = load_plan(file)
+    if plan.form.search is None:
+        plan.find(cell)  # before anything is made
     attempt = Attempt(until, take_over, quiet, json_)
     if on_node:
-        from a5ctl.cluster.harvest import registry_of_node
-        from core.workspace import open_workspace
+        _tell(_on_node(plan, cell, home, attempt), json_=json_)
+        return
+    workspace, store = open_workspace_and_registry(home, registry, create=True)
+    if plan.form.search is not None:
+        plan = search_cells(plan, store)
+    _tell(carry_out_cell(plan, plan.find(cell), workspace, store, attempt), json_=json_)
 
-        found, workspace = plan.find(cell), open_workspace(home)
-        needed = [found, *([] if found.start is None else [plan.by_id[found.start]])]
-        with registry_of_node(workspace, needed) as store:
-            end = carry_out_cell(plan, found, workspace, store, attempt)
-    else:
-        if plan.form.search is None:
-            plan.find(cell)  # before anything is made
-        workspace, store = open_workspace_and_registry(home, registry, create=True)
-        if plan.form.search is not None:
-            plan = search_cells(plan, store)
-        end = carry_out_cell(plan, plan.find(cell), workspace, store, attempt)
-    _tell(end, json_=json_)
+
+def _on_node(plan: "Plan", name: str, home: Path | None, attempt: "Attempt") -> "CellEnd":
+    from a5ctl.cluster.harvest import registry_of_node
+    from a5ctl.plans.cell import carry_out_cell
+    from core.errors import UserError
+    from core.workspace import open_workspace
+
+    if plan.form.search is not None:
+        raise UserError(
+            f"plan {plan.path} has a [search], whose cells follow from the registry; leave out "
+            "--on-node"
+        )
+    found = plan.find(name)
+    needed = [found, *([] if found.start is None else [plan.by_id[found.start]])]
+    workspace = open_workspace(home)
+    with registry_of_node(workspace, needed) as store:
+        return carry_out_cell(plan, found, workspace, store, attempt)
 
 
 def _tell(end: "CellEnd", *, json_: bool) -> None:

@@ -1,22 +1,24 @@
 """`a5ctl plan run` and `a5ctl plan status`: carry a plan out, and say where it stands."""
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from a5ctl.commands.plan_elsewhere import DryRun, On, RecordingWhere, SiteFile
 from a5ctl.options import HomeOption, JsonOption, RegistryOption
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from a5ctl.plans.executor import Executor
     from core.plans.plan import Plan
     from core.plans.runs import CellRun
     from core.plans.search import Ask
     from core.registry.store import Registry
 
+_ELSEWHERE = "Elsewhere"
 File = Annotated[Path, typer.Argument(help="The plan (TOML, see docs/plans.md).")]
 Only = Annotated[
     list[str] | None,
@@ -56,10 +58,39 @@ def run(
         str | None,
         typer.Option(help="tpe: choose the cells of a plan with [search] as results come in."),
     ] = None,
-    on: On = None,
-    site: SiteFile = None,
-    recording: RecordingWhere = None,
-    dry_run: DryRun = False,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="Elsewhere: ray (started here), ray://HOST:PORT, HOST:PORT or auto (a Ray that "
+            "runs), slurm, pbs (docs/cluster.md).",
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            help="For slurm and pbs: walltime, queue, modules and so on (TOML).",
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = None,
+    recording: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|shared|node",
+            help="Where cells record: in the registry (shared), or on their node, from whose "
+            "journals it is brought in; auto chooses.",
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print the scripts for slurm or pbs instead.",
+            rich_help_panel=_ELSEWHERE,
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.")] = False,
     json_: JsonOption = False,
     home: HomeOption = None,
@@ -83,11 +114,10 @@ def run(
 
         a5ctl plan run plan.toml --on slurm --site site.toml
     """
-    from a5ctl.commands.plan_elsewhere import show_scripts, tell_of_jobs, wanted_place
+    from a5ctl.cluster.asked import elsewhere, leave_jobs, show_scripts
     from a5ctl.console import err, out
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.plans.driver import Driver, Manner, check_goals, end_code
-    from a5ctl.plans.executor import Executor
     from a5ctl.plans.halving import carry_out_in_rungs
     from a5ctl.plans.local import local_executor
     from a5ctl.plans.searching import carry_out_search
@@ -102,42 +132,45 @@ def run(
     chosen = plan.select(only or [])
     check_goals(plan)
     ask = _asker(plan, search)
-    place = wanted_place(on, site, recording, dry_run=dry_run)
+    place = elsewhere(on, site, recording, dry_run=dry_run)
     workspace, store = open_workspace_and_registry(home, registry, create=True)
-    job = None
-    if place is not None:
-        job = place.job(plan, workspace, store, registry, jobs, take_over=take_over)
-    if job is not None and dry_run:
-        return show_scripts(job, chosen, json_=json_)
     executor: Executor
-    if job is None:
+    if place is None:
         executor = local_executor(plan, workspace, registry, jobs, take_over=take_over)
         jobs = executor.jobs
+    else:
+        job = place.job(plan, workspace, store, registry, jobs, take_over)
+        if dry_run:
+            show_scripts(job, chosen, json_=json_)
+            return
     store.note_plan(plan.name, plan.hash, plan.text, workspace)
     console = err() if json_ else out()
-    with PlanDisplay(console, store, quiet=quiet, jobs=jobs) as display:
-        if job is not None:
-            from a5ctl.cluster.places import executor_for
-
-            executor = executor_for(job, display.note)
-        display.stops_cells = not executor.detach()
-        driver = Driver(plan, store, executor, display, Manner(resume, fail_fast, take_over))
-        try:
-            if ask is not None:
-                carry_out_search(driver, ask)
-            elif plan.form.halving is not None:
-                carry_out_in_rungs(driver, plan, workspace)
-            else:
-                driver.carry_out(lambda: chosen)
-        finally:
-            executor.close()
-    if driver.signum is not None and executor.detach():
-        tell_of_jobs(file, console)
+    detached = place is not None and place.detached
+    try:
+        with PlanDisplay(console, store, quiet=quiet, jobs=jobs) as display:
+            display.stops_cells = not detached
+            if place is not None:
+                executor = place.executor(job, display.note)
+            driver = Driver(plan, store, executor, display, Manner(resume, fail_fast, take_over))
+            try:
+                if ask is not None:
+                    carry_out_search(driver, ask)
+                elif plan.form.halving is not None:
+                    carry_out_in_rungs(driver, plan, workspace)
+                else:
+                    driver.carry_out(lambda: chosen)
+            finally:
+                executor.close()
+    except KeyboardInterrupt:
+        if not detached:
+            raise
+        leave_jobs(file, console, signal.SIGINT)
+    if driver.signum is not None and detached:
+        leave_jobs(file, console, driver.signum)
     found = cell_runs(store, driver.plan, chosen or driver.plan.cells)
     _conclude(store, found, driver.left, console, json_=json_)
     if code := end_code(found, driver):
         raise typer.Exit(code)
-    return None
 
 
 def status(
@@ -197,7 +230,8 @@ def _conclude(
     if json_:
         print_json([{**cell_json(line), "left": left.get(line.found.cell.id)} for line in lines])
         return
-    console.print(cells_table(lines, console), crop=False)
+    if lines:
+        console.print(cells_table(lines, console), crop=False)
     for key, reason in left.items():
         console.print(plain(f"! cell {key}: {reason}", "yellow"), soft_wrap=True)
     console.print(plain(state_counts(found.values()), "bold"))

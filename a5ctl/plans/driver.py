@@ -105,7 +105,7 @@ class Driver:
         """
         self._reached = set()
         with self._signals():
-            self._under_way |= {key: self.plan.by_id[key] for key in self.executor.adopt()}
+            self._under_way |= self.executor.adopt()
             while True:
                 cells = self._with_starts(source())
                 found = cell_runs(self.registry, self.plan, cells.values())

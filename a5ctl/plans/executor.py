@@ -73,7 +73,7 @@ class Executor(Protocol):
         """
         ...
 
-    def adopt(self) -> set[str]:
+    def adopt(self) -> dict[str, Cell]:
         """Cells that are under way from before this process; `poll` tells of them, too."""
         ...
 

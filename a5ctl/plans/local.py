@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,15 +92,18 @@ class LocalExecutor:
     def stop(self, signum: int) -> None:
         """Send the signal to every process."""
         for attempt in self._attempts.values():
-            attempt.process.send_signal(signum)
+            if sys.platform == "win32":
+                attempt.process.terminate()  # it knows no other signal
+            else:
+                attempt.process.send_signal(signum)
 
     def note_busy(self, cell_ids: set[str]) -> None:
         """Leave room, and GPUs, for cells that a killed `plan run` left at work."""
         self._busy = cell_ids
 
-    def adopt(self) -> set[str]:
+    def adopt(self) -> dict[str, Cell]:
         """Processes of a killed `plan run` are no children of this one: none."""
-        return set()
+        return {}
 
     def detach(self) -> bool:
         """Ctrl-C is meant for the cells."""

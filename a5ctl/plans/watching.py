@@ -111,11 +111,11 @@ class PlanDisplay:
             return
         self._looked = now
         if self._live is not None:
-            lines = cell_lines(self._registry, found.values())
+            lines = cell_lines(self._registry, found.values(), under_way)
             self._shown = Group(self._table(lines), plain(self._summary(lines), "dim"))
         elif now - self._logged >= _LOG_EVERY_S:
             self._logged = now
-            lines = cell_lines(self._registry, found.values())
+            lines = cell_lines(self._registry, found.values(), under_way)
             self._print(plain(self._summary(lines), "dim"))
 
     def _table(self, lines: list[CellLine]) -> RenderableType:

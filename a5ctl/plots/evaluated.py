@@ -3,17 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from a5ctl.figures import ACCURACY, SHARES, TYPES, figure_of
 from a5ctl.plots.panels import Form, Line, Mark, Spot
 from core.registry.records import EvaluationRecord, RunRecord
-from core.statistics import wilson_interval
 
-ACCURACY = "accuracy"
-SHARES = ("formatted", "unclosed", "truncated", "unparseable")
-TYPES = ("type1", "type2", "type3")
 KINDS = ("types", "lengths")
 """Names that stand for several figures of evaluations at once."""
 
-_Figure = tuple[float, float, float]
 Place = Callable[[EvaluationRecord], float | None]
 
 
@@ -49,25 +45,6 @@ def evaluated_lines(
     return lines
 
 
-def figure_of(evaluation: EvaluationRecord, name: str) -> _Figure | None:
-    """A figure with its 95% interval, or a range; None where there is none of this name."""
-    if name == ACCURACY:
-        return (evaluation.accuracy, *evaluation.interval)
-    if name == "lengths":
-        found = evaluation.lengths.get("response") or {}
-        return (found["p50"], found["p50"], found["p90"]) if found.get("n") else None
-    if name in (*TYPES, "unclosed", "truncated"):
-        return _counted(getattr(evaluation, name), evaluation.n)
-    if name == "formatted":
-        return _counted(evaluation.type1 + evaluation.type2, evaluation.n)
-    if name == "unparseable":
-        return _counted(evaluation.unparseable, evaluation.numeric)
-    grader = name.removeprefix(f"{ACCURACY}.")
-    if grader == name or grader not in evaluation.accuracy_by_grader:
-        return None
-    return _counted(round(evaluation.accuracy_by_grader[grader] * evaluation.n), evaluation.n)
-
-
 def length_caps(evaluations: Sequence[EvaluationRecord]) -> tuple[Mark, ...]:
     """What stopped responses that would have gone on."""
     caps = {e.protocol.get("max_tokens") for e in evaluations}
@@ -80,7 +57,3 @@ def known_figures(evaluations: Sequence[EvaluationRecord]) -> set[str]:
         return set()
     graders = {f"{ACCURACY}.{g}" for e in evaluations for g in e.accuracy_by_grader}
     return {ACCURACY, *SHARES, *TYPES, *KINDS, *graders}
-
-
-def _counted(hits: int, whole: int) -> _Figure | None:
-    return (hits / whole, *wilson_interval(hits, whole)) if whole else None

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from a5ctl.plots.evaluated import ACCURACY
+from a5ctl.figures import ACCURACY
 from a5ctl.tables.by import grouping_keys, mixed_settings
 from a5ctl.tables.carried import carried_over
 from a5ctl.tables.comparison_warnings import (

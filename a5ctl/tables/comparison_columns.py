@@ -8,9 +8,8 @@ from rich.console import JustifyMethod
 from rich.text import Text
 
 from a5ctl.console import plain
-from a5ctl.format import compact, count, duration, interval, p_value, percent, points
-from a5ctl.plots.axes import figure
-from a5ctl.plots.evaluated import ACCURACY
+from a5ctl.figures import ACCURACY
+from a5ctl.format import compact, count, duration, figure, interval, p_value, percent, points
 from a5ctl.tables.comparison import Cell, Comparison
 from a5ctl.tables.moments import Moment
 from a5ctl.tables.settings import short_name, value_text

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from a5ctl.format import percent
-from a5ctl.plots.axes import figure
+from a5ctl.format import figure, percent
 from a5ctl.tables.comparison import Comparison
 from a5ctl.tables.comparison_columns import CURVE, comparison_columns, told_once
 from a5ctl.tables.comparison_view import setting_line

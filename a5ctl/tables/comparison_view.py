@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from a5ctl.format import interval, p_value, points
 from a5ctl.tables.comparison import Comparison
 from a5ctl.tables.comparison_columns import Column, comparison_columns, told_once
 from a5ctl.tables.folded import FoldColumn, FoldedTable
-from a5ctl.tables.markup import Grid
 from a5ctl.tables.pairs import SettingTest
+
+if TYPE_CHECKING:
+    from a5ctl.tables.markup import Grid
 
 # columns from this priority on leave before a title is broken
 _SPARE = 4
@@ -51,8 +54,10 @@ def comparison_table(comparison: Comparison, width: int) -> tuple[FoldedTable, t
     return table, tuple(column.title for column in columns if column.title not in shown)
 
 
-def comparison_grid(comparison: Comparison, notes: Sequence[str]) -> Grid:
+def comparison_grid(comparison: Comparison, notes: Sequence[str]) -> "Grid":
     """The whole table as texts, for other formats, with what stands below it."""
+    from a5ctl.tables.markup import Grid
+
     columns = comparison_columns(comparison)
     alike = [column for column, _ in told_once(comparison, columns)]
     columns = [column for column in columns if column not in alike]

@@ -5,7 +5,6 @@ import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from a5ctl.console import printable
@@ -31,17 +30,6 @@ _LATEX = str.maketrans(
         "…": r"\ldots{}",
     }
 )
-
-
-class TableFormat(StrEnum):
-    """How a table is printed."""
-
-    TABLE = "table"
-    MD = "md"
-    CSV = "csv"
-    JSON = "json"
-    LATEX = "latex"
-    HTML = "html"
 
 
 @dataclass(frozen=True, slots=True)

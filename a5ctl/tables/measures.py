@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from a5ctl.plots.evaluated import ACCURACY, SHARES, TYPES, figure_of
+from a5ctl.figures import ACCURACY, SHARES, TYPES, figure_of
 from a5ctl.tables.entries import Entry
 from core.errors import UserError
 from core.registry.store import Registry

@@ -1,8 +1,8 @@
 """The cells of a plan as a table: state, run, progress, accuracy."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -14,10 +14,11 @@ from a5ctl.tables.fit import FitColumn, FittedTable, fitted_table
 from a5ctl.tables.runs import run_seconds
 from core.plans.length import expected_updates, share_done
 from core.plans.runs import CellRun, CellState
-from core.registry.records import Headline, RunRecord
+from core.registry.records import Headline
 from core.registry.store import Registry
 
 _TOKENS = "tokens_total"
+_STEP_SECONDS = "step_seconds"
 _STYLES = {
     CellState.MISSING: "dim",
     CellState.RUNNING: "cyan",
@@ -38,6 +39,7 @@ class CellLine:
         share: How much is done, in [0, 1].
         left: Seconds that a running cell still takes, at its pace so far.
         seconds: It has taken so far.
+        starting: A process was started for it that the registry has not heard of yet.
     """
 
     found: CellRun
@@ -47,42 +49,57 @@ class CellLine:
     headline: Headline | None = None
     left: float | None = None
     seconds: float | None = None
+    starting: bool = False
 
 
-def cell_lines(registry: Registry, found: Iterable[CellRun]) -> list[CellLine]:
-    """Everything the table shows, in three queries however many cells there are."""
+def cell_lines(
+    registry: Registry, found: Iterable[CellRun], under_way: Collection[str] = ()
+) -> list[CellLine]:
+    """Everything the table shows, in a few queries however many cells there are.
+
+    Args:
+        registry: Where the figures are.
+        found: Cells with their runs.
+        under_way: Ids of cells that a process was started for.
+    """
     found = list(found)
     uuids = [each.run.uuid for each in found if each.run is not None]
     headlines, steps = registry.headlines(uuids), registry.last_steps(uuids)
-    tokens = registry.metric_summaries(uuids, [_TOKENS])
-    now = time.time()
+    summaries = registry.metric_summaries(uuids, [_TOKENS, _STEP_SECONDS])
     lines = []
     for each in found:
+        waiting = not (each.state.done or each.state.held)
+        starting = waiting and each.cell.id in under_way
         if each.run is None:
-            lines.append(CellLine(each))
+            lines.append(CellLine(each, starting=starting))
             continue
-        fed = tokens.get(each.run.uuid, {}).get(_TOKENS)
-        uuid = each.run.uuid
-        fed_tokens = None if fed is None else fed.last
-        lines.append(_line(each, each.run, steps.get(uuid), fed_tokens, headlines.get(uuid), now))
+        run, own = each.run, summaries.get(each.run.uuid, {})
+        step = steps.get(run.uuid)
+        fed = own[_TOKENS].last if _TOKENS in own else None
+        line = CellLine(
+            each,
+            step,
+            expected_updates(run.config, run.size),
+            share_done(run.config, run.size, step, fed),
+            headlines.get(run.uuid),
+            seconds=run_seconds(run, time.time()),
+            starting=starting,
+        )
+        pace = own[_STEP_SECONDS].last if _STEP_SECONDS in own else None
+        lines.append(replace(line, left=_left(registry, line, pace)))
     return lines
 
 
-def _line(
-    found: CellRun,
-    run: RunRecord,
-    step: int | None,
-    tokens: float | None,
-    headline: Headline | None,
-    now: float,
-) -> CellLine:
-    share = share_done(run.config, run.size, step, tokens)
-    seconds = run_seconds(run, now)
-    left = None
-    if found.state is CellState.RUNNING and seconds is not None and share:
-        left = seconds * (1 - share) / share
-    total = expected_updates(run.config, run.size)
-    return CellLine(found, step, total, share, headline, left, seconds)
+def _left(registry: Registry, line: CellLine, pace: float | None) -> float | None:
+    """At the pace so far; of a run that went on after a stop, at that of its last update."""
+    run = line.found.run
+    if run is None or line.found.state is not CellState.RUNNING or not line.share:
+        return None
+    if registry.segments(run.uuid):
+        if pace is None or line.total is None or line.step is None:
+            return None
+        return pace * (line.total - line.step)
+    return None if line.seconds is None else line.seconds * (1 - line.share) / line.share
 
 
 def cells_table(lines: Sequence[CellLine], console: Console) -> FittedTable:
@@ -95,7 +112,7 @@ def cells_table(lines: Sequence[CellLine], console: Console) -> FittedTable:
     columns = [
         column("cell", [line.found.cell.id for line in lines], 99),
         column("what", [_what(line) for line in lines], 98, elastic=16),
-        FitColumn("state", [state_text(line.found.state) for line in lines], 95),
+        FitColumn("state", [_state(line) for line in lines], 95),
         column("run", [run.id if run else "" for run in runs], 90),
         column("step", [_progress(line) for line in lines], 70, right=True),
         column("accuracy", [percent(h.accuracy) if h else "-" for h in _heads(lines)], 85),
@@ -105,6 +122,10 @@ def cells_table(lines: Sequence[CellLine], console: Console) -> FittedTable:
         column("host", [(run.host or "") if run else "" for run in runs], 20, elastic=8),
     ]
     return fitted_table(columns, console)
+
+
+def _state(line: CellLine) -> Text:
+    return plain("starting", "cyan") if line.starting else state_text(line.found.state)
 
 
 def state_text(state: CellState) -> Text:
@@ -117,7 +138,7 @@ def state_counts(found: Iterable[CellRun]) -> str:
     states = [each.state for each in found]
     order = [CellState.FINISHED, CellState.GIVEN_UP, CellState.RUNNING, CellState.STALE]
     order += [CellState.INTERRUPTED, CellState.FAILED, CellState.MISSING]
-    return ", ".join(f"{states.count(s)} {s}" for s in order if s in states)
+    return ", ".join(f"{states.count(s)} {s}" for s in order if s in states) or "no cells yet"
 
 
 def cell_json(line: CellLine) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from a5ctl.figures import ACCURACY, figure_of
 from a5ctl.format import BLOCKS
-from a5ctl.plots.evaluated import ACCURACY, figure_of
 from a5ctl.tables.carried import Carried
 from a5ctl.tables.entries import Entry
 from a5ctl.tables.measures import LENGTH, measure_of

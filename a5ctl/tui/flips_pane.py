@@ -11,7 +11,7 @@ from textual.containers import Container, Vertical
 
 from a5ctl.console import plain
 from a5ctl.format import percent, points
-from a5ctl.tui.house import HouseScreen, Plain, in_background
+from a5ctl.tui.house import WIDE_FROM, HouseScreen, Plain, in_background
 from a5ctl.tui.looks import BAD, DIM, OK, PLAIN, Cell, one_line, styled
 from a5ctl.tui.response_view import ResponseView
 from a5ctl.tui.row_table import Column, RowTable
@@ -110,8 +110,9 @@ class FlipsPane(Vertical):
         cursor = self.query_one(RowTable).cursor
         if self._rows is not None and cursor < len(self._rows):
             flip = self._rows.flip(cursor)
+            after, wide = flip.after.response, self.app.size.width >= WIDE_FROM
             self.query_one("#response-a", ResponseView).show(flip.before.response, title="A  ")
-            self.query_one("#response-b", ResponseView).show(flip.after.response, title="B  ")
+            self.query_one("#response-b", ResponseView).show(after, title="B  ", asked=wide)
 
     def action_next(self, by: int) -> None:
         """The next flip, or the one before."""

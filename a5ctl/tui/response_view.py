@@ -27,14 +27,28 @@ class ResponseView(VerticalScroll, can_focus=True):
         yield Plain(id="text")
         yield Static(id="verdicts", markup=False)
 
-    def show(self, response: StoredResponse | None, words: str = "", title: str = "") -> None:
-        """Show a response, with the words of a search in it marked."""
+    def show(
+        self,
+        response: StoredResponse | None,
+        words: str = "",
+        title: str = "",
+        *,
+        asked: bool = True,
+    ) -> None:
+        """Show a response, with the words of a search in it marked.
+
+        Args:
+            response: What to show; nothing when None.
+            words: The words.
+            title: Before the problem.
+            asked: With the question; another view beside this one may have it.
+        """
         if response is None:
             self.query_one("#question", Plain).say("")
             self.query_one("#verdicts", Static).update("")
             self.query_one("#text", Plain).say("")
             return
-        self.query_one("#question", Plain).say(_question(response, words, title))
+        self.query_one("#question", Plain).say(_question(response, words, title, asked=asked))
         self.query_one("#verdicts", Static).update(
             Group(plain(ending(response), "dim"), _verdicts(response))
         )
@@ -65,11 +79,11 @@ def ending(response: StoredResponse) -> str:
     return ", ".join(parts)
 
 
-def _question(response: StoredResponse, words: str, title: str) -> Text:
+def _question(response: StoredResponse, words: str, title: str, *, asked: bool) -> Text:
     sample = f"  sample {response.sample}" if response.sample else ""
     text = styled((title + response.problem_id, "bold"), (sample, "bold"), ("  truth ", "dim"))
     text.append_text(brief(response.truth, style="bold"))
-    question = plain(f"\n{response.question[:_LONGEST_QUESTION]}")
+    question = plain(f"\n{response.question[:_LONGEST_QUESTION]}" if asked else "")
     if words:
         question.highlight_words([words], "reverse", case_sensitive=False)
     text.append_text(question).append("\n")

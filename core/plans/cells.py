@@ -252,9 +252,9 @@ def _tagged(cell: Cell, group: str | None) -> Cell:
     return replace(cell, config=cell.config.model_copy(update=labels))
 
 
-def _forget_foreign(tree: dict[str, Any], kind: str | None) -> None:
+def _forget_foreign(tree: dict[str, Any], kind: Any) -> None:
     """A group of another kind has no use for what the base says about its own."""
-    if kind in set(RunKind):
+    if kind in list(RunKind):
         for section in OPTIONAL_SECTIONS - RunKind(kind).sections:
             tree.pop(section, None)
 
@@ -266,6 +266,8 @@ def _put(tree: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _put_budget(tree: dict[str, Any], budget: Budget, said: str) -> None:
+    if tree.get("kind", "sft") not in list(RunKind):
+        return  # which is said when the cell is built
     kind = RunKind(tree.get("kind", "sft"))
     if not kind.trains:
         return

@@ -186,6 +186,17 @@ class PlanForm(Section):
             raise ValueError(f"{bad[0]} is not a seed; give whole numbers from 0")
         return once(seeds, " in seeds")
 
+    @field_validator("start")
+    @classmethod
+    def _start(cls, start: dict[str, Any] | None) -> dict[str, Any] | None:
+        given = start or {}
+        if given.get("checkpoint", "last") not in ("last", "best"):
+            raise ValueError(f"checkpoint is last or best, not {given['checkpoint']!r}")
+        for key in ("name", "group"):
+            if key in given:
+                raise ValueError(f"{key!r} does not belong there: {_OF_THE_PLAN[key]}")
+        return start
+
     @field_validator("axes", mode="before")
     @classmethod
     def _flat_axes(cls, axes: Any) -> Any:
@@ -202,6 +213,8 @@ class PlanForm(Section):
     @field_validator("zip", mode="before")
     @classmethod
     def _flat_zip(cls, tables: Any) -> Any:
+        if not isinstance(tables, list | tuple):
+            return tables
         return [flat_settings(t) if isinstance(t, dict) else t for t in tables]
 
     @field_validator("zip")

@@ -133,7 +133,9 @@ def test_a_server_is_not_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-def test_bash_neither_splits_nor_runs_what_names_say(home: Path, tmp_path: Path) -> None:
+def test_installed_in_bash_it_neither_splits_nor_runs_what_names_say(
+    home: Path, tmp_path: Path
+) -> None:
     program = tmp_path / "a5ctl"
     program.write_text(
         f"#!{sys.executable}\nimport sys\nsys.argv[0] = 'a5ctl'\n"
@@ -141,7 +143,8 @@ def test_bash_neither_splits_nor_runs_what_names_say(home: Path, tmp_path: Path)
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     script = """
-        eval "$(_A5CTL_COMPLETE=source_bash a5ctl)"
+        a5ctl --install-completion > told || cat told
+        source "$HOME/.bash_completions/a5ctl.sh"
         for line in "show |" "compare --group |" "tag +|"; do
             COMP_WORDS=(a5ctl ${line%|*}); [ "${line: -2}" = " |" ] && COMP_WORDS+=("")
             COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMPREPLY=()
@@ -151,8 +154,9 @@ def test_bash_neither_splits_nor_runs_what_names_say(home: Path, tmp_path: Path)
     """
     environment = {
         **os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
-        "A5CTL_HOME": str(home),
+        "A5CTL_HOME": str(home), "HOME": str(tmp_path / "me"),
     }  # fmt: skip
+    (tmp_path / "me").mkdir()
     ended = subprocess.run(
         ["bash", "--norc", "-c", script],
         env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
@@ -161,4 +165,5 @@ def test_bash_neither_splits_nor_runs_what_names_say(home: Path, tmp_path: Path)
     offered = ended.stdout.split("\n")[:-1]
     ids = [f"sft-bad{number}" for number in reversed(range(len(HOSTILE)))]
     assert offered == [*ids, "grpo-new2", "sft-256-old1", "rates", "sizes", "+good"]
-    assert [path.name for path in tmp_path.iterdir()] == ["a5ctl"]
+    assert {path.name for path in tmp_path.iterdir()} == {"a5ctl", "me", "told"}
+    assert "a5ctl.sh" in (tmp_path / "me" / ".bashrc").read_text()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from core.config.load import to_tree
 from core.plans.folder import plan_folder
 from core.plans.load import load_plan
 from core.plans.plan import Plan
 from core.plans.runs import CellState, cell_runs, plan_runs
+from core.registry.records import NewRun
 from core.registry.store import Registry, open_registry
 from core.workspace import Workspace
 from tests.a5ctl.conftest import House, small_house
@@ -47,10 +51,10 @@ significant = false
 """
 
 
-def write_plan(house: House, steps: int = 6, text: str = SMALL) -> Plan:
+def write_plan(house: House, steps: int = 6, form: str = SMALL) -> Plan:
     house.home.mkdir(parents=True, exist_ok=True)
     path = house.home / "plan.toml"
-    path.write_text(text.format(model=str(house.model), data=str(house.data), steps=steps))
+    path.write_text(form.format(model=str(house.model), data=str(house.data), steps=steps))
     return load_plan(path)
 
 
@@ -160,6 +164,16 @@ def test_the_report_has_settings_effects_and_verdicts(carried_out: House) -> Non
     assert "the small rate is no worse" in shown
 
 
+def test_a_plan_without_runs_is_noted_and_reported(house: House) -> None:
+    plan = write_plan(house)
+    report = house.json("plan", "report", str(plan.path))
+    assert report["cells"] == "4 missing"
+    (criterion,) = report["criteria"]["criteria"]
+    assert criterion["verdict"] == "cannot tell"
+    (effect,) = report["effects"]
+    assert effect["refused"] == "no finished pair that differs in this alone"
+
+
 def test_somebody_else_has_the_cell(house: House) -> None:
     plan = write_plan(house)
     cell = plan.cells[0]
@@ -168,6 +182,41 @@ def test_somebody_else_has_the_cell(house: House) -> None:
     assert said.exit_code == 75
     assert "is being carried out by a process" in said.output
     assert registry_of(house).runs() == []
+
+
+@pytest.mark.parametrize(("silent_s", "said"), [(0, "is running"), (3600, "--take-over")])
+def test_a_cell_on_another_machine_is_left_to_it(house: House, silent_s: int, said: str) -> None:
+    plan = write_plan(house, form=SMALL.replace("[0, 1]", "[0]").partition("[[crit")[0])
+    for cell in plan.cells:
+        config = cell.config
+        new = NewRun(
+            *("sft", to_tree(config), "c0", "small", "small"), group=config.group, tags=config.tags
+        )
+        run = registry_of(house).create_run(new)
+        with registry_of(house).database.begin() as connection:
+            beat = time.time() - silent_s
+            connection.execute(
+                text(
+                    "UPDATE run SET status = 'running', host = 'elsewhere', created = :beat, "
+                    "heartbeat = :beat WHERE uuid = :uuid"
+                ),
+                {"beat": beat, "uuid": run.uuid},
+            )
+    one = house.run("plan", "cell", str(plan.path), plan.cells[0].id)
+    assert (one.exit_code, said in " ".join(one.output.split())) == (75, True)
+    every = house.run("plan", "run", str(plan.path), "--quiet")
+    assert every.exit_code == 75
+    assert len(registry_of(house).runs()) == 2
+
+
+def test_a_run_in_the_archive_is_asked_for_again(carried_out: House, tmp_path: Path) -> None:
+    home = tmp_path / "copy"
+    shutil.copytree(carried_out.home, home)
+    house = House(home, carried_out.model, carried_out.data)
+    plan = the_plan(house)
+    cell = plan.cells[0]
+    assert house.run("archive", plan_runs(registry_of(house), plan)[cell.id].id).exit_code == 0
+    assert states(house, plan)[cell.id] is CellState.MISSING
 
 
 def test_a_cell_waits_for_the_one_it_starts_from(house: House) -> None:
@@ -237,14 +286,14 @@ def outcome(house: House, run_id: str) -> Any:
 
 @pytest.mark.slow
 def test_a_plan_that_is_killed_ends_as_one_that_was_not(small_folder: Path, tmp_path: Path) -> None:
-    text = SMALL.replace("[0, 1]", "[0]").replace("on.every = 3", "on.every = 75")
-    text = text.replace("checkpoint_every = 1", "checkpoint_every = 15")
+    form = SMALL.replace("[0, 1]", "[0]").replace("on.every = 3", "on.every = 75")
+    form = form.replace("checkpoint_every = 1", "checkpoint_every = 15")
     untouched = small_house(small_folder, tmp_path / "untouched")
-    plan = write_plan(untouched, 150, text)
+    plan = write_plan(untouched, 150, form)
     for cell in plan.cells:
         untouched.json("plan", "cell", str(plan.path), cell.id, "--quiet")
     house = small_house(small_folder, tmp_path / "killed")
-    plan = write_plan(house, 150, text)
+    plan = write_plan(house, 150, form)
     process = plan_run(house, plan)
     wait_for_updates(house, plan)
     children = cell_processes(process.pid)

@@ -4,6 +4,7 @@
 holds a folder for each. What a test wants to go wrong is a file in FOLDER.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -30,7 +31,7 @@ def qsub(folder: Path, script: str) -> None:
         if not found:
             del environment["PBS_ARRAY_INDEX"]
         code = f'bash "$0" & echo $! >{index}.pid; wait $!; echo $? >{index}.status'
-        subprocess.Popen(
+        process = subprocess.Popen(
             ["sh", "-c", code, script],
             cwd=job,
             env=environment,
@@ -39,6 +40,7 @@ def qsub(folder: Path, script: str) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        (job / f"{index}.session").write_text(str(process.pid))
     (job / "array").write_text("[]" if found else "")
     while (folder / "hang").exists():
         time.sleep(0.05)
@@ -85,6 +87,13 @@ def _job(folder: Path, job_id: str) -> Path:
     if not job.exists():
         sys.exit(f"qstat: Unknown Job Id {job_id}")
     return job
+
+
+def end_all(folder: Path) -> None:
+    """Leave no process behind, whatever a test made of it."""
+    for path in folder.glob("job-*/*.session"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(int(path.read_text()), signal.SIGKILL)
 
 
 def install(folder: Path) -> Path:

@@ -19,9 +19,14 @@ QUICK = {
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """A head that carries nothing out, and workers with one CPU each."""
+    """A head and workers with one CPU each."""
 
     cluster: Any
+
+    @property
+    def head(self) -> int:
+        """The raylet of the head."""
+        return int(self.cluster.head_node.all_processes["raylet"][0].process.pid)
 
     @property
     def address(self) -> str:
@@ -38,13 +43,13 @@ class Nodes:
 
 
 @contextmanager
-def ray_nodes(workers: int) -> Iterator[Nodes]:
+def ray_nodes(workers: int, head_cpus: int = 0) -> Iterator[Nodes]:
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(
         initialize_head=True,
         head_node_args={
-            "num_cpus": 0,
+            "num_cpus": head_cpus,
             "_system_config": QUICK,
             "object_store_memory": 80 * 2**20,
             "include_dashboard": False,

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ class Queue:
 
 
 @pytest.fixture
-def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
+def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     bin_ = fake_pbs.install(tmp_path / "pbs")
     monkeypatch.setenv("PATH", f"{bin_}{os.pathsep}{os.environ['PATH']}")
     folder = tmp_path / "it's a folder"
@@ -80,7 +81,8 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
     made = Queue(House(folder / "home", folder, folder), folder, plan, site)
     python = sys.executable
     site.write_text(SITE.format(python=python, stand_in=stand_in.__file__, lives=folder, root=ROOT))
-    return made
+    yield made
+    fake_pbs.end_all(tmp_path / "pbs")
 
 
 @pytest.mark.slow

@@ -18,8 +18,8 @@ from tests.a5ctl.conftest import ROOT, House
 
 LONG, SHORT = 120, 4
 SITE = """
-walltime = "1m"
-margin = "50s"
+walltime = "{walltime}"
+margin = "{margin}"
 ask_every = "1s"
 partition = "debug"
 cpus = 1
@@ -29,16 +29,22 @@ program = ["{python}", "{slow}"]
 OMP_NUM_THREADS = "1"
 PYTHONPATH = "{root}"
 """
-# the first job of the long cell takes its time until Slurm tells it to stop
+TOO_SHORT = {"walltime": "2m", "margin": "110s"}  # Slurm looks every 30 seconds
+ENOUGH = {"walltime": "1h", "margin": "110s"}
+# the first job of the long cell takes its time until Slurm tells it to stop, and does not hear of
+# that before it has something to go on from, however slow the machine is
 SLOW = """
 import os, sys, time
 first = os.environ["SLURM_ARRAY_TASK_ID"] == "0" and "--take-over" not in sys.argv
 if first:
+    import signal
+    stop = {signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop)
     from trainers.sft import SFT
-    update, done = SFT.update, []
+    update = SFT.update
     def slowly(self, step):
-        done.append(step)
-        if len(done) > 10:
+        if step > 10:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, stop)
             time.sleep(0.5)
         return update(self, step)
     SFT.update = slowly
@@ -67,7 +73,8 @@ def test_a_run_that_hits_its_walltime_goes_on_in_another_job_though_its_follower
     plan = write_plan(house, folder / 'the "plan".toml', f"{LONG}, {SHORT}", name="a 'plan'\\n`id`")
     (tmp_path / "slow.py").write_text(SLOW)
     site = tmp_path / "site.toml"
-    site.write_text(SITE.format(python=sys.executable, slow=tmp_path / "slow.py", root=ROOT))
+    known = {"python": sys.executable, "slow": tmp_path / "slow.py", "root": ROOT}
+    site.write_text(SITE.format(**known, **TOO_SHORT))
     home = House(folder / "home", house.model, house.data)
     command = ("plan", "run", str(plan), "--on", "slurm", "--site", str(site))
 
@@ -76,16 +83,19 @@ def test_a_run_that_hits_its_walltime_goes_on_in_another_job_though_its_follower
     wait_for(lambda: json.loads(ledger.read_text())["jobs"][0]["job_id"])
     killed.kill()
     killed.communicate()
+    site.write_text(SITE.format(**known, **ENOUGH))
     again = home.process(*command)
     output, _ = again.communicate(timeout=400)
     assert again.returncode == 0, output
 
-    jobs = json.loads(ledger.read_text())["jobs"]
-    assert [(len(job["cells"]), job["tries"]) for job in jobs] == [(2, 1), (1, 2)]
-    assert "handed in to slurm as job" in output
-    assert "it was stopped before the end of its time; job 2 goes on with it" in output
     registry = registry_of(home.home)
     runs = runs_by_steps(registry)
+    long_cell = next(tag for tag in runs[LONG].tags if tag.startswith("cell:"))[5:]
+    jobs = json.loads(ledger.read_text())["jobs"]
+    assert [job["tries"] for job in jobs if long_cell in job["cells"]] == [1, 2]
+    assert len(jobs[0]["cells"]) == 2, "the killed follower's array was followed"
+    told = f"cell {long_cell}: it was stopped before the end of its time; job 2 goes on with it"
+    assert told in output
     assert {steps: run.status for steps, run in runs.items()} == {
         LONG: "finished",
         SHORT: "finished",

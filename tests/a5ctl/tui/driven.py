@@ -13,7 +13,7 @@ from core.registry.store import open_registry
 from core.workspace import open_workspace
 
 SMALL, LARGE = (80, 24), (200, 60)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Person:
@@ -50,6 +50,11 @@ class Person:
         """Wait until all of it stands on the screen."""
         await self.until(lambda: all(part in self.text for part in wanted), str(wanted))
 
+    async def hears(self, wanted: str) -> None:
+        """Wait until a message says it."""
+        told = self.app._notifications
+        await self.until(lambda: any(wanted in one.message for one in told), wanted)
+
     async def misses(self, unwanted: str) -> None:
         """Wait until it does not stand there any more."""
         await self.until(lambda: unwanted not in self.text, f"no {unwanted}")
@@ -58,7 +63,7 @@ class Person:
         end = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < end, f"{what} never came:\n{self.text}"
-            await self._pilot.pause(0.02)
+            await asyncio.sleep(0.04)
 
 
 def sit_down(
@@ -72,7 +77,7 @@ def sit_down(
         desk = Desk(workspace, registry)
         app = HouseApp(desk)
         try:
-            async with app.run_test(size=size) as pilot:
+            async with app.run_test(size=size, notifications=True) as pilot:
                 person = Person(pilot, app)
                 await person.until(lambda: app.runs.is_mounted and "reading" not in person.text)
                 await play(person)

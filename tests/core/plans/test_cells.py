@@ -1,9 +1,12 @@
 """Cells: the product of what a plan varies, under identities that only the experiment decides."""
 
 import random
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -188,6 +191,7 @@ def test_cells_are_chosen_by_id_and_by_label(load) -> None:
         ("[base]\ntrain.lr = -1\n", "train.lr: Input should be greater than 0"),
         ('[base]\ntrain.steps = 1\n[budget]\nsame="updates"\namount=1\n', "are both budgets"),
         ('[base]\n[axes]\n"start.data.size" = [1]\n', "there is none"),
+        ('[base]\n[start]\ncheckpoint = "first"\n', "checkpoint is last or best, not 'first'"),
         ("[base]\n[halving]\nat = [8]\n", "is not evaluated at step 8"),
         ("[base]\n[search.space]\ntrain.lr = {low = 2, high = 1}\n", "is not below high"),
         ("[base]\n[axes]\ndata.size=[1]\n[search.space]\ntrain.lr={low=1,high=2}\n", "has no axes"),
@@ -204,3 +208,55 @@ def test_what_is_wrong_is_said_in_one_sentence(load, text: str, said: str) -> No
         load(HEAD + text)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+_VALUES = st.recursive(
+    st.one_of(
+        st.booleans(),
+        st.integers(-(2**63), 2**63 - 1),
+        st.floats(allow_nan=True),
+        st.sampled_from(["", "full", "A", "sft", "train.lr", "last"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["data.size", "train", "lr", "A", "low", "high", "kind", "start"]),
+            inner,
+            max_size=3,
+        ),
+    ),
+    max_leaves=6,
+)
+_PLACES = [
+    *("name", "seeds", "base", "start", "axes", "zip", "groups", "sets", "budget", "criterion"),
+    *("halving", "search", "question", "base.train", "axes.data", "groups.A", "budget.amount"),
+    *("criterion.0.baseline", "criterion.0.at", "search.space"),
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(_PLACES), _VALUES)
+def test_whatever_a_plan_says_it_is_read_or_refused_in_a_sentence(place: str, value: Any) -> None:
+    tree: Any = {
+        "name": "p",
+        "base": {"train": {"epochs": 1}},
+        "axes": {"data.size": [1, 2]},
+        "groups": {"A": {}, "B": {"train.lr": 1e-3}},
+        "criterion": [
+            {"name": "c", "candidates": ["A"], "baseline": "B", "direction": "higher"},
+        ],
+    }
+    *above, leaf = place.split(".")
+    inner = tree
+    for key in above:
+        inner = inner[int(key)] if key.isdecimal() else inner.setdefault(key, {})
+    inner[leaf] = value
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "plan.toml"
+        path.write_text(tomli_w.dumps(tree), encoding="utf-8")
+        try:
+            said = load_plan(path).name
+        except UserError as error:
+            said = str(error)
+        assert said
+        assert "\n" not in said
