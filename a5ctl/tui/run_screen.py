@@ -7,7 +7,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
-from textual.widgets import Footer, TabbedContent, TabPane
+from textual.widgets import TabbedContent, TabPane
 
 from a5ctl.console import plain
 from a5ctl.format import duration, interval, percent
@@ -18,6 +18,7 @@ from a5ctl.tui.curves_pane import CurvesPane
 from a5ctl.tui.evaluations_pane import EvaluationsPane
 from a5ctl.tui.events_pane import EventsPane
 from a5ctl.tui.house import Plain, in_background
+from a5ctl.tui.key_line import KeyLine
 from a5ctl.tui.log_pane import LogPane
 from a5ctl.tui.looks import one_line, status_cell, styled
 from a5ctl.tui.row_table import RowTable
@@ -40,7 +41,7 @@ class RunScreen(ActingScreen):
             Binding(f"{n}", f"tab('{name}')", name.title(), show=False)
             for n, name in enumerate(_TABS, 1)
         ),
-        Binding("tab", "next_tab(1)", "Next tab", key_display="⇥", priority=True),
+        Binding("tab", "next_tab(1)", "Tab", key_display="⇥", priority=True),
         Binding("shift+tab", "next_tab(-1)", "Tab before", show=False, priority=True),
         Binding("r", "responses", "Responses"),
         Binding("X", "stop", "Stop"),
@@ -62,7 +63,7 @@ class RunScreen(ActingScreen):
         with TabbedContent(initial=self._first):
             for number, name in enumerate(_TABS, 1):
                 yield TabPane(f"{number} {name}", id=name)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def follow(self, change: "Change") -> None:
         """Hand the change to what shows it."""

@@ -7,11 +7,12 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
 from a5ctl.tui.acting import ActingScreen
 from a5ctl.tui.dialogs import ChooseOne
 from a5ctl.tui.house import WIDE_FROM, Plain, in_background
+from a5ctl.tui.key_line import KeyLine
 from a5ctl.tui.preview import Preview
 from a5ctl.tui.row_table import RowTable
 from a5ctl.tui.runs_model import LARGEST_FIRST, SORT_KEYS, Entry, Folded, Item, RunsModel
@@ -65,7 +66,7 @@ class RunsScreen(ActingScreen):
             table.nothing = "reading ..."
             yield table
             yield Preview(id="preview")
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def follow(self, change: "Change") -> None:
         """Take in what moved, and draw what is other than before."""
