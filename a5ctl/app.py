@@ -65,6 +65,31 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_START, _LOOK, _GO_ON = "Start something", "Look at what there is", "Go on"
+_EXCHANGE, _LABEL = "Responses and runs from and for elsewhere", "Keep the registry in order"
+_PANELS: dict[str, dict[str, Callable[..., Any]]] = {
+    _START: {"init": init.init, "doctor": doctor.doctor},
+    _LOOK: {
+        "ls": ls.ls,
+        "show": show.show,
+        "compare": compare.compare,
+        "diagnose": diagnose.diagnose,
+        "probe": probe.probe,
+        "plot": plot.plot,
+        "report": report.report,
+        "ui": ui.ui,
+        "sql": sql.sql,
+    },
+    _GO_ON: {"resume": resume.resume, "reproduce": reproduce.reproduce, "close": close.close},
+    _EXCHANGE: {
+        "grade": grade.grade,
+        "regrade": regrade.regrade,
+        "pairs": pairs.pairs,
+        "import": import_.import_,
+    },
+    _LABEL: {"note": note.note, "archive": archive.archive, "delete": delete.delete},
+}
+
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a command: bad input ends with one sentence and 2, a stop with 128 + the signal."""
@@ -132,11 +157,11 @@ def _register() -> None:
     runs.command("grpo")(guarded(run_grpo.grpo))
     runs.command("ei")(guarded(run_ei.ei))
     runs.command("eval")(guarded(run.evaluate))
-    app.add_typer(runs, name="run")
+    app.add_typer(runs, name="run", rich_help_panel=_START)
     models = typer.Typer(help="Make models to work on.", no_args_is_help=True)
     models.command("make")(guarded(model.make))
     models.command("pretrain")(guarded(model.pretrain))
-    app.add_typer(models, name="model")
+    app.add_typer(models, name="model", rich_help_panel=_START)
     exports = typer.Typer(
         cls=export_runs.RunsByDefault,
         help="Write what is stored for other programs: a5ctl export RUN... writes whole runs.",
@@ -144,13 +169,13 @@ def _register() -> None:
     )
     exports.command(export_runs.DEFAULT)(guarded(export_runs.runs))
     exports.command("responses")(guarded(export.responses))
-    app.add_typer(exports, name="export")
+    app.add_typer(exports, name="export", rich_help_panel=_EXCHANGE)
     protocols = typer.Typer(
         help="How an evaluation was made, and in what two of them differ.", no_args_is_help=True
     )
     protocols.command("show")(guarded(protocol.show))
     protocols.command("diff")(guarded(protocol.diff))
-    app.add_typer(protocols, name="protocol")
+    app.add_typer(protocols, name="protocol", rich_help_panel=_LOOK)
     keeping = typer.Typer(help="Look after the registry itself.", no_args_is_help=True)
     keeping.command("path")(guarded(registry.path))
     keeping.command("stats")(guarded(registry.stats))
@@ -160,7 +185,7 @@ def _register() -> None:
     keeping.command("repair")(guarded(registry_repair.repair))
     keeping.command("gc")(guarded(registry_gc.gc))
     keeping.command("migrate")(guarded(registry.migrate))
-    app.add_typer(keeping, name="registry")
+    app.add_typer(keeping, name="registry", rich_help_panel=_LABEL)
     plans = typer.Typer(
         help="Plans of experiments: many runs described in one file.", no_args_is_help=True
     )
@@ -170,33 +195,12 @@ def _register() -> None:
     plans.command("report")(guarded(plan_report.report))
     plans.command("stop")(guarded(plan_stop.stop))
     plans.command("cell")(guarded(plan_cell.cell))
-    app.add_typer(plans, name="plan")
-    commands: dict[str, Callable[..., Any]] = {
-        "init": init.init,
-        "compare": compare.compare,
-        "diagnose": diagnose.diagnose,
-        "probe": probe.probe,
-        "grade": grade.grade,
-        "import": import_.import_,
-        "regrade": regrade.regrade,
-        "pairs": pairs.pairs,
-        "ls": ls.ls,
-        "show": show.show,
-        "plot": plot.plot,
-        "report": report.report,
-        "resume": resume.resume,
-        "reproduce": reproduce.reproduce,
-        "close": close.close,
-        "note": note.note,
-        "archive": archive.archive,
-        "delete": delete.delete,
-        "sql": sql.sql,
-        "doctor": doctor.doctor,
-        "ui": ui.ui,
-    }
-    for name, command in commands.items():
-        app.command(name)(guarded(command))
-    app.command("tag", context_settings=tag.CONTEXT)(guarded(tag.tag))
+    app.add_typer(plans, name="plan", rich_help_panel=_START)
+    for panel, commands in _PANELS.items():
+        for name, command in commands.items():
+            app.command(name, rich_help_panel=panel)(guarded(command))
+    labels = app.command("tag", context_settings=tag.CONTEXT, rich_help_panel=_LABEL)
+    labels(guarded(tag.tag))
 
 
 _register()

@@ -20,6 +20,12 @@ _GRACE_S = 120.0
 _HELD_PAUSE_S = 5.0
 _MOST_HELD_S = 180.0
 _MOST_LOST = 10
+_LOSSES = {
+    "NodeDiedError": "its node was lost",
+    "WorkerCrashedError": "its worker was killed",
+    "LocalRayletDiedError": "its node was lost",
+    "OutOfMemoryError": "Ray ended it, because its node was short of memory",
+}
 
 
 @dataclass
@@ -164,14 +170,14 @@ class RayExecutor:
 
     def _lost(self, attempt: _Attempt, error: Exception | None) -> Ended | None:
         """The node, or the worker on it, is gone."""
-        why = "it was stopped on its node" if error is None else _first_sentence(error)
+        why = "it was stopped on its node" if error is None else _why(error)
         attempt.lost += 1
         if self._stops:
             return self._end(attempt, CellExit.TERMINATED, why)
         if attempt.lost > _MOST_LOST:
             text = f"{why}; {attempt.lost} attempts were cut off, which are enough"
             return self._end(attempt, CellExit.FAILED, text)
-        self.tell(f"cell {attempt.cell.id}: {why}; another node goes on with it")
+        self.tell(f"cell {attempt.cell.id}: {why}; another task goes on with it")
         attempt.held_since = None
         return None
 
@@ -190,7 +196,10 @@ class RayExecutor:
         return Ended(attempt.cell.id, code, reason, log if log.exists() else None)
 
 
-def _first_sentence(error: Exception) -> str:
-    """Ray explains at length; the first line says what happened."""
+def _why(error: Exception) -> str:
+    """What happened, in fewer words than Ray has for it."""
+    name = type(error).__name__
+    if (known := _LOSSES.get(name)) is not None:
+        return known
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    return f"{name}: {lines[0][:200]}" if lines else name

@@ -53,6 +53,8 @@ def report(
     plan = load_plan(file)
     criteria, chosen = criteria_of(plan), parse_grader(grader)
     workspace, store = open_workspace_and_registry(home, registry)
+    if criteria is not None and not store.database.exists():  # the plan is noted in it
+        workspace, store = open_workspace_and_registry(home, registry, create=True)
     plan = known_cells(plan, store)
     found = cell_runs(store, plan)
     verdicts = None

@@ -230,7 +230,8 @@ def _conclude(
     if json_:
         print_json([{**cell_json(line), "left": left.get(line.found.cell.id)} for line in lines])
         return
-    console.print(cells_table(lines, console), crop=False)
+    if lines:
+        console.print(cells_table(lines, console), crop=False)
     for key, reason in left.items():
         console.print(plain(f"! cell {key}: {reason}", "yellow"), soft_wrap=True)
     console.print(plain(state_counts(found.values()), "bold"))

@@ -5,6 +5,8 @@ import sys
 
 from a5ctl.options import HomeOption, RegistryOption
 
+_SWITCH_S = 0.001
+
 
 def ui(
     home: HomeOption = None,
@@ -34,6 +36,8 @@ def ui(
     workspace = open_workspace(home, create=False)
     store = open_registry(workspace.registry_url(registry), create=False)
     desk = Desk(workspace, store, registry)
+    # a thread that reads a hundred thousand rows must not keep a key waiting for its turn
+    sys.setswitchinterval(_SWITCH_S)
     try:
         HouseApp(desk).run()
     finally:

@@ -18,6 +18,7 @@ from core.plans.criteria import criteria_of
 from core.plans.load import load_plan, parse_plan
 from core.plans.plan import Plan
 from core.plans.runs import CellState, cell_runs
+from core.plans.search import known_cells
 from core.registry.records import RunRecord
 from core.registry.store import Registry
 from core.workspace import Workspace
@@ -67,6 +68,11 @@ def known_plan(registry: Registry, name: str) -> AnyPlan | None:
     return parse_criteria(text, f"the plan {name} of the registry")
 
 
+def with_known_cells(registry: Registry, plan: AnyPlan) -> AnyPlan:
+    """The plan; one that looks for settings with the cells that it has tried."""
+    return known_cells(plan, registry) if isinstance(plan, Plan) else plan
+
+
 def judge(registry: Registry, workspace: Workspace, plan: AnyPlan) -> PlanReport | None:
     """The verdicts on its criteria, and a note of the plan where the registry has none yet."""
     loaded = plan if isinstance(plan, LoadedPlan) else criteria_of(plan)
@@ -77,11 +83,10 @@ def judge(registry: Registry, workspace: Workspace, plan: AnyPlan) -> PlanReport
 
 
 def plan_members(registry: Registry, plan: AnyPlan, judged: PlanReport | None) -> list[RunRecord]:
-    """The runs that belong to a plan; of one that looks for settings all that it made."""
+    """The runs that belong to a plan."""
     if isinstance(plan, Plan):
         found = cell_runs(registry, plan, plan.cells).values()
-        own = [each.run for each in found if each.run is not None]
-        return registry.runs(group=plan.name) if plan.form.search is not None else own
+        return [each.run for each in found if each.run is not None]
     assert judged is not None
     return [registry.find_run(run) for run in judged.timing.judged]
 
@@ -93,11 +98,9 @@ def note_of(plan: AnyPlan) -> str:
     return plan.plan.note
 
 
-def cells_table(registry: Registry, plan: Plan) -> Table | None:
-    """Every cell with where it stands; None where settings are looked for, and cells are not."""
+def cells_table(registry: Registry, plan: Plan) -> Table:
+    """Every cell with where it stands."""
     found = list(cell_runs(registry, plan).values())
-    if not found:
-        return None
     rows = []
     for line in cell_lines(registry, found):
         run, headline = line.found.run, line.headline

@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from a5ctl.reports.planned import AnyPlan, judge, known_plan, note_of, plan_members, read_plan
+from a5ctl.reports.planned import (
+    AnyPlan,
+    judge,
+    known_plan,
+    note_of,
+    plan_members,
+    read_plan,
+    with_known_cells,
+)
 from a5ctl.tables.verdicts import PlanReport
 from core.errors import UserError
 from core.plans.plan import Plan
@@ -68,7 +76,8 @@ def _plan(registry: Registry, name: str) -> AnyPlan | None:
     return None if _exact(registry, name) is not None else known_plan(registry, name)
 
 
-def _of_plan(registry: Registry, workspace: Workspace, plan: AnyPlan) -> Subject:
+def _of_plan(registry: Registry, workspace: Workspace, read: AnyPlan) -> Subject:
+    plan = with_known_cells(registry, read)
     judged = judge(registry, workspace, plan)
     runs = plan_members(registry, plan, judged)
     if not runs:

@@ -68,7 +68,8 @@ def cell_lines(
     summaries = registry.metric_summaries(uuids, [_TOKENS, _STEP_SECONDS])
     lines = []
     for each in found:
-        starting = each.cell.id in under_way and each.state is not CellState.RUNNING
+        waiting = not (each.state.done or each.state.held)
+        starting = waiting and each.cell.id in under_way
         if each.run is None:
             lines.append(CellLine(each, starting=starting))
             continue
@@ -137,7 +138,7 @@ def state_counts(found: Iterable[CellRun]) -> str:
     states = [each.state for each in found]
     order = [CellState.FINISHED, CellState.GIVEN_UP, CellState.RUNNING, CellState.STALE]
     order += [CellState.INTERRUPTED, CellState.FAILED, CellState.MISSING]
-    return ", ".join(f"{states.count(s)} {s}" for s in order if s in states)
+    return ", ".join(f"{states.count(s)} {s}" for s in order if s in states) or "no cells yet"
 
 
 def cell_json(line: CellLine) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The responses of an evaluation as a screen shows them: of one kind, found by words, in order."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from a5ctl.format import count
@@ -41,6 +41,18 @@ class ResponsesModel:
         begin = len(self.lines)
         self.lines += lines
         self.shown += [n for n in range(begin, len(self.lines)) if self._fits(self.lines[n])]
+
+    def add_found(self, hits: Sequence[int], places: Mapping[int, int]) -> None:
+        """Take in what a search found next; it is shown at the end.
+
+        Args:
+            hits: Keys, behind all that were found before.
+            places: Where the lines are, by key.
+        """
+        self.found = self.found if self.found is not None else set()
+        self.found.update(hits)
+        at = (places[key] for key in hits)
+        self.shown += [n for n in at if self._fits(self.lines[n])]
 
     def arrange(self) -> None:
         """Choose again."""

@@ -171,14 +171,19 @@ class ResponsesScreen(HouseScreen):
             return
         self.model.found = set()
         self._arrange()
-        keys = [line.key for line in self.model.lines]
+        table, model = self.query_one(RowTable), self.model
+        keys = [line.key for line in model.lines]
+        places = {key: place for place, key in enumerate(keys)}
         found = search_responses(self.desk.registry.database, keys, wanted)
         try:
             async for done, hits in self.desk.pieces(found):
                 self._progress = done / len(keys)
                 if hits:
-                    self.model.found |= set(hits)
-                    self._arrange()
+                    first = not model.shown
+                    model.add_found(hits, places)
+                    table.show(model, 0 if first else None)
+                    if first:
+                        self._show_response()
                 self._say()
         finally:
             self._progress = None

@@ -13,7 +13,7 @@ from core.registry.records import StoredResponse
 from core.registry.store import Registry
 from core.registry.text_reading import text_reader
 
-_FIRST_PIECE, _PIECE = 500, 10_000
+_FIRST_PIECE, _PIECE = 500, 2_500
 _TEXTS_AT_ONCE = 250
 
 

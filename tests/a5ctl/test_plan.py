@@ -167,6 +167,16 @@ def test_the_report_has_settings_effects_and_verdicts(carried_out: House) -> Non
     assert [row["finished"] for row in strict["settings"]] == [2, 2]
 
 
+def test_a_plan_without_runs_is_noted_and_reported(house: House) -> None:
+    plan = write_plan(house)
+    report = house.json("plan", "report", str(plan.path))
+    assert report["cells"] == "4 missing"
+    (criterion,) = report["criteria"]["criteria"]
+    assert criterion["verdict"] == "cannot tell"
+    (effect,) = report["effects"]
+    assert effect["refused"] == "no finished pair that differs in this alone"
+
+
 def test_somebody_else_has_the_cell(house: House) -> None:
     plan = write_plan(house)
     cell = plan.cells[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from a5ctl.reports import gather
+from core.plans.cells import Cell, cell_at
 from core.plans.load import load_plan
 from core.registry.recorder import Recorder
 from core.registry.records import NewRun, RunStatus
@@ -51,6 +52,21 @@ name = "the larger rate wins"
 candidates = [{ "train.lr" = 1e-3 }]
 baseline = { "train.lr" = 1e-4 }
 direction = "higher"
+"""
+
+
+SEARCHED = """
+name = "searched"
+seeds = [0]
+
+[base]
+kind = "sft"
+
+[search]
+trials = 4
+
+[search.space]
+"train.lr" = [1e-4, 1e-3]
 """
 
 
@@ -112,25 +128,35 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     handmade.record(home, "sft-1-none", [], status=RunStatus.FAILED)
     (home / "plan.toml").write_text(CRITERIA, encoding="utf-8")
     (home / "rates.toml").write_text(EXPERIMENTS, encoding="utf-8")
-    registry = handmade.open_home(home)
-    for cell in load_plan(home / "rates.toml").cells[:4]:
-        rate = cell.labels["train.lr"]
-        new = NewRun(
-            kind="sft",
-            config={"kind": "sft", "train": {"lr": rate}},
-            config_hash="c0",
-            model="builtin",
-            data="handmade",
-            id=f"sft-{cell.id}",
-            group="rates",
-            seed=cell.labels["seed"],
-            tags=(cell.tag,),
-        )
-        run = registry.create_run(new)
-        with Recorder(registry, run.uuid, Workspace(home).run_folder(run.id)) as recorder:
-            recorder.evaluation(evaluation(answers(5 if rate < 5e-4 else 20)))
-    registry.close()
+    (home / "searched.toml").write_text(SEARCHED, encoding="utf-8")
+    cells = load_plan(home / "rates.toml").cells
+    for cell in cells[:4]:
+        carried_out(home, cell, "rates", cell.tag)
+    searched = load_plan(home / "searched.toml")
+    _, tried = cell_at(searched.form, {"train.lr": 1e-3}, 0)
+    carried_out(home, tried, "searched", tried.tag, "trial:0")
     return House(home, home, home)
+
+
+def carried_out(home: Path, cell: Cell, group: str, *tags: str) -> None:
+    """The run of a cell; a large rate is the better one."""
+    rate = cell.labels["train.lr"]
+    new = NewRun(
+        kind="sft",
+        config={"kind": "sft", "train": {"lr": rate}},
+        config_hash="c0",
+        model="builtin",
+        data="handmade",
+        id=f"sft-{cell.id}-{group}",
+        group=group,
+        seed=cell.labels["seed"],
+        tags=tags,
+    )
+    registry = handmade.open_home(home)
+    run = registry.create_run(new)
+    with Recorder(registry, run.uuid, Workspace(home).run_folder(run.id)) as recorder:
+        recorder.evaluation(evaluation(answers(5 if rate < 5e-4 else 20)))
+    registry.close()
 
 
 def page_of(house: House, tmp_path: Path, *arguments: str) -> Page:
@@ -238,6 +264,12 @@ def test_a_plan_of_experiments_has_cells_and_effects(house: House, tmp_path: Pat
     assert page.text.count("lr 0.001 seed") == 3
     known = page_of(house, tmp_path, "rates")
     assert "The cells of the plan: 4 finished, 2 missing" in known.text
+
+
+def test_a_plan_that_looks_for_settings_has_what_it_tried(house: House, tmp_path: Path) -> None:
+    page = page_of(house, tmp_path, str(house.home / "searched.toml"))
+    assert "The cells of the plan: 1 finished" in page.text
+    assert "lr 0.001" in page.text
 
 
 def test_a_baseline_and_a_grader(house: House, tmp_path: Path) -> None:

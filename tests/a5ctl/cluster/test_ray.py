@@ -51,7 +51,7 @@ def test_what_a_lost_node_was_at_work_at_goes_on_from_its_checkpoint_elsewhere(
     assert pid in nodes.lose_node_of(pid)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
-    assert "another node goes on with it" in output
+    assert "its node was lost; another task goes on with it" in output
     runs = runs_by_steps(registry)
     assert {steps: run.status for steps, run in runs.items()} == {
         LONG: "finished",

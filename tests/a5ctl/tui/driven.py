@@ -63,7 +63,7 @@ class Person:
         end = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < end, f"{what} never came:\n{self.text}"
-            await self._pilot.pause(0.02)
+            await asyncio.sleep(0.04)
 
 
 def sit_down(

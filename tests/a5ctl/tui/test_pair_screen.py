@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import pytest
-
-from tests.a5ctl.tui.driven import LARGE, SMALL, Person, sit_down
+from tests.a5ctl.tui.driven import LARGE, Person, sit_down
 
 
 async def open_pair(person: Person) -> None:
@@ -17,10 +15,7 @@ async def open_pair(person: Person) -> None:
     await person.press("c")
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
-def test_differences_curves_and_flips_of_two_marked_runs(
-    lived_home: Path, size: tuple[int, int]
-) -> None:
+def test_differences_curves_and_flips_of_two_marked_runs(lived_home: Path) -> None:
     async def play(person: Person) -> None:
         await open_pair(person)
         await person.sees("A sft-128-base", "B sft-256-best", "train.lr", "0.001", "0.0001")
@@ -34,7 +29,7 @@ def test_differences_curves_and_flips_of_two_marked_runs(
         await person.press("w")
         await person.sees("A sft-256-best", "50.0% to 16.7%", "1 fixed, 3 broken")
 
-    sit_down(lived_home, play, size)
+    sit_down(lived_home, play, LARGE)
 
 
 def test_two_runs_must_be_marked_and_runs_without_common_problems_are_refused(
