@@ -28,9 +28,9 @@ _MEANINGS = {
     ExitCode.BAD_INPUT: "bad input, a place that cannot be read or written, or a full disk; one "
     "sentence on standard error says what is wrong and what to do, and nothing half-written is "
     "left",
-    ExitCode.NO_START: "`plan cell` only: the cell that it starts from is not finished; try again "
+    ExitCode.NO_START: "`plan cell`: the cell that it starts from is not finished; try again "
     "afterwards",
-    ExitCode.HELD: "`plan cell` only: somebody else has the cell; nothing was done",
+    ExitCode.HELD: "`plan cell`, `plan run`: others have the cell, or the rest of the plan",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C (SIGINT); a run that was stopped goes on with "
     "`a5ctl resume`",
     ExitCode.TERMINATED: "stopped by SIGTERM, as batch systems do; the same holds",

@@ -11,7 +11,9 @@ from tests.a5ctl.conftest import House
 COMMANDS = walk.commands()
 ANYWHERE = frozenset({"--home", "--registry"})
 """Tried on every command by test_every_option.py."""
-NOT_TRIED: dict[tuple[str, ...], dict[str, str]] = {}
+NOT_TRIED: dict[tuple[str, ...], dict[str, str]] = {
+    ("plan", "cell"): {"--on-node": "given by a5ctl itself to nodes, whose tests run it so"},
+}
 """Options that no test can give, with the reason."""
 NO_JSON = {
     ("export", "runs"): "writes a file or JSON itself",

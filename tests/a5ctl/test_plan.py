@@ -162,6 +162,9 @@ def test_the_report_has_settings_effects_and_verdicts(carried_out: House) -> Non
     shown = carried_out.run("plan", "report", str(plan.path)).output
     assert "Which rate?" in shown
     assert "the small rate is no worse" in shown
+    strict = carried_out.json("plan", "report", str(plan.path), "--grader", "strict", "--force")
+    assert strict["grader"] == "strict"
+    assert [row["finished"] for row in strict["settings"]] == [2, 2]
 
 
 def test_a_plan_without_runs_is_noted_and_reported(house: House) -> None:
@@ -207,6 +210,29 @@ def test_a_cell_on_another_machine_is_left_to_it(house: House, silent_s: int, sa
     every = house.run("plan", "run", str(plan.path), "--quiet")
     assert every.exit_code == 75
     assert len(registry_of(house).runs()) == 2
+
+
+@pytest.mark.slow
+def test_failed_cells_are_tried_again_only_when_asked_and_the_first_failure_may_end_all(
+    house: House, tmp_path: Path
+) -> None:
+    gone = House(house.home, house.model, shutil.copytree(house.data, tmp_path / "data"))
+    plan = write_plan(gone, form=SMALL.replace("[0, 1]", "[0]").partition("[[crit")[0])
+    for cell in plan.cells:
+        config = cell.config
+        new = NewRun(
+            *("sft", to_tree(config), "c0", "small", "small"), group=config.group, tags=config.tags
+        )
+        run = registry_of(gone).create_run(new)
+        registry_of(gone).set_status(run.uuid, "failed", exit_reason="before")
+    shutil.rmtree(tmp_path / "data")
+    once = gone.run("plan", "run", str(plan.path), "--quiet")
+    assert once.exit_code == 1
+    folder = plan_folder(Workspace(gone.home), plan.name)
+    assert not any(folder.log(cell.id).exists() for cell in plan.cells)
+    again = gone.run("plan", "run", str(plan.path), "--resume", "--fail-fast", "--quiet")
+    assert again.exit_code in (1, 2), again.output
+    assert sum(folder.log(cell.id).exists() for cell in plan.cells) == 1
 
 
 def test_a_run_in_the_archive_is_asked_for_again(carried_out: House, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 TESTS = Path(__file__).parents[1]
 _ASSUMED = frozenset({"--help"})
+_RUN_NOTHING = frozenset({"walk.py", "test_help.py", "test_completion.py"})
+"""Modules that name commands and options without running them."""
 
 
 @cache
@@ -66,7 +68,8 @@ def tried() -> Mapping[tuple[str, ...], frozenset[str]]:
     known = commands()
     shared = _scopes(Path(__file__).with_name("conftest.py"))
     found: dict[tuple[str, ...], set[str]] = {path: set() for path in known}
-    for module in sorted(TESTS.rglob("*.py")):
+    modules = [path for path in sorted(TESTS.rglob("*.py")) if path.name not in _RUN_NOTHING]
+    for module in modules:
         scopes = {**shared, **_scopes(module)}
         for name in scopes:
             reached = _reach(scopes, name)
@@ -85,8 +88,9 @@ def _run_by(scopes: list[Scope], known: Mapping[tuple[str, ...], Any]) -> set[tu
     pairs = {tuple(words[n : n + 2]) for words in lists for n in range(len(words))}
     single = {word for words in lists for word in words}
     found = {path for path in known if path in pairs or (len(path) == 1 and path[0] in single)}
-    if "registry" in single:  # its tests put that word in front themselves
-        found |= {path for path in known if path[0] == "registry" and path[1] in single}
+    for group in ("registry", "plan"):  # their tests put that word in front themselves
+        if group in single:
+            found |= {path for path in known if path[0] == group and path[1] in single}
     if "export" in single:
         found.add(("export", "runs"))  # what export means without a word
     return found
