@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from core.registry.records import NewRun
 from core.registry.store import Registry, open_registry
 from core.workspace import Workspace
 from tests.a5ctl.conftest import House, small_house
+from tests.warm import Started
 
 SMALL = """
 name = "small plan"
@@ -327,7 +327,7 @@ def test_a_plan_that_is_killed_ends_as_one_that_was_not(small_folder: Path, tmp_
     process.kill()
     for child in children:
         os.killpg(child, signal.SIGKILL)
-    process.communicate()
+    process.communicate(timeout=60)
     begun = plan_runs(registry_of(house), plan)
     wait_for_states(house, plan, {CellState.INTERRUPTED})
     again = plan_run(house, plan)
@@ -341,8 +341,9 @@ def test_a_plan_that_is_killed_ends_as_one_that_was_not(small_folder: Path, tmp_
         assert outcome(house, run.id) == outcome(untouched, expected[key].id)
 
 
-def plan_run(house: House, plan: Plan) -> "subprocess.Popen[str]":
-    return house.process("plan", "run", str(plan.path), "--jobs", "2", "--quiet", "--json")
+def plan_run(house: House, plan: Plan) -> Started:
+    given = ("--jobs", "2", "--quiet", "--json")
+    return house.process("plan", "run", str(plan.path), *given, warm=None)
 
 
 def cell_processes(pid: int) -> list[int]:

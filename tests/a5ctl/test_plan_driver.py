@@ -78,6 +78,12 @@ class Recording:
     def room(self) -> int:
         return self.places - len(self.waiting)
 
+    def adopt(self) -> dict[str, Cell]:
+        return {}
+
+    def detach(self) -> bool:
+        return False
+
     def submit(self, cell: Cell, until: int | None = None) -> None:
         assert cell.id not in self.waiting
         self.submitted.append((cell.id, until))
