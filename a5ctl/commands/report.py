@@ -19,7 +19,7 @@ def report(
     what: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN|GROUP|PLAN...",
+            metavar="RUN|GROUP|PLAN",
             help="A run (several, too), a group, a plan's file, or a plan the registry knows.",
         ),
     ],

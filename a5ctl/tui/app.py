@@ -48,6 +48,10 @@ class HouseApp(App[None]):
         self._trouble = ""
         self._actions: Actions | None = None
         self.runs = RunsScreen()
+        # before anything is drawn: a change of theme reads the style sheets anew
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        self.set_reactive(App.theme, DARK.name)
 
     @property
     def actions_on(self) -> "Actions":
@@ -60,9 +64,6 @@ class HouseApp(App[None]):
 
     def on_mount(self) -> None:
         """Show the runs, and look at the registry from now on."""
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
-        self.theme = DARK.name
         self.push_screen(self.runs)
         every = LOOK_EVERY_S if self.desk.registry.database.path else LOOK_AT_A_SERVER_EVERY_S
         self.set_interval(every, self.look)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, cast
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
+from a5ctl.tui.columns import Column
 from a5ctl.tui.house import HouseScreen, Plain, in_background
 from a5ctl.tui.looks import BAD, DIM, PLAIN, STRONG, Cell, value_text
-from a5ctl.tui.row_table import Column, RowTable
+from a5ctl.tui.row_table import RowTable
 
 if TYPE_CHECKING:
     from a5ctl.tables.run_diff import Difference, RunDiff

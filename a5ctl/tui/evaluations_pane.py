@@ -10,9 +10,10 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from a5ctl.format import count, interval, percent
+from a5ctl.tui.columns import Column
 from a5ctl.tui.house import HouseScreen, Plain, in_background
 from a5ctl.tui.looks import DIM, PLAIN, STRONG, Cell, one_line, styled
-from a5ctl.tui.row_table import Column, RowTable
+from a5ctl.tui.row_table import RowTable
 from core.registry.answers import failure_counts
 from core.registry.watch import run_marks
 

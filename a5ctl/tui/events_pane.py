@@ -12,9 +12,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 
 from a5ctl.console import plain
+from a5ctl.tui.columns import Column
 from a5ctl.tui.house import HouseScreen, Plain, in_background
 from a5ctl.tui.looks import DIM, PLAIN, SEVERITY_SIGNS, STRONG, Cell, one_line, styled
-from a5ctl.tui.row_table import Column, RowTable
+from a5ctl.tui.row_table import RowTable
 from core.registry.watch import run_marks
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from textual.containers import Container, Vertical
 
 from a5ctl.console import plain
 from a5ctl.format import percent, points
+from a5ctl.tui.columns import Column
 from a5ctl.tui.house import WIDE_FROM, HouseScreen, Plain, in_background
 from a5ctl.tui.looks import BAD, DIM, OK, PLAIN, Cell, one_line, styled
 from a5ctl.tui.response_view import ResponseView
-from a5ctl.tui.row_table import Column, RowTable
+from a5ctl.tui.row_table import RowTable
 
 if TYPE_CHECKING:
     from a5ctl.tables.diagnosis import Diagnosis

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from textual.app import ComposeResult
-from textual.widgets import Footer
 
 from a5ctl.tui.house import HouseScreen, Plain
+from a5ctl.tui.key_line import KeyLine
 from a5ctl.tui.log_pane import LogPane
 
 
@@ -22,7 +22,7 @@ class LogScreen(HouseScreen):
         """The title, the log, the keys."""
         yield Plain(f"{self._title}  {self._path}", classes="headline line")
         yield LogPane(self._path)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Follow the log."""

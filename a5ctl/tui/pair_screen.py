@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
-from textual.widgets import Footer, TabbedContent, TabPane
+from textual.widgets import TabbedContent, TabPane
 
 from a5ctl.tui.charts_view import ChartsView
 from a5ctl.tui.curves_pane import CurvesPane
@@ -13,6 +13,7 @@ from a5ctl.tui.differences_pane import DifferencesPane
 from a5ctl.tui.drawing import colour
 from a5ctl.tui.flips_pane import FlipsPane
 from a5ctl.tui.house import HouseScreen, Plain
+from a5ctl.tui.key_line import KeyLine
 from a5ctl.tui.looks import styled
 from a5ctl.tui.row_table import RowTable
 
@@ -31,7 +32,7 @@ class PairScreen(HouseScreen):
             Binding(f"{n}", f"tab('{name}')", name.title(), show=False)
             for n, name in enumerate(_TABS, 1)
         ),
-        Binding("tab", "next_tab(1)", "Next tab", key_display="⇥", priority=True),
+        Binding("tab", "next_tab(1)", "Tab", key_display="⇥", priority=True),
         Binding("shift+tab", "next_tab(-1)", "Tab before", show=False, priority=True),
         Binding("w", "turn", "Swap A and B"),
     ]
@@ -52,7 +53,7 @@ class PairScreen(HouseScreen):
         with TabbedContent(initial=self._first):
             for number, name in enumerate(_TABS, 1):
                 yield TabPane(f"{number} {name}", id=name)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def follow(self, change: "Change") -> None:
         """The curves of a live run grow."""

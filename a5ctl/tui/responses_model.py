@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from a5ctl.format import count
+from a5ctl.tui.columns import Column
 from a5ctl.tui.looks import BAD, DIM, OK, PLAIN, WARN, Cell, one_line
-from a5ctl.tui.row_table import Column
 from core.registry.response_lines import ResponseLine
 
 ALL, WRONG, RIGHT = "all", "wrong", "right"

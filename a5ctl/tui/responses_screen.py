@@ -7,12 +7,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
 from a5ctl.console import plain
 from a5ctl.format import count, percent
 from a5ctl.tui.dialogs import ChooseOne
 from a5ctl.tui.house import HouseScreen, Plain, in_background
+from a5ctl.tui.key_line import KeyLine
 from a5ctl.tui.looks import styled
 from a5ctl.tui.response_view import ResponseView
 from a5ctl.tui.responses_model import ALL, COLUMNS, ResponsesModel
@@ -53,7 +54,7 @@ class ResponsesScreen(HouseScreen):
             table.nothing = "reading ..."
             yield table
             yield ResponseView(id="response")
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Read the responses."""

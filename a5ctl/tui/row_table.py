@@ -1,10 +1,9 @@
 """A table of any length: only the rows on the screen are ever drawn, or even looked at."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from collections.abc import Sequence
+from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -15,58 +14,8 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from a5ctl.tui.looks import LOOKS, PLAIN, Cell
-
-_GAP = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column.
-
-    Attributes:
-        name: For programs; messages and sorting speak of it.
-        title: For people.
-        width: Cells it needs.
-        importance: The columns of least importance go where there is no room.
-        right: Figures stand on the right.
-        elastic: Takes a share of the room that is left.
-    """
-
-    name: str
-    title: str
-    width: int
-    importance: int = 50
-    right: bool = False
-    elastic: bool = False
-
-
-class Rows(Protocol):
-    """What a table shows."""
-
-    def __len__(self) -> int:
-        """How many rows there are."""
-
-    def cells(self, index: int) -> Sequence[Cell]:
-        """One row, a cell for each column."""
-
-    def marked(self, index: int) -> bool:
-        """Whether somebody marked the row."""
-
-
-class NoRows:
-    """An empty table."""
-
-    def __len__(self) -> int:
-        return 0
-
-    def cells(self, index: int) -> Sequence[Cell]:
-        """There are none."""
-        raise IndexError(index)
-
-    def marked(self, index: int) -> bool:
-        """There are none."""
-        return False
+from a5ctl.tui.columns import GAP, Column, NoRows, Rows, fit_columns, sized
+from a5ctl.tui.looks import LOOKS, PLAIN
 
 
 class RowTable(ScrollView, can_focus=True):
@@ -203,7 +152,7 @@ class RowTable(ScrollView, can_focus=True):
         if event.y == 0:
             at = 0
             for _, column, width in self._fit():
-                at += width + _GAP
+                at += width + GAP
                 if event.x < at:
                     self.post_message(self.HeaderPressed(self, column.name))
                     return
@@ -244,8 +193,8 @@ class RowTable(ScrollView, can_focus=True):
         for place, column, room in self._fit():
             text, look = cells[place]
             style = base + self._part(look) if look != PLAIN else base
-            segments.append(Segment(_sized(text, room, right=column.right), style))
-            segments.append(Segment(" " * _GAP, base))
+            segments.append(Segment(sized(text, room, right=column.right), style))
+            segments.append(Segment(" " * GAP, base))
         return Strip(segments).adjust_cell_length(width, base)
 
     def _header(self, width: int) -> Strip:
@@ -256,8 +205,8 @@ class RowTable(ScrollView, can_focus=True):
             if self.sorted_by is not None and self.sorted_by[0] == column.name:
                 arrow = "▼" if self.sorted_by[1] else "▲"
                 title, style = f"{title[: room - 1]}{arrow}", base + self._part("sorted")
-            segments.append(Segment(_sized(title, room, right=column.right), style))
-            segments.append(Segment(" " * _GAP, base))
+            segments.append(Segment(sized(title, room, right=column.right), style))
+            segments.append(Segment(" " * GAP, base))
         return Strip(segments).adjust_cell_length(width, base)
 
     def _fit(self) -> tuple[tuple[int, Column, int], ...]:
@@ -279,30 +228,3 @@ class RowTable(ScrollView, can_focus=True):
             self.scroll_to(y=self.cursor, animate=False, immediate=True)
         elif self.cursor >= top + height:
             self.scroll_to(y=self.cursor - height + 1, animate=False, immediate=True)
-
-
-def fit_columns(columns: Sequence[Column], room: int) -> tuple[tuple[int, Column, int], ...]:
-    """The columns there is room for: (place among all, column, width)."""
-    kept = dict(enumerate(columns))
-    while len(kept) > 1 and _needed(kept.values()) > room:
-        del kept[min(kept, key=lambda place: (kept[place].importance, -place))]
-    rest = max(0, room - _needed(kept.values()))
-    elastic = [place for place, column in kept.items() if column.elastic]
-    shares = {place: rest // len(elastic) for place in elastic}
-    if elastic:
-        shares[elastic[0]] += rest % len(elastic)
-    return tuple(
-        (place, column, min(column.width + shares.get(place, 0), room))
-        for place, column in kept.items()
-    )
-
-
-def _needed(columns: Iterable[Column]) -> int:
-    return sum(column.width + _GAP for column in columns)
-
-
-def _sized(text: str, width: int, *, right: bool) -> str:
-    length = cell_len(text)
-    if length > width:
-        return set_cell_size(text, max(0, width - 1)) + "…" if width > 1 else "…"
-    return " " * (width - length) + text if right else text + " " * (width - length)

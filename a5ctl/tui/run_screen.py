@@ -7,16 +7,18 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
-from textual.widgets import Footer, TabbedContent, TabPane
+from textual.widgets import TabbedContent, TabPane
 
 from a5ctl.console import plain
 from a5ctl.format import duration, interval, percent
 from a5ctl.tables.runs import run_seconds
+from a5ctl.tui.acting import ActingScreen
 from a5ctl.tui.charts_view import ChartsView
 from a5ctl.tui.curves_pane import CurvesPane
 from a5ctl.tui.evaluations_pane import EvaluationsPane
 from a5ctl.tui.events_pane import EventsPane
-from a5ctl.tui.house import HouseScreen, Plain, in_background
+from a5ctl.tui.house import Plain, in_background
+from a5ctl.tui.key_line import KeyLine
 from a5ctl.tui.log_pane import LogPane
 from a5ctl.tui.looks import one_line, status_cell, styled
 from a5ctl.tui.row_table import RowTable
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 _TABS = ("curves", "evaluations", "events", "config", "provenance", "log")
 
 
-class RunScreen(HouseScreen):
+class RunScreen(ActingScreen):
     """One run in tabs; `first` is the one that is open at first."""
 
     AUTO_FOCUS = "ChartsView"
@@ -39,14 +41,10 @@ class RunScreen(HouseScreen):
             Binding(f"{n}", f"tab('{name}')", name.title(), show=False)
             for n, name in enumerate(_TABS, 1)
         ),
-        Binding("tab", "next_tab(1)", "Next tab", key_display="⇥", priority=True),
+        Binding("tab", "next_tab(1)", "Tab", key_display="⇥", priority=True),
         Binding("shift+tab", "next_tab(-1)", "Tab before", show=False, priority=True),
         Binding("r", "responses", "Responses"),
         Binding("X", "stop", "Stop"),
-        Binding("u", "resume", "Resume", show=False),
-        Binding("t", "tag", "Tag", show=False),
-        Binding("e", "note", "Edit the note", show=False),
-        Binding("z", "archive", "Archive or bring back", show=False),
     ]
 
     def __init__(self, run: "RunRecord", first: str = "curves") -> None:
@@ -54,13 +52,18 @@ class RunScreen(HouseScreen):
         self.run = run
         self._first = first
 
+    @property
+    def chosen_runs(self) -> "list[RunRecord]":
+        """This run."""
+        return [self.run]
+
     def compose(self) -> ComposeResult:
         """The headline, the tabs, the keys."""
         yield Plain(self._headline(display_status(self.run)), classes="headline line")
         with TabbedContent(initial=self._first):
             for number, name in enumerate(_TABS, 1):
                 yield TabPane(f"{number} {name}", id=name)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def follow(self, change: "Change") -> None:
         """Hand the change to what shows it."""
@@ -146,23 +149,3 @@ class RunScreen(HouseScreen):
             self.house.open_responses(self.run, found[uuid])
         elif found is not None:
             self.tell("there is no evaluation yet, so there are no responses", "warning")
-
-    def action_stop(self) -> None:
-        """Stop the run, after asking."""
-        self.house.actions_on.stop([self.run])
-
-    def action_resume(self) -> None:
-        """Go on with the run."""
-        self.house.actions_on.resume([self.run])
-
-    def action_tag(self) -> None:
-        """Put tags on, and take them off."""
-        self.house.actions_on.tag([self.run])
-
-    def action_note(self) -> None:
-        """Write the note."""
-        self.house.actions_on.note([self.run])
-
-    def action_archive(self) -> None:
-        """Into the archive, or out of it."""
-        self.house.actions_on.archive([self.run])

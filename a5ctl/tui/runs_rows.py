@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from a5ctl.format import duration, interval, percent, sparkline, tail
 from a5ctl.tables.runs import age, run_seconds
+from a5ctl.tui.columns import Column
 from a5ctl.tui.looks import (
     DIM,
     LIVE,
@@ -17,7 +18,6 @@ from a5ctl.tui.looks import (
     one_line,
     status_cell,
 )
-from a5ctl.tui.row_table import Column
 from a5ctl.tui.runs_model import SPARK_CELLS, Entry, Folded, Item, RunsModel
 
 _LONGEST_ID, _LONGEST_NAME = 34, 20

@@ -7,10 +7,12 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
+from a5ctl.tui.acting import ActingScreen
 from a5ctl.tui.dialogs import ChooseOne
-from a5ctl.tui.house import WIDE_FROM, HouseScreen, Plain, in_background
+from a5ctl.tui.house import WIDE_FROM, Plain, in_background
+from a5ctl.tui.key_line import KeyLine
 from a5ctl.tui.preview import Preview
 from a5ctl.tui.row_table import RowTable
 from a5ctl.tui.runs_model import LARGEST_FIRST, SORT_KEYS, Entry, Folded, Item, RunsModel
@@ -26,7 +28,7 @@ _SPARK_POINTS, _SPARK_SAMPLE = 12, 4
 _MARKS = 2
 
 
-class RunsScreen(HouseScreen):
+class RunsScreen(ActingScreen):
     """The list of runs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -41,10 +43,6 @@ class RunsScreen(HouseScreen):
         Binding("a", "archived", "Archived", show=False),
         Binding("n", "new_run", "New"),
         Binding("x", "stop", "Stop"),
-        Binding("u", "resume", "Resume", show=False),
-        Binding("t", "tag", "Tag", show=False),
-        Binding("e", "note", "Edit the note", show=False),
-        Binding("z", "archive", "Archive or bring back", show=False),
         Binding("v", "preview", "Show or hide the preview", show=False),
         Binding("escape,backspace", "back", "Clear search, filter and marks", show=False),
         Binding("q", "app.quit", "Quit"),
@@ -68,7 +66,7 @@ class RunsScreen(HouseScreen):
             table.nothing = "reading ..."
             yield table
             yield Preview(id="preview")
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def follow(self, change: "Change") -> None:
         """Take in what moved, and draw what is other than before."""
@@ -323,26 +321,6 @@ class RunsScreen(HouseScreen):
     def action_new_run(self) -> None:
         """The form that starts a run."""
         self.house.actions_on.start()
-
-    def action_stop(self) -> None:
-        """Stop the run, after asking."""
-        self.house.actions_on.stop(self.chosen_runs)
-
-    def action_resume(self) -> None:
-        """Go on with the run."""
-        self.house.actions_on.resume(self.chosen_runs)
-
-    def action_tag(self) -> None:
-        """Put tags on, and take them off."""
-        self.house.actions_on.tag(self.chosen_runs)
-
-    def action_note(self) -> None:
-        """Write the note."""
-        self.house.actions_on.note(self.chosen_runs)
-
-    def action_archive(self) -> None:
-        """Into the archive, or out of it."""
-        self.house.actions_on.archive(self.chosen_runs)
 
     def action_back(self) -> None:
         """Take one thing back: the line, the search, the filter, the marks."""

@@ -5,7 +5,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast
 
 from rich.text import Text
-from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
 from a5ctl.console import plain
@@ -32,17 +31,14 @@ class TextsPane(VerticalScroll):
         super().__init__()
         self._make = make
 
-    def compose(self) -> ComposeResult:
-        """The text."""
-        yield Plain("reading ...")
-
     def on_mount(self) -> None:
         """Make the text."""
         in_background(self, self._read, "texts")
 
     async def _read(self) -> None:
         text = await cast(HouseScreen, self.screen).ask(self._make)
-        self.query_one(Plain).say(text if text is not None else "it cannot be read")
+        # made when its size is known: a text that grows before it was ever drawn may stay small
+        await self.mount(Plain(text if text is not None else "it cannot be read"))
 
 
 def config_text(run: "RunRecord") -> Text:

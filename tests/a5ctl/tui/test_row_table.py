@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 
+from a5ctl.tui.columns import Column, fit_columns
 from a5ctl.tui.looks import Cell
-from a5ctl.tui.row_table import Column, RowTable, fit_columns
+from a5ctl.tui.row_table import RowTable
 
 COLUMNS = st.lists(
     st.builds(
