@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from a5ctl.options import HomeOption, JsonOption, RegistryOption
+from a5ctl.options import HomeOption, JsonOption, QuietOption, RegistryOption
 
 if TYPE_CHECKING:
     from a5ctl.plans.cell import Attempt, CellEnd
@@ -34,7 +34,7 @@ def cell(
             "workspace; whoever follows the plan brings the run in from its journal.",
         ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only how it ended.")] = False,
+    quiet: QuietOption = False,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from a5ctl.options import HomeOption, JsonOption, RegistryOption
+from a5ctl.options import HomeOption, JsonOption, QuietOption, RegistryOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,7 +91,7 @@ def run(
             rich_help_panel=_ELSEWHERE,
         ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.")] = False,
+    quiet: QuietOption = False,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,

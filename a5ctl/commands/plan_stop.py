@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def stop(
     file: Annotated[Path, typer.Argument(help="The plan (TOML, see docs/plans.md).")],
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", envvar="A5CTL_QUIET", help="Print nothing.")
+    ] = False,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,

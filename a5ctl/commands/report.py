@@ -57,7 +57,9 @@ def report(
         bool, typer.Option("--force", help="Replace a file that is no report, too.")
     ] = False,
     open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", envvar="A5CTL_QUIET", help="Print nothing.")
+    ] = False,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,

@@ -105,6 +105,12 @@ def test_quiet_wherever_work_is_done(path: tuple[str, ...]) -> None:
     assert "--quiet" in walk.options(COMMANDS[path])
 
 
+def test_quiet_is_a_habit_everywhere() -> None:
+    quiet = [p for c in COMMANDS.values() for p in c.params if "--quiet" in p.opts]
+    assert len(quiet) > len(WORKS) - 1
+    assert {parameter.envvar for parameter in quiet} == {"A5CTL_QUIET"}
+
+
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
