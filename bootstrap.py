@@ -86,7 +86,10 @@ def demo(options: list[str]) -> int:
     program = PYTHON.with_name("a5ctl.exe" if os.name == "nt" else "a5ctl")
     command = [str(program), "run", "sft", "--size", "256", *options]
     print("$ a5ctl " + " ".join(command[1:]), flush=True)
-    return subprocess.run(command, check=False).returncode
+    code = subprocess.run(command, check=False).returncode
+    activate = r".venv\Scripts\activate" if os.name == "nt" else ". .venv/bin/activate"
+    print(f"the program is {program.relative_to(ROOT)}; to type just a5ctl: {activate}", flush=True)
+    return code
 
 
 def test(options: list[str]) -> int:

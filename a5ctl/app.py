@@ -23,6 +23,7 @@ from a5ctl.commands import (
     export_runs,
     grade,
     import_,
+    init,
     ls,
     model,
     note,
@@ -41,6 +42,7 @@ from a5ctl.commands import (
     registry_gc,
     registry_repair,
     regrade,
+    report,
     reproduce,
     resume,
     run,
@@ -50,7 +52,9 @@ from a5ctl.commands import (
     show,
     sql,
     tag,
+    ui,
 )
+from a5ctl.completion import offer
 from core.errors import UserError
 
 app = typer.Typer(
@@ -64,6 +68,7 @@ app = typer.Typer(
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a command: bad input ends with one sentence and 2, a stop with 128 + the signal."""
+    offer(command)
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -167,6 +172,7 @@ def _register() -> None:
     plans.command("cell")(guarded(plan_cell.cell))
     app.add_typer(plans, name="plan")
     commands: dict[str, Callable[..., Any]] = {
+        "init": init.init,
         "compare": compare.compare,
         "diagnose": diagnose.diagnose,
         "probe": probe.probe,
@@ -177,6 +183,7 @@ def _register() -> None:
         "ls": ls.ls,
         "show": show.show,
         "plot": plot.plot,
+        "report": report.report,
         "resume": resume.resume,
         "reproduce": reproduce.reproduce,
         "close": close.close,
@@ -185,6 +192,7 @@ def _register() -> None:
         "delete": delete.delete,
         "sql": sql.sql,
         "doctor": doctor.doctor,
+        "ui": ui.ui,
     }
     for name, command in commands.items():
         app.command(name)(guarded(command))

@@ -2,20 +2,20 @@
 
 import copy
 import itertools
-import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from a5ctl.defaults import BUDGETS, Defaults, find_defaults, put_beneath
 from a5ctl.options import open_workspace_and_registry
+from core.config.flat import flatten
 from core.config.load import assign, build_config, parse_assignment, read_toml
 from core.config.schema import RunConfig
 from core.errors import UserError
 
 _UNSET: Any = object()
-_BUDGETS = ("epochs", "steps", "tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,39 @@ class WeightSource:
     inherited: dict[str, Any] = field(default_factory=dict)
 
 
-def start_tree(kind: str, config: Path | None, source: WeightSource) -> dict[str, Any]:
-    """The settings that a run of this kind begins with: a config file's, or inherited ones.
+class Tree(dict[str, Any]):
+    """Nested settings that know which of them are defaults, and of what.
+
+    Attributes:
+        defaults: What the workspace and the environment say.
+        origins: Of each setting that is still as they say: the file or the variable.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], defaults: Defaults) -> None:
+        super().__init__(settings)
+        self.defaults = defaults
+        self.origins: dict[str, str] = {}
+
+
+class Cells(list[RunConfig]):
+    """Configs to run, and what of them came from a defaults file or from the environment.
+
+    Attributes:
+        provenance: For the record of each run; empty where no default was used.
+    """
+
+    provenance: Mapping[str, Any] = {}
+
+
+def start_tree(
+    kind: str, config: Path | None, source: WeightSource, home: Path | None = None
+) -> Tree:
+    """The settings that a run of this kind begins with.
+
+    They are a config file's, or inherited ones, and beneath them the defaults of the workspace.
 
     Raises:
-        UserError: the file cannot be read, or is for another kind of run.
+        UserError: a file cannot be read, or is for another kind of run.
     """
     tree = read_toml(config) if config is not None else copy.deepcopy(source.inherited)
     if config is None and kind != "eval":
@@ -47,7 +75,10 @@ def start_tree(kind: str, config: Path | None, source: WeightSource) -> dict[str
             f"config file {config} has kind {tree['kind']!r}; "
             f"start it with a5ctl run {tree['kind']}"
         )
-    return tree
+    grown = Tree(tree, find_defaults(kind, home))
+    named = [key for key, value in source.settings.items() if value is not None]
+    grown.origins = put_beneath(grown, grown.defaults, named, inherited=config is None)
+    return grown
 
 
 def parse_filter(filter_: str | None, solved_run: str | None) -> tuple[str | None, str | None]:
@@ -77,7 +108,7 @@ def model_source(
     """
     if init is None:
         return WeightSource({"model.source": model})
-    if model is not None and model != os.environ.get("A5CTL_MODEL"):
+    if model is not None:
         raise UserError("--model and --init both name what to start from; give only one of them")
     if init == "builtin" or "/" in init or Path(init).is_dir():
         return WeightSource({"model.source": init})
@@ -130,12 +161,12 @@ def _split_reference(reference: str, option: str) -> tuple[str, str]:
 
 
 def build_cells(
-    tree: dict[str, Any],
+    tree: Tree,
     given: dict[str, Any],
     assignments: list[str] | None,
     sizes: str | None,
     seeds: str | None,
-) -> list[RunConfig]:
+) -> Cells:
     """The product of sizes and seeds as validated configs under one group.
 
     Args:
@@ -149,13 +180,12 @@ def build_cells(
         UserError: a setting, size or seed is not valid.
     """
     kind = tree["kind"]
-    if any(given.get(f"train.{name}") is not None for name in _BUDGETS):
+    wanted = [(key, value) for key, value in given.items() if value is not None]
+    wanted += [parse_assignment(text) for text in assignments or []]
+    if any(key in BUDGETS for key, _ in wanted):
         _forget_budget(tree)
-    for key, value in given.items():
-        if value is not None:
-            assign(tree, key, value)
-    for text in assignments or []:
-        assign(tree, *parse_assignment(text))
+    for key, value in wanted:
+        assign(tree, key, value)
     size_axis = _sizes(sizes) if sizes is not None else [_UNSET]
     seed_axis = _seeds(seeds) if seeds is not None else [_UNSET]
     cells = list(itertools.product(size_axis, seed_axis))
@@ -163,7 +193,8 @@ def build_cells(
         tree["group"] = _group_name()
     if tree["kind"] != kind:
         raise UserError(f"--set kind={tree['kind']} changes the command; use a5ctl run eval or sft")
-    configs = []
+    configs = Cells()
+    configs.provenance = _used_defaults(tree, [key for key, _ in wanted], sizes, seeds)
     for size, seed in cells:
         cell = copy.deepcopy(tree)
         if size is not _UNSET:
@@ -172,6 +203,21 @@ def build_cells(
             cell["seed"] = seed
         configs.append(build_config(cell))
     return configs
+
+
+def _used_defaults(
+    tree: Tree, given: Iterable[str], sizes: str | None, seeds: str | None
+) -> dict[str, Any]:
+    """What the record of a run says of the defaults that it uses."""
+    replaced = {*given, *(["data.size"] if sizes else []), *(["seed"] if seeds else [])}
+    flat = flatten(tree)
+    used = {key: origin for key, origin in tree.origins.items() if key in flat.keys() - replaced}
+    if not used:
+        return {}
+    file = tree.defaults.file
+    from_file = file is not None and str(file) in used.values()
+    sha256 = {"file": str(file), "sha256": tree.defaults.sha256} if from_file else {}
+    return {"defaults": {**sha256, "settings": used}}
 
 
 def take_away(tree: dict[str, Any], keys: Iterable[str]) -> None:
@@ -184,10 +230,7 @@ def take_away(tree: dict[str, Any], keys: Iterable[str]) -> None:
 
 def _forget_budget(tree: dict[str, Any]) -> None:
     """An option replaces the budget of a config file, whichever kind it is."""
-    train = tree.get("train")
-    if isinstance(train, dict):
-        for name in _BUDGETS:
-            train.pop(name, None)
+    take_away(tree, BUDGETS)
 
 
 def _sizes(text: str) -> list[int | None]:

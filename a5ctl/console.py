@@ -64,6 +64,12 @@ def print_json(value: Any) -> None:
     sys.stdout.write(_BEYOND_ASCII.sub(_json_escaped, text) + "\n")
 
 
+def print_text(text: str) -> None:
+    """Print text for another program as it is; what it holds has to be `printable`."""
+    _accept_any_text()
+    sys.stdout.write(text)
+
+
 def is_interactive() -> bool:
     """True when a person is looking: live displays are drawn only then."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

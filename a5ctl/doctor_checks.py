@@ -42,7 +42,8 @@ class Check:
         name: What was looked at.
         status: Whether a run would work.
         value: What was found.
-        fix: What to do about it; empty when there is nothing to do.
+        fix: What to do about it, a command where one does; empty when there is nothing to do.
+        mendable: `a5ctl doctor --fix` does it.
     """
 
     group: str
@@ -50,6 +51,7 @@ class Check:
     status: Status
     value: str
     fix: str = ""
+    mendable: bool = False
 
 
 def all_checks(home: Path | None, registry: str | None) -> list[Check]:
@@ -66,7 +68,8 @@ def all_checks(home: Path | None, registry: str | None) -> list[Check]:
             found += part()
         except Exception as error:
             reason = f"{type(error).__name__}: {str(error)[:300]}"
-            found.append(Check("problems", "unexpected", Status.FAIL, reason, "report this"))
+            fix = "report this, with what a5ctl doctor --json prints"
+            found.append(Check("problems", "unexpected", Status.FAIL, reason, fix))
     return found
 
 
@@ -75,7 +78,7 @@ def software_checks() -> Iterator[Check]:
     fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
     yield Check(
         "software", "python", Status.OK if fits else Status.FAIL, platform.python_version(),
-        "" if fits else "use Python 3.11, 3.12 or 3.13",
+        "" if fits else "start python3.12 bootstrap.py install, with 3.11, 3.12 or 3.13",
     )  # fmt: skip
     missing = [name for name in REQUIRED if _version(name) is None]
     if missing:
@@ -121,10 +124,12 @@ def machine_checks() -> Iterator[Check]:
 
 def workspace_checks(home: Path | None, registry: str | None) -> Iterator[Check]:
     """Whether runs can be written and recorded where they would be."""
+    from a5ctl.doctor_registry import record_checks
+
     folder = (home or Path.cwd()).expanduser().absolute()
     yield _writable(folder)
     yield _disk(folder)
-    yield _registry(home, registry)
+    yield from record_checks(home, registry)
     yield _filesystem(home, registry)
 
 
@@ -254,6 +259,7 @@ def _writable(folder: Path) -> Check:
     return Check(
         "workspace", "folder", Status.OK,
         f"{folder}" if place == folder else f"{folder} (would be created)",
+        mendable=place != folder,
     )  # fmt: skip
 
 
@@ -262,19 +268,6 @@ def _disk(folder: Path) -> Check:
     status = Status.FAIL if free < _NO_DISK else Status.WARN if free < _LOW_DISK else Status.OK
     fix = "" if status is Status.OK else "free some space, or choose another disk with --home"
     return Check("workspace", "disk", status, f"{free / 2**30:.1f} GiB free", fix)
-
-
-def _registry(home: Path | None, registry: str | None) -> Check:
-    from a5ctl.options import open_workspace_and_registry
-
-    if home is not None and not home.expanduser().exists():
-        return Check("workspace", "registry", Status.OK, "none yet; the first run makes it")
-    try:
-        _, store = open_workspace_and_registry(home, registry)
-        runs = store.count_runs(archived=True)
-    except UserError as error:
-        return Check("workspace", "registry", Status.FAIL, str(error))
-    return Check("workspace", "registry", Status.OK, f"readable, {runs} runs")
 
 
 def _filesystem(home: Path | None, registry: str | None) -> Check:
@@ -286,7 +279,8 @@ def _filesystem(home: Path | None, registry: str | None) -> Check:
     try:
         path = sqlite_path(Workspace(folder).registry_url(registry))
     except UserError as error:
-        return Check("workspace", "file system", Status.FAIL, str(error))
+        fix = "name another with --registry, or unset A5CTL_REGISTRY"
+        return Check("workspace", "file system", Status.FAIL, str(error), fix)
     kind = file_system(folder if path is None else path)
     hint = network_hint(path)
     if hint is not None:

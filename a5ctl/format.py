@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+BLOCKS = "▁▂▃▄▅▆▇█"
+
 
 def percent(share: float | None, digits: int = 1) -> str:
     """`0.1234` as `12.3%`; a dash where there is no figure."""
@@ -49,6 +51,15 @@ def p_value(p: float) -> str:
     return "<0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
 
 
+def figure(value: float, unit: str = "") -> str:
+    """A value in few characters; shares in percent."""
+    if unit == "share":
+        return f"{100 * value:.1f}%"
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.4g}"
+    return compact(value) if 1e4 <= abs(value) < 1e12 else f"{value:.2g}"
+
+
 def tail(name: str) -> str:
     """The last part of a path or hub id, which is what tells models and data apart."""
     return name.rstrip("/").rsplit("/", 1)[-1]
@@ -62,7 +73,7 @@ def sparkline(values: list[float], width: int) -> str:
     cells = _averaged(finite, min(width, len(finite)))
     low, high = min(cells), max(cells)
     span = (high - low) or 1.0
-    return "".join("▁▂▃▄▅▆▇█"[min(7, int(8 * (cell - low) / span))] for cell in cells)
+    return "".join(BLOCKS[min(7, int(8 * (cell - low) / span))] for cell in cells)
 
 
 def _averaged(values: list[float], cells: int) -> list[float]:

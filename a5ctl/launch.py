@@ -29,11 +29,21 @@ def launch(
     home: Path | None,
     registry_url: str | None,
     mirrors: Sequence[str] = (),
+    provenance: Mapping[str, Any] | None = None,
     *,
     quiet: bool,
     as_json: bool,
 ) -> None:
     """Check every cell, then run one after the other; a failed one does not stop the rest.
+
+    Args:
+        configs: The cells.
+        home: Value of `--home`.
+        registry_url: Value of `--registry`.
+        mirrors: Where live runs are sent as well.
+        provenance: What their provenance says beside what is found out here.
+        quiet: Show nothing while they work.
+        as_json: Standard output is kept for JSON.
 
     Raises:
         UserError: a cell, or a mirror, cannot be run at all; then none is started.
@@ -49,7 +59,9 @@ def launch(
             gc.collect()  # what the run before left in cycles may hold a whole model
         if len(cells) > 1 and not quiet:
             console.rule(f"run {number} of {len(cells)}", style="dim")
-        outcomes.append(_run(cell, workspace, registry, plan, quiet=quiet, as_json=as_json))
+        several = processes(cell.config) > 1
+        with _house(workspace, registry, several, plan, quiet=quiet, as_json=as_json) as house:
+            outcomes.append(start(cell, replace(house, provenance=provenance or {})))
         _report(outcomes[-1], registry, console, as_json=as_json)
         if outcomes[-1].status == "interrupted":
             break
@@ -146,20 +158,6 @@ def carry_out_one(
     if outcome.status == "finished" and not (quiet or as_json):
         _report(outcome, registry, out(), as_json=False)
     return outcome
-
-
-def _run(
-    cell: Prepared,
-    workspace: Workspace,
-    registry: Registry,
-    plan: MirrorPlan | None,
-    *,
-    quiet: bool,
-    as_json: bool,
-) -> RunOutcome:
-    several = processes(cell.config) > 1
-    with _house(workspace, registry, several, plan, quiet=quiet, as_json=as_json) as house:
-        return start(cell, house)
 
 
 @contextmanager

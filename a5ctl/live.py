@@ -33,11 +33,14 @@ class RunDisplay(Observer):
     Use as a context manager, so that the cursor is restored however the run ends.
     """
 
+    _stop = "Ctrl-C stops the run; a5ctl resume goes on with the same numbers"
+
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         self._console = console
         self._quiet = quiet
         self._live: Live | None = None
         self._bar: RenderableType = Text("")
+        self._clock = _Clock()
         self._last_log = time.monotonic()
         if is_interactive() and not quiet:
             self._live = Live(
@@ -69,7 +72,7 @@ class RunDisplay(Observer):
     def phase(self, text: str) -> None:
         """Show what is being waited for."""
         if self._live is not None:
-            self._bar = Text(f"  {text} ...", style="dim")
+            self._bar = Group(Text(f"  {text} ...", style="dim"), _stopping(self._stop))
         else:
             self._print(Text(f"{text} ...", style="dim"))
 
@@ -90,7 +93,7 @@ class RunDisplay(Observer):
     def step(self, report: StepReport) -> None:
         """Move the bar, or print a line every ten seconds and at both ends."""
         if self._live is not None:
-            self._bar = _training_bar(report)
+            self._bar = Group(_training_bar(report), _stopping(self._stop))
             return
         if self._time_to_log() or report.step in (1, report.total):
             line = Text(f"step {report.step}/{report.total}").append_text(_figures(report))
@@ -126,7 +129,8 @@ class RunDisplay(Observer):
 
     def _progress(self, label: str, done: int, total: int) -> None:
         if self._live is not None:
-            self._bar = _bar(label, done, total, "responses")
+            left = self._clock.left(label, done, total)
+            self._bar = Group(_bar(label, done, total, f"responses{left}"), _stopping(self._stop))
         elif done < total and self._time_to_log():
             self._print(Text(f"{label}: {done} of {total} responses", "dim"))
 
@@ -142,10 +146,30 @@ class RunDisplay(Observer):
             self._console.print(what)
 
 
+class _Clock:
+    """Tells the time left of work that is counted, from its own pace."""
+
+    def __init__(self) -> None:
+        self._label = ""
+        self._began = 0.0
+        self._first = 0
+
+    def left(self, label: str, done: int, total: int) -> str:
+        """`, 12s left`; empty while nothing can be said."""
+        now = time.monotonic()
+        if label != self._label or done < self._first:
+            self._label, self._began, self._first = label, now, done
+        made, seconds = done - self._first, now - self._began
+        if made <= 0 or seconds < 1 or done >= total:
+            return ""
+        return f", {duration(seconds / made * (total - done))} left"
+
+
 class ProbeDisplay(RunDisplay):
     """The same for a probe: what it is doing, and how far it is."""
 
     _doing = "probe"
+    _stop = "Ctrl-C stops the probe; what was stored before stays"
 
     def phase(self, text: str) -> None:
         """Show what begins; it also names the bar."""
@@ -183,6 +207,10 @@ def _headline(run_id: str, config: RunConfig) -> Text:
 def _training_bar(report: StepReport) -> RenderableType:
     left = f"{duration(report.seconds_left)} left"
     return Group(_bar("training", report.step, report.total, left), _figures(report))
+
+
+def _stopping(text: str) -> Text:
+    return Text(f"  {text}", style="dim")
 
 
 def _bar(label: str, done: int, total: int, tail: str) -> Table:

@@ -30,6 +30,10 @@ RegistryOption = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+QuietOption = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", envvar="A5CTL_QUIET", help="Print only the result."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 
 
@@ -69,6 +73,19 @@ def _refuse_lost(workspace: "Workspace", label: str) -> None:
         )
 
 
+def meant_instead(registry: "Registry", *, kind: str | None, group: str | None) -> str:
+    """Groups and kinds of the registry that are near to ones it does not have; empty if none is."""
+    from core.nearest import did_you_mean
+
+    if kind is None and group is None:
+        return ""
+    there = registry.names_in_use()
+    for name, known in ((group, there.groups), (kind, there.kinds)):
+        if name is not None and name not in known:
+            return did_you_mean(name, known)
+    return ""
+
+
 def parse_grader(name: str | None) -> "GraderName | None":
     """The grader of `--grader`.
 
@@ -76,12 +93,14 @@ def parse_grader(name: str | None) -> "GraderName | None":
         UserError: there is no such grader.
     """
     from core.errors import UserError
+    from core.nearest import did_you_mean
     from core.responses.names import GraderName
 
     if name is None:
         return None
     if name not in set(GraderName):
-        raise UserError(f"grader {name!r} is unknown; choose {', '.join(GraderName)}")
+        near = did_you_mean(name, GraderName)
+        raise UserError(f"grader {name!r} is unknown{near or ';'} choose {', '.join(GraderName)}")
     return GraderName(name)
 
 
@@ -92,10 +111,14 @@ def parse_failure_class(name: str | None) -> "FailureClass | None":
         UserError: there is no such class.
     """
     from core.errors import UserError
+    from core.nearest import did_you_mean
     from core.responses.names import FailureClass
 
     if name is None:
         return None
     if name not in set(FailureClass):
-        raise UserError(f"failure class {name!r} is unknown; choose {', '.join(FailureClass)}")
+        near = did_you_mean(name, FailureClass)
+        raise UserError(
+            f"failure class {name!r} is unknown{near or ';'} choose {', '.join(FailureClass)}"
+        )
     return FailureClass(name)

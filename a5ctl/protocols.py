@@ -3,7 +3,6 @@
 `RUN`, `RUN:STEP` and `FILE.toml` name a protocol.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,8 +123,6 @@ def follow_into(
     Raises:
         UserError: see `follow`.
     """
-    if given["data.source"] == os.environ.get("A5CTL_DATA"):
-        given = {**given, "data.source": None}  # a habit, not a wish
     pinned = follow(protocol, given, assignments, seeds)
     take_away(tree, [key for key, value in pinned.settings.items() if value is None])
     for note in pinned.notes:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from core.config.schema import RunConfig
+    from a5ctl.cells import Cells
 
 COMMON = "What to work on"
 TRAIN = "Training"
@@ -14,10 +14,18 @@ EVAL = "Evaluation"
 RECORD = "Recording"
 ROLLOUTS = "Rollouts"
 
+
+def _left_to_the_defaults(ctx: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+    """A variable is a default: it holds beneath config files and is looked up with a5ctl.toml."""
+    source = ctx.get_parameter_source(parameter.name or "")
+    return None if source is not None and source.name == "ENVIRONMENT" else value
+
+
 Model = Annotated[
     str | None,
     typer.Option(
         envvar="A5CTL_MODEL",
+        callback=_left_to_the_defaults,
         help="builtin, a folder with safetensors, or a hub id.",
         rich_help_panel=COMMON,
     ),
@@ -26,6 +34,7 @@ Data = Annotated[
     str | None,
     typer.Option(
         envvar="A5CTL_DATA",
+        callback=_left_to_the_defaults,
         help="builtin, a folder or file of problems (docs/data.md), gsm8k (hub extra).",
         rich_help_panel=COMMON,
     ),
@@ -33,6 +42,8 @@ Data = Annotated[
 Prompt = Annotated[
     str | None,
     typer.Option(
+        envvar="A5CTL_PROMPT",
+        callback=_left_to_the_defaults,
         help="think_answer, question_only, instruction, multiple_choice, or a template file.",
         rich_help_panel=COMMON,
     ),
@@ -47,14 +58,29 @@ Set = Annotated[
 Seeds = Annotated[
     str | None, typer.Option(help="One seed or several: 0,1,2.", rich_help_panel=COMMON)
 ]
-Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.", rich_help_panel=COMMON)]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        envvar="A5CTL_DEVICE",
+        callback=_left_to_the_defaults,
+        help="auto, cpu or cuda.",
+        rich_help_panel=COMMON,
+    ),
+]
 Engine = Annotated[
     str | None,
-    typer.Option(envvar="A5CTL_ENGINE", help="auto, vllm or hf.", rich_help_panel=EVAL),
+    typer.Option(
+        envvar="A5CTL_ENGINE",
+        callback=_left_to_the_defaults,
+        help="auto, vllm or hf.",
+        rich_help_panel=EVAL,
+    ),
 ]
 Grader = Annotated[
     str | None,
     typer.Option(
+        envvar="A5CTL_GRADER",
+        callback=_left_to_the_defaults,
         help="Headline grader: r1_zero, strict, lenient, diagnostic, question_only, "
         "multiple_choice.",
         rich_help_panel=EVAL,
@@ -74,19 +100,34 @@ MaxTokens = Annotated[
 Temperature = Annotated[float | None, typer.Option(help="0 is greedy.", rich_help_panel=EVAL)]
 Name = Annotated[str | None, typer.Option(help="A name for people.", rich_help_panel=RECORD)]
 GroupName = Annotated[
-    str | None, typer.Option("--group", help="Runs that belong together.", rich_help_panel=RECORD)
+    str | None,
+    typer.Option(
+        "--group",
+        envvar="A5CTL_GROUP",
+        callback=_left_to_the_defaults,
+        help="Runs that belong together.",
+        rich_help_panel=RECORD,
+    ),
 ]
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", help="A label; repeatable.", rich_help_panel=RECORD)
 ]
 Note = Annotated[str | None, typer.Option(help="Free text.", rich_help_panel=RECORD)]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print only the summary.", rich_help_panel=RECORD)
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        envvar="A5CTL_QUIET",
+        help="Print only the summary.",
+        rich_help_panel=RECORD,
+    ),
 ]
 Mirrors = Annotated[
     list[str] | None,
     typer.Option(
         "--mirror",
+        envvar="A5CTL_MIRROR",
         metavar="tensorboard|wandb|mlflow",
         help="Also send the live run there; repeatable.",
         rich_help_panel=RECORD,
@@ -140,7 +181,13 @@ MaxLength = Annotated[
     int | None, typer.Option(help="Longest example in tokens.", rich_help_panel=TRAIN)
 ]
 Threads = Annotated[
-    int | None, typer.Option(help="CPU threads; measured if not given.", rich_help_panel=TRAIN)
+    int | None,
+    typer.Option(
+        envvar="A5CTL_THREADS",
+        callback=_left_to_the_defaults,
+        help="CPU threads; measured if not given.",
+        rich_help_panel=TRAIN,
+    ),
 ]
 Gpus = Annotated[
     int | None,
@@ -151,6 +198,8 @@ Gpus = Annotated[
 OnAlarm = Annotated[
     str | None,
     typer.Option(
+        envvar="A5CTL_ON_ALARM",
+        callback=_left_to_the_defaults,
         help="warn, stop, or rollback: back to the best checkpoint at half the learning rate.",
         rich_help_panel=TRAIN,
     ),
@@ -183,6 +232,8 @@ TrainGrader = Annotated[
 KeepRollouts = Annotated[
     str | None,
     typer.Option(
+        envvar="A5CTL_KEEP_ROLLOUTS",
+        callback=_left_to_the_defaults,
         help="What the registry keeps of them: all (token ids and log-probabilities too), text "
         "or none.",
         rich_help_panel=ROLLOUTS,
@@ -260,7 +311,7 @@ def labels(
 
 
 def launch(
-    configs: "list[RunConfig]",
+    configs: "Cells",
     home: Path | None,
     registry: str | None,
     mirrors: list[str] | None = None,
@@ -274,4 +325,5 @@ def launch(
     prepare_process()
     from a5ctl import launch as runs
 
-    runs.launch(configs, home, registry, mirrors or (), quiet=quiet, as_json=as_json)
+    provenance = configs.provenance
+    runs.launch(configs, home, registry, mirrors or (), provenance, quiet=quiet, as_json=as_json)

@@ -46,10 +46,15 @@ def commands(registry: Registry) -> dict[str, list[str]]:
         "compare group": ["compare", "--group", group or ""],
         "compare group --baseline": ["compare", "--group", group or "", "--baseline", one.id],
         "compare everything": ["compare"],
+        "compare --by": ["compare", "--by", "kind,size"],
+        "compare --spark loss": ["compare", "--spark", "loss"],
+        "compare --at budget": ["compare", "--at", "budget", "--kind", "sft"],
+        "compare --follow-lineage": ["compare", "--follow-lineage"],
         "show": ["show", one.id],
         "diagnose": ["diagnose", one.id],
         "diagnose --by step": ["diagnose", one.id, "--by", "step"],
         "plot loss": ["plot", "loss", one.id],
+        "plot of a group": ["plot", "loss,accuracy", "--group", group or ""],
         "plot of 5 runs": ["plot", "loss,accuracy", *(run.id for run in runs[:5])],
     }
     if large:

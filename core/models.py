@@ -65,6 +65,12 @@ def resolve_model(spec: str) -> ModelSource:
     return ModelSource(path, spec)
 
 
+def is_hub_id(spec: str) -> bool:
+    """No folder or file of that name is here, and it reads like the id of a model on the hub."""
+    here = spec == BUILTIN_MODEL or Path(spec).expanduser().exists()
+    return not here and _HUB_ID.fullmatch(spec) is not None
+
+
 def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     """Load the tokenizer of a model folder; only fast tokenizers, which know character offsets.
 

@@ -8,8 +8,9 @@ A test fails when the files are not what this prints.
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 FOLDER = Path(__file__).parent
 _NOTE = "<!-- Written by docs/generate.py; edit the program, not this file. -->"
@@ -21,7 +22,27 @@ def generated() -> dict[Path, str]:
         FOLDER / "cli.md": cli_reference(),
         FOLDER / "schema.md": schema_reference(),
         FOLDER / "watchdog.md": watchdog_reference(),
+        FOLDER / "metrics.md": metrics_reference(),
+        FOLDER.parent / "a5ctl" / "setting_names.py": setting_names(),
     }
+
+
+def setting_names() -> str:
+    """A module with the names of all settings and the values of those that have few.
+
+    Importing the settings themselves takes longer than the completion of a line may.
+    """
+    from core.config.schema import RunConfig
+
+    lines = [" ".join([name, *_choices(field)]) for name, field in _fields(RunConfig, "")]
+    return f'"""{_NAMES}"""\n\nSETTINGS = """\\\n' + "\n".join(lines) + '\n"""\n'
+
+
+_NAMES = """\
+Settings with the values of those that have few, for the Tab key.
+
+Written by docs/generate.py; edit core/config, not this file.
+"""
 
 
 def cli_reference() -> str:
@@ -35,10 +56,81 @@ def cli_reference() -> str:
         "Every command also takes `--help`. Where an environment variable is named, it gives the "
         "value when the option is absent. Settings of a run that have no option of their own are "
         "reached with `--set`; their names stand at the end.",
+        _exit_codes(),
+        _variables(get_command(app)),
         *_commands(get_command(app), "a5ctl"),
         _settings(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _exit_codes() -> str:
+    from a5ctl.exit_codes import ExitCode
+
+    rows = [(f"{int(code)}", code.meaning) for code in ExitCode]
+    return f"## Exit codes\n\n{_rows(('code', 'meaning'), rows)}"
+
+
+def _variables(program: Any) -> str:
+    """Every environment variable that is read, with what it stands for."""
+    from a5ctl.defaults import VARIABLES
+
+    found = {name: f"default of the setting `{key}`" for name, key in VARIABLES.items()}
+    for parameter in _parameters(program):
+        if parameter.envvar and parameter.envvar not in found:
+            option = max(parameter.opts, key=len)
+            found[parameter.envvar] = f"`{option}`: {parameter.help}"
+    found["NO_COLOR"] = "no colours, whatever its value; so does a pipe"
+    rows = [(f"`{name}`", meaning) for name, meaning in sorted(found.items())]
+    return f"## Environment variables\n\n{_ORDER}\n\n{_rows(('variable', 'meaning'), rows)}"
+
+
+_ORDER = """\
+Settings of a run come from, the strongest first: `--set`, options, the `--config` file (or what \
+`--init`, `--run` and `--protocol` take over from a run), variables, `a5ctl.toml` in the workspace \
+(`a5ctl init` writes one), built-in defaults. Engine, device and threads belong to the machine: \
+their variables, and what `a5ctl.toml` says of them, win over what an earlier run had. The record \
+of a run says which of its settings came from `a5ctl.toml` or a variable (`a5ctl show RUN`, \
+provenance, `defaults`)."""
+
+
+def _parameters(command: Any) -> Iterator[Any]:
+    yield from command.params
+    for child in getattr(command, "commands", {}).values():
+        yield from _parameters(child)
+
+
+def metrics_reference() -> str:
+    """Every metric of updates and evaluations."""
+    from trainers.metric_table import METRICS, Topic
+
+    parts = [f"# Metrics\n\n{_NOTE}", _METRICS]
+    for topic in Topic:
+        rows = [
+            (
+                f"`{metric.name}`",
+                str(metric.unit),
+                metric.formula + ("; once per batch" if metric.once_per_batch else ""),
+                f"`{metric.source}`",
+            )
+            for metric in METRICS
+            if metric.topic is topic
+        ]
+        parts += [f"## {topic}", *([_EVALUATED] if topic is Topic.EVALUATION else [])]
+        parts += [_rows(("metric", "unit", "formula", "source"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+_METRICS = """\
+An update records metrics under its step; `a5ctl plot METRIC RUN...` draws them, `a5ctl show RUN` \
+lists them, `--where "metric.loss.min < 0.4"` finds runs by them ([queries](queries.md)). Values \
+are 64-bit floats; NaN and infinities are kept as what they are. *Once per batch* stands for the \
+first update after a batch of rollouts was sampled. Formulas of the losses are in \
+`trainers/objectives`."""
+
+_EVALUATED = """\
+Every response is graded by every grader; intervals are 95% Wilson intervals. \
+[Grading](grading.md) has the rules. `a5ctl plot` draws all but the counts and the gaps."""
 
 
 def schema_reference() -> str:
@@ -256,13 +348,33 @@ def _settings() -> str:
 
 
 def _leaves(section: Any, prefix: str) -> Iterator[tuple[str, ...]]:
+    for name, field in _fields(section, prefix):
+        default = field.default
+        shown = "" if default in (None, (), "") else f"`{str(default).replace('True', 'true')}`"
+        yield f"`{name}`", " ".join((field.description or "").split()), shown
+
+
+def _fields(section: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Every setting by its dotted name."""
     for name, field in section.model_fields.items():
         if hasattr(field.annotation, "model_fields"):
-            yield from _leaves(field.annotation, f"{prefix}{name}.")
+            yield from _fields(field.annotation, f"{prefix}{name}.")
         else:
-            default = field.default
-            shown = "" if default in (None, (), "") else f"`{str(default).replace('True', 'true')}`"
-            yield f"`{prefix}{name}`", " ".join((field.description or "").split()), shown
+            yield f"{prefix}{name}", field
+
+
+def _choices(field: Any) -> list[str]:
+    """What a setting may be, where it is one of few."""
+    kinds = [field.annotation, *get_args(field.annotation)]
+    found: list[str] = []
+    for kind in kinds:
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            found += [str(member) for member in kind]
+        elif kind is bool:
+            found += ["true", "false"]
+        elif get_origin(kind) is Literal:
+            found += [str(value) for value in get_args(kind)]
+    return found
 
 
 def _is_table(value: Any, base: type) -> bool:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from a5ctl.options import HomeOption, RegistryOption
+from a5ctl.options import HomeOption, JsonOption, RegistryOption
 
 _REASON = "closed by hand"
 
@@ -14,6 +14,7 @@ def close(
     force: Annotated[
         bool, typer.Option("--force", help="Even if the run shows signs of life.")
     ] = False,
+    json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
 ) -> None:
@@ -21,17 +22,16 @@ def close(
 
     A run that turns out to be alive becomes running again with its next sign of life.
 
-    Example:
+    Examples:
 
         a5ctl close sft-256-k3f9
     """
-    from a5ctl.console import out, plain
+    from a5ctl.console import out, plain, print_json
     from a5ctl.options import open_workspace_and_registry
+    from a5ctl.settling import settle
     from core.errors import UserError
-    from core.registry.afterwards import journal_end
-    from core.registry.journal import merge_journal
     from core.registry.live_runs import is_recorded
-    from core.registry.liveness import LOST, display_status
+    from core.registry.liveness import display_status
     from core.registry.records import RunStatus
 
     workspace, store = open_workspace_and_registry(home, registry)
@@ -44,13 +44,10 @@ def close(
             "close it anyway with --force"
         )
     folder = workspace.run_folder(record.id)
-    merge_journal(store, folder)
-    ended = store.run_by_uuid(record.uuid).status.settled
-    if not ended and display_status(record) == LOST:
-        journal_end(store, record, folder, _REASON)
-    if not store.run_by_uuid(record.uuid).status.settled:
-        store.set_status(record.uuid, RunStatus.INTERRUPTED, exit_reason=_REASON)
-    settled = store.run_by_uuid(record.uuid).status
+    settled = settle(workspace, store, record, _REASON)
+    if json_:
+        print_json({"run": record.id, "status": settled, "held": is_recorded(folder)})
+        return
     rest = f"go on with: a5ctl resume {record.id}"
     if is_recorded(folder):
         rest = f"process {record.pid} holds it still, and makes it running again if it wakes up"

@@ -1,76 +1,48 @@
 """`a5ctl compare`: which run is best, by how much, and is the difference real?"""
 
-import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from a5ctl.commands import compare_options as options
 from a5ctl.options import HomeOption, JsonOption, RegistryOption
 
 if TYPE_CHECKING:
     from a5ctl.tables.comparison import Comparison
+    from a5ctl.tables.formats import TableFormat
     from core.registry.records import RunRecord
     from core.registry.store import Registry
 
 _ROWS = 50
+_OTHERS = (
+    "RUNS, --group, --kind, --baseline, --each, --same, --archived, --limit, --by, --metric, "
+    "--at, --spark and --follow-lineage"
+)
 
 
 def compare(
     runs: Annotated[
         list[str] | None, typer.Argument(help="Runs to compare; all when none are named.")
     ] = None,
-    group: Annotated[str | None, typer.Option(help="Only runs of this group.")] = None,
-    kind: Annotated[
-        str | None, typer.Option(help="Only runs of this kind: sft, ei, grpo, dpo or eval.")
-    ] = None,
-    baseline: Annotated[
-        str | None, typer.Option(help="Test every run against this one, on the same problems.")
-    ] = None,
-    lineage: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN",
-            help="Follow the line of this run from its first weights: what did each stage add?",
-        ),
-    ] = None,
-    grader: Annotated[
-        str | None,
-        typer.Option(
-            help="Accuracy under r1_zero, strict, lenient, diagnostic, question_only or "
-            "multiple_choice."
-        ),
-    ] = None,
-    each: Annotated[
-        bool, typer.Option("--each", help="One row per run, seeds are not merged.")
-    ] = False,
-    same: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SETTING",
-            help="Runs may differ in this and still be one setting, such as dpo.pairs where each "
-            "seed learned from its own; may be repeated.",
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Test even where the protocols differ.")
-    ] = False,
-    archived: Annotated[
-        bool, typer.Option("--archived", help="With the runs in the archive.")
-    ] = False,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="At most so many rows, best first; 0 for all, 50 in tables if not given."
-        ),
-    ] = None,
-    criteria: Annotated[
-        Path | None,
-        typer.Option(
-            help="Judge the runs by a plan (TOML, see docs/criteria.md); before they start, "
-            "this notes the plan and its time."
-        ),
-    ] = None,
+    group: options.Group = None,
+    kind: options.Kind = None,
+    by: options.By = None,
+    metric: options.Metric = "accuracy",
+    at: options.At = "last",
+    spark: options.Spark = None,
+    follow_lineage: options.FollowLineage = False,
+    baseline: options.Baseline = None,
+    lineage: options.Lineage = None,
+    grader: options.Grader = None,
+    each: options.Each = False,
+    same: options.Same = None,
+    force: options.Force = False,
+    archived: options.Archived = False,
+    limit: options.Limit = None,
+    criteria: options.Criteria = None,
+    format_: options.Format = None,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
@@ -81,28 +53,40 @@ def compare(
 
         a5ctl compare
 
+        a5ctl compare --by size,supervise --spark loss
+
         a5ctl compare --group matrix-k3f9 --baseline eval-1024-m2x7
+
+        a5ctl compare --metric unclosed --at best --format md
+
+        a5ctl compare --at budget --follow-lineage
 
         a5ctl compare --lineage grpo-x2m1
 
         a5ctl compare --criteria plan.toml
     """
     from a5ctl.collector import collector_paused
-    from a5ctl.console import print_json
+    from a5ctl.commands.compare_otherwise import follow_line, judge_by_plan
     from a5ctl.options import open_workspace_and_registry, parse_grader
-    from a5ctl.tables.comparison import build_comparison
-    from a5ctl.tables.comparison_view import best_cells, comparison_json
+    from a5ctl.tables.comparison import View, build_comparison
+    from a5ctl.tables.formats import TableFormat
+    from a5ctl.tables.moments import parse_at
 
+    form = _format(format_, json_=json_)
+    plain_view = (by, metric, at, spark, follow_lineage) == (None, "accuracy", "last", None, False)
+    named = [runs, group, kind, baseline, each, same, archived, not plain_view]
+    given = limit is not None or any(value not in (None, [], False) for value in named)
+    if criteria is not None or lineage is not None:
+        _refuse(given, criteria, lineage, grader, form)
     if criteria is not None:
-        named = [runs, group, kind, baseline, grader, each, same, archived, lineage]
-        _refuse_choices(limit is not None or any(value not in (None, [], False) for value in named))
-        return _judge(criteria, home, registry, force=force, json_=json_)
+        return judge_by_plan(criteria, home, registry, force=force, json_=form is TableFormat.JSON)
     chosen_grader = parse_grader(grader)
     if lineage is not None:
-        others = [runs, group, kind, baseline, each, same, archived]
-        given = limit is not None or any(value not in (None, [], False) for value in others)
-        _refuse_other_runs(given)
-        return _follow(lineage, chosen_grader, home, registry, force=force, json_=json_)
+        as_json = form is TableFormat.JSON
+        return follow_line(lineage, chosen_grader, home, registry, force=force, json_=as_json)
+    if by is not None and (baseline is not None or each):
+        _refuse_rows()
+    view = View(metric, parse_at(at), by, spark, follow_lineage)
     _, store = open_workspace_and_registry(home, registry)
     reference = store.find_run(baseline) if baseline is not None else None
     with collector_paused():
@@ -117,93 +101,51 @@ def compare(
             merge_seeds=not each and reference is None,
             force=force,
             same=same or (),
+            view=view,
         )
-    if json_:
-        print_json(comparison_json(best_cells(comparison, limit or None)))
-    else:
-        _show(comparison, _ROWS if limit is None else limit or None)
+        rows = _ROWS if limit is None and form not in (TableFormat.JSON, TableFormat.CSV) else limit
+        _print(store, comparison, rows or None, form)
     return None
 
 
-def _refuse_choices(given: bool) -> None:
+def _format(name: str | None, *, json_: bool) -> "TableFormat":
+    from a5ctl.tables.formats import TableFormat
     from core.errors import UserError
 
-    if given:
-        raise UserError(
-            "--criteria takes runs, baseline and grader from the plan; leave out RUNS, --group, "
-            "--kind, --baseline, --grader, --each, --same, --archived, --limit and --lineage"
-        )
+    if name is None:
+        return TableFormat.JSON if json_ else TableFormat.TABLE
+    if name not in set(TableFormat):
+        raise UserError(f"--format {name!r} is unknown; choose {', '.join(TableFormat)}")
+    if json_ and name != TableFormat.JSON:
+        raise UserError(f"--json and --format {name} exclude each other; leave out one of them")
+    return TableFormat(name)
 
 
-def _refuse_other_runs(given: bool) -> None:
+def _refuse(
+    given: bool, criteria: Path | None, lineage: str | None, grader: str | None, form: "TableFormat"
+) -> None:
+    from a5ctl.tables.formats import TableFormat
     from core.errors import UserError
 
-    if given:
+    option = "--lineage" if criteria is None else "--criteria"
+    if form not in (TableFormat.TABLE, TableFormat.JSON):
+        raise UserError(f"{option} is printed as table or json; leave out --format {form}")
+    if criteria is not None and (given or grader is not None or lineage is not None):
         raise UserError(
-            "--lineage RUN compares the runs of one line; leave out RUNS, --group, --kind, "
-            "--baseline, --each, --same, --archived and --limit"
+            "--criteria takes runs, baseline and grader from the plan; leave out "
+            f"--grader, --lineage, {_OTHERS}"
         )
+    if given:
+        raise UserError(f"--lineage RUN compares the runs of one line; leave out {_OTHERS}")
 
 
-def _follow(
-    run: str,
-    grader: str | None,
-    home: Path | None,
-    registry: str | None,
-    *,
-    force: bool,
-    json_: bool,
-) -> None:
-    from a5ctl.console import out, plain, print_json
-    from a5ctl.options import open_workspace_and_registry
-    from a5ctl.tables.stages import compare_line
-    from a5ctl.tables.stages_view import stage_notes, stages_json, stages_table
+def _refuse_rows() -> None:
+    from core.errors import UserError
 
-    _, store = open_workspace_and_registry(home, registry)
-    line = compare_line(store, store.find_run(run), grader, force=force)
-    if json_:
-        print_json(stages_json(line))
-        return
-    console = out()
-    for warning in line.warnings:
-        console.print(plain(f"! {warning}", style="yellow"))
-    console.print(stages_table(line, console), crop=False)
-    for note in stage_notes(line):
-        console.print(plain(note, style="dim"))
-
-
-def _judge(
-    path: Path, home: Path | None, registry: str | None, *, force: bool, json_: bool
-) -> None:
-    from a5ctl.console import out, plain, print_json
-    from a5ctl.options import open_workspace_and_registry
-    from a5ctl.tables.criteria import check_plan
-    from a5ctl.tables.criteria_view import plan_json, plan_lines
-    from core.criteria.plan import load_plan
-
-    loaded = load_plan(path)
-    workspace, store = open_workspace_and_registry(
-        home, registry, create=not _exists(home, registry)
+    raise UserError(
+        "--by makes rows of several runs, --each and --baseline make one of each; leave out one "
+        "(--criteria tests settings)"
     )
-    versions = store.note_plan(loaded.plan.name, loaded.hash, loaded.text, workspace)
-    report = check_plan(store, loaded, versions, force=force)
-    if json_:
-        print_json(plan_json(report))
-        return
-    console = out()
-    for line, style in plan_lines(report):
-        console.print(plain(line, style=style))
-
-
-def _exists(home: Path | None, registry: str | None) -> bool:
-    """A plan that is known is judged without writing; so nothing is made where a registry is."""
-    from core.registry.database import Database
-    from core.workspace import open_workspace
-
-    given = home or os.environ.get("A5CTL_HOME")
-    if given and not Path(given).expanduser().exists():
-        return False
-    return Database(open_workspace(home, create=False).registry_url(registry)).exists()
 
 
 def _chosen(
@@ -214,6 +156,7 @@ def _chosen(
     *,
     archived: bool,
 ) -> "list[RunRecord]":
+    from a5ctl.options import meant_instead
     from core.errors import UserError
 
     if names:
@@ -221,89 +164,93 @@ def _chosen(
     found = store.runs(group=group, kind=kind, archived=archived)
     if not found:
         what = " ".join(part for part in (kind, f"of group {group}" if group else None) if part)
+        near = meant_instead(store, kind=kind, group=group)
         raise UserError(
-            f"there are no runs {what or 'in this registry'}; "
-            "start one with: a5ctl run sft --size 256"
+            f"there are no runs {what or 'in this registry'}"
+            f"{near or '; start one with: a5ctl run sft --size 256'}"
         )
     return found
 
 
-def _show(comparison: "Comparison", limit: int | None) -> None:
-    from a5ctl.console import out, plain
-    from a5ctl.tables.comparison_view import best_cells, comparison_table
+def _print(
+    store: "Registry", comparison: "Comparison", limit: int | None, form: "TableFormat"
+) -> None:
+    from a5ctl.console import print_json, print_text
+    from a5ctl.tables.comparison_view import best_cells
+    from a5ctl.tables.formats import TableFormat
 
-    console, shown = out(), best_cells(comparison, limit)
-    table, hidden = comparison_table(shown, console.width)
+    shown = best_cells(comparison, limit)
+    if form is not TableFormat.CSV and (comparison.view.spark or form is not TableFormat.JSON):
+        shown = _with_curves(store, shown)
+    if form is TableFormat.JSON:
+        from a5ctl.tables.comparison_json import comparison_json
+
+        print_json(comparison_json(shown))
+    elif form is TableFormat.CSV:
+        from a5ctl.tables.comparison_json import comparison_rows
+        from a5ctl.tables.markup import csv_table
+
+        _warn(comparison)
+        print_text(csv_table(*comparison_rows(shown)))
+    elif form is TableFormat.TABLE:
+        _show(shown, len(comparison.cells))
+    else:
+        print_text(_marked_up(shown, len(comparison.cells), form))
+
+
+def _with_curves(store: "Registry", comparison: "Comparison") -> "Comparison":
+    """The curves of the rows that are shown; without those that are one point."""
+    from a5ctl.tables.sparks import spark_curves
+    from core.errors import UserError
+
+    carried = {e.run.uuid: e.carried for e in comparison.entries if e.carried is not None}
+    asked = comparison.view.spark
+    name = asked or comparison.measure.name
+    found = spark_curves(store, comparison.entries, name, comparison.grader, carried)
+    if asked and not found:
+        raise UserError(f"--spark {asked}: none of these runs has it; a5ctl show RUN lists metrics")
+    if not asked and all(len(curve) < 2 for curve in found.values()):
+        found = {}
+    return replace(comparison, curves=found, view=replace(comparison.view, spark=name))
+
+
+def _warn(comparison: "Comparison") -> None:
+    from a5ctl.console import err, plain
+
+    for warning in comparison.warnings:
+        err().print(plain(f"! {warning}", style="yellow"), soft_wrap=True)
+
+
+def _marked_up(comparison: "Comparison", rows: int, form: "TableFormat") -> str:
+    from a5ctl.tables.comparison_notes import comparison_notes
+    from a5ctl.tables.comparison_view import comparison_grid
+    from a5ctl.tables.formats import TableFormat
+    from a5ctl.tables.markup import html_table, latex, markdown
+
+    writers = {
+        TableFormat.MD: markdown,
+        TableFormat.LATEX: latex,
+        TableFormat.HTML: html_table,
+    }
+    if form is TableFormat.LATEX:  # whose fonts have no blocks
+        comparison = replace(comparison, curves={})
+    notes = [*_more(rows - len(comparison.cells)), *comparison_notes(comparison)]
+    return writers[form](comparison_grid(comparison, notes))
+
+
+def _more(rest: int) -> list[str]:
+    return [f"{rest:,} more rows are not shown; a5ctl compare --limit 0 shows all"] if rest else []
+
+
+def _show(comparison: "Comparison", rows: int) -> None:
+    from a5ctl.console import out, plain
+    from a5ctl.tables.comparison_notes import comparison_notes
+    from a5ctl.tables.comparison_view import comparison_table
+
+    console = out()
+    table, hidden = comparison_table(comparison, console.width)
     for warning in comparison.warnings:
         console.print(plain(f"! {warning}", style="yellow"))
     console.print(table)
-    if rest := len(comparison.cells) - len(shown.cells):
-        more = f"{rest:,} more rows are not shown; a5ctl compare --limit 0 shows all"
-        console.print(plain(more, style="dim"))
-    for note in _notes(shown, hidden):
+    for note in (*_more(rows - len(comparison.cells)), *comparison_notes(comparison, hidden)):
         console.print(plain(note, style="dim"))
-
-
-def _notes(comparison: "Comparison", hidden: tuple[str, ...]) -> list[str]:
-    grader = f"{comparison.grader} grader"
-    if comparison.grader is None:
-        grader = "each run's own grader (--grader takes one for all)"
-    notes = [f"accuracy: {grader}, last evaluation of each run"]
-    if any(len(cell.entries) > 1 for cell in comparison.cells):
-        notes.append("rows with several seeds show mean ± standard error; --each lists every run")
-    if comparison.same:
-        notes.append(f"taken as one setting, whatever it is: {', '.join(comparison.same)}")
-    notes += _sample_notes(comparison)
-    notes += _detectable(comparison)
-    if comparison.baseline is not None:
-        notes += _test_notes(comparison)
-    if hidden:
-        notes.append(f"hidden at this width: {', '.join(hidden)} (a wider terminal, or --json)")
-    return notes
-
-
-def _sample_notes(comparison: "Comparison") -> list[str]:
-    from a5ctl.format import percent
-
-    notes = []
-    for entry in (entry for cell in comparison.cells for entry in cell.entries):
-        if entry.sampled is not None:
-            chances = [f"pass@{k} {percent(p)}" for k, p in entry.sampled.pass_at_k.items()]
-            notes.append(
-                f"{entry.run.id}: {entry.sampled.samples} samples per problem, "
-                f"{', '.join(chances)}, majority vote {percent(entry.sampled.majority)}"
-            )
-    return notes
-
-
-def _method(comparison: "Comparison") -> str:
-    found = {p.comparison.method.value for p in comparison.paired.values() if p.comparison}
-    return " or ".join(sorted(found)) or "exact McNemar"
-
-
-def _detectable(comparison: "Comparison") -> list[str]:
-    found = comparison.detectable
-    if found is None or found.difference == 0:
-        return []
-    which = "this discordance" if comparison.paired else "the discordance of the best two runs"
-    return [
-        f"with {found.problems:,} problems and {which}, differences under "
-        f"{100 * found.difference:.1f} points cannot be told from noise (80% power)"
-    ]
-
-
-def _test_notes(comparison: "Comparison") -> list[str]:
-    from a5ctl.tables.comparison_view import setting_line
-
-    notes = [
-        f"diff: points against {comparison.baseline} on the same problems, with its 95% interval "
-        "by a bootstrap over problems; +/-: problems gained and lost; p: "
-        f"{_method(comparison)}, Holm-corrected; one seed speaks of these checkpoints only"
-    ]
-    notes += [setting_line(test) for test in comparison.settings]
-    notes += [
-        f"{name} is not tested: {test.refused}"
-        for name, test in comparison.paired.items()
-        if test.comparison is None
-    ]
-    return notes

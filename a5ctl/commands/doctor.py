@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,13 +19,27 @@ _NAME_WIDTH = 14
 
 
 def doctor(
-    json_: JsonOption = False, home: HomeOption = None, registry: RegistryOption = None
+    fix: Annotated[
+        bool,
+        typer.Option(
+            "--fix",
+            help="Mend what can be mended safely: make the workspace, make a lost or damaged "
+            "registry anew from the journals, close runs whose process is gone.",
+        ),
+    ] = False,
+    json_: JsonOption = False,
+    home: HomeOption = None,
+    registry: RegistryOption = None,
 ) -> None:
     """Look at software, engines, machine and workspace before a run does.
 
-    Exits with 1 when something would fail.
+    Below what is wrong stands what mends it. Exits with 1 when something would fail.
 
-    Example:
+    Examples:
+
+        a5ctl doctor
+
+        a5ctl doctor --fix
 
         a5ctl doctor --json
     """
@@ -32,17 +47,36 @@ def doctor(
     from a5ctl.doctor_checks import Status, all_checks
 
     checks = all_checks(home, registry)
+    mended = _mend(checks, home, registry) if fix else []
+    if mended:
+        checks = all_checks(home, registry)
     failed = [check for check in checks if check.status is Status.FAIL]
     if json_:
-        print_json({"ok": not failed, "checks": [_as_json(check) for check in checks]})
+        found = [_as_json(check) for check in checks]
+        print_json({"ok": not failed, "mended": mended, "checks": found})
     else:
-        show(checks, out())
+        show(checks, out(), mended)
     if failed:
         raise typer.Exit(1)
 
 
-def show(checks: Sequence["Check"], console: "Console") -> None:
-    """Print the checks by group, each with its fix below it, and the verdict at the end."""
+def _mend(checks: "Sequence[Check]", home: Path | None, registry: str | None) -> list[str]:
+    """What was done about the findings that can be mended; what could not be is told as well."""
+    from a5ctl.doctor_registry import mend
+    from core.errors import UserError
+
+    done = []
+    for check in checks:
+        if check.mendable:
+            try:
+                done.append(f"{check.name}: {mend(check, home, registry)}")
+            except UserError as error:
+                done.append(f"{check.name}: not mended, {error}")
+    return done
+
+
+def show(checks: Sequence["Check"], console: "Console", mended: Sequence[str] = ()) -> None:
+    """Print the checks by group, each with its fix below it, what was mended, and the verdict."""
     from rich.table import Table
 
     from a5ctl.console import plain
@@ -60,7 +94,11 @@ def show(checks: Sequence["Check"], console: "Console") -> None:
                 table.add_row("", "", plain(check.fix, "cyan"))
         console.print(table)
     console.print()
+    for text in mended:
+        console.print(plain(f"mended: {text}", "cyan"), soft_wrap=True)
     console.print(plain(*_verdict(checks)))
+    if not mended and any(check.mendable and check.status.value != "ok" for check in checks):
+        console.print(plain("a5ctl doctor --fix mends some of it", "dim"))
 
 
 def _verdict(checks: Sequence["Check"]) -> tuple[str, str]:
@@ -70,11 +108,12 @@ def _verdict(checks: Sequence["Check"]) -> tuple[str, str]:
     return f"Would fail: {', '.join(failed)}.", "bold red"
 
 
-def _as_json(check: "Check") -> dict[str, str]:
+def _as_json(check: "Check") -> dict[str, object]:
     return {
         "group": check.group,
         "name": check.name,
         "status": check.status.value,
         "value": check.value,
         "fix": check.fix,
+        "mendable": check.mendable,
     }

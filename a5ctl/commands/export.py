@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from a5ctl.options import HomeOption, RegistryOption
+from a5ctl.options import HomeOption, QuietOption, RegistryOption
 
 if TYPE_CHECKING:
     from a5ctl.tables.export import ExportFormat
@@ -44,6 +44,7 @@ def responses(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    quiet: QuietOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
 ) -> None:
@@ -65,6 +66,7 @@ def responses(
     from a5ctl.files import check_target, whole_file
     from a5ctl.format import count
     from a5ctl.options import open_workspace_and_registry
+    from a5ctl.progress import Stop, progress
     from a5ctl.tables.export import ExportFormat, require_parquet, write_rows
 
     form = _choose_format(format_, out)
@@ -80,10 +82,12 @@ def responses(
     content = "rollouts" if rollouts else "responses"
     path = out or Path(f"{record.id}-{content}.{form}")
     check_target(path, force=force)
-    with whole_file(path, force=force) as file:
+    told = progress(f"writing {path}", stop=Stop.NOTHING, quiet=quiet)
+    with told, whole_file(path, force=force) as file:
         number = write_rows(rows, file, form)
-    line = f"wrote {path}: {count(number)} responses of {source}"
-    err().print(plain(line), soft_wrap=True)
+    if not quiet:
+        line = f"wrote {path}: {count(number)} responses of {source}"
+        err().print(plain(line), soft_wrap=True)
 
 
 def _chosen_rows(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from a5ctl.options import HomeOption, RegistryOption
+from a5ctl.options import HomeOption, QuietOption, RegistryOption
 
 if TYPE_CHECKING:
     from a5ctl.tables.run_exports import RunFormat
@@ -25,6 +25,11 @@ class RunsByDefault(TyperGroup):
         if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The commands, and the runs that the default command would take."""
+        (run, *_) = self.commands[DEFAULT].params
+        return [*super().shell_complete(ctx, incomplete), *run.shell_complete(ctx, incomplete)]
 
 
 def runs(
@@ -44,6 +49,7 @@ def runs(
     force: Annotated[
         bool, typer.Option("--force", help="Replace what an earlier export wrote there.")
     ] = False,
+    quiet: QuietOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
 ) -> None:
@@ -61,6 +67,7 @@ def runs(
     """
     from a5ctl.console import err, plain
     from a5ctl.options import open_workspace_and_registry
+    from a5ctl.progress import Stop, progress
     from a5ctl.tables.export import require_parquet
     from a5ctl.tables.run_exports import RunFormat
     from core.errors import UserError
@@ -76,7 +83,10 @@ def runs(
         _to_standard_output(store, records, form)
         return
     path = out or Path(_default_name(records, form))
-    _write(store, records, form, path, force)
+    with progress(f"writing {path}", stop=Stop.NOTHING, quiet=quiet):
+        _write(store, records, form, path, force)
+    if quiet:
+        return
     names = ", ".join(record.id for record in records[:5])
     more = f" and {len(records) - 5} more" if len(records) > 5 else ""
     err().print(plain(f"wrote {path}: {names}{more}"), soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from a5ctl.options import HomeOption, JsonOption, RegistryOption
+from a5ctl.options import HomeOption, JsonOption, QuietOption, RegistryOption
 
 if TYPE_CHECKING:
     from a5ctl.tables.diagnosis import Diagnosis
@@ -73,6 +73,7 @@ def grade(
     group: Annotated[
         str | None, typer.Option(help="Runs that belong together.", rich_help_panel=_PANEL)
     ] = None,
+    quiet: QuietOption = False,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
@@ -107,7 +108,7 @@ def grade(
         tokenizer=tokenizer,
         restore_stop=restore_stop,
     )
-    dump, results = _grade(file, settings)
+    dump, results = _grade(file, settings, quiet=quiet or json_)
     diagnosis = diagnose_dump(dump, settings, results, step, recorded=record)
     run = None
     if record:
@@ -120,11 +121,12 @@ def grade(
     _show(diagnosis, results, run, failure, shown, full)
 
 
-def _grade(file: Path, settings: "DumpSettings") -> "tuple[DumpFile, list[EvaluationResult]]":
+def _grade(
+    file: Path, settings: "DumpSettings", *, quiet: bool
+) -> "tuple[DumpFile, list[EvaluationResult]]":
     import hashlib
 
-    from a5ctl.console import err, plain
-    from a5ctl.format import count
+    from a5ctl.progress import Stop, progress
     from a5ctl.tables.dumps import DumpFile
     from core.data.dumps import read_dump
     from core.dump_evaluation import grade_dump
@@ -138,10 +140,13 @@ def _grade(file: Path, settings: "DumpSettings") -> "tuple[DumpFile, list[Evalua
             size += len(line)
             yield line
 
-    with _opened(file) as source, err().status(plain(f"grading {settings.name}")) as status:
+    told = progress(f"grading {settings.name}", "bytes", stop=Stop.NOTHING, quiet=quiet)
+    with _opened(file) as source, told as report:
+        total = file.stat().st_size if file.is_file() else 0
 
         def show(done: int) -> None:
-            status.update(plain(f"grading {settings.name}: {count(done)} responses"))
+            if total:
+                report(size, total)
 
         place = "standard input" if str(file) == "-" else str(file)
         results = grade_dump(read_dump(hashed(source), place), settings, show)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from a5ctl.options import HomeOption, JsonOption, RegistryOption
+from a5ctl.options import HomeOption, JsonOption, QuietOption, RegistryOption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from a5ctl.progress import Report
     from core.interchange.discover import Found
     from core.interchange.foreign import Source
     from core.interchange.keep import KeepOptions
@@ -74,6 +75,7 @@ def import_(
             rich_help_panel=_RESPONSES,
         ),
     ] = "builtin",
+    quiet: QuietOption = False,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
@@ -95,6 +97,7 @@ def import_(
     """
     from a5ctl.console import err, out, print_json
     from a5ctl.options import open_workspace_and_registry, parse_grader
+    from a5ctl.progress import Stop, progress
     from core.dump_evaluation import DumpSettings
     from core.interchange.discover import discover
     from core.interchange.keep import KeepOptions
@@ -122,13 +125,17 @@ def import_(
     done: list[Imported] = []
     failures: list[str] = []
     console = err() if json_ else out()
-    for result in _import_all(store, workspace, found, options, checkpoints):
-        if isinstance(result, str):
-            failures.append(result)
-            continue
-        done.append(result)
-        if not json_:
-            _show(console, result)
+    told = progress("importing", "sources", stop=Stop.KEEPS, quiet=quiet, as_json=json_)
+    try:
+        with told as report:
+            for result in _import_all(store, workspace, found, options, checkpoints, report):
+                if isinstance(result, str):
+                    failures.append(result)
+                else:
+                    done.append(result)
+    finally:
+        for item in done if not (json_ or quiet) else ():
+            _show(console, item)
     for failure in failures:
         _complain(failure)
     if json_:
@@ -154,15 +161,17 @@ def _import_all(
     found: "list[Found]",
     options: "KeepOptions",
     checkpoints: bool,
+    report: "Report",
 ) -> "Iterator[Imported | str]":
     """One after the other; what cannot be imported is told and does not stop the rest."""
+    from a5ctl.progress import tracked
     from core.errors import UserError
     from core.interchange.foreign import Source
     from core.interchange.keep import keep
     from core.interchange.own_run import import_own
     from core.registry.database import RegistryUnavailableError
 
-    for item in found:
+    for item in tracked(found, len(found), report):
         try:
             if item.source is Source.RUN:
                 yield import_own(store, workspace, item.path, checkpoints=checkpoints)

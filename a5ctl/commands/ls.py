@@ -58,17 +58,20 @@ def ls(
         a5ctl ls --where "tags has good" --columns id,train.lr,metric.loss.min,accuracy
     """
     from a5ctl.collector import collector_paused
-    from a5ctl.options import open_workspace_and_registry
+    from a5ctl.options import meant_instead, open_workspace_and_registry
     from core.errors import UserError
+    from core.nearest import did_you_mean
     from core.registry.query.request import Selection
 
     if status is not None and status not in _STATUSES:
-        raise UserError(f"--status {status!r}: choose one of {', '.join(_STATUSES)}")
+        near = did_you_mean(status, _STATUSES) or ":"
+        raise UserError(f"--status {status!r}{near} choose one of {', '.join(_STATUSES)}")
     _, store = open_workspace_and_registry(home, registry)
     selection = Selection(
         _with_status(where, status), sort, columns, limit or None, archived, kind, group
     )
-    nothing = _nothing(store.label, filtered=any((kind, status, group, where)))
+    near = "" if where else meant_instead(store, kind=kind, group=group)
+    nothing = _nothing(store.label, near, filtered=any((kind, status, group, where)))
     with collector_paused():
         if columns is not None:
             _show_fields(_selected(store, selection), nothing, json_=json_)
@@ -154,7 +157,9 @@ def _show_fields(found: "SelectedRuns", nothing: str, *, json_: bool) -> None:
         console.print(plain(note, "dim"))
 
 
-def _nothing(label: str, *, filtered: bool) -> str:
+def _nothing(label: str, near: str, *, filtered: bool) -> str:
+    if near:
+        return f"No run fits these filters{near}"
     if filtered:
         return "No run fits these filters; a5ctl ls without them shows every run."
     return f"No runs in {label} yet. Start one with: a5ctl run sft --size 256"

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from a5ctl.options import JsonOption, QuietOption
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from rich.progress import Progress, ProgressColumn
 
@@ -21,17 +23,27 @@ def make(
         "builtin", help="Data the tokenizer is trained on: builtin, a .jsonl file, or a folder."
     ),
     seed: int = typer.Option(0, help="Seed of the random weights."),
+    quiet: QuietOption = False,
+    json_: JsonOption = False,
 ) -> None:
-    """Write a model of a true Qwen2.5 shape with random weights, for smoke tests and benchmarks."""
-    from a5ctl.console import err
+    """Write a model of a true Qwen2.5 shape with random weights, for smoke tests and benchmarks.
+
+    Examples:
+
+        a5ctl model make --shape tiny --out models/tiny
+
+        a5ctl model make --shape qwen2.5-0.5b --layers 2 --out models/shallow
+    """
+    from a5ctl.progress import Stop, progress
     from trainers.random_model import find_shape, make_model, refuse_full_folder
 
     find_shape(shape, layers)
     refuse_full_folder(out)
     texts = _training_texts(data)
-    with err().status("writing a random model"):
+    with progress("writing a random model", stop=Stop.NOTHING, quiet=quiet, as_json=json_):
         make_model(shape, out, texts=texts, layers=layers, seed=seed)
-    _report_folder(out, "random weights: it knows nothing until it is trained")
+    remark = "random weights: it knows nothing until it is trained"
+    _report_folder(out, remark, {"seed": seed}, as_json=json_)
 
 
 def pretrain(
@@ -40,24 +52,39 @@ def pretrain(
     seed: int | None = typer.Option(None, help="Seed of text, order and weights."),
     resume: bool = typer.Option(False, "--resume", help="Go on from the last saved state in OUT."),
     threads: int = typer.Option(2, min=1, help="CPU threads; another number rounds differently."),
+    quiet: QuietOption = False,
+    json_: JsonOption = False,
 ) -> None:
-    """Pretrain the built-in base model from nothing on generated text."""
+    """Pretrain the built-in base model from nothing on generated text.
+
+    A stopped one goes on with --resume from the last saved state, which is at most a few minutes
+    old.
+
+    Examples:
+
+        a5ctl model pretrain --out models/base
+
+        a5ctl model pretrain --out models/base --resume
+    """
     import torch
     from rich.progress import Progress
 
-    from a5ctl.console import err
+    from a5ctl.console import err, is_interactive
     from core.data.synthetic import BUILTIN_SEED
     from trainers.pretraining import PretrainingConfig
     from trainers.pretraining import pretrain as run_pretraining
 
     torch.set_num_threads(threads)
     config = PretrainingConfig(tokens=tokens, seed=BUILTIN_SEED if seed is None else seed)
-    if err().is_terminal:
+    if quiet:
+        loss = run_pretraining(out, config, resume=resume, on_step=lambda _: None)
+    elif is_interactive() and not json_:
         with Progress(*_columns(), console=err()) as progress:
             loss = run_pretraining(out, config, resume=resume, on_step=_shower(progress, tokens))
     else:
         loss = run_pretraining(out, config, resume=resume, on_step=_print_now_and_then)
-    _report_folder(out, f"loss {loss:.4f} nats per token on unseen documents")
+    remark = f"loss {loss:.4f} nats per token on unseen documents"
+    _report_folder(out, remark, {"seed": config.seed, "loss": loss}, as_json=json_)
 
 
 def _training_texts(data: str) -> list[str]:
@@ -113,10 +140,14 @@ def _print_now_and_then(state: "PretrainingProgress") -> None:
         err().print(plain(line), soft_wrap=True)
 
 
-def _report_folder(out: Path, remark: str) -> None:
+def _report_folder(out: Path, remark: str, facts: "Mapping[str, float]", *, as_json: bool) -> None:
     from a5ctl.console import out as results
-    from a5ctl.console import plain
+    from a5ctl.console import plain, print_json
 
-    megabytes = (out / "model.safetensors").stat().st_size / 1e6
+    size = (out / "model.safetensors").stat().st_size
+    if as_json:
+        print_json({"folder": str(out), "bytes": size, **facts})
+        return
+    megabytes = size / 1e6
     line = f"wrote {out} ({megabytes:.1f} MB of weights; {remark})"
     results().print(plain(line), soft_wrap=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from a5ctl.options import HomeOption, JsonOption, RegistryOption
+from a5ctl.options import HomeOption, JsonOption, QuietOption, RegistryOption
 
 if TYPE_CHECKING:
     from core.pairing import Pairing
@@ -69,6 +69,7 @@ def pairs(
     seed: Annotated[
         int, typer.Option(min=0, help="Decides among equals.", rich_help_panel=_PAIRING)
     ] = 0,
+    quiet: QuietOption = False,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
@@ -86,10 +87,11 @@ def pairs(
 
         a5ctl pairs grpo-p4t8 --source rollouts --per-problem 2 --length-balance 1.5
     """
-    from a5ctl.console import err, plain, print_json
     from a5ctl.console import out as standard_output
+    from a5ctl.console import print_json
     from a5ctl.files import check_target
     from a5ctl.options import open_workspace_and_registry, parse_grader
+    from a5ctl.progress import Stop, progress
     from a5ctl.tables.pairs_view import pairs_json, print_pairs
     from core.pairing import PairingSettings, pair_up
     from core.recorded_candidates import CollectSettings
@@ -100,7 +102,8 @@ def pairs(
     settings = CollectSettings(chosen, _source(source), step, allow_test)
     _, store = open_workspace_and_registry(home, registry)
     records = [store.find_run(name) for name in dict.fromkeys(runs)]
-    with err().status(plain("reading recorded responses")):
+    told = progress("reading recorded responses", stop=Stop.NOTHING, quiet=quiet, as_json=json_)
+    with told:
         found = _collect(store, records, settings)
     pairing = pair_up(found.candidates, PairingSettings(per_problem, length_balance, dedup, seed))
     _write(pairing, chosen, out, force=force)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from a5ctl.options import HomeOption, JsonOption, RegistryOption
+from a5ctl.options import HomeOption, JsonOption, QuietOption, RegistryOption
 
 if TYPE_CHECKING:
     from core.registry.figures import RegistryFigures
@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 def path(home: HomeOption = None, registry: RegistryOption = None) -> None:
     """Print where the registry is, whether or not it is there.
 
-    Example:
+    Examples:
+
+        a5ctl registry path
 
         sqlite3 -readonly "$(a5ctl registry path)" "select id, status from run"
     """
@@ -30,7 +32,7 @@ def stats(
 ) -> None:
     """Count runs and rows, and say what room the registry and the run folders take.
 
-    Example:
+    Examples:
 
         a5ctl registry stats --json
     """
@@ -51,18 +53,22 @@ def stats(
 
 
 def migrate(
-    json_: JsonOption = False, home: HomeOption = None, registry: RegistryOption = None
+    quiet: QuietOption = False,
+    json_: JsonOption = False,
+    home: HomeOption = None,
+    registry: RegistryOption = None,
 ) -> None:
     """Bring the registry's tables to this version, and say from which one.
 
     Every command that writes does the same when it has to. A tool of an older version refuses the
     registry from then on; a5ctl registry backup keeps a copy that it takes.
 
-    Example:
+    Examples:
 
         a5ctl registry migrate
     """
     from a5ctl.console import out, plain, print_json
+    from a5ctl.progress import Stop, progress
     from core.errors import UserError
     from core.registry.database import Database
     from core.registry.migrate import schema_version
@@ -77,7 +83,8 @@ def migrate(
         raise UserError(
             f"there is no registry {database.label}; name another place with --home or --registry"
         )
-    open_registry(database.url, create=False)
+    with progress("upgrading the registry", stop=Stop.UNCHANGED, quiet=quiet, as_json=json_):
+        open_registry(database.url, create=False)
     if json_:
         print_json({"registry": database.label, "from": before, "to": HEAD})
     elif before == HEAD:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from a5ctl.options import HomeOption, JsonOption, RegistryOption
+from a5ctl.options import HomeOption, JsonOption, QuietOption, RegistryOption
 
 if TYPE_CHECKING:
     from core.registry.check import CheckReport
@@ -18,6 +18,7 @@ def check(
     quick: Annotated[
         bool, typer.Option("--quick", help="Compare sizes only, without reading checkpoints.")
     ] = False,
+    quiet: QuietOption = False,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
@@ -27,16 +28,19 @@ def check(
     Changes nothing. Exits with 1 when something is wrong; every finding says what to do. Runs that
     may be alive are left out where they would be in the middle of something.
 
-    Example:
+    Examples:
 
         a5ctl registry check --quick
     """
     from a5ctl.console import out, plain, print_json
+    from a5ctl.progress import Stop, progress
     from a5ctl.registry_place import registry_place
     from core.registry.check import check_registry
 
     workspace, database, file = registry_place(home, registry, _ON_A_SERVER, exists=False)
-    report = check_registry(database, file, workspace, read=not quick)
+    told = progress("checking runs", "runs", stop=Stop.UNCHANGED, quiet=quiet, as_json=json_)
+    with told as report_progress:
+        report = check_registry(database, file, workspace, report_progress, read=not quick)
     if json_:
         print_json(_as_json(database.label, report))
     else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from a5ctl.options import HomeOption, JsonOption
+from a5ctl.options import HomeOption, JsonOption, QuietOption
 
 if TYPE_CHECKING:
     from core.registry.copying import Copied
@@ -26,6 +26,7 @@ def copy(
             help="What to copy, written in the same way; the workspace's registry when not given.",
         ),
     ] = None,
+    quiet: QuietOption = False,
     json_: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -35,7 +36,7 @@ def copy(
     empty. Runs that are being recorded are copied as they are now and go on recording into the old
     registry; their journals bring the rest into the new one. Exits with 1 when something differs.
 
-    Example:
+    Examples:
 
         a5ctl registry copy --to postgresql://me@server/experiments
     """
@@ -48,7 +49,7 @@ def copy(
     source = Database(workspace.registry_url(from_))
     target = Database(to if "://" in to else workspace.registry_url(to))
     try:
-        with _progress() as progress:
+        with _progress(watched=not quiet and not json_) as progress:
             made = copy_registry(source, target, progress)
     finally:
         source.close()
@@ -62,11 +63,12 @@ def copy(
 
 
 @contextmanager
-def _progress() -> "Iterator[Progress]":
+def _progress(*, watched: bool) -> "Iterator[Progress]":
     """A bar on a terminal, and nothing anywhere else."""
     from a5ctl.console import err, is_interactive
+    from a5ctl.progress import Stop
 
-    if not is_interactive():
+    if not watched or not is_interactive():
         yield lambda *_: None
         return
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -77,6 +79,7 @@ def _progress() -> "Iterator[Progress]":
         BarColumn(),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} rows"),
         TimeRemainingColumn(),
+        TextColumn(f"[dim]{Stop.NOTHING}[/dim]"),
     )
     with Bars(*columns, console=err(), transient=True) as bars:
         tasks = {}

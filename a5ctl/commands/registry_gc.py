@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from a5ctl.options import HomeOption, JsonOption, RegistryOption
+from a5ctl.options import HomeOption, JsonOption, QuietOption, RegistryOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +23,7 @@ _WHY = {
 
 def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Remove it.")] = False,
+    quiet: QuietOption = False,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
@@ -40,6 +41,7 @@ def gc(
         a5ctl registry gc --yes
     """
     from a5ctl.console import out, print_json
+    from a5ctl.progress import Stop, progress
     from a5ctl.registry_place import registry_place
     from core.registry.collect import collect
     from core.registry.garbage import find_garbage
@@ -47,8 +49,10 @@ def gc(
 
     workspace, database, file = registry_place(home, registry, _ON_A_SERVER)
     store = open_registry(database.url, create=False)
-    found = find_garbage(store.database, file, workspace)
-    done = collect(store, file, workspace, found) if yes else None
+    told = progress("freeing room", "places", stop=Stop.KEEPS, quiet=quiet, as_json=json_)
+    with told as report:
+        found = find_garbage(store.database, file, workspace)
+        done = collect(store, file, workspace, found, report) if yes else None
     store.close()
     if json_:
         print_json(_as_json(database.label, done or found, removed=done is not None))

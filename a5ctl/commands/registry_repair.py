@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from a5ctl.options import HomeOption, JsonOption, RegistryOption
+from a5ctl.options import HomeOption, JsonOption, QuietOption, RegistryOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +22,7 @@ _REPAIR_ON_A_SERVER = (
 def backup(
     file: Annotated[Path, typer.Argument(help="Where the copy goes.")],
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    quiet: QuietOption = False,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
@@ -30,17 +31,19 @@ def backup(
 
     The copy holds everything that the database holds; run folders are copied by other means.
 
-    Example:
+    Examples:
 
         a5ctl registry backup /backups/registry-monday.db
     """
     from a5ctl.console import out, plain, print_json
+    from a5ctl.progress import Stop, progress
     from a5ctl.registry_place import registry_place
     from a5ctl.sizes import counted, size
     from core.registry.backup import back_up
 
     _, database, source = registry_place(home, registry, _BACKUP_ON_A_SERVER)
-    made = back_up(database, source, file.expanduser().absolute(), force=force)
+    with progress("copying the registry", stop=Stop.NOTHING, quiet=quiet, as_json=json_):
+        made = back_up(database, source, file.expanduser().absolute(), force=force)
     if json_:
         print_json({"file": str(made.path), "bytes": made.bytes, "runs": made.runs})
         return
@@ -55,6 +58,7 @@ def repair(
             "--force", help="Even if the old file holds what no run folder can bring back."
         ),
     ] = False,
+    quiet: QuietOption = False,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
@@ -68,16 +72,19 @@ def repair(
 
     Runs that are alive go on, and join the new database.
 
-    Example:
+    Examples:
 
         a5ctl registry repair
     """
     from a5ctl.console import out, print_json
+    from a5ctl.progress import Stop, progress
     from a5ctl.registry_place import registry_place
     from core.registry.rebuild import rebuild
 
     workspace, database, file = registry_place(home, registry, _REPAIR_ON_A_SERVER, exists=False)
-    result = rebuild(database, file, workspace, force=force)
+    told = progress("reading journals", "journals", stop=Stop.UNCHANGED, quiet=quiet, as_json=json_)
+    with told as report:
+        result = rebuild(database, file, workspace, report, force=force)
     if json_:
         print_json(_as_json(result))
     else:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from a5ctl.options import HomeOption, JsonOption, RegistryOption
+from a5ctl.options import HomeOption, JsonOption, QuietOption, RegistryOption
 
 if TYPE_CHECKING:
     from core.registry.records import RunRecord
@@ -24,6 +24,7 @@ def regrade(
         ),
     ] = "all",
     examples: Annotated[int, typer.Option(min=0, help="Flipped responses to show.")] = 3,
+    quiet: QuietOption = False,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
@@ -52,7 +53,9 @@ def regrade(
     workspace, store = open_workspace_and_registry(home, registry)
     record = store.find_run(run)
     folder = journal_folder(workspace, record)
-    summary = summarize_regrading(record, graders, _work(store, record, folder, graders))
+    summary = summarize_regrading(
+        record, graders, _work(store, record, folder, graders, quiet=quiet, as_json=json_)
+    )
     if json_:
         print_json(regrading_json(summary, examples))
     else:
@@ -62,14 +65,19 @@ def regrade(
 
 
 def _work(
-    store: "Registry", run: "RunRecord", folder: Path | None, graders: "list[GraderName]"
+    store: "Registry",
+    run: "RunRecord",
+    folder: Path | None,
+    graders: "list[GraderName]",
+    *,
+    quiet: bool,
+    as_json: bool,
 ) -> "list[RegradedEvaluation]":
-    from a5ctl.console import err, plain
+    from a5ctl.progress import Stop, progress, tracked
     from core.regrading import regrade as regrade_run
 
-    done = []
-    with err().status(plain(f"grading the responses of {run.id}")) as status:
-        for evaluation in regrade_run(store, run, folder, graders):
-            done.append(evaluation)
-            status.update(plain(f"grading {run.id}: step {evaluation.evaluation.step} is done"))
-    return done
+    total = len(store.evaluations([run.uuid]))
+    what = f"grading the responses of {run.id}"
+    told = progress(what, "evaluations", stop=Stop.KEEPS, quiet=quiet, as_json=as_json)
+    with told as report:
+        return list(tracked(regrade_run(store, run, folder, graders), total, report))

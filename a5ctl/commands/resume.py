@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from a5ctl.options import HomeOption, JsonOption, RegistryOption
+from a5ctl.options import HomeOption, JsonOption, QuietOption, RegistryOption
 
 if TYPE_CHECKING:
     from core.registry.records import RunRecord
@@ -15,14 +15,14 @@ def resume(
     gpus: Annotated[
         int | None, typer.Option(min=1, help="Train on another number of GPUs from here on.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.")] = False,
+    quiet: QuietOption = False,
     json_: JsonOption = False,
     home: HomeOption = None,
     registry: RegistryOption = None,
 ) -> None:
     """Go on with a killed, stopped or failed run, as if nothing had happened.
 
-    Example:
+    Examples:
 
         a5ctl resume sft-256-k3f9
     """

@@ -1,6 +1,5 @@
 """`a5ctl run`: train a policy and evaluate it, or only evaluate one."""
 
-import os
 from typing import Annotated
 
 import typer
@@ -123,7 +122,7 @@ def sft(
 
     filter_name, filter_run = parse_filter(filter_, solved_run)
     source = model_source(model, init, home, registry)
-    tree = start_tree("sft", config, source)
+    tree = start_tree("sft", config, source, home)
     given = {
         **source.settings,
         **material(data, eval_data, data_seed, prompt),
@@ -201,7 +200,7 @@ def evaluate(
     from a5ctl.cells import WeightSource, build_cells, run_source, start_tree, take_away
     from core.errors import UserError
 
-    if run is not None and model is not None and model != os.environ.get("A5CTL_MODEL"):
+    if run is not None and model is not None:
         raise UserError("--model and --run both name what to evaluate; give only one of them")
     if step is not None and run is None:
         raise UserError("--step chooses a checkpoint of a run; give --run too")
@@ -212,7 +211,7 @@ def evaluate(
         if run
         else WeightSource({"model.source": model})
     )
-    tree = start_tree("eval", config, source)
+    tree = start_tree("eval", config, source, home)
     given = {
         "data.source": data,
         "prompt.template": prompt,
@@ -221,6 +220,8 @@ def evaluate(
     if protocol is not None:
         from a5ctl.protocols import find_protocol, follow_into
 
+        if engine is None and "evaluation.engine" in tree.origins:
+            given["evaluation.engine"] = tree["evaluation"]["engine"]
         given = follow_into(tree, find_protocol(protocol, home, registry), given, set_, seed)
     elif prompt not in (None, tree.get("prompt", {}).get("template")) and config is None:
         take_away(tree, ("evaluation.grader", "evaluation.stop"))  # they follow from the prompt

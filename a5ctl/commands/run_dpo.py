@@ -136,7 +136,7 @@ def dpo(
     from a5ctl.cells import build_cells, model_source, start_tree
 
     source = model_source(model, init, home, registry)
-    tree = start_tree("dpo", config, source)
+    tree = start_tree("dpo", config, source, home)
     given = {
         **source.settings,
         **material(data, eval_data, data_seed, prompt),

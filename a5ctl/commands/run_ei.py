@@ -156,7 +156,7 @@ def ei(
     from a5ctl.cells import build_cells, model_source, start_tree
 
     source = model_source(model, init, home, registry)
-    tree = start_tree("ei", config, source)
+    tree = start_tree("ei", config, source, home)
     given = {
         **source.settings,
         "ei.steps": ei_steps,

@@ -219,7 +219,7 @@ def grpo(
     from a5ctl.cells import build_cells, model_source, start_tree
 
     source = model_source(model, init, home, registry)
-    tree = start_tree("grpo", config, source)
+    tree = start_tree("grpo", config, source, home)
     given = {
         **source.settings,
         "rollout.per_question": group_size,

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from a5ctl.format import compact
-from a5ctl.plots.curves import Axis, Line, Panel
+from a5ctl.format import figure
+from a5ctl.plots.panels import Axis, Line, Panel
 
 _TIMES = ((3 * 3600.0, 3600.0, "hours"), (300.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 
@@ -36,15 +36,6 @@ def extent(values: Sequence[float]) -> tuple[float, float]:
         half = abs(low) * 0.05 or 0.5
         return low - half, high + half
     return low, high
-
-
-def figure(value: float, unit: str = "") -> str:
-    """A value in few characters; shares in percent."""
-    if unit == "share":
-        return f"{100 * value:.1f}%"
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:.4g}"
-    return compact(value) if 1e4 <= abs(value) < 1e12 else f"{value:.2g}"
 
 
 def tick(value: float, unit: str = "") -> str:

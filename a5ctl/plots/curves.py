@@ -1,19 +1,16 @@
-"""What a plot shows: one panel per metric, one line per run, in few points made by the database."""
+"""Panels of runs: one per metric, one line per run, in few points made by the database."""
 
 import difflib
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Iterable, Mapping, Sequence
 
+from a5ctl.plots.evaluated import drawing_of, evaluated_lines, known_figures, length_caps
+from a5ctl.plots.panels import Axis, Form, Line, Mark, Panel, Spot
 from core.errors import UserError
 from core.registry.records import CurvePoint, EvaluationRecord, RunRecord
 from core.registry.store import Registry
-from core.statistics import wilson_interval
 
 _TOKENS = "tokens_total"
-_ACCURACY = "accuracy"
-_SHARES = ("unclosed", "truncated", "unparseable")
 _UNITS = {
     "tokens_per_second": "tokens per second",
     "tokens": "tokens",
@@ -22,57 +19,6 @@ _UNITS = {
     "entropy": "nats",
     "kl": "nats",
 }
-
-
-class Axis(StrEnum):
-    """What runs along the bottom."""
-
-    STEP = "step"
-    TIME = "time"
-    TOKENS = "tokens"
-
-
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """One point; `low` and `high` are the extremes of its values, or a 95% interval."""
-
-    x: float
-    y: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One metric of one run, by ascending x; `nonfinite` counts values that cannot be drawn."""
-
-    run: str
-    spots: tuple[Spot, ...]
-    nonfinite: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One metric.
-
-    Attributes:
-        unit: Of its values; empty where it has none.
-        evaluated: Its points are evaluations with 95% intervals.
-        missing: Ids of runs that have nothing to show.
-        smooth: Weight of the past in the values; 0 where they are as they were.
-    """
-
-    metric: str
-    unit: str
-    evaluated: bool
-    lines: tuple[Line, ...]
-    missing: tuple[str, ...] = ()
-    smooth: float = 0.0
-
-    @property
-    def remark(self) -> str:
-        """What a title has to say beside the name."""
-        return f", smoothed by {self.smooth:g}" if self.smooth else ""
 
 
 def read_panels(
@@ -88,9 +34,13 @@ def read_panels(
         registry: Where they are.
         runs: The runs.
         metrics: Recorded metrics, or figures of evaluations: `accuracy`, `accuracy.GRADER`,
-            `unclosed`, `truncated`, `unparseable`. What was recorded comes first.
+            `formatted`, `unclosed`, `truncated`, `unparseable`, `types`, `lengths`. What was
+            recorded comes first.
         axis: What runs along the bottom.
         points: At most so many per line.
+
+    Returns:
+        One panel per metric; of `types` one per run.
 
     Raises:
         UserError: none of the runs has such a metric, or nothing tells their tokens.
@@ -104,34 +54,16 @@ def read_panels(
     panels = []
     for name in metrics:
         if name in known:
-            lines = {r.uuid: _recorded(name, r, recorded[r.uuid], scales[r.uuid]) for r in runs}
-            panels.append(_panel(name, _unit(name), runs, lines.values()))
+            drawn = {r.id: [_recorded(name, r, recorded[r.uuid], scales[r.uuid])] for r in runs}
+            panels.append(_recorded_panel(name, runs, drawn))
             continue
-        lines = {r.uuid: _evaluated(name, r, evaluations, scales[r.uuid]) for r in runs}
-        if not any(line.spots for line in lines.values()):
+        drawn = {
+            r.id: evaluated_lines(name, r, evaluations, scales[r.uuid].of_evaluation) for r in runs
+        }
+        if not any(line.spots for lines in drawn.values() for line in lines):
             raise UserError(_unknown(registry, runs, name, evaluations))
-        panels.append(_panel(name, "share", runs, lines.values(), evaluated=True))
+        panels += _evaluated_panels(name, drawn, evaluations)
     return panels
-
-
-def smoothed(panel: Panel, weight: float) -> Panel:
-    """Exponential moving averages (the weight is that of the past); evaluations stay as they are.
-
-    A running weight corrects the start, which would otherwise lean towards zero (Adam does so).
-    """
-    if panel.evaluated or weight == 0:
-        return panel
-    lines = tuple(_smooth_line(line, weight) for line in panel.lines)
-    return replace(panel, lines=lines, smooth=weight)
-
-
-def _smooth_line(line: Line, weight: float) -> Line:
-    total = norm = 0.0
-    spots = []
-    for spot in line.spots:
-        total, norm = weight * total + spot.y, weight * norm + 1
-        spots.append(replace(spot, y=total / norm))
-    return replace(line, spots=tuple(spots))
 
 
 class _Scale:
@@ -178,17 +110,38 @@ class _Scale:
         return low + (high - low) * (min(step, b) - a) / (b - a) if b > a else high
 
 
-def _panel(
-    name: str, unit: str, runs: Sequence[RunRecord], lines: Iterable[Line], evaluated: bool = False
+def _recorded_panel(
+    name: str, runs: Sequence[RunRecord], drawn: Mapping[str, Sequence[Line]]
 ) -> Panel:
-    made = list(lines)
-    shown = tuple(line for line in made if line.spots)
-    missing = tuple(r.id for r, line in zip(runs, made, strict=True) if not line.spots)
-    return Panel(name, unit, evaluated, shown, missing)
+    shown, missing = _shown(drawn)
+    return Panel(name, _unit(name), False, shown, missing, marks=_clip(name, runs))
+
+
+def _evaluated_panels(
+    name: str, drawn: Mapping[str, Sequence[Line]], evaluations: Sequence[EvaluationRecord]
+) -> list[Panel]:
+    drawing = drawing_of(name)
+    shown, missing = _shown(drawn)
+    if drawing.form is Form.STACK:
+        parts = [tuple(lines) for lines in drawn.values() if lines[0].spots]
+        first = (missing, *[()] * len(parts))
+        return [
+            Panel(name, drawing.unit, True, lines, gone, form=drawing.form)
+            for lines, gone in zip(parts, first, strict=False)
+        ]
+    marks = length_caps(evaluations) if drawing.form is Form.RANGE else ()
+    return [Panel(name, drawing.unit, True, shown, missing, form=drawing.form, marks=marks)]
+
+
+def _shown(drawn: Mapping[str, Iterable[Line]]) -> tuple[tuple[Line, ...], tuple[str, ...]]:
+    """Lines that have something to show, and the runs that have none."""
+    shown = tuple(line for lines in drawn.values() for line in lines if line.spots)
+    found = {line.run for line in shown}
+    return shown, tuple(run for run in drawn if run not in found)
 
 
 def _recorded(
-    name: str, run: RunRecord, curves: dict[str, list[CurvePoint]], scale: _Scale
+    name: str, run: RunRecord, curves: Mapping[str, list[CurvePoint]], scale: _Scale
 ) -> Line:
     curve = curves.get(name, [])
     spots = []
@@ -196,37 +149,20 @@ def _recorded(
         if x is not None and point.value is not None:
             low = point.value if point.lowest is None else point.lowest
             high = point.value if point.highest is None else point.highest
-            spots.append(Spot(x, point.value, low, high))
+            spots.append(Spot(x, point.value, low, high, point.step))
     spots.sort(key=lambda spot: spot.x)
     return Line(run.id, tuple(spots), sum(point.nonfinite for point in curve))
 
 
-def _evaluated(
-    name: str, run: RunRecord, evaluations: Sequence[EvaluationRecord], scale: _Scale
-) -> Line:
-    by_x = {}
-    for one in (e for e in evaluations if e.run_uuid == run.uuid):
-        figure, x = _figure(name, one), scale.of_evaluation(one)
-        if figure is not None and x is not None:
-            by_x[x] = Spot(x, *figure)  # of several at one step the newest
-    return Line(run.id, tuple(by_x[x] for x in sorted(by_x)))
-
-
-def _figure(name: str, evaluation: EvaluationRecord) -> tuple[float, float, float] | None:
-    """A share with its 95% interval; None where the evaluation has none of this name."""
-    if name == _ACCURACY:
-        return (evaluation.accuracy, *evaluation.interval)
-    if name in _SHARES:
-        whole = evaluation.numeric if name == "unparseable" else evaluation.n
-        return _counted(getattr(evaluation, name), whole)
-    grader = name.removeprefix(f"{_ACCURACY}.")
-    if grader == name or grader not in evaluation.accuracy_by_grader:
-        return None
-    return _counted(round(evaluation.accuracy_by_grader[grader] * evaluation.n), evaluation.n)
-
-
-def _counted(hits: int, whole: int) -> tuple[float, float, float] | None:
-    return (hits / whole, *wilson_interval(hits, whole)) if whole else None
+def _clip(name: str, runs: Sequence[RunRecord]) -> tuple[Mark, ...]:
+    """Where gradients are clipped, if that is one value for all runs."""
+    if name != "grad_norm":
+        return ()
+    found = {run.config.get("train", {}).get("clip_norm") for run in runs}
+    clip = found.pop()
+    return (
+        (Mark(f"clipped at {clip:g}", clip),) if isinstance(clip, int | float) and not found else ()
+    )
 
 
 def _unit(name: str) -> str:
@@ -244,10 +180,7 @@ def _unknown(
     evaluations: Sequence[EvaluationRecord],
 ) -> str:
     summaries = registry.metric_summaries([run.uuid for run in runs])
-    known = {found for own in summaries.values() for found in own}
-    if evaluations:
-        graders = {f"{_ACCURACY}.{g}" for e in evaluations for g in e.accuracy_by_grader}
-        known |= {_ACCURACY, *_SHARES, *graders}
+    known = {found for own in summaries.values() for found in own} | known_figures(evaluations)
     who = f"run {runs[0].id} has" if len(runs) == 1 else "these runs have"
     if not known:
         return f"{who} recorded nothing yet; a5ctl ls shows where runs stand"

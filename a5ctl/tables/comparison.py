@@ -5,7 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from a5ctl.tables.entries import Entry, collect_entries, protocol_differences
+from a5ctl.figures import ACCURACY
+from a5ctl.tables.by import grouping_keys, mixed_settings
+from a5ctl.tables.carried import carried_over
+from a5ctl.tables.comparison_warnings import (
+    left_out_warnings,
+    mixed_warnings,
+    moment_warnings,
+    protocol_warnings,
+    selection_warnings,
+)
+from a5ctl.tables.entries import Entry, collect_entries
+from a5ctl.tables.measures import Measure, measure_of, measured
+from a5ctl.tables.moments import At, Moment
 from a5ctl.tables.pairs import (
     Detectable,
     Paired,
@@ -16,33 +28,63 @@ from a5ctl.tables.pairs import (
     setting_tests,
 )
 from a5ctl.tables.same import take_as_one
-from a5ctl.tables.selection import selection_note
+from a5ctl.tables.settings import varying_settings
+from a5ctl.tables.sparks import Curve
 from core.errors import UserError
-from core.protocol import ProtocolDifference
 from core.registry.records import RunRecord
 from core.registry.store import Registry
-from core.statistics import mean_and_standard_error
+from core.statistics import mean_and_standard_error, mean_interval
 
-_FIRST_SETTINGS = ("data.size", "train.lr", "train.epochs", "train.supervise")
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a comparison shows of its runs.
+
+    Attributes:
+        metric: What they are compared by.
+        at: The moment that stands for each run.
+        by: Settings whose values make the rows, by short or whole names with commas between; None
+            for all settings.
+        spark: The metric that sparklines show; None without sparklines.
+        follow_lineage: Runs have the steps, tokens and time of those they began with, too.
+    """
+
+    metric: str = "accuracy"
+    at: At = field(default_factory=At)
+    by: str | None = None
+    spark: str | None = None
+    follow_lineage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Runs that differ only in their seed.
+    """Runs that differ only in their seed, or that have the values of a row in common.
 
     Attributes:
-        mean: Mean accuracy over the runs.
-        standard_error: Of that mean over seeds; None for one run.
+        mean: Mean value over the runs, their accuracy where nothing else is asked for.
+        standard_error: Of that mean over seeds; None for one run, and where runs differ in more.
+        settings: What names the row; all settings, or those that were asked for.
+        mixed: Other settings in which its runs differ, with their values.
     """
 
     entries: tuple[Entry, ...]
     mean: float
     standard_error: float | None
+    settings: Mapping[str, Any]
+    mixed: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95% Wilson interval of a single run; seeds have a standard error instead."""
+        """95% interval of a single run; seeds have a standard error instead."""
         return self.entries[0].interval if len(self.entries) == 1 else None
+
+    @property
+    def seeds_interval(self) -> tuple[float, float] | None:
+        """Student's 95% interval of the mean over seeds; None where runs differ in more."""
+        seeds = {entry.run.seed for entry in self.entries}
+        if self.mixed or None in seeds or len(seeds) < len(self.entries):
+            return None
+        return mean_interval([entry.value for entry in self.entries])
 
     def average(self, name: str) -> float:
         """Mean over the runs of a share of the evaluation, such as `unclosed`."""
@@ -56,16 +98,20 @@ class Comparison:
     """Everything the table shows.
 
     Attributes:
-        varying: Settings that differ, in the order of the columns.
+        varying: Settings that differ, in the order of the columns; with `--by` those asked for.
         cells: Rows, best first.
         warnings: Protocols that differ, runs without an evaluation, and the like.
         baseline: Id of the run that the others are tested against.
         paired: By run id.
         detectable: The accuracy difference that this table can tell from noise; None where
-            nothing was asked twice.
+            nothing was asked twice, or where it shows something else.
         settings: Other settings against the baseline's over seeds, where there are several.
         grader: What accuracy means here; None where each run has its own headline grader.
         same: Settings that runs of one row may differ in.
+        view: What was asked for.
+        curves: Of `view.spark`, by uuid of the run.
+        measure: What `mean` is.
+        common: Settings that were asked for and are the same for all.
     """
 
     varying: tuple[str, ...]
@@ -77,6 +123,15 @@ class Comparison:
     settings: tuple[SettingTest, ...] = ()
     detectable: Detectable | None = None
     same: tuple[str, ...] = ()
+    view: View = field(default_factory=View)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    measure: Measure = field(default_factory=Measure)
+    common: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The runs of all rows."""
+        return [entry for cell in self.cells for entry in cell.entries]
 
 
 def build_comparison(
@@ -88,6 +143,7 @@ def build_comparison(
     merge_seeds: bool = True,
     force: bool = False,
     same: Sequence[str] = (),
+    view: View = View(),
 ) -> Comparison:
     """Collect and compare.
 
@@ -99,43 +155,100 @@ def build_comparison(
         merge_seeds: Runs that differ only in their seed become one row.
         force: Test even where the protocols differ.
         same: Settings that runs may differ in and still be one, see `take_as_one`.
+        view: What is shown of them.
 
     Raises:
-        UserError: none of the runs has an evaluation, the baseline has none, or `same` does not
-            fit the runs.
+        UserError: none of the runs has an evaluation or the metric, the baseline has none, or
+            `same` or `by` does not fit the runs.
     """
-    entries, left_out = collect_entries(registry, runs, grader)
+    carried = carried_over(registry, runs) if view.follow_lineage else {}
+    collected = collect_entries(registry, runs, grader, at=view.at, carried=carried)
+    entries, left_out, measure = (
+        collected.entries,
+        dict(collected.left_out),
+        measure_of(view.metric),
+    )
+    if entries:
+        at_the_end = view.at.moment is Moment.LAST
+        entries, gone = measured(registry, entries, measure, at_the_end=at_the_end)
+        left_out |= gone
     if baseline is not None and baseline.id in left_out:
         raise UserError(f"baseline {baseline.id} {left_out[baseline.id]}; choose another one")
     if not entries:
         raise UserError(_nothing(left_out, grader))
     entries = take_as_one(entries, same)
-    warnings = _left_out_warnings(left_out) + _protocol_warnings(entries)
-    if note := selection_note(entry.run for entry in entries):
-        warnings.append(note)
-    cells = _cells(entries, merge_seeds)
+    varying, cells, common = _rows(entries, view.by, merge_seeds=merge_seeds)
+    sign = measure.better or 1
+    cells.sort(key=lambda cell: _rank(sign * cell.mean))
     paired: Mapping[str, Paired] = {}
     settings: tuple[SettingTest, ...] = ()
+    detectable = None
     if baseline is not None:
         reference = next(e for e in entries if e.run.uuid == baseline.uuid)
         paired = paired_tests(registry, reference, entries, grader, force)
         settings = setting_tests(registry, reference, entries, grader, force)
     if paired:
         detectable = detectable_of(paired)
-    else:
+    elif measure.name == ACCURACY:
         best = sorted(entries, key=lambda entry: -entry.accuracy)[:2]
         detectable = detectable_between(registry, best, grader)
+    notes = [
+        *left_out_warnings(left_out),
+        *protocol_warnings(entries),
+        *selection_warnings(entries),
+        *moment_warnings(collected.chosen, entries),
+        *mixed_warnings(cells),
+    ]
     return Comparison(
-        varying=_varying([cell.entries[0].settings for cell in cells]),
-        cells=tuple(sorted(cells, key=lambda cell: -cell.mean)),
-        warnings=tuple(warnings),
+        varying=varying,
+        cells=tuple(cells),
+        warnings=tuple(notes),
         grader=grader or _common_grader(entries),
         baseline=baseline.id if baseline else None,
         paired=paired,
         settings=settings,
         detectable=detectable,
         same=tuple(same),
+        view=view,
+        measure=measure,
+        common=common,
     )
+
+
+def _rank(good: float) -> tuple[bool, float]:
+    """The best first; what is no number last."""
+    return good != good, -good
+
+
+def _rows(
+    entries: Sequence[Entry], by: str | None, *, merge_seeds: bool
+) -> tuple[tuple[str, ...], list[Cell], dict[str, Any]]:
+    """The settings that are columns, the rows, and the chosen settings that all have alike."""
+    if by is None:
+        cells = _cells(entries, merge_seeds)
+        return varying_settings([cell.settings for cell in cells]), cells, {}
+    keys = grouping_keys(by, [_named(entry) for entry in entries])
+    groups: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        named = _named(entry)
+        groups[repr([named.get(key) for key in keys])].append(entry)
+    cells = [_group(group, keys) for group in groups.values()]
+    varying = set(varying_settings([cell.settings for cell in cells]))
+    columns = tuple(key for key in keys if key in varying)
+    return columns, cells, {k: cells[0].settings.get(k) for k in keys if k not in varying}
+
+
+def _group(entries: Sequence[Entry], keys: Sequence[str]) -> Cell:
+    named = _named(entries[0])
+    mixed = mixed_settings([entry.settings for entry in entries], keys)
+    mean, error = mean_and_standard_error([entry.value for entry in entries])
+    settings = {key: named.get(key) for key in keys}
+    return Cell(tuple(entries), mean, None if mixed else error, settings, mixed)
+
+
+def _named(entry: Entry) -> Mapping[str, Any]:
+    """Everything that rows may be made of."""
+    return {"seed": entry.run.seed, "group": entry.run.group, **entry.settings}
 
 
 def _nothing(left_out: Mapping[str, str], grader: str | None) -> str:
@@ -152,69 +265,11 @@ def _cells(entries: Sequence[Entry], merge_seeds: bool) -> list[Cell]:
         groups[(key, entry.reached)].append(entry)
     cells = []
     for group in groups.values():
-        mean, error = mean_and_standard_error([entry.accuracy for entry in group])
-        cells.append(Cell(tuple(group), mean, error))
+        mean, error = mean_and_standard_error([entry.value for entry in group])
+        cells.append(Cell(tuple(group), mean, error, group[0].settings))
     return cells
-
-
-def _varying(settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    keys = {key for one in settings for key in one}
-    varying = {key for key in keys if _differ([one.get(key) for one in settings])}
-    leading = [key for key in ("kind", *_FIRST_SETTINGS) if key in varying]
-    return (*leading, *sorted(varying.difference(leading)))
-
-
-def _differ(values: list[Any]) -> bool:
-    """As they are written: 1, 1.0 and true are three settings."""
-    if values.count(values[0]) == len(values) and len(set(map(type, values))) == 1:
-        return False
-    return len(set(map(repr, values))) > 1
-
-
-def _left_out_warnings(left_out: Mapping[str, str]) -> list[str]:
-    by_reason: dict[str, list[str]] = defaultdict(list)
-    for run, why in left_out.items():
-        by_reason[why].append(run)
-    return [
-        f"{runs[0]} {why} and is left out"
-        if len(runs) == 1
-        else f"{_some(runs)} {why.replace('has', 'have', 1)} and are left out"
-        for why, runs in by_reason.items()
-    ]
 
 
 def _common_grader(entries: Sequence[Entry]) -> str | None:
     graders = {entry.evaluation.grader for entry in entries}
     return graders.pop() if len(graders) == 1 else None
-
-
-def _protocol_warnings(entries: Sequence[Entry]) -> list[str]:
-    reference = entries[0]
-    by_fields: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = defaultdict(list)
-    compared: dict[int, ProtocolDifference] = {}  # most evaluations share one of few protocols
-    for entry in entries[1:]:
-        key = id(entry.evaluation.protocol)
-        if key not in compared:
-            compared[key] = protocol_differences(reference.evaluation, entry.evaluation)
-        found = compared[key]
-        if found.blocking or found.warning:
-            by_fields[(found.blocking, found.warning)].append(entry.run.id)
-    return [
-        f"protocol: {_some(ids)} differ{'s' if len(ids) == 1 else ''} from {reference.run.id} in "
-        f"{', '.join(blocking + warning)}"
-        + (_consequence(reference.run.id, ids[0], blocking) if blocking else "")
-        for (blocking, warning), ids in by_fields.items()
-    ]
-
-
-def _consequence(reference: str, other: str, blocking: tuple[str, ...]) -> str:
-    if blocking == ("grader_version",):
-        return "; a5ctl regrade RUN judges the older ones by the version of today"
-    return (
-        "; these accuracies answer different questions, "
-        f"a5ctl protocol diff {reference} {other} shows the values"
-    )
-
-
-def _some(ids: Sequence[str]) -> str:
-    return ", ".join(ids) if len(ids) <= 3 else f"{ids[0]} and {len(ids) - 1} more"

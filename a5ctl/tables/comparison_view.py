@@ -1,43 +1,22 @@
-"""A comparison as a table that fits the terminal, and as plain data."""
+"""A comparison as a table that fits the terminal."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import PurePath
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import JustifyMethod
-from rich.table import Table
-from rich.text import Text
-
-from a5ctl.console import plain
-from a5ctl.format import compact, count, duration, interval, p_value, percent, points
-from a5ctl.tables.comparison import Cell, Comparison
-from a5ctl.tables.entries import Entry
+from a5ctl.format import interval, p_value, points
+from a5ctl.tables.comparison import Comparison
+from a5ctl.tables.comparison_columns import Column, comparison_columns, told_once
+from a5ctl.tables.folded import FoldColumn, FoldedTable
 from a5ctl.tables.pairs import SettingTest
 
-# the longest name of a loss; longer values of settings and run ids are folded
-_LONGEST = 24
+if TYPE_CHECKING:
+    from a5ctl.tables.markup import Grid
+
 # columns from this priority on leave before a title is broken
 _SPARE = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column.
-
-    Attributes:
-        priority: Columns with the largest numbers leave first when the terminal is narrow.
-        width: Characters it is expected to need.
-        least: Characters that it gets in any case; None where it may be squeezed.
-    """
-
-    title: str
-    priority: int
-    width: int
-    cell: Callable[[Cell], Text]
-    justify: JustifyMethod = "right"
-    least: int | None = None
+_LONGEST = 24
+_GAP = 2
 
 
 def best_cells(comparison: Comparison, limit: int | None) -> Comparison:
@@ -50,48 +29,46 @@ def best_cells(comparison: Comparison, limit: int | None) -> Comparison:
     return replace(comparison, cells=(*kept, *baseline))
 
 
-def comparison_table(comparison: Comparison, width: int) -> tuple[Table, tuple[str, ...]]:
+def comparison_table(comparison: Comparison, width: int) -> tuple[FoldedTable, tuple[str, ...]]:
     """The table, and the titles of the columns that did not fit.
 
     Args:
         comparison: What to show.
         width: Columns of the terminal.
     """
-    columns = _columns(comparison)
+    columns = comparison_columns(comparison)
+    alike = [column for column, _ in told_once(comparison, columns)]
+    columns = [column for column in columns if column not in alike]
     kept = _fitting(columns, width)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in kept:
-        table.add_column(
-            column.title, justify=column.justify, overflow="fold", min_width=column.least
+    made = [
+        FoldColumn(
+            column.title,
+            [column.cell(cell) for cell in comparison.cells],
+            column.justify == "right",
+            column.least,
         )
-    for number, cell in enumerate(comparison.cells):
-        style = "bold" if number == 0 and len(comparison.cells) > 1 else ""
-        table.add_row(*(column.cell(cell) for column in kept), style=style)
+        for column in kept
+    ]
+    table = FoldedTable(made, width, strong_first=len(comparison.cells) > 1)
     shown = {column.title for column in kept}
     return table, tuple(column.title for column in columns if column.title not in shown)
 
 
-def comparison_json(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as plain data."""
-    return {
-        "grader": comparison.grader,
-        "baseline": comparison.baseline,
-        "varying": comparison.varying,
-        "same": comparison.same,
-        "warnings": comparison.warnings,
-        "detectable": None if comparison.detectable is None else asdict(comparison.detectable),
-        "settings": [asdict(test) for test in comparison.settings],
-        "cells": [
-            {
-                "settings": {key: cell.entries[0].settings.get(key) for key in comparison.varying},
-                "accuracy": cell.mean,
-                "standard_error": cell.standard_error,
-                "interval": cell.interval,
-                "runs": [_entry_json(entry, comparison) for entry in cell.entries],
-            }
-            for cell in comparison.cells
-        ],
-    }
+def comparison_grid(comparison: Comparison, notes: Sequence[str]) -> "Grid":
+    """The whole table as texts, for other formats, with what stands below it."""
+    from a5ctl.tables.markup import Grid
+
+    columns = comparison_columns(comparison)
+    alike = [column for column, _ in told_once(comparison, columns)]
+    columns = [column for column in columns if column not in alike]
+    return Grid(
+        titles=[column.title for column in columns],
+        rows=[[column.cell(cell).plain for column in columns] for cell in comparison.cells],
+        right=[column.justify == "right" for column in columns],
+        strong=0 if len(comparison.cells) > 1 else None,
+        warnings=comparison.warnings,
+        notes=notes,
+    )
 
 
 def setting_line(test: SettingTest) -> str:
@@ -107,77 +84,6 @@ def setting_line(test: SettingTest) -> str:
     )
 
 
-def _entry_json(entry: Entry, comparison: Comparison) -> dict[str, Any]:
-    evaluation = entry.evaluation
-    paired = comparison.paired.get(entry.run.id)
-    return {
-        "run": entry.run.id,
-        "seed": entry.run.seed,
-        "selected_on_test": entry.run.selected_on_test,
-        "step": evaluation.step,
-        "split": evaluation.split,
-        "accuracy": entry.accuracy,
-        "interval": entry.interval,
-        "accuracy_by_grader": dict(evaluation.accuracy_by_grader),
-        **{name: getattr(evaluation, name) for name in ("n", "unclosed", "unparseable", "numeric")},
-        **dict(zip(("type1", "type2", "type3"), entry.types, strict=True)),
-        "mean_length": evaluation.lengths["response"]["mean"],
-        "tokens_trained": entry.tokens_trained,
-        "seconds": entry.seconds,
-        "protocol": {"generation": evaluation.generation, "grading": evaluation.grading},
-        "sampled": None if entry.sampled is None else asdict(entry.sampled),
-        "paired": None if paired is None else asdict(paired),
-    }
-
-
-def _columns(comparison: Comparison) -> list[Column]:
-    best = comparison.cells[0]
-    settings = [
-        _setting_column(comparison, key, 2 if number < 3 else 7)
-        for number, key in enumerate(comparison.varying)
-    ]
-    figures = [
-        Column("accuracy", 0, 9, lambda c: _accuracy(c, c is best and len(comparison.cells) > 1)),
-        Column("95% interval", 1, 13, _uncertainty),
-        Column("diagnostic", 4, 10, lambda c: Text(_grader_mean(c, "diagnostic"))),
-        Column("t1/t2/t3 %", 5, 11, _types),
-        Column("unclosed", 3, 8, lambda c: Text(percent(c.average("unclosed")))),
-        Column("unparse", 5, 7, lambda c: Text(_unparseable(c))),
-        Column("length", 6, 6, lambda c: Text(count(_mean_length(c)))),
-        Column("tokens", 6, 6, lambda c: Text(_tokens(c))),
-        Column("time", 6, 7, lambda c: Text(_time(c))),
-    ]
-    longest = min(_LONGEST, max(len(_name(cell)) for cell in comparison.cells))
-    return [
-        Column("run", 0, longest + 2, _name, "left", least=longest),
-        *settings,
-        *figures,
-        *(_paired_columns(comparison) if comparison.baseline else []),
-    ]
-
-
-def _paired_columns(comparison: Comparison) -> list[Column]:
-    def show(render: Callable[[Any], str]) -> Callable[[Cell], Text]:
-        def cell_text(cell: Cell) -> Text:
-            lines = []
-            for entry in cell.entries:
-                if entry.run.id == comparison.baseline:
-                    lines.append("baseline")
-                    continue
-                paired = comparison.paired.get(entry.run.id)
-                lines.append(render(paired) if paired and paired.comparison else "not tested")
-            return Text("\n".join(lines))
-
-        return cell_text
-
-    return [
-        Column("diff", 1, 10, show(lambda p: points(p.comparison.difference))),
-        Column("95% of diff", 4, 14, show(lambda p: interval(p.bootstrap))),
-        Column("+/-", 2, 10, show(lambda p: f"+{p.comparison.only_b}/-{p.comparison.only_a}")),
-        Column("p (Holm)", 1, 10, show(lambda p: p_value(p.adjusted))),
-    ]
-
-
 def _fitting(columns: Sequence[Column], width: int) -> list[Column]:
     """The most important columns, with whole titles where only spare ones have to leave for it."""
     whole = [_with_whole_title(column) for column in columns]
@@ -190,7 +96,7 @@ def _fitting(columns: Sequence[Column], width: int) -> list[Column]:
 
 def _dropped(columns: Sequence[Column], width: int) -> list[Column]:
     kept = list(columns)
-    while sum(column.width + 1 for column in kept) > width and len(kept) > 2:
+    while sum(column.width + _GAP for column in kept) > width and len(kept) > 2:
         kept.remove(max(reversed(kept), key=lambda column: column.priority))
     return kept
 
@@ -199,80 +105,4 @@ def _with_whole_title(column: Column) -> Column:
     length = min(_LONGEST, len(column.title))
     if column.least is None or column.least >= length:
         return column
-    return replace(column, least=length, width=max(column.width, length + 2))
-
-
-def _name(cell: Cell) -> Text:
-    if len(cell.entries) == 1:
-        return plain(cell.entries[0].run.id, style="cyan")
-    first = cell.entries[0].run.id.rsplit("-", 1)[0]
-    return plain(f"{first} x{len(cell.entries)} seeds", style="cyan")
-
-
-def _setting_column(comparison: Comparison, key: str, priority: int) -> Column:
-    values = [_shown(key, cell) for cell in comparison.cells]
-    longest = min(_LONGEST, max(map(len, values)))
-    # what may not be squeezed needs the space around it too
-    return Column(_short(key), priority, max(9, longest + 2), _setting(key), least=longest)
-
-
-def _setting(key: str) -> Callable[[Cell], Text]:
-    return lambda cell: plain(_shown(key, cell))
-
-
-def _shown(key: str, cell: Cell) -> str:
-    value = _value(cell.entries[0].settings.get(key))
-    return PurePath(value).name if key == "prompt.template" else value
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    return "-" if value is None else str(value)
-
-
-def _short(key: str) -> str:
-    return key.rsplit(".", 1)[-1]
-
-
-def _accuracy(cell: Cell, best: bool) -> Text:
-    return Text(f"{'★ ' if best else ''}{percent(cell.mean)}", style="green" if best else "")
-
-
-def _uncertainty(cell: Cell) -> Text:
-    if cell.interval is not None:
-        return Text(interval(cell.interval))
-    return Text(f"± {100 * (cell.standard_error or 0):.1f} (SE)")
-
-
-def _grader_mean(cell: Cell, grader: str) -> str:
-    values = [entry.evaluation.accuracy_by_grader[grader] for entry in cell.entries]
-    return percent(sum(values) / len(values))
-
-
-def _types(cell: Cell) -> Text:
-    n = sum(entry.evaluation.n for entry in cell.entries)
-    totals = map(sum, zip(*(entry.types for entry in cell.entries), strict=True))
-    return Text("/".join(f"{100 * total / n:.0f}" for total in totals))
-
-
-def _unparseable(cell: Cell) -> str:
-    numeric = sum(entry.evaluation.numeric for entry in cell.entries)
-    return (
-        percent(sum(e.evaluation.unparseable for e in cell.entries) / numeric) if numeric else "-"
-    )
-
-
-def _mean_length(cell: Cell) -> float:
-    lengths: list[Mapping[str, Any]] = [e.evaluation.lengths["response"] for e in cell.entries]
-    return sum(float(length["mean"]) for length in lengths) / len(lengths)
-
-
-def _tokens(cell: Cell) -> str:
-    values = [e.tokens_trained for e in cell.entries if e.tokens_trained is not None]
-    return compact(sum(values) / len(values)) if values else "-"
-
-
-def _time(cell: Cell) -> str:
-    values = [e.seconds for e in cell.entries if e.seconds is not None]
-    return duration(sum(values) / len(values)) if values else "-"
+    return replace(column, least=length, width=max(column.width, length))

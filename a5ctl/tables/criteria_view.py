@@ -22,7 +22,7 @@ _SHOWN_RUNS = 5
 def plan_lines(report: PlanReport) -> Iterator[tuple[str, str]]:
     """Lines with their styles: when the plan was written, then every criterion."""
     yield f"plan {report.plan.name} ({report.hash})", "bold"
-    yield from _timing_lines(report.timing)
+    yield from timing_lines(report.timing)
     for warning in report.warnings:
         yield f"! {warning}", "yellow"
     for judged in report.judged:
@@ -58,7 +58,8 @@ def plan_json(report: PlanReport) -> dict[str, Any]:
     }
 
 
-def _timing_lines(timing: Timing) -> Iterator[tuple[str, str]]:
+def timing_lines(timing: Timing) -> Iterator[tuple[str, str]]:
+    """When the plan was written, before or after the runs it judges; lines with their styles."""
     seen = f"first seen {_time(timing.first_seen)}"
     total = len(timing.judged)
     if not total:
@@ -84,12 +85,13 @@ def _timing_lines(timing: Timing) -> Iterator[tuple[str, str]]:
 
 def _criterion_lines(judged: Judged) -> Iterator[tuple[str, str]]:
     yield f"{judged.verdict}: {judged.criterion.name}", f"bold {_STYLES[judged.verdict]}"
-    yield f"  claim: {_claim(judged.criterion)}", "dim"
+    yield f"  claim: {claim(judged.criterion)}", "dim"
     for finding in judged.findings:
         yield f"  {_finding(finding, judged.criterion)}", _STYLES[finding.verdict]
 
 
-def _claim(criterion: Criterion) -> str:
+def claim(criterion: Criterion) -> str:
+    """What a criterion says, in one sentence."""
     grader = f" under {criterion.grader}" if criterion.metric in ("accuracy", "formatted") else ""
     distance = _CLAIMS[criterion.direction].format(f"{criterion.margin:g}")
     how = "by the estimate alone"

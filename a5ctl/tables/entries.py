@@ -4,31 +4,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from a5ctl.tables.origins import ONE_RUN, Origins
+from a5ctl.tables.carried import Carried
+from a5ctl.tables.costs import Cost, costs_of
+from a5ctl.tables.moments import At, Chosen, choose
+from a5ctl.tables.origins import FROM, Origins
+from a5ctl.tables.samples import Sampled, accuracy_interval, sampled_of
 from a5ctl.tables.settings import Settings
 from core.protocol import ProtocolDifference, compare_protocols
-from core.registry.records import EvaluationRecord, Outcome, RunRecord, RunStatus
+from core.registry.records import EvaluationRecord, RunRecord, RunStatus
 from core.registry.store import Registry
-from core.responses.numerals import number_of
-from core.statistics import clustered_rate, majority_vote, pass_at_k, wilson_interval
-
-FROM = "model.from"
-_TOKENS = "tokens_total"
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """What several samples per problem say.
-
-    Attributes:
-        samples: Per problem; the smallest number where they differ.
-        pass_at_k: k -> mean unbiased estimate over problems; k is 1 and powers of two.
-        majority: Share of problems whose most frequent answer is right.
-    """
-
-    samples: int
-    pass_at_k: Mapping[int, float]
-    majority: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +23,15 @@ class Entry:
         settings: Dotted settings, labels left out; `kind` among them.
         accuracy: Under the chosen grader.
         types: Responses of type 1, 2 and 3 under it.
-        interval: 95%, clustered by problem where a problem has several samples.
+        value: What runs are compared by: the accuracy, or another figure or metric.
+        interval: 95%, of the value, clustered by problem where a problem has several samples; None
+            for what has none.
         tokens_trained: Training tokens fed; None for an evaluation.
         seconds: From start to end; None while it runs.
         sampled: None for one sample per problem.
+        best_on_test: Its own accuracies on a test split chose the evaluation.
+        carried: What it took over from the runs it began with, where that counts; tokens and
+            seconds have it in them.
     """
 
     run: RunRecord
@@ -50,10 +39,13 @@ class Entry:
     settings: Settings
     accuracy: float
     types: tuple[int, int, int]
-    interval: tuple[float, float]
+    value: float
+    interval: tuple[float, float] | None
     tokens_trained: float | None
     seconds: float | None
     sampled: Sampled | None = None
+    best_on_test: bool = False
+    carried: Carried | None = None
 
     @property
     def setting(self) -> str:
@@ -69,23 +61,49 @@ class Entry:
         return None if self.run.status is RunStatus.FINISHED else self.evaluation.step
 
 
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Entries of the runs that can be compared.
+
+    Attributes:
+        left_out: By run id why the others cannot.
+        chosen: The evaluations that stand for them, and what is to be said of that choice.
+    """
+
+    entries: list[Entry]
+    left_out: dict[str, str]
+    chosen: Chosen
+
+
 def collect_entries(
-    registry: Registry, runs: Sequence[RunRecord], grader: str | None
-) -> tuple[list[Entry], dict[str, str]]:
-    """Entries of the runs that can be compared, and by run id why the others cannot."""
-    uuids = [run.uuid for run in runs]
-    newest = registry.last_evaluations(uuids)
-    summaries = registry.metric_summaries(uuids, [_TOKENS])
-    shown = list(newest.values())
+    registry: Registry,
+    runs: Sequence[RunRecord],
+    grader: str | None,
+    *,
+    at: At = At(),  # noqa: B008 (frozen)
+    carried: Mapping[str, Carried] | None = None,
+) -> Collected:
+    """Read the evaluation that stands for each run, and what it took to get there.
+
+    Args:
+        registry: Where the runs are.
+        runs: The runs.
+        grader: Decides accuracy; each evaluation's own headline grader when None.
+        at: The moment of a run that stands for it.
+        carried: What runs took over from those they began with, by uuid, where that counts.
+    """
+    chosen = choose(registry, runs, at, grader, carried or {})
+    costs = costs_of(registry, runs, chosen, at, carried or {})
+    shown = list(chosen.evaluations.values())
     origins = Origins(registry, runs)
     types = registry.type_counts([e.uuid for e in shown], grader) if grader else {}
     judged = {e.uuid: e for e in judged_by(registry, shown, grader)}
     entries: list[Entry] = []
     left_out: dict[str, str] = {}
     for run in runs:
-        found = newest.get(run.uuid)
+        found = chosen.evaluations.get(run.uuid)
         if found is None:
-            left_out[run.id] = "has no evaluation yet"
+            left_out[run.id] = chosen.left_out[run.uuid]
             continue
         evaluation = judged[found.uuid]
         if grader is not None and grader not in evaluation.accuracy_by_grader:
@@ -95,12 +113,15 @@ def collect_entries(
                 "did)"
             )
             continue
-        tokens = summaries.get(run.uuid, {}).get(_TOKENS)
         counts = types.get(evaluation.uuid)
-        trained = tokens.last if tokens else None
         settings = settings_with_origin(run, origins)
-        entries.append(_entry(registry, run, evaluation, settings, grader, counts, trained))
-    return _parted(entries), left_out
+        entry = _entry(registry, run, evaluation, settings, grader, counts, costs[run.uuid])
+        on_test = run.uuid in chosen.on_test
+        more = (carried or {}).get(run.uuid)
+        if on_test or more is not None:
+            entry = replace(entry, best_on_test=on_test, carried=more)
+        entries.append(entry)
+    return Collected(_parted(entries), left_out, chosen)
 
 
 def settings_with_origin(run: RunRecord, origins: Origins) -> Settings:
@@ -108,11 +129,7 @@ def settings_with_origin(run: RunRecord, origins: Origins) -> Settings:
 
     The evaluation of a run stays with it: it has no seed of its own to tell it from others.
     """
-    settings, origin = origins.settings(run), origins.of(run)
-    if origin is None or run.kind == "eval":
-        return settings
-    kept = {k: v for k, v in settings.items() if k not in ONE_RUN}
-    return Settings({**kept, FROM: origin})
+    return origins.settings(run) if run.kind == "eval" else origins.settings_from(run)
 
 
 def _parted(entries: Sequence[Entry]) -> list[Entry]:
@@ -176,10 +193,9 @@ def _entry(
     settings: Settings,
     grader: str | None,
     types: tuple[int, int, int] | None,
-    tokens: float | None,
+    cost: Cost,
 ) -> Entry:
     accuracy = evaluation.accuracy if grader is None else evaluation.accuracy_by_grader[grader]
-    ended = run.ended if run.ended is not None else run.heartbeat
     several = evaluation.protocol.get("n") != 1
     return Entry(
         run=run,
@@ -187,52 +203,9 @@ def _entry(
         settings=settings,
         accuracy=accuracy,
         types=types or (evaluation.type1, evaluation.type2, evaluation.type3),
+        value=accuracy,
         interval=accuracy_interval(registry, evaluation, grader, accuracy),
-        tokens_trained=tokens,
-        seconds=ended - run.started if ended is not None and run.started is not None else None,
-        sampled=_sampled(registry, evaluation, grader) if several else None,
+        tokens_trained=cost[0],
+        seconds=cost[1],
+        sampled=sampled_of(registry, evaluation, grader) if several else None,
     )
-
-
-def accuracy_interval(
-    registry: Registry, evaluation: EvaluationRecord, grader: str | None, accuracy: float
-) -> tuple[float, float]:
-    """95% interval of an accuracy under a grader; clustered where problems have several samples."""
-    if evaluation.protocol.get("n") != 1:
-        name = grader or evaluation.grader
-        counts = registry.counts_by_problem(evaluation.uuid, Outcome.ACCURACY, name)
-        return clustered_rate(list(counts.values())).interval
-    if grader is None:
-        return evaluation.interval
-    return wilson_interval(round(accuracy * evaluation.n), evaluation.n)
-
-
-def _sampled(
-    registry: Registry, evaluation: EvaluationRecord, grader: str | None
-) -> Sampled | None:
-    asked = registry.sampled_answers(evaluation.uuid, grader or evaluation.grader)
-    fewest = min(map(len, asked.values()), default=0)
-    if fewest < 2:
-        return None
-    right = {problem: sum(r for r, _ in samples) for problem, samples in asked.items()}
-    wanted = [2**power for power in range(fewest.bit_length())]
-    estimates = {
-        k: sum(pass_at_k(len(asked[p]), right[p], k) for p in asked) / len(asked) for k in wanted
-    }
-    won = sum(_majority_is_right(samples) for samples in asked.values())
-    return Sampled(fewest, estimates, won / len(asked))
-
-
-def _majority_is_right(samples: Sequence[tuple[bool, str | None]]) -> bool:
-    """Right samples agree with the truth, so with each other; equal numbers agree, too."""
-    votes = [_vote(right, text) for right, text in samples]
-    return majority_vote(votes) == ("right",)
-
-
-def _vote(right: bool, text: str | None) -> tuple[object, ...] | None:
-    if right:
-        return ("right",)
-    if text is None:
-        return None
-    number = number_of(text)
-    return ("text", text.strip()) if number is None else ("number", number)

@@ -7,10 +7,10 @@ from math import ceil
 
 from rich.text import Text
 
+from a5ctl.format import BLOCKS
 from core.registry.records import StoredResponse
 from core.statistics import LengthSummary, length_summary
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
 _FIGURE = 7
 
 
@@ -74,7 +74,7 @@ def blocks(counts: Sequence[int]) -> str:
 def scaled_blocks(values: Sequence[float], top: float) -> str:
     """Values from 0 to `top` as block characters; a dot is exactly none."""
     return "".join(
-        _BLOCKS[min(7, max(0, ceil(8 * value / top) - 1))] if value else "·" for value in values
+        BLOCKS[min(7, max(0, ceil(8 * value / top) - 1))] if value else "·" for value in values
     )
 
 

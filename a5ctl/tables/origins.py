@@ -4,14 +4,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from a5ctl.tables.settings import Settings, run_settings
+from a5ctl.tables.settings import ONE_RUN, Settings, run_settings, settings_without_run
 from core.registry.records import RunRecord
 from core.registry.store import Registry
 
 _STEP = "model.run_step"
-ONE_RUN = frozenset({"model.run", _STEP})
-"""Settings that name the run and the step that weights came from."""
-
+FROM = "model.from"
 _LAST, _BEST = "last", "best"
 
 
@@ -31,7 +29,8 @@ class Origins:
         """
         self._settings: dict[str, Settings] = {}
         self._known: dict[str, str] = {}
-        self._runs = _with_ancestors(registry, runs)
+        self._alike: dict[tuple[int, str], tuple[Settings, Settings]] = {}
+        self._runs = with_ancestors(registry, runs)
         parents = {run.parent_uuid for run in self._runs.values()}
         self._ends = registry.last_steps([uuid for uuid in parents if uuid is not None])
 
@@ -40,6 +39,17 @@ class Origins:
         if run.uuid not in self._settings:
             self._settings[run.uuid] = run_settings(run)
         return self._settings[run.uuid]
+
+    def settings_from(self, run: RunRecord) -> Settings:
+        """The same with its origin as a setting, `FROM`; one object for runs that are alike."""
+        origin = self.of(run)
+        if origin is None:
+            return self.settings(run)
+        kept = settings_without_run(run)
+        key = (id(kept), origin)
+        if key not in self._alike:
+            self._alike[key] = (kept, Settings({**kept, FROM: origin}))
+        return self._alike[key][1]
 
     def of(self, run: RunRecord) -> str | None:
         """The starting point in a few words, the same for runs that share it; None for a model.
@@ -71,7 +81,7 @@ class Origins:
         return _LAST if step in (None, self._ends.get(str(run.parent_uuid))) else f"step {step}"
 
 
-def _with_ancestors(registry: Registry, runs: Iterable[RunRecord]) -> dict[str, RunRecord]:
+def with_ancestors(registry: Registry, runs: Iterable[RunRecord]) -> dict[str, RunRecord]:
     """The runs and all they descend from, by uuid: one query for every generation."""
     known = {run.uuid: run for run in runs}
     generation, asked = list(known.values()), set(known)

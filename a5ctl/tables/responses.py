@@ -1,6 +1,7 @@
 """Single responses on the screen: chosen evenly, shortened in the middle, tags coloured."""
 
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from rich.console import Group, RenderableType
@@ -17,11 +18,31 @@ _QUESTION_CHARS = 280
 _ANSWER_CHARS = 160
 _RESPONSE_CHARS = 900
 _RESPONSE_LINES = 16
-_THINK_STYLE = "bold magenta"
-_TAG_STYLE = "bold cyan"
-_ANSWER_STYLE = "bold"
 
 Item = TypeVar("Item")
+
+
+class Part(StrEnum):
+    """What a part of a response is."""
+
+    TEXT = ""
+    THINK = "think"
+    """A `<think>` or `</think>`."""
+    ANSWER = "answer"
+    """An `<answer>` or `</answer>`."""
+    GIVEN = "given"
+    """What stands behind the last `<answer>`."""
+    CUT = "cut"
+    """Words of ours in place of what was left out."""
+
+
+_STYLES = {
+    Part.TEXT: "",
+    Part.THINK: "bold magenta",
+    Part.ANSWER: "bold cyan",
+    Part.GIVEN: "bold",
+    Part.CUT: "dim italic",
+}
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
@@ -69,16 +90,36 @@ def extracted_text(grade: StoredGrade, limit: int = _ANSWER_CHARS) -> Text:
 
 def response_text(text: str) -> Text:
     """A response with its tags coloured; a long one loses its middle, and says how much."""
-    head, tail = shortened(text, _RESPONSE_CHARS, _RESPONSE_LINES)
     shown = Text()
-    for start, end, style in _pieces(text):
-        if start < head:
-            shown.append_text(plain(text[start : min(end, head)], style=style))
-        if start < head <= end and head < tail:
-            shown.append(f" [... {tail - head:,} characters left out ...] ", style="dim italic")
-        if end > tail:
-            shown.append_text(plain(text[max(start, tail) : end], style=style))
+    for part, kind in response_parts(text, _RESPONSE_CHARS, _RESPONSE_LINES):
+        shown.append_text(plain(part, style=_STYLES[kind]))
     return shown if text else Text("(empty)", style="dim")
+
+
+def response_parts(text: str, chars: int, lines: int) -> Iterator[tuple[str, Part]]:
+    """A response in parts; of a long one the middle is left out.
+
+    Args:
+        text: The response, as hostile as it is.
+        chars: At most about so many characters.
+        lines: At most so many lines.
+    """
+    head, tail = shortened(text, chars, lines)
+    for start, end, kind in _pieces(text):
+        if start < head:
+            yield text[start : min(end, head)], kind
+        if start < head <= end and head < tail:
+            yield f" [... {tail - head:,} characters left out ...] ", Part.CUT
+        if end > tail:
+            yield text[max(start, tail) : end], kind
+
+
+def tagged_text(text: str) -> Text:
+    """The whole of a response with its tags coloured."""
+    shown = Text()
+    for start, end, kind in _pieces(text):
+        shown.append_text(plain(text[start:end], style=_STYLES[kind]))
+    return shown
 
 
 def shortened(text: str, chars: int, lines: int) -> tuple[int, int]:
@@ -115,19 +156,19 @@ def response_json(response: StoredResponse, grade: StoredGrade) -> dict[str, Any
     }
 
 
-def _pieces(text: str) -> Iterator[tuple[int, int, str]]:
-    """Consecutive (start, end, style) that cover the text."""
+def _pieces(text: str) -> Iterator[tuple[int, int, Part]]:
+    """Consecutive (start, end, kind) that cover the text."""
     parsed = parse_response(text)
-    spans = [(span, _THINK_STYLE) for span in parsed.think_opens + parsed.think_closes]
-    spans += [(span, _TAG_STYLE) for span in parsed.answer_opens + parsed.answer_closes]
+    spans = [(span, Part.THINK) for span in parsed.think_opens + parsed.think_closes]
+    spans += [(span, Part.ANSWER) for span in parsed.answer_opens + parsed.answer_closes]
     answer_start = parsed.answer_opens[-1][1] if parsed.answer_opens else len(text)
     answer_end = parsed.answer_close[0] if parsed.answer_close else len(text)
     at = 0
-    for (start, end), style in [*sorted(spans), ((len(text), len(text)), "")]:
+    for (start, end), kind in [*sorted(spans), ((len(text), len(text)), Part.TEXT)]:
         if start > at:
-            yield at, start, _ANSWER_STYLE if answer_start <= at < answer_end else ""
+            yield at, start, Part.GIVEN if answer_start <= at < answer_end else Part.TEXT
         if end > start:
-            yield start, end, style
+            yield start, end, kind
         at = end
 
 

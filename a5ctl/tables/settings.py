@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
+from pathlib import PurePath
 from typing import Any
 
 from core.config.flat import flatten
@@ -20,6 +22,11 @@ _NOT_SETTINGS = frozenset(
     }
 )
 _BEHIND_LABELS = ', "model": {'
+ONE_RUN = frozenset({"model.run", "model.run_step"})
+"""Settings that name the run and the step that weights came from."""
+# as the configuration is written; in JSON no text holds such quotes
+_NAMED_RUN = re.compile(r'"run": ("(?:[^"\\]|\\.)*"), "run_step": (\d+), ')
+_FIRST_SETTINGS = ("kind", "data.size", "train.lr", "train.epochs", "train.supervise")
 
 
 class Settings(dict[str, Any]):
@@ -33,7 +40,56 @@ class Settings(dict[str, Any]):
 
 def run_settings(run: RunRecord) -> Settings:
     """What decides a run's figures besides its seed, as dotted keys; `kind` among them."""
-    return _settings(run.kind, _without_labels(run.config_json))
+    shared, one = _shared_settings(run)
+    return Settings({**shared, **one}) if one else shared
+
+
+def settings_without_run(run: RunRecord) -> Settings:
+    """The same without the one run that it started from; one object for runs that are alike."""
+    shared, _ = _shared_settings(run)
+    if ONE_RUN.isdisjoint(shared):
+        return shared
+    return Settings({k: v for k, v in shared.items() if k not in ONE_RUN})
+
+
+def _shared_settings(run: RunRecord) -> tuple[Settings, dict[str, Any]]:
+    """Settings that seeds share, parsed once for all of them, and those that name one run."""
+    text = _without_labels(run.config_json)
+    found = _NAMED_RUN.search(text)
+    if found is None:
+        return _settings(run.kind, text), {}
+    one = {"model.run": json.loads(found[1]), "model.run_step": json.loads(found[2])}
+    return _settings(run.kind, text[: found.start()] + text[found.end() :]), one
+
+
+def varying_settings(settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The settings that are not the same for all, the most telling ones first."""
+    keys = {key for one in settings for key in one}
+    varying = {key for key in keys if _differ([one.get(key) for one in settings])}
+    leading = [key for key in _FIRST_SETTINGS if key in varying]
+    return (*leading, *sorted(varying.difference(leading)))
+
+
+def short_name(key: str, others: Iterable[str] = ()) -> str:
+    """The last part of a setting's name, or all of it where others end alike."""
+    short = key.rsplit(".", 1)[-1]
+    alike = any(other != key and other.rsplit(".", 1)[-1] == short for other in others)
+    return key if alike else short
+
+
+def value_text(key: str, value: Any) -> str:
+    """The value of a setting in few characters; `-` for none."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = "-" if value is None else str(value)
+    return PurePath(text).name if key == "prompt.template" else text
+
+
+def _differ(values: list[Any]) -> bool:
+    """As they are written: 1, 1.0 and true are three settings."""
+    if values.count(values[0]) == len(values) and len(set(map(type, values))) == 1:
+        return False
+    return len(set(map(repr, values))) > 1
 
 
 def _without_labels(config: str) -> str:

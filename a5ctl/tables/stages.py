@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from a5ctl.tables.entries import accuracy_interval, judged_by, protocol_differences
+from a5ctl.tables.entries import judged_by, protocol_differences
 from a5ctl.tables.lineage import parent_id
 from a5ctl.tables.pairs import Paired, corrected, paired_test
+from a5ctl.tables.samples import accuracy_interval
 from a5ctl.tables.selection import selection_note
 from core.errors import UserError
 from core.registry.records import EvaluationRecord, RunRecord

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from core.config.schema import OPTIONAL_SECTIONS, RunConfig
 from core.errors import UserError
+from core.nearest import did_you_mean
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -132,4 +134,7 @@ def _sentence(error: ValidationError) -> str:
         return f"{key!r} is not a setting{_suggestion(key)}"
     message = first["msg"].removeprefix("Value error, ")
     value = f" (got {first['input']!r})" if not isinstance(first["input"], Mapping) else ""
+    if first["type"] in ("enum", "literal_error"):
+        allowed = re.findall(r"'([^']*)'", first.get("ctx", {}).get("expected", ""))
+        value += did_you_mean(str(first["input"]), allowed)
     return f"{key}: {message}{value}" if key else message

@@ -184,6 +184,11 @@ class LoadedPlan:
     hash: str
     text: str
 
+    @property
+    def name(self) -> str:
+        """Versions of a plan are those of one name."""
+        return self.plan.name
+
 
 def load_plan(path: Path) -> LoadedPlan:
     """Read a plan.
@@ -191,21 +196,41 @@ def load_plan(path: Path) -> LoadedPlan:
     Raises:
         UserError: the file cannot be read, or one sentence that names what is wrong in it.
     """
+    origin = f"criteria file {path}"
     try:
         text = path.read_text(encoding="utf-8")
-        tree = tomllib.loads(text)
     except OSError as error:
-        raise UserError(f"criteria file {path} cannot be read: {error.strerror}") from error
-    except RecursionError as error:
-        raise UserError(f"criteria file {path} is not valid TOML: it is nested too deep") from error
+        raise UserError(f"{origin} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        why = str(error).partition(";")[0]
-        raise UserError(f"criteria file {path} is not valid TOML: {why}") from error
+        raise UserError(f"{origin} is not valid TOML: {_reason(error)}") from error
+    return parse_plan(text, origin)
+
+
+def parse_plan(text: str, origin: str) -> LoadedPlan:
+    """A plan from the text of its file.
+
+    Args:
+        text: The file.
+        origin: What to call it in messages.
+
+    Raises:
+        UserError: one sentence that names what is wrong in it.
+    """
+    try:
+        tree = tomllib.loads(text)
+    except RecursionError as error:
+        raise UserError(f"{origin} is not valid TOML: it is nested too deep") from error
+    except ValueError as error:
+        raise UserError(f"{origin} is not valid TOML: {_reason(error)}") from error
     try:
         plan = CriteriaPlan.model_validate(tree)
     except ValidationError as error:
-        raise UserError(f"criteria file {path}: {_sentence(error)}") from error
+        raise UserError(f"{origin}: {_sentence(error)}") from error
     return LoadedPlan(plan, plan_hash(tree), text)
+
+
+def _reason(error: ValueError) -> str:
+    return str(error).partition(";")[0]
 
 
 def plan_hash(tree: Mapping[str, Any]) -> str:

@@ -72,6 +72,14 @@ def load_data(source: str, *, whole_file_is_test: bool = False) -> DataSet:
     )
 
 
+def is_on_hub(source: str) -> bool:
+    """No folder or file of that name is here, and it reads like the id of a data set."""
+    path = Path(source).expanduser()
+    if source == BUILTIN_DATA or path.exists():
+        return False
+    return source in HUB_NAMES or _looks_like_hub_id(source)
+
+
 def nested_subset(
     items: Sequence[Item], size: int | None, seed: int, what: str = "training problems"
 ) -> list[Item]:

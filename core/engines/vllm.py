@@ -32,6 +32,7 @@ from core.engines.vllm_setup import (
     MAX_SEQUENCES,
     LogBuffer,
     cache_bytes,
+    imports_set_aside,
     quiet_logging,
     register_architectures,
 )
@@ -195,22 +196,23 @@ class VllmEngine:
         from vllm import LLM
 
         register_architectures(self._model_dir)
-        self._llm = LLM(
-            str(self._model_dir),
-            load_format="auto" if self._has_weights else "dummy",
-            dtype=self.dtype,
-            seed=seed,
-            max_model_len=self.max_model_len,
-            max_num_seqs=MAX_SEQUENCES,
-            # compiling takes half a minute on CPU and pays for itself only on a GPU
-            enforce_eager=on_cpu,
-            enable_prefix_caching=True,
-            logprobs_mode="processed_logprobs",
-            generation_config="vllm",
-            disable_log_stats=True,
-            use_tqdm_on_load=False,
-            **options,
-        )
+        with imports_set_aside():
+            self._llm = LLM(
+                str(self._model_dir),
+                load_format="auto" if self._has_weights else "dummy",
+                dtype=self.dtype,
+                seed=seed,
+                max_model_len=self.max_model_len,
+                max_num_seqs=MAX_SEQUENCES,
+                # compiling takes half a minute on CPU and pays for itself only on a GPU
+                enforce_eager=on_cpu,
+                enable_prefix_caching=True,
+                logprobs_mode="processed_logprobs",
+                generation_config="vllm",
+                disable_log_stats=True,
+                use_tqdm_on_load=False,
+                **options,
+            )
 
     def _run(
         self, requests: Sequence[Request], sampling: Sampling

@@ -38,7 +38,26 @@ def load_plan(path: Path) -> Plan:
     Raises:
         UserError: the file cannot be read, or one sentence that names what is wrong in it.
     """
-    tree, text = _read(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"plan {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"plan {path} is not valid TOML: {_reason(error)}") from error
+    return parse_plan(path, text)
+
+
+def parse_plan(path: Path, text: str) -> Plan:
+    """A plan of experiments from the text of its file.
+
+    Args:
+        path: The file; a base in a file of its own is looked for beside it.
+        text: What is in it.
+
+    Raises:
+        UserError: one sentence that names what is wrong in it.
+    """
+    tree = _tree(path, text)
     base = tree.get("base")
     if isinstance(base, Mapping):
         tree["base"] = _base(path, base)
@@ -58,17 +77,17 @@ def load_plan(path: Path) -> Plan:
     return plan
 
 
-def _read(path: Path) -> tuple[dict[str, Any], str]:
+def _tree(path: Path, text: str) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text), text
-    except OSError as error:
-        raise UserError(f"plan {path} cannot be read: {error.strerror}") from error
+        return tomllib.loads(text)
     except RecursionError as error:
         raise UserError(f"plan {path} is not valid TOML: it is nested too deep") from error
     except ValueError as error:
-        why = str(error).partition(";")[0]
-        raise UserError(f"plan {path} is not valid TOML: {why}") from error
+        raise UserError(f"plan {path} is not valid TOML: {_reason(error)}") from error
+
+
+def _reason(error: ValueError) -> str:
+    return str(error).partition(";")[0]
 
 
 def _base(path: Path, base: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Does the registry agree with itself, and with the run folders?"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,12 @@ class CheckReport:
 
 
 def check_registry(
-    database: Database, path: Path, workspace: Workspace, *, read: bool = True
+    database: Database,
+    path: Path,
+    workspace: Workspace,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    read: bool = True,
 ) -> CheckReport:
     """Check the file, its rows, the run folders and the recorded files; nothing is changed.
 
@@ -47,6 +52,7 @@ def check_registry(
         database: The registry.
         path: Its file.
         workspace: Where the run folders are.
+        on_progress: Called with the number of runs looked at, and of all runs.
         read: Compare checksums, which reads every checkpoint; without it only sizes.
 
     Raises:
@@ -57,7 +63,8 @@ def check_registry(
         return CheckReport(tuple(findings), 0, 0, 0)
     runs = run_queries.list_runs(database, None, None, None, None)
     alive = artifacts = 0
-    for run in runs:
+    for done, run in enumerate(runs):
+        on_progress(done, len(runs))
         folder = folder_of(workspace, run)
         if may_be_alive(run, folder):
             alive += 1

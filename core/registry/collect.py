@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +22,13 @@ _RETIRED = ".partial-removed-"
 _MINIMUM_FREE_BYTES = 2**20
 
 
-def collect(registry: Registry, path: Path, workspace: Workspace, waste: Waste) -> Waste:
+def collect(
+    registry: Registry,
+    path: Path,
+    workspace: Workspace,
+    waste: Waste,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Waste:
     """Remove it.
 
     What was recorded is noted as removed in the run's journal first, so that neither a check nor a
@@ -33,6 +39,7 @@ def collect(registry: Registry, path: Path, workspace: Workspace, waste: Waste) 
         path: Its file.
         workspace: Where the run folders are.
         waste: What was found; files of a run that is recorded again by now stay.
+        on_progress: Called with the number of places looked at, and of all places.
 
     Returns:
         What went.
@@ -42,8 +49,12 @@ def collect(registry: Registry, path: Path, workspace: Workspace, waste: Waste) 
         OSError: a file cannot be removed.
     """
     gone: list[Garbage] = []
+    done = 0
     for _, group in groupby(waste.files, key=lambda item: item.run.uuid):
-        gone += _remove_of_run(registry, workspace, list(group))
+        items = list(group)
+        gone += _remove_of_run(registry, workspace, items)
+        done += len(items)
+        on_progress(done, len(waste.files))
     rows = _delete_rows(registry, path) if waste.rows else {}
     freed = 0
     if not waste.alive and (rows or waste.free_bytes >= _MINIMUM_FREE_BYTES):

@@ -13,7 +13,7 @@ def metrics(
     database: Database, run_uuid: str, names: Sequence[str] | None
 ) -> dict[str, list[MetricPoint]]:
     """Every metric's values by step; superseded ones are left out."""
-    keys = _keys(database, run_uuid, names)
+    keys = metric_keys(database, run_uuid, names)
     ranges = visible_ranges(segments(database, run_uuid))
     found: dict[str, dict[int, MetricPoint]] = {name: {} for name in keys}
     for name, (run, key) in keys.items():
@@ -34,7 +34,7 @@ def metric_times(
 ) -> dict[int, float]:
     """When some steps of a metric were recorded, by step; seconds since the epoch."""
     found: dict[int, float] = {}
-    for run, key in _keys(database, run_uuid, [name]).values():
+    for run, key in metric_keys(database, run_uuid, [name]).values():
         for part in visible_ranges(segments(database, run_uuid)):
             sql = """SELECT step, time FROM metric WHERE run = :run AND name = :name
                 AND segment = :segment AND step IN (:values)"""
@@ -43,7 +43,7 @@ def metric_times(
     return found
 
 
-def _keys(
+def metric_keys(
     database: Database, run_uuid: str, names: Sequence[str] | None
 ) -> dict[str, tuple[int, int]]:
     """(key of the run, key of the name) of the run's metrics, by name."""

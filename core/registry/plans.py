@@ -14,6 +14,7 @@ from core.registry.codec import clean
 from core.registry.database import Database
 from core.registry.journal import append_lines, read_lines
 from core.registry.lock import FileLock
+from core.registry.plan_queries import plan_versions
 from core.registry.records import PlanRecord
 from core.registry.schema import Plan, table
 from core.registry.upsert import insert_new
@@ -57,13 +58,6 @@ def note_plan(
         (version,) = journal_plans(workspace, [version])
     store_plans(database, [version])
     return plan_versions(database, name)
-
-
-def plan_versions(database: Database, name: str) -> list[PlanRecord]:
-    """All versions of the plan with this name, oldest first."""
-    sql = "SELECT name, hash, first_seen, text FROM plan WHERE name = :name"
-    rows = database.read(f"{sql} ORDER BY first_seen, key", {"name": name})
-    return [PlanRecord(*row) for row in rows]
 
 
 def store_plans(database: Database, plans: Sequence[PlanRecord]) -> None:

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +71,14 @@ class _Tally:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-def rebuild(database: Database, path: Path, workspace: Workspace, *, force: bool) -> Rebuilt:
+def rebuild(
+    database: Database,
+    path: Path,
+    workspace: Workspace,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    force: bool,
+) -> Rebuilt:
     """Read every journal into a new file, compare it with the old one, and let it take its place.
 
     What only a sound old file holds is written into the journals first, where that can be done.
@@ -82,6 +89,7 @@ def rebuild(database: Database, path: Path, workspace: Workspace, *, force: bool
         database: The registry; its connections are closed.
         path: Its file, which need not be there.
         workspace: Whose run folders are read.
+        on_progress: Called with the number of journals read, and of all of them.
         force: Replace the old file even where it has what no journal can bring back.
 
     Raises:
@@ -94,7 +102,7 @@ def rebuild(database: Database, path: Path, workspace: Workspace, *, force: bool
         _remove(fresh)
         try:
             registry = open_registry(f"sqlite:///{fresh}")
-            tally = _fill(registry, workspace)
+            tally = _fill(registry, workspace, on_progress)
             compared = path.exists() and _readable(database, path)
             lacking, labels = _compare(path, fresh) if compared else ({}, 0)
             journaled: dict[str, int] = {}
@@ -145,7 +153,9 @@ def _alone(database: Database) -> Iterator[None]:
         lock.__exit__(None, None, None)
 
 
-def _fill(registry: Registry, workspace: Workspace) -> _Tally:
+def _fill(
+    registry: Registry, workspace: Workspace, on_progress: Callable[[int, int], None]
+) -> _Tally:
     """Merge the plans, and every journal in the order in which the runs were made."""
     tally = _Tally()
     plans, tally.damaged = journaled_plans(workspace)
@@ -160,7 +170,8 @@ def _fill(registry: Registry, workspace: Workspace) -> _Tally:
         copied = columns.get("id") != folder.name
         described.append((float(columns.get("created") or 0), copied, folder, columns["uuid"]))
     owners: dict[str, Path] = {}
-    for _, _, folder, uuid in sorted(described):
+    for done, (_, _, folder, uuid) in enumerate(sorted(described)):
+        on_progress(done, len(described))
         if uuid in owners:
             tally.skipped[folder.name] = f"it holds the same run as {owners[uuid].name}"
             continue

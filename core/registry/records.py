@@ -173,6 +173,14 @@ class MetricSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class NamesInUse:
+    """Groups and kinds that runs of a registry have, each once."""
+
+    groups: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Headline:
     """The figure that a listing shows of an evaluation."""
 

@@ -8,7 +8,14 @@ from typing import Any
 from core.errors import UserError
 from core.registry.codec import clean
 from core.registry.database import Database, Row
-from core.registry.records import ArtifactRecord, EventRecord, Headline, RunRecord, RunStatus
+from core.registry.records import (
+    ArtifactRecord,
+    EventRecord,
+    Headline,
+    NamesInUse,
+    RunRecord,
+    RunStatus,
+)
 
 _COLUMNS = """key, uuid, id, kind, name, "group", status, parent_uuid, config_hash, protocol_hash,
 seed, model, model_hash, data, data_hash, size, created, started, ended, host, pid, process_start,
@@ -52,6 +59,13 @@ def count_runs(
     where, parameters = _conditions(kind, group, None, archived=archived)
     rows = database.read(f"SELECT COUNT(*) FROM run{where}", parameters)
     return int(rows[0][0]) if rows else 0
+
+
+def names_in_use(database: Database) -> NamesInUse:
+    """Groups and kinds of all runs."""
+    groups = database.read('SELECT DISTINCT "group" FROM run WHERE "group" IS NOT NULL')
+    kinds = database.read("SELECT DISTINCT kind FROM run")
+    return NamesInUse(tuple(row[0] for row in groups), tuple(row[0] for row in kinds))
 
 
 def _conditions(

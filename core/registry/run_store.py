@@ -11,7 +11,7 @@ from core.registry import run_queries
 from core.registry.codec import clean
 from core.registry.database import Database
 from core.registry.liveness import display_status
-from core.registry.records import Deletion, NewRun, RunRecord, RunStatus
+from core.registry.records import Deletion, NamesInUse, NewRun, RunRecord, RunStatus
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -108,6 +108,10 @@ class RunStore:
     ) -> int:
         """How many runs fit everything given."""
         return run_queries.count_runs(self.database, kind, group, archived=archived)
+
+    def names_in_use(self) -> NamesInUse:
+        """Groups and kinds that runs have."""
+        return run_queries.names_in_use(self.database)
 
     def select_runs(self, selection: "Selection") -> "SelectedRuns":
         """Runs that a filter lets through, in the order asked for, with the fields asked for.

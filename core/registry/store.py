@@ -1,6 +1,6 @@
 """The registry as the rest of the program sees it: runs in, records out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
@@ -8,6 +8,7 @@ from core.registry import (
     curve_queries,
     evaluation_queries,
     metric_queries,
+    moment_queries,
     outcome_queries,
     run_queries,
 )
@@ -112,6 +113,18 @@ class Registry(RunStore):
         """When these steps of a metric were recorded, by step; seconds since the epoch."""
         return metric_queries.metric_times(self.database, run_uuid, name, steps)
 
+    def values_at(
+        self, moments: Iterable[tuple[str, int]], name: str
+    ) -> dict[tuple[str, int], MetricPoint]:
+        """The last value of a metric at or before (run uuid, step); see `moment_queries`."""
+        return moment_queries.values_at(self.database, moments, name)
+
+    def sampled_curves(
+        self, run_uuids: Sequence[str], name: str, points: int
+    ) -> dict[str, list[tuple[int, float]]]:
+        """(step, value) at so many places of a metric by run; reads no more of longer runs."""
+        return moment_queries.sampled_curves(self.database, run_uuids, name, points)
+
     def metric_summaries(
         self, run_uuids: Sequence[str], names: Sequence[str] | None = None
     ) -> dict[str, dict[str, MetricSummary]]:
@@ -187,6 +200,12 @@ class Registry(RunStore):
         from core.registry.plans import note_plan
 
         return note_plan(self.database, workspace, name, digest, text)
+
+    def plan_versions(self, name: str) -> list[PlanRecord]:
+        """All versions of the plan with this name, oldest first; none where it is not known."""
+        from core.registry.plan_queries import plan_versions
+
+        return plan_versions(self.database, name)
 
     def probes_of(self, evaluation_uuid: str, *, texts: bool = False) -> "list[ProbeRecord]":
         """Every probe of an evaluation: larger caps by cap, then closing; texts where asked for."""

@@ -28,6 +28,7 @@ from core.statistics.samples import (
     pass_at_k,
 )
 from core.statistics.seeds import MIN_SEEDS, SeedComparison, compare_across_seeds
+from core.statistics.student import mean_interval, t_quantile
 
 __all__ = [
     "MIN_SEEDS",
@@ -47,7 +48,9 @@ __all__ = [
     "majority_vote",
     "mcnemar_exact",
     "mean_and_standard_error",
+    "mean_interval",
     "minimum_detectable_difference",
     "pass_at_k",
+    "t_quantile",
     "wilson_interval",
 ]

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from core.statistics.student import mixed_level, t_quantile
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -140,13 +142,15 @@ def crossed(gaps: "NDArray[Any]", margin: float = 0.0) -> Crossed:
     variance = np.maximum(v1 + v2 - v3, np.maximum(v1, v2))
     share, error = v1 / variance, np.sqrt(variance)
     degrees = (seeds - 1, problems - 1)
-    return Crossed(
-        center=center,
-        standard_error=error,
-        seed_share=share,
-        critical=_critical(np.log(0.05), share, degrees),
-        p=_level(np.abs(center - margin) / error, share, degrees),
-    )
+    statistic = np.abs(center - margin) / error
+    if gaps.ndim == 2:  # one table is not worth the import of SciPy
+        few, many = (t_quantile(df, 0.95) for df in degrees)
+        critical = share * few + (1 - share) * many
+        p = max(_SMALLEST_P, mixed_level(float(statistic), float(share), degrees))
+    else:
+        critical = _critical(np.log(0.05), share, degrees)
+        p = _level(statistic, share, degrees)
+    return Crossed(center=center, standard_error=error, seed_share=share, critical=critical, p=p)
 
 
 def _critical(log_level: Any, share: Any, degrees: tuple[int, int]) -> Any:

@@ -12,9 +12,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.conftest import settle_objects
 from tests.models import write_model
+from tests.warm import Started, Warm
 
 ROOT = Path(__file__).parents[2]
+WARM = Warm()
+WARM_VLLM = Warm(
+    *("vllm", "vllm.v1.worker.cpu_worker", "vllm.v1.executor.uniproc_executor"),
+    *("vllm.v1.engine.llm_engine", "vllm.v1.engine.core_client"),
+    "vllm.model_executor.models.qwen2",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +60,15 @@ class House:
         return outcome["run"]
 
     def process(
-        self, *arguments: str, entry: Sequence[str] = ("-m", "a5ctl"), **options: Any
-    ) -> subprocess.Popen[str]:
+        self, *arguments: str, entry: Sequence[str] = ("-m", "a5ctl"), warm: Warm | None = WARM
+    ) -> Started:
         """Start the program as a process of its own.
 
         Args:
             arguments: Its command line.
             entry: How Python is told to start it.
-            options: Further ones of `Popen`.
+            warm: What may fork it from a process that has imported everything. None where the
+                start matters.
         """
         environment = {
             **os.environ,
@@ -68,13 +77,15 @@ class House:
             "PYTHONPATH": str(ROOT),
             "COLUMNS": "100",
         }
+        given = [str(argument) for argument in arguments]
+        if warm is not None and warm.can_be(environment):
+            return warm.start(entry, given, environment)
         return subprocess.Popen(
-            [sys.executable, *entry, *map(str, arguments)],
+            [sys.executable, *entry, *given],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            **options,
         )
 
 
@@ -98,6 +109,8 @@ def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data").mkdir()
     write_problems(folder / "data" / "train.jsonl", 40)
     write_problems(folder / "data" / "test.jsonl", 12, offset=100)
+    # each run begins with a collection of garbage; transformers has just been imported
+    settle_objects()
     return folder
 
 

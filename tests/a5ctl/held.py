@@ -3,10 +3,11 @@
 A process that says `HELD` has just done the function's work, however slow the machine is.
 """
 
-import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.warm import Started
 
 HELD = "waiting as told"
 _CODE = """
@@ -38,7 +39,7 @@ def held(
     """How Python is told to start the program.
 
     Args:
-        module: Where the function is.
+        module: Where the function is, or where what calls it has its name from.
         function: Its name, with that of its class where it has one.
         call: Which call waits, from 1.
         go: The call returns when this file is there; never when not given.
@@ -48,7 +49,7 @@ def held(
     return "-c", _CODE.format(**given, go=str(go or "/nowhere/at/all"))
 
 
-def read_until(process: subprocess.Popen[str], wanted: str) -> str:
+def read_until(process: Started, wanted: str) -> str:
     """What a process prints up to a line, and with it."""
     before = ""
     assert process.stdout is not None

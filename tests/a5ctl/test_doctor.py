@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -150,3 +151,91 @@ def test_sqlite_on_a_network_file_system_is_a_warning(tmp_path, monkeypatch):
     assert "--registry" in found.fix
     elsewhere = named(workspace_checks(tmp_path, "postgresql://server/runs"), "file system")
     assert elsewhere.status is Status.OK
+
+
+def mended(home: Path) -> tuple[int, dict]:
+    from a5ctl.app import app as program
+
+    told = CliRunner().invoke(program, ["doctor", "--fix", "--json", "--home", str(home)])
+    return told.exit_code, json.loads(told.stdout)
+
+
+@pytest.fixture
+def worn(one_run: Path, tmp_path: Path) -> Path:
+    """A workspace with one recorded run, for tests that spoil it."""
+    home = tmp_path / "worn"
+    shutil.copytree(one_run, home)
+    return home
+
+
+def status(document: dict, name: str) -> str:
+    return next(check["status"] for check in document["checks"] if check["name"] == name)
+
+
+def test_fix_makes_the_workspace(tmp_path: Path) -> None:
+    code, found = mended(tmp_path / "new")
+    assert code == 0
+    assert (tmp_path / "new").is_dir()
+    assert found["mended"] == [f"folder: made {tmp_path / 'new'}"]
+
+
+@pytest.mark.parametrize("damage", ["gone", "overwritten"])
+def test_fix_makes_a_lost_or_damaged_registry_anew(worn: Path, damage: str) -> None:
+    file = worn / "registry.db"
+    for beside in worn.glob("registry.db-*"):
+        beside.unlink()
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(b"scratched " * 400)
+    told = named(workspace_checks(worn, None), "registry")
+    assert (told.status, told.fix, told.mendable) == (Status.FAIL, "a5ctl registry repair", True)
+    code, found = mended(worn)
+    assert (code, status(found, "registry")) == (0, "ok"), found["mended"]
+    assert "with 1 runs" in found["mended"][0]
+    if damage == "overwritten":
+        kept = [p for p in worn.glob("registry.db?*") if p.read_bytes()[:9] == b"scratched"]
+        assert len(kept) == 1
+
+
+def test_fix_closes_runs_whose_process_is_gone(tmp_path: Path) -> None:
+    import subprocess
+
+    from core.registry.processes import host_name
+    from tests.a5ctl.handmade import evaluation, open_home, record, right
+
+    record(tmp_path, "sft-dead", [evaluation([right(10)])])
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    registry = open_home(tmp_path)
+    with registry.database.begin() as connection:
+        from sqlalchemy import text
+
+        sql = "UPDATE run SET status='running', ended=NULL, host=:h, pid=:p, heartbeat=0"
+        connection.execute(text(sql), {"h": host_name(), "p": gone.pid})
+    registry.close()
+    told = named(workspace_checks(tmp_path, None), "lost runs")
+    assert told.status is Status.WARN
+    assert "a5ctl close sft-dead" in told.fix
+    code, found = mended(tmp_path)
+    assert code == 0
+    assert "closed sft-dead" in found["mended"][0]
+    assert open_home(tmp_path).find_run("sft-dead").status in ("finished", "interrupted")
+
+
+def test_a_broken_file_of_defaults_is_told_and_left(tmp_path: Path) -> None:
+    (tmp_path / "a5ctl.toml").write_text("[train]\nlearning_rate = 1\n")
+    told = named(workspace_checks(tmp_path, None), "defaults")
+    assert (told.status, told.fix) == (Status.FAIL, "a5ctl init --force replaces it")
+    assert mended(tmp_path)[0] == 1
+    assert "learning_rate" in (tmp_path / "a5ctl.toml").read_text()
+
+
+def test_every_failing_check_says_what_mends_it(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(doctor_checks, "_version", lambda name: None)
+    monkeypatch.setattr(doctor_checks, "_NO_DISK", 1 << 62)
+    (tmp_path / "a5ctl.toml").write_text("[")
+    (tmp_path / "registry.db").write_bytes(b"another program's " * 100)
+    found = [check for check in all_checks(tmp_path, None) if check.status is Status.FAIL]
+    assert {"packages", "registry", "defaults", "disk"} <= {check.name for check in found}
+    assert [check.name for check in found if not check.fix] == []

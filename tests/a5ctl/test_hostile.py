@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 
 from core.registry.liveness import display_status
 from core.registry.store import Registry, open_registry
-from tests.a5ctl.conftest import ROOT, House
+from tests.a5ctl.conftest import ROOT, WARM, WARM_VLLM, House
 from tests.a5ctl.held import HELD, held, read_until
+from tests.warm import Started
 
 LONG = ("--steps", "2000", "--set", "train.checkpoint_every=50", "--eval-every", "1000")
 ANNOUNCED = "from a5ctl.__main__ import main; print('up', flush=True); main()"
@@ -60,7 +61,7 @@ def disk(house: House) -> Iterator[Callable[..., None]]:
         subprocess.run(["umount", "-l", str(house.home)], check=True)
 
 
-def finished(process: subprocess.Popen[str], code: int) -> str:
+def finished(process: Started, code: int) -> str:
     output, _ = process.communicate(timeout=300)
     assert process.returncode == code, output
     assert "Traceback" not in output, output
@@ -121,7 +122,9 @@ def test_a_read_only_workspace_can_be_read_but_not_run_in(
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.2, 0.8, 1.5, 2.2])
 def test_a_stop_during_start_up_is_one_sentence(house: House, seconds: float) -> None:
-    process = house.process("run", "sft", *house.small, *LONG, "--quiet", entry=("-c", ANNOUNCED))
+    process = house.process(
+        *("run", "sft", *house.small, *LONG, "--quiet"), entry=("-c", ANNOUNCED), warm=None
+    )
     # before this line a stop would hit Python itself, which on a busy machine takes long to start
     assert process.stdout.readline() == "up\n"
     time.sleep(seconds)
@@ -145,7 +148,7 @@ PHASES = {
 }
 
 
-def stop(process: subprocess.Popen[str], phase: str, go: Path) -> str:
+def stop(process: Started, phase: str, go: Path) -> str:
     """Press Ctrl-C in this phase; returns what is said from then on."""
     before = read_until(process, phase)
     process.send_signal(signal.SIGINT)
@@ -169,16 +172,18 @@ def test_a_stop_in_any_phase_marks_the_run_and_it_goes_on(
     house: House, tmp_path: Path, engine: str, phases: Sequence[str]
 ) -> None:
     arguments = ("run", "sft", *house.small, "--engine", engine)
+    warm = WARM_VLLM if engine == "vllm" else WARM
     for phase in phases:
         go = tmp_path / phase
-        process = house.process(*arguments, entry=held("trainers.sft", "SFT.update", go=go))
+        entry = held("trainers.sft", "SFT.update", go=go)
+        process = house.process(*arguments, entry=entry, warm=warm)
         said = stop(process, PHASES[phase], go)
         run = the_run(house)
         assert (run.status, run.exit_reason) == ("interrupted", "SIGINT"), phase
         assert f"go on with: a5ctl resume {run.id}" in said, phase
         arguments = ("resume", run.id)
     if engine == "vllm":
-        finished(house.process(*arguments, "--quiet"), 0)
+        finished(house.process(*arguments, "--quiet", warm=warm), 0)
     else:
         assert house.run(*arguments, "--quiet").exit_code == 0
     assert the_run(house).status == "finished"

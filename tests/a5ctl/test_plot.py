@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from a5ctl.app import app
 from a5ctl.plots.axes import bottom_axis, ticks
-from a5ctl.plots.curves import Axis, Line, Panel, Spot, smoothed
+from a5ctl.plots.panels import Axis, Line, Panel, Spot, smoothed
 from core.registry.recorder import Recorder
 from core.workspace import Workspace
 from tests.a5ctl import handmade

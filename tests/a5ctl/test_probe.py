@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +22,7 @@ from tests.a5ctl import handmade
 from tests.a5ctl.conftest import House
 from tests.a5ctl.handmade import EOS, LENGTH, STOP, cut, right, unclosed, wrong
 from tests.scripted import Script, ScriptedEngine
+from tests.warm import Started
 
 ANSWERS = [
     right(10),
@@ -460,7 +460,7 @@ def test_a_killed_probe_leaves_whole_probes_and_can_be_repeated(
     assert rows(registry, "probed_response") == sum(p["n"] for p in found["probes"])
 
 
-def wait_for_line(process: subprocess.Popen[str], wanted: str) -> None:
+def wait_for_line(process: Started, wanted: str) -> None:
     deadline = time.monotonic() + 300
     for line in process.stdout or ():
         if line.strip() == wanted:

@@ -9,7 +9,7 @@ import pytest
 
 from core.registry.liveness import display_status
 from core.registry.store import Registry, open_registry
-from tests.a5ctl.conftest import House, small_house
+from tests.a5ctl.conftest import WARM_VLLM, House, small_house
 from tests.a5ctl.held import HELD, held, read_until
 
 TIMINGS = {"step_seconds", "tokens_per_second"}
@@ -89,7 +89,7 @@ AFTER_THE_MANIFEST = ("trainers.checkpoint", "_write_manifest")
 AFTER_THE_RENAME = ("trainers.checkpoint", "_publish")
 BEFORE_OLD_FILES_GO = ("trainers.checkpoint", "_retire")
 IN_AN_EVALUATION = ("core.engines.hf", "HfEngine.generate")
-IN_A_TRANSACTION = ("core.registry.merge", "store_entries")
+IN_A_TRANSACTION = ("core.registry.writer", "store_entries")
 
 
 @pytest.mark.slow
@@ -232,15 +232,15 @@ def test_changed_questions_and_changed_solutions_are_refused(
 def test_resume_is_exact_with_vllm(house: House) -> None:
     longer = ("--steps", "24", "--size", "20", "--eval-every", "12")
     vllm = (*house.small, *longer, "--engine", "vllm")
-    straight = house.process("run", "sft", *vllm, "--name", "untouched", "--json")
+    straight = house.process("run", "sft", *vllm, "--name", "untouched", "--json", warm=WARM_VLLM)
     output, _ = straight.communicate(timeout=300)
     assert straight.returncode == 0, output
     entry = held("trainers.sft", "SFT.update", call=15)
-    process = house.process("run", "sft", *vllm, "--name", "killed", entry=entry)
+    process = house.process("run", "sft", *vllm, "--name", "killed", entry=entry, warm=WARM_VLLM)
     read_until(process, HELD)
     process.kill()
     process.wait()
-    resumed = house.process("resume", "killed", "--json")
+    resumed = house.process("resume", "killed", "--json", warm=WARM_VLLM)
     output, _ = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, output
     assert json.loads(output[output.rindex("\n[\n") :])[0]["status"] == "finished"

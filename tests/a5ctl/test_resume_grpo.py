@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.a5ctl.conftest import House, small_house
+from tests.a5ctl.conftest import WARM_VLLM, House, small_house
 from tests.a5ctl.grpo_runs import (
     UPDATES,
     count_samplings,
@@ -125,15 +125,17 @@ def test_memory_is_planned_with_the_reference_and_the_rollouts(beside: House) ->
 @pytest.mark.vllm
 def test_resume_is_exact_with_vllm(house: House) -> None:
     options = (*small_grpo(house), "--engine", "vllm", "--kl", "0.05")
-    straight = house.process("run", "grpo", *options, "--name", "untouched", "-q")
+    straight = house.process("run", "grpo", *options, "--name", "untouched", "-q", warm=WARM_VLLM)
     output, _ = straight.communicate(timeout=300)
     assert straight.returncode == 0, output
     entry = held("trainers.grpo", "GRPO.update", call=7)
-    process = house.process("run", "grpo", *options, "--name", "killed", entry=entry)
+    process = house.process(
+        "run", "grpo", *options, "--name", "killed", entry=entry, warm=WARM_VLLM
+    )
     read_until(process, HELD)
     process.kill()
     process.wait()
-    resumed = house.process("resume", "killed", "-q")
+    resumed = house.process("resume", "killed", "-q", warm=WARM_VLLM)
     output, _ = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, output
     registry = registry_of(house)

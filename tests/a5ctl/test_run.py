@@ -9,6 +9,7 @@ import pytest
 from core.config.load import read_toml
 from core.registry.store import open_registry
 from tests.a5ctl.conftest import House, write_problems
+from trainers import metric_table
 
 
 def registry_of(house: House):
@@ -44,6 +45,7 @@ def test_everything_is_in_the_registry(house: House) -> None:
     points = store.metrics(run.uuid)
     for name in ("loss", "grad_norm", "lr", "tokens_per_second", "supervised_fraction"):
         assert [p.step for p in points[name]] == [1, 2, 3, 4, 5, 6], name
+    assert points.keys() <= metric_table.BY_NAME.keys()
     first, last = sorted(store.evaluations([run.uuid]), key=lambda e: e.step)
     assert (first.step, last.step, first.n, first.split) == (0, 6, 12, "test")
     assert first.type1 + first.type2 + first.type3 == 12

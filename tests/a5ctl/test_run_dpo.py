@@ -10,6 +10,7 @@ import pytest
 from core.registry.store import Registry, open_registry
 from tests.a5ctl.conftest import House, small_house
 from tests.a5ctl.held import HELD, held, read_until
+from trainers import metric_table
 
 STEPS = 30
 LONGER = ("--steps", str(STEPS), "--size", "full", "--eval-every", "10")
@@ -50,6 +51,7 @@ def test_a_run_learns_from_pairs_and_records_everything(house: House, tmp_path: 
     assert run.config["dpo"]["pairs"] == str(tmp_path / "pairs.jsonl")
     assert run.config["dpo"]["beta"] == 0.5
     points = store.metrics(run.uuid)
+    assert points.keys() <= metric_table.BY_NAME.keys()
     for name in (
         *("loss", "grad_norm", "lr", "epoch", "reward_chosen", "reward_rejected", "margin"),
         *("preference_accuracy", "log_prob_chosen", "log_prob_rejected", "tokens"),

@@ -15,6 +15,7 @@ from core.responses.grade import GraderName
 from core.rollouts import RolloutBatch
 from tests.a5ctl.conftest import House, small_house
 from tests.a5ctl.held import HELD, held, read_until
+from trainers import metric_table
 from trainers.alarms import Alarm, Measured
 from trainers.alarms_steps import STEP_RULES
 from trainers.rollouts import RolloutSampler
@@ -109,6 +110,7 @@ def test_every_round_samples_learns_and_is_evaluated(reference: House) -> None:
     assert [e.data["round"] for e in told] == [1, 2, 3]
     assert all(e.data["grader"] == GraderName.STRICT for e in told)
     metrics = registry.metrics(run.uuid)
+    assert metrics.keys() <= metric_table.BY_NAME.keys()
     firsts = [e.step for e in told]
     for name in ROUND:
         assert [point.step for point in metrics[name]] == firsts, name

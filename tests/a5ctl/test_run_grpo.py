@@ -14,6 +14,7 @@ from tests.a5ctl.grpo_runs import (
     responses,
     small_grpo,
 )
+from trainers import metric_table
 from trainers.grpo import GRPO
 
 EACH_UPDATE = {
@@ -45,6 +46,7 @@ def trained(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Hou
 def test_every_metric_is_recorded_where_it_belongs(trained: House) -> None:
     registry = registry_of(trained)
     found = registry.metrics(registry.find_run("one").uuid)
+    assert found.keys() <= metric_table.BY_NAME.keys()
     for name in (EACH_UPDATE - {"entropy"}) | {"kl", "step_seconds", "update_seconds"}:
         assert [point.step for point in found[name]] == list(range(1, UPDATES + 1)), name
     for name in EACH_BATCH | (PHASES - {"step_seconds", "update_seconds"}):

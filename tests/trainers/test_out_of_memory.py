@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from core.config.schema import ActivationCheckpointing, Supervise, TrainSettings
+from tests.conftest import settle_objects
 from tests.trainers.test_sft import encoded, method
 from trainers.activation_checkpointing import activation_checkpointing_is_on
 from trainers.fast.passes import WrittenOut, written_out
@@ -18,6 +19,13 @@ from trainers.sft import SFT
 
 BUDGET = 200
 SETTINGS = TrainSettings(lr=1e-3, steps=1, clip_norm=1e9)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled_objects(small_model: Path) -> None:
+    """Every attempt collects garbage, which takes the longer the more is imported by now."""
+    load_policy(small_model, device="cpu", dtype="float32")
+    settle_objects()
 
 
 def full() -> Exception:

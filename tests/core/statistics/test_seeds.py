@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special, stats
 
@@ -43,6 +43,21 @@ def test_figures_by_hand():
     assert found.p == pytest.approx(expected)
     half = critical(0.05) * math.sqrt(variance)
     assert found.interval == pytest.approx((max(-1, center - half), min(1, center + half)))
+
+
+@given(
+    st.integers(3, 6), st.integers(2, 300), st.floats(0, 0.4), st.floats(0, 1), st.integers(0, 99)
+)
+@settings(max_examples=40, deadline=None)
+def test_one_table_has_the_figures_of_one_of_many(
+    seeds: int, problems: int, lean: float, spread: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    gaps = (rng.random((seeds, problems)) < 0.1 + 0.5 * lean).astype(float)
+    gaps -= rng.random((seeds, 1)) < spread  # some seeds lose everything that others gain
+    one, many = crossed(gaps), crossed(gaps[None])  # SciPy computes many
+    assert one.critical == pytest.approx(many.critical[0], rel=1e-9)
+    assert one.p == pytest.approx(many.p[0], rel=1e-3, abs=1e-11)
 
 
 def test_a_difference_of_seeds_alone_is_student_s_t():

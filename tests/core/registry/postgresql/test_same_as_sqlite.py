@@ -1,13 +1,14 @@
 """The same runs on both kinds of database say the same, whatever is in their texts."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from core.registry.content import content_of, table_names
+from core.registry.courses import accuracy_courses
 from core.registry.entries import EventEntry, MetricsEntry
 from core.registry.journal import merge_journal
 from core.registry.labels import Labels, relabel
@@ -15,7 +16,10 @@ from core.registry.merge import store_entries
 from core.registry.query.request import Selection
 from core.registry.recorder import Recorder
 from core.registry.records import CurvePoint, Outcome
+from core.registry.response_lines import response_lines
 from core.registry.store import Registry, open_registry
+from core.registry.stretches import StretchPoint, stretches
+from core.registry.watch import RegistryWatch, run_marks, run_signs
 from core.workspace import Workspace
 from tests.core.registry.conftest import answer, evaluation_result, new_run
 from tests.core.registry.postgresql.server import Server
@@ -166,11 +170,49 @@ def _readings(registry: Registry, uuid: str) -> str:
             registry.grade_versions(evaluations, "r1_zero"),
             sorted(registry.solved_questions(uuid)),
             [_of_evaluation(registry, evaluation) for evaluation in evaluations],
+            _followed(registry, uuid, evaluations),
         ]
     )
 
 
-def _rounded(curves: dict[str, list[CurvePoint]]) -> list[object]:
+def _followed(registry: Registry, uuid: str, evaluations: list[str]) -> list[object]:
+    """What a screen reads of a run; keys are each database's own."""
+    database = registry.database
+    names = sorted(registry.metric_summaries([uuid])[uuid])
+    marks = run_marks(database, uuid)
+    return [
+        (marks.segments, marks.last_step, marks.evaluations[0], marks.events[0]),
+        _rounded(stretches(database, uuid, names, (0, 100), 3)),
+        accuracy_courses(database, [uuid]),
+        [
+            line._replace(key=0)
+            for evaluation in evaluations
+            for piece in response_lines(database, evaluation, "r1_zero")
+            for line in piece
+        ],
+    ]
+
+
+def test_a_watch_on_a_server_sees_what_anybody_writes(registry: Registry, tmp_path: Path) -> None:
+    watch = RegistryWatch(registry.database)
+    assert watch.changed()
+    run = registry.create_run(new_run())
+    assert watch.changed()
+    assert not watch.changed()
+    relabel(registry.database, run, tmp_path, lambda labels: replace(labels, tags=("a",)))
+    assert watch.changed()
+    relabel(registry.database, run, tmp_path, lambda labels: replace(labels, tags=("b",)))
+    assert watch.changed()
+    with Recorder(registry, run.uuid, tmp_path / run.id) as recorder:
+        recorder.flush()
+        watch.changed()
+        recorder.metrics(1, {"loss": 1.0})
+        recorder.flush()
+        assert watch.changed()
+    assert list(run_signs(registry.database)) == [run.uuid]
+
+
+def _rounded(curves: Mapping[str, Sequence[CurvePoint | StretchPoint]]) -> list[object]:
     """Means without their last digits: the two add up in another order."""
     return [
         (name, [replace(p, value=p.value and round(p.value, 12)) for p in points])

@@ -1,0 +1,44 @@
+"""`a5ctl ui`: the registry in a full-screen terminal, live."""
+
+import os
+import sys
+
+from a5ctl.options import HomeOption, RegistryOption
+
+
+def ui(
+    home: HomeOption = None,
+    registry: RegistryOption = None,
+) -> None:
+    """Look through runs, curves and responses in a full-screen terminal, while they grow.
+
+    Keys do everything, and ? shows them; ctrl+p finds an action by its name (docs/ui.md).
+
+    Examples:
+
+        a5ctl ui
+
+        a5ctl ui --home path/to/workspace
+    """
+    from core.errors import UserError
+
+    if not _is_terminal():
+        raise UserError(
+            "a5ctl ui needs a terminal to draw on; a5ctl ls and a5ctl show print the same to pipes"
+        )
+    from a5ctl.tui.app import HouseApp
+    from a5ctl.tui.desk import Desk
+    from core.registry.store import open_registry
+    from core.workspace import open_workspace
+
+    workspace = open_workspace(home, create=False)
+    store = open_registry(workspace.registry_url(registry), create=False)
+    desk = Desk(workspace, store, registry)
+    try:
+        HouseApp(desk).run()
+    finally:
+        desk.close()
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

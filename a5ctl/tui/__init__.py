@@ -1,0 +1,1 @@
+"""`a5ctl ui`: the registry in a full-screen terminal, live."""

@@ -1,0 +1,86 @@
+"""Runs every command of docs/tutorial.md in a fresh workspace and writes what it prints below it.
+
+    python docs/tutorial.py
+
+It takes some minutes. Lines of blocks that begin with `$ ` are commands; the rest of a block is
+replaced. Nothing is cut; colours and bars are left out, as in a pipe.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PAGE = Path(__file__).with_name("tutorial.md")
+ROOT = Path(__file__).parents[1]
+WIDTH = 88
+_BLOCK = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
+_STOPPED = (124, 130)
+
+
+def main() -> int:
+    """Run all commands; the page is written when all of them have ended as they should."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workspace", type=Path, help="An empty folder; a temporary one else.")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="tutorial-") as temporary:
+        place = given.workspace or Path(temporary) / "tutorial"
+        place.mkdir(parents=True, exist_ok=True)
+        text = PAGE.read_text(encoding="utf-8")
+        made = _BLOCK.sub(lambda block: f"```console\n{_told(block[1], place)}```\n", text)
+    PAGE.write_text(made, encoding="utf-8")
+    return 0
+
+
+def commands(text: str) -> list[str]:
+    """Every command line of the page, in order."""
+    return [
+        line.removeprefix("$ ")
+        for block in _BLOCK.findall(text)
+        for line in block.splitlines()
+        if line.startswith("$ ")
+    ]
+
+
+def _told(block: str, place: Path) -> str:
+    lines = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            lines += [line, *_run(line.removeprefix("$ "), place)]
+    return "\n".join(lines) + "\n"
+
+
+def _run(command: str, place: Path) -> list[str]:
+    print(f"$ {command}", flush=True)
+    ended = subprocess.run(
+        ["bash", "-c", command], cwd=place, env=_environment(place), text=True, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    print(ended.stdout, flush=True)
+    allowed = _STOPPED if command.startswith("timeout ") else (0,)
+    if ended.returncode not in allowed:
+        raise SystemExit(f"{command} ended with {ended.returncode}")
+    shown = ended.stdout.replace(str(place), "~/tutorial").rstrip()
+    return [line.rstrip() for line in shown.splitlines()]
+
+
+def _environment(place: Path) -> dict[str, str]:
+    """This checkout's program under the name that people type, and nothing of the caller's."""
+    programs = place.parent / f"{place.name}-bin"
+    programs.mkdir(exist_ok=True)
+    program = programs / "a5ctl"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.argv[0] = 'a5ctl'\n"
+        "from a5ctl.__main__ import main\nmain()\n"
+    )
+    program.chmod(0o755)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("A5CTL_")}
+    path = f"{programs}{os.pathsep}{kept.get('PATH', '')}"
+    return {**kept, "PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": str(WIDTH), "NO_COLOR": "1"}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
