@@ -62,9 +62,13 @@ class Slurm:
         if not names:
             return {}
         ids = ",".join(names)
-        found = {}
+        found: dict[tuple[str, int], Element] = {}
+        rest: dict[str, Element] = {}
         for job, index, state, node, reason in _queued(ids):
-            found[(names.get(job, ""), index)] = _element(state, node, reason)
+            if index is None:
+                rest[names.get(job, "")] = _element(state, node, reason)
+            else:
+                found[(names.get(job, ""), index)] = _element(state, node, reason)
         wanted = {(job.name, i) for job in jobs for i in range(len(job.cells))}
         if wanted - found.keys():
             for row in _accounted([f"--jobs={ids}", "--format=JobID,State,NodeList"]):
@@ -72,6 +76,7 @@ class Slurm:
                 if element.isdecimal():
                     key = (names.get(job, ""), int(element))
                     found.setdefault(key, _element(row[1], row[2], ""))
+        found |= {key: rest[key[0]] for key in wanted - found.keys() if key[0] in rest}
         return {key: element for key, element in found.items() if key in wanted}
 
     def cancel(self, job: ArrayJob) -> None:
@@ -111,7 +116,9 @@ def _time(total: int) -> str:
     return f"{days}-{minutes // 60:02}:{minutes % 60:02}:00"
 
 
-def _queued(ids: str) -> list[tuple[str, int, str, str, str]]:
+def _queued(ids: str) -> list[tuple[str, int | None, str, str, str]]:
+    """Job, index, state, node and reason; elements that were cancelled while they waited are one
+    row without an index."""
     columns = "--format=%F|%K|%T|%N|%r"
     try:
         text = ask(["squeue", "--noheader", "--array", "--states=all", f"--jobs={ids}", columns])
@@ -121,9 +128,9 @@ def _queued(ids: str) -> list[tuple[str, int, str, str, str]]:
         raise
     rows = [line.strip().split("|", 4) for line in text.splitlines()]
     return [
-        (row[0], int(row[1]), row[2], row[3], row[4])
+        (row[0], int(row[1]) if row[1].isdecimal() else None, row[2], row[3], row[4])
         for row in rows
-        if len(row) == 5 and row[1].isdecimal()
+        if len(row) == 5
     ]
 
 

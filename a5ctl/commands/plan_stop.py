@@ -37,8 +37,8 @@ def stop(
 
     plan = load_plan(file)
     workspace, store = open_workspace_and_registry(home, registry)
-    jobs = _stop_jobs(plan, workspace)
-    runs = _stop_processes(plan, store)
+    jobs, cells = _stop_jobs(plan, workspace)
+    runs = _stop_processes(plan, store, {f"cell:{cell}" for cell in cells})
     if json_:
         print_json({"jobs": jobs, "runs": runs})
         return
@@ -52,8 +52,8 @@ def stop(
         out().print(plain(f"nothing of plan {plan.name} is at work here or in a queue", "dim"))
 
 
-def _stop_jobs(plan: "Plan", workspace: "Workspace") -> dict[str, str]:
-    """What was said about each array, by its id."""
+def _stop_jobs(plan: "Plan", workspace: "Workspace") -> tuple[dict[str, str], set[str]]:
+    """What was said about each array, by its id; the cells that are in them."""
     from a5ctl.cluster.batch import BatchError, Phase
     from a5ctl.cluster.batch_executor import cancel
     from a5ctl.cluster.ledger import Ledger
@@ -63,7 +63,8 @@ def _stop_jobs(plan: "Plan", workspace: "Workspace") -> dict[str, str]:
 
     ledger = Ledger(plan_folder(workspace, plan.name).path)
     ledger.read()
-    told = {}
+    told: dict[str, str] = {}
+    cells: set[str] = set()
     for submission in ledger:
         if submission.refused or submission.job.job_id is None or submission.is_over:
             continue
@@ -74,11 +75,15 @@ def _stop_jobs(plan: "Plan", workspace: "Workspace") -> dict[str, str]:
             raise UserError(f"{error}; its jobs may go on") from error
         if any(element.phase is not Phase.ENDED for element in found.values()):
             told[submission.job.job_id] = cancel(system, submission)
-    return told
+            cells |= set(submission.job.cells)
+    return told, cells
 
 
-def _stop_processes(plan: "Plan", registry: "Registry") -> list[str]:
-    """Runs of the plan whose process is on this machine, and was told to stop."""
+def _stop_processes(plan: "Plan", registry: "Registry", told_tags: set[str]) -> list[str]:
+    """Runs of the plan whose process is on this machine, and was told to stop.
+
+    A second word would mean at once: cells that a batch system has told are left out.
+    """
     import os
     import signal
 
@@ -89,7 +94,9 @@ def _stop_processes(plan: "Plan", registry: "Registry") -> list[str]:
     told = []
     for run in found.values():
         alive = process_state(run.host, run.pid, run.process_start) is ProcessState.ALIVE
-        if not run.status.settled and alive and run.pid is not None:
+        if run.status.settled or set(run.tags) & told_tags:
+            continue
+        if alive and run.pid is not None:
             os.kill(run.pid, signal.SIGTERM)
             told.append(run.id)
     return told

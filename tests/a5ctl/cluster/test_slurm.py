@@ -1,11 +1,18 @@
 """A plan on a real Slurm: the end of its time is hit, and the follower is killed."""
 
 import json
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from a5ctl.cluster.batch import ArrayJob, Ending, Phase
+from a5ctl.cluster.needs import Needs
+from a5ctl.cluster.script import Errand
+from a5ctl.cluster.site import Site
+from a5ctl.cluster.slurm import Slurm
 from tests.a5ctl.cluster.plans import (
     assert_same_numbers,
     registry_of,
@@ -108,3 +115,29 @@ def test_a_run_that_hits_its_walltime_goes_on_in_another_job_though_its_follower
     assert calm.run("plan", "run", str(plan), "--only", f"steps={LONG}").exit_code == 0
     other = registry_of(calm.home)
     assert_same_numbers(registry, other, runs[LONG].id, runs_by_steps(other)[LONG].id)
+
+
+def test_an_array_that_is_cancelled_ends_its_waiting_and_its_running_elements(
+    slurm: SlurmHere, tmp_path: Path
+) -> None:
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    cell = 'trap "exit 143" TERM; touch up; while :; do sleep 0.05; done'
+    errand = Errand("a5-stop", "t", ("a", "b"), folder, folder, ("bash", "-c", cell), {})
+    system, script = Slurm(), folder / "job.sh"
+    script.write_text(system.script(errand, Site(walltime="1h", at_once=1), Needs(0, 1)))
+    job = ArrayJob("a5-stop", system.submit(script, os.environ), ("a", "b"), folder)
+    assert system.find("a5-stop") == job.job_id
+    assert system.find("a5-nothing") is None
+
+    def phases() -> list[Phase]:
+        found = system.elements([job])
+        return [found[("a5-stop", index)].phase for index in range(2)]
+
+    wait_for(lambda: phases() == [Phase.RUNNING, Phase.WAITING])
+    wait_for((folder / "up").exists)
+    system.cancel(job)
+    wait_for(lambda: phases() == [Phase.ENDED, Phase.ENDED])
+    assert system.elements([job])[("a5-stop", 1)].ending is Ending.CANCELLED
+    assert job.exit_code(0) == 143
+    assert system.elements([replace(job, job_id="99999")]) == {}
