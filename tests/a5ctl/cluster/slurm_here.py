@@ -86,7 +86,10 @@ def slurm_here(folder: Path) -> Iterator[SlurmHere]:
         _start(stack, folder, ("slurmd", "-D", "-f", str(conf)), conf)
         slurm = SlurmHere(conf, began)
         _wait_for_node(slurm)
-        yield slurm
+        try:
+            yield slurm
+        finally:
+            _let_jobs_end(slurm)
 
 
 def _start_munge(stack: ExitStack, folder: Path) -> None:
@@ -118,6 +121,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _let_jobs_end(slurm: SlurmHere) -> None:
+    """What watches over a job would wait for ever for a controller that is gone."""
+    slurm.ask("scancel", "--user", getpass.getuser())
+    deadline = time.monotonic() + 20
+    while slurm.ask("squeue", "--noheader") and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def _wait_for_node(slurm: SlurmHere) -> None:
