@@ -30,6 +30,7 @@ def ui(
         )
     from a5ctl.tui.app import HouseApp
     from a5ctl.tui.desk import Desk
+    from a5ctl.tui.hangup import leave_with_terminal
     from core.registry.store import open_registry
     from core.workspace import open_workspace
 
@@ -38,6 +39,7 @@ def ui(
     desk = Desk(workspace, store, registry)
     # a thread that reads a hundred thousand rows must not keep a key waiting for its turn
     sys.setswitchinterval(_SWITCH_S)
+    leave_with_terminal(sys.stdout.fileno())
     try:
         HouseApp(desk).run()
     finally:
