@@ -66,7 +66,7 @@ class WarmProcess:
             self._told.close()
         return self.returncode
 
-    def communicate(self, timeout: float) -> tuple[str, None]:
+    def communicate(self, timeout: float = 60.0) -> tuple[str, None]:
         """Read what it prints until its end; it is killed when it takes longer."""
         deadline = time.monotonic() + timeout
         found = ""

@@ -51,7 +51,7 @@ class LogPane(Log):
         except OSError as error:
             if not self._said_nothing:
                 self._said_nothing = True
-                self.write_line(printable(f"{self._path}: {error.strerror or error}"))
+                self.write_line(printable(f"{error.strerror or error}: {self._path}"))
             return
         if self._said_nothing:
             self._said_nothing = False

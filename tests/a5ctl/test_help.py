@@ -11,10 +11,6 @@ from tests.a5ctl.conftest import House
 COMMANDS = walk.commands()
 ANYWHERE = frozenset({"--home", "--registry"})
 """Tried on every command by test_every_option.py."""
-NOT_TRIED: dict[tuple[str, ...], dict[str, str]] = {
-    ("plan", "cell"): {"--on-node": "given by a5ctl itself to nodes, whose tests run it so"},
-}
-"""Options that no test can give, with the reason."""
 NO_JSON = {
     ("export", "runs"): "writes a file or JSON itself",
     ("export", "responses"): "writes a file or JSON lines itself",
@@ -82,15 +78,12 @@ def resolve(line: str) -> tuple[str, ...]:
 def test_every_option_is_tried(path: tuple[str, ...]) -> None:
     words = walk.tried()[path]
     assert words, f"no test runs a5ctl {title(path)}"
-    excused = ANYWHERE | NOT_TRIED.get(path, {}).keys()
     known = walk.options(COMMANDS[path])
     missing = [name for name, names in known.items() if not words & set(names)]
-    assert set(missing) - excused == set(), f"a5ctl {title(path)}: no test gives these"
+    assert set(missing) <= ANYWHERE, f"a5ctl {title(path)}: no test gives these"
 
 
 def test_exceptions_are_still_needed() -> None:
-    for path, names in NOT_TRIED.items():
-        assert set(names) & walk.tried()[path] == set()
     for path in NO_JSON:
         assert "--json" not in walk.options(COMMANDS[path])
 
