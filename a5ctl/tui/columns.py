@@ -22,6 +22,7 @@ class Column:
         importance: The columns of least importance go where there is no room.
         right: Figures stand on the right.
         elastic: Takes a share of the room that is left.
+        tail: What tells rows apart stands at the end of a text, which is kept where it is cut.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Column:
     importance: int = 50
     right: bool = False
     elastic: bool = False
+    tail: bool = False
 
 
 class Rows(Protocol):
@@ -80,9 +82,11 @@ def _needed(columns: Iterable[Column]) -> int:
     return sum(column.width + GAP for column in columns)
 
 
-def sized(text: str, width: int, *, right: bool) -> str:
-    """A text in exactly so many cells; a cut one ends with an ellipsis."""
+def sized(text: str, width: int, *, right: bool, tail: bool = False) -> str:
+    """A text in exactly so many cells; of a cut one its beginning is kept, or its tail."""
     length = cell_len(text)
+    if length > width and tail:
+        return "…" + set_cell_size(text[::-1], width - 1)[::-1] if width > 1 else "…"
     if length > width:
         return set_cell_size(text, max(0, width - 1)) + "…" if width > 1 else "…"
     return " " * (width - length) + text if right else text + " " * (width - length)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     Column("change", "change", 8, 98),
-    Column("problem", "problem", 14, 99),
+    Column("problem", "problem", 14, 99, tail=True),
     Column("cause", "cause", 10, 90),
     Column("failure", "failure", 22, 80),
     Column("before", "A says", 12, 85, elastic=True),

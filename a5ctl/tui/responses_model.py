@@ -12,7 +12,7 @@ from core.registry.response_lines import ResponseLine
 ALL, WRONG, RIGHT = "all", "wrong", "right"
 _TYPES = ("type1", "type2", "type3")
 COLUMNS = (
-    Column("problem", "problem", 14, 99),
+    Column("problem", "problem", 14, 99, tail=True),
     Column("verdict", "verdict", 7, 98),
     Column("failure", "failure", 22, 95),
     Column("answer", "answer", 10, 90, elastic=True),

@@ -193,7 +193,8 @@ class RowTable(ScrollView, can_focus=True):
         for place, column, room in self._fit():
             text, look = cells[place]
             style = base + self._part(look) if look != PLAIN else base
-            segments.append(Segment(sized(text, room, right=column.right), style))
+            shown = sized(text, room, right=column.right, tail=column.tail)
+            segments.append(Segment(shown, style))
             segments.append(Segment(" " * GAP, base))
         return Strip(segments).adjust_cell_length(width, base)
 

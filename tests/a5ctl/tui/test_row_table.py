@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
-from a5ctl.tui.columns import Column, fit_columns
+from a5ctl.tui.columns import Column, fit_columns, sized
 from a5ctl.tui.looks import Cell
 from a5ctl.tui.row_table import RowTable
 
@@ -33,6 +34,17 @@ def test_columns_fit_and_the_important_ones_stay(columns: list[Column], room: in
     assert len(fitted) == 1 or sum(width + 2 for _, _, width in fitted) <= room
     gone = [column.importance for n, column in enumerate(columns) if n not in places]
     assert not gone or max(gone) <= min(column.importance for _, column, _ in fitted)
+
+
+@given(st.text("ab…漢"), st.integers(1, 20), st.booleans())
+def test_texts_take_exactly_their_cells(text: str, width: int, tail: bool) -> None:
+    shown = sized(text, width, right=False, tail=tail)
+    assert cell_len(shown) == width
+
+
+def test_names_that_differ_at_their_end_keep_it() -> None:
+    assert sized("builtin-test-00017", 8, right=False, tail=True) == "…t-00017"
+    assert sized("builtin-test-00017", 8, right=False) == "builtin…"
 
 
 class _Counted:
