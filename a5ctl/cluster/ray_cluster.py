@@ -1,7 +1,9 @@
 """Ray, started here or joined: who is in it, and what its nodes have."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from a5ctl.cluster.needs import Needs
@@ -9,6 +11,8 @@ from core.errors import UserError
 from core.registry.processes import host_name
 
 _CPU, _GPU = "CPU", "GPU"
+_CLIENT = "ray://"
+_TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ def connect(on: str) -> RayCluster:
     """
     # it would tell its makers about each cluster, and say so on the terminal
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if on.startswith(_CLIENT):
+        os.environ |= client_authentication(os.environ, Path.home())
     try:
         import ray
     except ImportError as error:
@@ -82,3 +88,19 @@ def connect(on: str) -> RayCluster:
             "one with ray start --head, or let this command start one with --on ray"
         ) from error
     return RayCluster(ray, started_here=False)
+
+
+def client_authentication(environment: Mapping[str, str], home: Path) -> dict[str, str]:
+    """Variables with which Ray's client shows the token of this account, where there is one.
+
+    Other ways to join a cluster look for it by themselves; the client waits half a minute for a
+    cluster that asks for it, and says that nobody is there.
+
+    Args:
+        environment: The variables as they are.
+        home: Home folder of the account, where Ray keeps a token.
+    """
+    has_token = any(environment.get(name) for name in _TOKENS)
+    if "RAY_AUTH_MODE" in environment or not (has_token or (home / ".ray" / "auth_token").exists()):
+        return {}
+    return {"RAY_AUTH_MODE": "token"}
