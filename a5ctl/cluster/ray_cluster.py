@@ -11,7 +11,6 @@ from core.errors import UserError
 from core.registry.processes import host_name
 
 _CPU, _GPU = "CPU", "GPU"
-_CLIENT = "ray://"
 _TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -68,8 +67,8 @@ def connect(on: str) -> RayCluster:
     """
     # it would tell its makers about each cluster, and say so on the terminal
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if on.startswith(_CLIENT):
-        os.environ |= client_authentication(os.environ, Path.home())
+    if on != "ray":
+        os.environ |= joining_authentication(os.environ, Path.home())
     try:
         import ray
     except ImportError as error:
@@ -90,11 +89,11 @@ def connect(on: str) -> RayCluster:
     return RayCluster(ray, started_here=False)
 
 
-def client_authentication(environment: Mapping[str, str], home: Path) -> dict[str, str]:
-    """Variables with which Ray's client shows the token of this account, where there is one.
+def joining_authentication(environment: Mapping[str, str], home: Path) -> dict[str, str]:
+    """Variables with which Ray shows the token of this account, where there is one.
 
-    Other ways to join a cluster look for it by themselves; the client waits half a minute for a
-    cluster that asks for it, and says that nobody is there.
+    Ray does so by itself where it starts a cluster; to one that is joined by its address it shows
+    none unless it is told to, waits half a minute, and says that nobody is there.
 
     Args:
         environment: The variables as they are.
