@@ -2,17 +2,19 @@
 
 from enum import IntEnum
 
+from core.plans.codes import CellExit
+
 
 class ExitCode(IntEnum):
     """One exit code; `meaning` says when it comes."""
 
-    DONE = 0
-    FAILED = 1
-    BAD_INPUT = 2
-    NO_START = 69
-    HELD = 75
-    INTERRUPTED = 130
-    TERMINATED = 143
+    DONE = CellExit.FINISHED
+    FAILED = CellExit.FAILED
+    BAD_INPUT = CellExit.BAD_INPUT
+    NO_START = CellExit.NO_START
+    HELD = CellExit.HELD
+    INTERRUPTED = CellExit.INTERRUPTED
+    TERMINATED = CellExit.TERMINATED
 
     @property
     def meaning(self) -> str:

@@ -1,16 +1,15 @@
 """What a person sees while a run works: preflight, a live bar, every evaluation as it comes."""
 
 import time
-from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from a5ctl.console import is_interactive, plain
+from a5ctl.console import plain
 from a5ctl.format import count, duration, interval, percent, tail
+from a5ctl.live_area import LiveArea
 from core.config.schema import RunConfig, RunKind
 from core.evaluation import EvaluationResult, EvaluationSummary
 from core.responses.names import GraderName
@@ -23,11 +22,9 @@ _MARKS = {
     Severity.ERROR: ("✗", "red"),
 }
 _LOG_EVERY_SECONDS = 10.0
-# one refresh takes over a millisecond, and eight a second took more than 1% of a core
-_REFRESHES_PER_SECOND = 2
 
 
-class RunDisplay(Observer):
+class RunDisplay(LiveArea, Observer):
     """Draws one run on a console; a live bar on terminals, plain lines elsewhere.
 
     Use as a context manager, so that the cursor is restored however the run ends.
@@ -36,34 +33,9 @@ class RunDisplay(Observer):
     _stop = "Ctrl-C stops the run; a5ctl resume goes on with the same numbers"
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
-        self._console = console
-        self._quiet = quiet
-        self._live: Live | None = None
-        self._bar: RenderableType = Text("")
+        super().__init__(console, quiet=quiet)
         self._clock = _Clock()
         self._last_log = time.monotonic()
-        if is_interactive() and not quiet:
-            self._live = Live(
-                console=console,
-                refresh_per_second=_REFRESHES_PER_SECOND,
-                transient=True,
-                get_renderable=lambda: self._bar,
-            )
-
-    def __enter__(self) -> "RunDisplay":
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bar = Text("")
-        if self._live is not None:
-            self._live.stop()
 
     def started(self, run_id: str, config: RunConfig) -> None:
         """Name the run and what it works on."""
@@ -72,7 +44,7 @@ class RunDisplay(Observer):
     def phase(self, text: str) -> None:
         """Show what is being waited for."""
         if self._live is not None:
-            self._bar = Group(Text(f"  {text} ...", style="dim"), _stopping(self._stop))
+            self._shown = Group(Text(f"  {text} ...", style="dim"), _stopping(self._stop))
         else:
             self._print(Text(f"{text} ...", style="dim"))
 
@@ -93,7 +65,7 @@ class RunDisplay(Observer):
     def step(self, report: StepReport) -> None:
         """Move the bar, or print a line every ten seconds and at both ends."""
         if self._live is not None:
-            self._bar = Group(_training_bar(report), _stopping(self._stop))
+            self._shown = Group(_training_bar(report), _stopping(self._stop))
             return
         if self._time_to_log() or report.step in (1, report.total):
             line = Text(f"step {report.step}/{report.total}").append_text(_figures(report))
@@ -111,7 +83,7 @@ class RunDisplay(Observer):
 
     def evaluation(self, result: EvaluationResult) -> None:
         """Show the figures of one evaluation."""
-        self._bar = Text("")
+        self._shown = Text("")
         title = Text(f"Evaluation at step {result.step}", style="bold")
         title.append(
             f"  {count(result.summary.n)} responses from the {result.split} split, "
@@ -130,7 +102,7 @@ class RunDisplay(Observer):
     def _progress(self, label: str, done: int, total: int) -> None:
         if self._live is not None:
             left = self._clock.left(label, done, total)
-            self._bar = Group(_bar(label, done, total, f"responses{left}"), _stopping(self._stop))
+            self._shown = Group(_bar(label, done, total, f"responses{left}"), _stopping(self._stop))
         elif done < total and self._time_to_log():
             self._print(Text(f"{label}: {done} of {total} responses", "dim"))
 

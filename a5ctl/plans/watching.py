@@ -3,14 +3,12 @@
 import signal
 import time
 from collections.abc import Mapping
-from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.text import Text
 
-from a5ctl.console import is_interactive, plain
+from a5ctl.console import plain
 from a5ctl.format import duration
+from a5ctl.live_area import LiveArea
 from a5ctl.plans.executor import Ended
 from a5ctl.tables.plan_cells import CellLine, cell_lines, cells_table, state_counts
 from core.plans.cells import Cell
@@ -27,7 +25,7 @@ _HINT = "Ctrl-C stops all cells at their next step; the same command goes on wit
 _HINT_ELSEWHERE = "Ctrl-C stops watching; the jobs go on"
 
 
-class PlanDisplay:
+class PlanDisplay(LiveArea):
     """A live table on terminals, a line for each change elsewhere; use it as a context manager.
 
     Args:
@@ -40,38 +38,13 @@ class PlanDisplay:
     def __init__(
         self, console: Console, registry: Registry, *, quiet: bool, jobs: int | None
     ) -> None:
-        self._console = console
+        super().__init__(console, quiet=quiet)
         self._registry = registry
-        self._quiet = quiet
         self._jobs = jobs
-        self._live: Live | None = None
-        self._shown: RenderableType = Text("")
         self._looked = -_LOOK_EVERY_S
         self._logged = time.monotonic()
         self._stopping = ""
         self.stops_cells = True
-        if is_interactive() and not quiet:
-            self._live = Live(
-                console=console,
-                refresh_per_second=2,
-                transient=True,
-                get_renderable=lambda: self._shown,
-            )
-
-    def __enter__(self) -> "PlanDisplay":
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._shown = Text("")
-        if self._live is not None:
-            self._live.stop()
 
     def begins(self, cell: Cell) -> None:
         """Say so where no table shows it."""

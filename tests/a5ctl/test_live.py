@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from rich.live import Live
 
-import a5ctl.live
+import a5ctl.live_area
 from a5ctl.live import RunDisplay
 from trainers.observer import StepReport
 
@@ -32,7 +32,7 @@ def test_updates_never_wait_for_the_screen(monkeypatch: pytest.MonkeyPatch) -> N
         drawn_by.append(threading.current_thread())
         refresh(live)
 
-    monkeypatch.setattr(a5ctl.live, "is_interactive", lambda: True)
+    monkeypatch.setattr(a5ctl.live_area, "is_interactive", lambda: True)
     monkeypatch.setattr(Live, "refresh", counting)
     with RunDisplay(console()) as display:
         drawn_by.clear()
@@ -42,7 +42,7 @@ def test_updates_never_wait_for_the_screen(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_bar_shows_the_newest_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(a5ctl.live, "is_interactive", lambda: True)
+    monkeypatch.setattr(a5ctl.live_area, "is_interactive", lambda: True)
     shown = console()
     with RunDisplay(shown) as display:
         for step in range(1, 8):
