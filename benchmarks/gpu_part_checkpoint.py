@@ -1,4 +1,4 @@
-"""A checkpoint of the 0.5B policy with its moments: written, checked, and read back to the device."""
+"""A checkpoint of the 0.5B policy with its moments: written, checked, and read back."""
 
 import shutil
 import time
@@ -53,7 +53,7 @@ def write_and_restore(given: Given) -> None:
         if whole is None:
             raise SystemExit(f"no checkpoint is whole: {skipped}")
         started = time.perf_counter()
-        policy, optimizer = load(whole)
+        _, optimizer = load(whole)
         state = restore(whole, optimizer, device)
         wait(device)
         spent = time.perf_counter() - started

@@ -143,7 +143,7 @@ def _bare(given: Given, prompts: list[str], length: int) -> float | None:
     if said is None:
         return None
     found = json.loads(said.strip().splitlines()[-1])
-    note = f"{len(prompts)} prompts, {length} tokens each, in {found['seconds']:.2f} s; the second of two"
+    note = f"{len(prompts)} prompts, {length} tokens each, in {found['seconds']:.2f} s, asked twice"
     report("bare vllm", found["tokens_per_second"], "tokens/s", note=note)
     return float(found["tokens_per_second"])
 

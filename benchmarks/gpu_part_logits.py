@@ -76,8 +76,12 @@ def largest_tensor(given: Given) -> None:
     if grown is None:
         skip("memory of the step, of full logits", "torch's allocator keeps no peak on a CPU")
         return
-    note = f"{grown / 2**30:.2f} GiB above the weights, activations included; logits are {full / 2**30:.2f}"
+    note = f"{_gib(grown)} GiB above the weights, activations included; logits are {_gib(full)}"
     report("memory of the step, of full logits", grown / full, "times", note=note)
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.2f}"
 
 
 def growth(device: torch.device, work: Callable[[], object]) -> int | None:

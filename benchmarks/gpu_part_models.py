@@ -1,4 +1,4 @@
-"""Random-weight models of true shapes, and problems whose lengths in tokens are drawn like GSM8K's."""
+"""Random-weight models of true shapes, and problems as long in tokens as those of GSM8K."""
 
 import json
 import random

@@ -1,9 +1,9 @@
 """SFT steps of our packed passes, of a plain transformers loop, and of TRL, in turns.
 
 Sides and jobs are those of `gpu_sft.py`; each runs in a process of its own. The first round takes
-every side once (at the larger shape the two fastest of each family at the smaller one). Then ours, the plain loop and TRL's fastest take turns, in reversed order every
-other round, as long as there is time; figures are medians over the rounds. Sides with bfloat16
-weights are compared with one another, and those with float32 weights likewise.
+every side once (at the larger shape the two fastest of each family at the smaller one). Then ours,
+the plain loop and TRL's fastest take turns, in reversed order every other round, as long as there
+is time; figures are medians over the rounds.
 """
 
 import json
@@ -12,6 +12,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 from benchmarks.gpu_part_machine import describe, installed
 from benchmarks.gpu_parts import Given, why_not
-from benchmarks.gpu_rows import fail, report, say, skip
+from benchmarks.gpu_rows import fail, report, skip
 from benchmarks.gpu_sft import OUR_SIDES
 from benchmarks.gpu_sft_trl import TRL_SIDES
 from benchmarks.gpu_sft_work import SHAPES, Job
@@ -27,6 +28,7 @@ from benchmarks.gpu_sft_work import SHAPES, Job
 PLAIN = "padded"
 _SPEEDS = "sft-speeds.json"
 _TURNS = 3
+_LEAST = 8.0  # seconds without which a side does not begin
 _LONGEST = 75.0  # seconds of one side; compiling takes most of it
 # what a side of the family needs beyond torch and transformers
 _OURS_NEED = ("pydantic",)
@@ -55,13 +57,16 @@ def _compare(given: Given, shape: str, *, mfu: float) -> None:
         reason = unavailable(side, given)
         if reason is not None:
             skip(side, reason)
+        elif given.left < _LEAST:
+            skip(side, "no time was left for it")
         elif found := _once(job, peak or 1.0, given):
             runs.setdefault(side, []).append(found)
             report(f"{side}, first turn", found["tokens_per_second"], "tokens/s", note=_how(found))
     finalists = [side for side in (fastest(runs, f) for f in (_ours, _plain, _theirs)) if side]
-    for turn in range(_TURNS - 1):
+    for turn in range(0 if given.dry else _TURNS - 1):
         for side in finalists[:: -1 if turn % 2 == 0 else 1]:
-            if found := _once(job_of[side], peak or 1.0, given):
+            enough = given.left > 1.3 * runs[side][0]["wall_seconds"]
+            if enough and (found := _once(job_of[side], peak or 1.0, given)):
                 runs[side].append(found)
     _summarize(runs, finalists, mfu, f"of {name}" if peak else "")
     _remember(runs, given)
@@ -81,7 +86,7 @@ def promising(jobs: dict[str, Job], given: Given) -> dict[str, Job]:
     kept: set[str] = set()
     for family in (_ours, _plain, _theirs):
         sides = sorted(filter(family, rates), key=lambda side: rates[side])
-        kept.update(sides[-2:])
+        kept.update(sides[-1:] if given.dry else sides[-2:])
     return {side: job for side, job in jobs.items() if side in kept}
 
 
@@ -111,10 +116,11 @@ def _summarize(runs: Runs, finalists: Sequence[str], mfu: float, gpu: str) -> No
         ours = _ours(side)
         note = f"median of {len(found)}; {_how(found[0])}"
         report(f"{side}", _rate(found), "tokens/s", note=note)
+        used = _median(found, "mfu_datasheet") if gpu else None
+        bar = f">= {mfu}" if ours else ""
         report(
-            f"{side}: MFU", _median(found, "mfu_datasheet") if gpu else None, "share",
-            bar=f">= {mfu}" if ours else "", note=gpu or "no datasheet peak is known of this device",
-        )  # fmt: skip
+            f"{side}: MFU", used, "share", bar=bar, note=gpu or "no peak is known of this device"
+        )
         against = "of a large matrix product, measured in the same process"
         report(f"{side}: share", _median(found, "mfu_measured_product"), "share", note=against)
         report(f"{side}: peak memory", found[0]["peak_memory_gib"], "GiB", note=_only_gpus(found))
@@ -146,9 +152,7 @@ def _jobs(given: Given, shape: str) -> dict[str, Job]:
 
 def _once(job: Job, peak: float, given: Given) -> dict[str, Any] | None:
     """Figures of one side; None where it failed, which is a row of its own."""
-    left = min(given.left, _LONGEST)
-    if left < 2:
-        return None
+    left, started = min(given.left, _LONGEST), time.monotonic()
     script = str(Path(__file__).with_name("gpu_sft.py"))
     command = [sys.executable, script, "--job", json.dumps(asdict(job)), "--peak", str(peak)]
     process = subprocess.Popen(
@@ -166,7 +170,7 @@ def _once(job: Job, peak: float, given: Given) -> dict[str, Any] | None:
         fail(job.side, (errors.strip().splitlines() or ["it said nothing"])[-1][:300])
         return None
     figures: dict[str, Any] = json.loads(output.splitlines()[-1])
-    return figures
+    return {**figures, "wall_seconds": time.monotonic() - started}
 
 
 def _ours(side: str) -> bool:

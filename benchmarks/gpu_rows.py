@@ -12,7 +12,7 @@ from typing import Any
 
 _ROWS = "A5CTL_BENCHMARK_ROWS"
 _COMPARE = {">=": operator.ge, "<=": operator.le}
-_NAME_WIDTH = 46
+_WIDEST_NAME = 46
 _FIGURE_WIDTH = 16
 _BAR_WIDTH = 12
 
@@ -108,7 +108,7 @@ def read_rows(path: Path) -> list[Row]:
     return found
 
 
-def table(parts: Mapping[str, Mapping[str, Any]], *, bars: bool = True, width: int = 118) -> str:
+def table(parts: Mapping[str, Mapping[str, Any]], *, bars: bool = True, width: int = 140) -> str:
     """All parts with their rows, as text without colours.
 
     Args:
@@ -117,21 +117,23 @@ def table(parts: Mapping[str, Mapping[str, Any]], *, bars: bool = True, width: i
         width: Columns; notes are wrapped.
     """
     lines: list[str] = []
+    names = [row.name for part in parts.values() for row in part["rows"]]
+    column = min(_WIDEST_NAME, max(map(len, names), default=0))
     for name, part in parts.items():
         seconds = part.get("seconds")
         spent = f", {seconds:.0f} s" if seconds is not None else ""
         lines += ["", f"{name}: {part['title']} ({part['state']}{spent})"]
         for row in part["rows"]:
-            lines += _lines(row, width, bars)
+            lines += _lines(row, column, width, bars)
     return "\n".join(lines[1:])
 
 
-def _lines(row: Row, width: int, bars: bool) -> Sequence[str]:
+def _lines(row: Row, column: int, width: int, bars: bool) -> Sequence[str]:
     if row.kind is Kind.FIGURE:
         shown, bar = _shown(row), _bar(row, bars)
     else:
         shown, bar = row.text or str(row.kind), ""
-    head = f"  {row.name:{_NAME_WIDTH}} {shown:>{_FIGURE_WIDTH}}  {bar:{_BAR_WIDTH}}  "
+    head = f"  {row.name:{column}}  {shown:>{_FIGURE_WIDTH}}  {bar:{_BAR_WIDTH}}  "
     if not row.note:
         return [head.rstrip()]
     room = max(24, width - len(head))

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-# TRL's documentation on speed: packing ("bfd") or padding-free batches over flash attention, Liger's
-# layer kernels, bfloat16, no gradient checkpointing, no offloading. Its loss is chunked in all of
-# them. Without flash-attn, transformers keeps packed examples apart by masks of flex attention.
-# `wide` takes a whole step in one micro-batch; `sorted` groups examples by length.
+# What TRL's documentation says is fast: packing ("bfd") or padding-free batches over flash
+# attention, Liger's layer kernels, bfloat16, no gradient checkpointing, no offloading. Its loss is
+# chunked in all of them. Without flash-attn, transformers keeps packed examples apart by masks,
+# which flex attention skips by blocks. `sorted` puts examples of like lengths together.
 TRL_SIDES: Mapping[str, dict[str, Any]] = {
     "trl-default": {},
     "trl-sorted": {"train_sampling_strategy": "group_by_length"},

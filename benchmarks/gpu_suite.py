@@ -2,7 +2,7 @@
 
     python benchmarks/gpu_suite.py
     python benchmarks/gpu_suite.py --part sft-0.5b --part grpo-0.5b --minutes 5
-    python benchmarks/gpu_suite.py --dry-run      # on any CPU; its figures mean nothing
+    python benchmarks/gpu_suite.py --dry-run      # on a CPU; its figures mean nothing
     python benchmarks/gpu_suite.py --list
 
 Needs no network and no installed a5ctl: a checkout, torch and transformers, and for the parts that
@@ -18,6 +18,7 @@ what MFU means.
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ from benchmarks.gpu_rows import Kind, Row, read_rows, rows_go_to, table  # noqa:
 OUT = ROOT / "benchmarks" / "results" / "gpu_suite.json"
 _GRACE = 5.0  # seconds that a stopped part has to end by itself
 _CLOSING = 10.0  # seconds of the whole that are kept for stopping, deleting and printing
+_CLOSING_OF_PART = 3.0  # of a part's limit, likewise
 _DRY_LEAST = 3.0  # seconds without which a part of a dry run does not begin
 DRY = "dry run: the figures mean nothing"
 
@@ -97,23 +99,26 @@ class Suite:
     def shown(self) -> str:
         """The table, under what it is worth."""
         head = [DRY] if self.dry else []
-        return "\n".join([*head, table(self.found, bars=not self.dry)])
+        width = shutil.get_terminal_size((140, 24)).columns
+        return "\n".join([*head, table(self.found, bars=not self.dry, width=width)])
 
     def _one(self, part: Part, later: float) -> dict[str, Any]:
         reason = why_not(part.needs)
         if reason is not None:
-            return {"state": "skipped", "rows": [Row(part.title, Kind.SKIPPED, note=reason)]}
+            return {"state": "skipped", "rows": [Row("this part", Kind.SKIPPED, note=reason)]}
         left = self.ends - time.monotonic()
         least = _DRY_LEAST if self.dry else part.least
         if left < least:
             note = f"{max(0.0, left):.0f} s are left, and it takes at least {least:.0f}"
-            row = Row(part.title, Kind.SKIPPED, note=f"no time: {note}; give --part {part.name}")
+            row = Row("this part", Kind.SKIPPED, note=f"no time: {note}; give --part {part.name}")
             return {"state": "not started", "rows": [row]}
         return self._in_a_process(part, min(part.limit, left, max(left - later, least)))
 
     def _in_a_process(self, part: Part, limit: float) -> dict[str, Any]:
         rows, log = self._rows(part), self.work / f"{part.name}.log"
-        given = {"dry": self.dry, "device": self.device, "work": str(self.work), "limit": limit}
+        # the clock of the machine since its start, which all processes share
+        until = time.monotonic() + limit - _CLOSING_OF_PART
+        given = {"dry": self.dry, "device": self.device, "work": str(self.work), "until": until}
         command = [sys.executable, __file__, "--do", part.name, json.dumps(given)]
         started = time.monotonic()
         with log.open("wb") as output:
@@ -134,10 +139,10 @@ class Suite:
         self._process = None
         found = read_rows(rows)
         if state == "failed":
-            found.append(Row(part.title, Kind.FAILED, note=_last_words(log)))
+            found.append(Row("this part", Kind.FAILED, note=_last_words(log)))
         elif state == "out of time":
             note = f"stopped after {limit:.0f} s; what it had is above"
-            found.append(Row(part.title, Kind.FAILED, note=note))
+            found.append(Row("this part", Kind.FAILED, note=note))
         return {"state": state, "seconds": time.monotonic() - started, "rows": found}
 
     def _rows(self, part: Part) -> Path:
@@ -201,9 +206,8 @@ def listed() -> str:
 
 def do(name: str, given: Mapping[str, Any]) -> None:
     """Be one part."""
-    until = time.monotonic() + given["limit"] - 2.0
     (part,) = find([name])
-    part.run(Given(given["dry"], given["device"], Path(given["work"]), until))
+    part.run(Given(given["dry"], given["device"], Path(given["work"]), given["until"]))
 
 
 def choose_device(given: argparse.Namespace) -> str:
