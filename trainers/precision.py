@@ -109,18 +109,18 @@ def precision_named(name: str) -> Precision:
 
 
 def training_precision(wanted: str, device: str) -> str:
-    """Resolve `auto`: bfloat16 where the hardware multiplies it at more than float32's rate.
+    """Resolve `auto`: mixed where the hardware multiplies bfloat16 at more than float32's rate.
 
     Weights, gradients, moments and sums stay float32 either way. On CPUs the answer follows from
     what the processor is, not from a measurement, so that the runs of a matrix agree.
 
     Args:
-        wanted: `auto`, `float32` or `bfloat16`.
+        wanted: `auto`, or the name of a precision.
         device: `cpu` or `cuda`.
     """
     if wanted != "auto":
         return wanted
-    return "bfloat16" if device == "cuda" or cpu_multiplies_bfloat16() else "float32"
+    return MIXED.name if device == "cuda" or cpu_multiplies_bfloat16() else FLOAT32.name
 
 
 def cpu_multiplies_bfloat16() -> bool:

@@ -64,7 +64,7 @@ def prepare_packed(
 
     Args:
         model: A transformers causal LM on its device.
-        compute_dtype: Precision of the forward pass; autocast is entered for bfloat16.
+        compute_dtype: Of matrix products; autocast is entered for bfloat16 over wider weights.
         installed: What could compute attention; looked up when None.
         trial: Tries a kernel out.
     """
@@ -119,7 +119,7 @@ def _shown_problem(model: Any, compute_dtype: torch.dtype) -> str | None:
     size = model.get_output_embeddings().weight.shape[0]
     first, other, second = (_trial_tokens(*each, size) for each in ((7, 1), (7, 2), (12, 3)))
     device = next(model.parameters()).device
-    with torch.no_grad(), evaluating(model), _autocast(device, compute_dtype):
+    with torch.no_grad(), evaluating(model), _autocast(model, compute_dtype):
         try:
             together, changed, alone = (
                 supervised_log_probs_packed(model, pack_row(examples).to(device))
@@ -153,7 +153,7 @@ def _trial_tokens(length: int, start: int, vocabulary: int) -> _TrialTokens:
     return _TrialTokens("trial", ids, (True,) * length)
 
 
-def _autocast(device: torch.device, compute_dtype: torch.dtype) -> torch.autocast:
-    return torch.autocast(
-        device.type, dtype=torch.bfloat16, enabled=compute_dtype is torch.bfloat16
-    )
+def _autocast(model: Any, compute_dtype: torch.dtype) -> torch.autocast:
+    weight = next(model.parameters())
+    enabled = compute_dtype is torch.bfloat16 and weight.dtype is not torch.bfloat16
+    return torch.autocast(weight.device.type, dtype=torch.bfloat16, enabled=enabled)
