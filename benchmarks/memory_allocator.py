@@ -48,9 +48,7 @@ class SimulatedAllocator:
     reserved: int = 0
     highest: int = 0
     retries: int = 0
-    _free: dict[bool, list[tuple[int, int]]] = field(
-        default_factory=lambda: {True: [], False: []}
-    )
+    _free: dict[bool, list[tuple[int, int]]] = field(default_factory=lambda: {True: [], False: []})
     _pieces: dict[int, _Piece] = field(default_factory=dict)
     _places: int = 0
 

@@ -10,8 +10,7 @@ up to 512). It measures nothing.
 """
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,10 +172,7 @@ def _engine_adds(func: Any, args: tuple[Any, ...]) -> bool:
     if func is not _aten.add.Tensor or torch.is_grad_enabled() or _node() is None:
         return False
     first, second = args[:2]
-    return (
-        isinstance(second, Tensor)
-        and (first.shape, first.dtype) == (second.shape, second.dtype)
-    )
+    return isinstance(second, Tensor) and (first.shape, first.dtype) == (second.shape, second.dtype)
 
 
 def _node() -> Any:

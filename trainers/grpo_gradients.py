@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from trainers.frozen import freeze
 from trainers.grpo_batch import Learning, ScoredBatch
 from trainers.grpo_loss import WatchedLoss, watched_loss
 from trainers.logit_rules import LogitRules
@@ -130,8 +131,7 @@ class Gradients:
 
     def _referred(self) -> Policy:
         if self._reference is None:
-            self._reference = self.load_reference()
-            self._reference.model.requires_grad_(False)
+            self._reference = freeze(self.load_reference())
         return self._reference
 
 

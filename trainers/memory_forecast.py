@@ -6,8 +6,6 @@ from json import loads
 from math import prod
 from pathlib import Path
 
-import torch
-
 from core.models import prepare_imports
 from trainers.memory import MemoryPlan, TrainedModel, plan_memory
 from trainers.precision import precision_named
@@ -32,7 +30,7 @@ def forecast_memory(prepared: Prepared) -> MemoryPlan | None:
         AutoConfig.from_pretrained(str(prepared.model_dir), local_files_only=True),
         _parameters(prepared.model_dir),
         prepared.device,
-        precision_named(config.train.precision).compute is torch.bfloat16,
+        precision_named(config.train.precision),
         written_out=prepared.device == "cpu" and _model_type(prepared) == _WRITTEN_OUT,
         processes=config.train.gpus,
     )
