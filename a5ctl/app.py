@@ -26,6 +26,7 @@ from a5ctl.commands import (
     init,
     ls,
     model,
+    model_fits,
     note,
     pairs,
     plan_cell,
@@ -158,9 +159,12 @@ def _register() -> None:
     runs.command("ei")(guarded(run_ei.ei))
     runs.command("eval")(guarded(run.evaluate))
     app.add_typer(runs, name="run", rich_help_panel=_START)
-    models = typer.Typer(help="Make models to work on.", no_args_is_help=True)
+    models = typer.Typer(
+        help="Make models to work on, and see what fits on a GPU.", no_args_is_help=True
+    )
     models.command("make")(guarded(model.make))
     models.command("pretrain")(guarded(model.pretrain))
+    models.command("fits")(guarded(model_fits.fits))
     app.add_typer(models, name="model", rich_help_panel=_START)
     exports = typer.Typer(
         cls=export_runs.RunsByDefault,

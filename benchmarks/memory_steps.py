@@ -6,7 +6,7 @@ not loaded and numbers are not computed. The second step is the one that counts:
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -19,7 +19,7 @@ from core.models import prepare_imports
 from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.logit_rules import PLAIN, LogitRules
 from trainers.objectives import SftLoss, WeightedLogProbLoss
-from trainers.optimization import build_optimizer
+from trainers.optimization import Optimizer, build_optimizer
 from trainers.packed import attention, projection
 from trainers.packed.kernels import Kernel
 from trainers.packed.prepare import Packing
@@ -43,7 +43,7 @@ class Work:
         tokens: Positions of every packed row.
         checkpointing: Layers compute their activations again.
         method: `sft`, `dpo` or `grpo`: which loss, and what is read of the logits.
-        rows: Micro-batches of a step.
+        rows: Micro-batches of a step, as shares of `tokens`.
         example: Tokens of an example.
         supervised: Share of the tokens that are targets.
     """
@@ -53,42 +53,70 @@ class Work:
     tokens: int
     checkpointing: bool = False
     method: str = "sft"
-    rows: int = 2
+    rows: tuple[float, ...] = (1.0, 1.0)
     example: int = 256
     supervised: float = 0.6
 
 
 def follow(work: Work, steps: int = 2) -> Trace:
     """Run steps and return all that was allocated on the device, from the weights on."""
+    with _followed(work) as (follower, policy, optimizer):
+        for _ in range(steps):
+            for share in work.rows:
+                _accumulate(replace(work, tokens=int(share * work.tokens)), policy, follower)
+            _update(optimizer, follower)
+        return follower.trace
+
+
+def follow_one_pass(work: Work) -> Trace:
+    """One pass in the middle of a later step: gradients and moments are there. Then the update."""
+    with _followed(work) as (follower, policy, optimizer):
+        for _ in ("moments", "gradients"):
+            for parameter in policy.model.parameters():
+                parameter.grad = torch.empty_like(parameter)
+            if not optimizer.adamw.state:
+                _update(optimizer, follower)
+        _accumulate(work, policy, follower)
+        _update(optimizer, follower)
+        return follower.trace
+
+
+@contextmanager
+def _followed(work: Work) -> Iterator[tuple[Follower, Policy, Optimizer]]:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     model = meta_model(work)
     with FakeTensorMode(allow_non_fake_inputs=True), _as_on_cuda():
         policy = fake_policy(model, work)
-        follower = Follower()
-        with follower:
+        with Follower() as follower:
             follower.see(_tensors(policy.model))
             follower.mark("weights", _tensors(policy.model))
-            optimizer = build_optimizer(policy.model.named_parameters(), TrainSettings())
-            examples, (loss, rules, entropy) = draw(work), loss_of(work)
-            for _ in range(steps):
-                for _ in range(work.rows):
-                    if work.method == "dpo":
-                        policy.log_probs(examples, rules)
-                    policy.accumulate(examples, loss, rules, entropy)
-                    follower.mark("gradients", _gradients(policy.model))
-                optimizer.update(1e-5)
-                follower.mark("moments", _moments(optimizer.adamw))
-        return follower.trace
+            yield (
+                follower,
+                policy,
+                build_optimizer(policy.model.named_parameters(), TrainSettings()),
+            )
 
 
-def meta_model(work: Work) -> Any:
-    """A transformers model without numbers."""
+def _accumulate(work: Work, policy: Policy, follower: Follower) -> None:
+    examples, (loss, rules, entropy) = draw(work), loss_of(work)
+    if work.method == "dpo":
+        policy.log_probs(examples, rules)
+    policy.accumulate(examples, loss, rules, entropy)
+    follower.mark("gradients", _gradients(policy.model))
+
+
+def _update(optimizer: Optimizer, follower: Follower) -> None:
+    optimizer.update(1e-5)
+    follower.mark("moments", _moments(optimizer.adamw))
+
+
+def model_config(shape: ModelShape) -> Any:
+    """A transformers config of a shape."""
     prepare_imports()
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers import Qwen2Config
 
-    shape = work.shape
-    config = Qwen2Config(
+    return Qwen2Config(
         vocab_size=shape.vocab_size,
         hidden_size=shape.hidden_size,
         intermediate_size=shape.intermediate_size,
@@ -99,8 +127,15 @@ def meta_model(work: Work) -> Any:
         tie_word_embeddings=True,
         pad_token_id=None,
     )
+
+
+def meta_model(work: Work) -> Any:
+    """A transformers model without numbers."""
+    prepare_imports()
+    from transformers import Qwen2ForCausalLM
+
     with torch.device("meta"):
-        return Qwen2ForCausalLM(config).to(work.precision.weights)
+        return Qwen2ForCausalLM(model_config(work.shape)).to(work.precision.weights)
 
 
 def fake_policy(model: Any, work: Work) -> Policy:
@@ -112,7 +147,7 @@ def fake_policy(model: Any, work: Work) -> Policy:
     model.train()
     set_activation_checkpointing(model, on=work.checkpointing)
     packing = Packing(Kernel.VARLEN, "followed")
-    return Policy(model, None, _STAND_IN, work.precision.compute, packing=packing)
+    return Policy(model, None, _STAND_IN, work.precision, packing=packing)
 
 
 def draw(work: Work) -> list[Example]:

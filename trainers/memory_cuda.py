@@ -32,12 +32,14 @@ class Unmeasured:
 
     Attributes:
         context: Bytes that CUDA and its libraries take of a device before the first tensor.
+        card: Share of the memory in a GPU's name that its driver hands out.
         workspace: Bytes that matrix products keep for themselves in torch's allocator.
         lost: Share of activations that the allocator holds and cannot use, from a simulation.
         lost_chunks: Chunks of logits in float32 that it holds and cannot use, likewise.
     """
 
     context: int = 600 * _MIB
+    card: float = 0.985
     workspace: int = 64 * _MIB
     lost: float = 0.05
     lost_chunks: float = 1.0
