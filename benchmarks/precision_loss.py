@@ -42,8 +42,8 @@ from trainers.tokenization import Example, SourceText, encode_examples  # noqa: 
 from trainers.update_probe import UpdateProbe  # noqa: E402
 
 RESULT = ROOT / "benchmarks/results/precision_loss.json"
-BATCH, TRAINED, HELD_OUT, LAST = 8, 2048, 96, 25
-MAX_LENGTH, MICROBATCH = 512, 1024
+BATCH, TRAINED, HELD_OUT, LAST = 4, 2048, 96, 25
+MAX_LENGTH, MICROBATCH = 512, 512
 WIDE_MOMENTS = "moments in float32"
 
 
