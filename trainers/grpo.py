@@ -109,7 +109,7 @@ class GRPO:
             raise ValueError(f"update {step} was asked for before its rollouts were made ready")
         figures = self.gradients.accumulate(batch, batch.learning(step, self.seed), step)
         rate = self.learning_rate.at(step)
-        figures |= {"grad_norm": self.optimizer.update(rate), "lr": rate}
+        figures |= {"grad_norm": self.optimizer.update(rate, step), "lr": rate}
         seconds = time.perf_counter() - started
         figures |= {"step_seconds": seconds, "update_seconds": seconds}
         figures["tokens_per_second"] = figures["tokens"] / seconds

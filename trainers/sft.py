@@ -97,7 +97,7 @@ class SFT:
             longest=max(len(example.token_ids) for example in batch),
         )
         rate = self.learning_rate.at(step - self.before)
-        grad_norm = self.optimizer.update(rate)
+        grad_norm = self.optimizer.update(rate, step)
         return self._metrics(step, batch, parts, grad_norm, rate, started)
 
     def _gradients(

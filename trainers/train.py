@@ -10,7 +10,9 @@ from trainers.evaluator import build_evaluator, evaluate_together
 from trainers.loop import Loop
 from trainers.memory_setup import compare_memory, settle_memory, start_meter
 from trainers.observer import Severity
+from trainers.optimization import Optimizer
 from trainers.policy import Policy, load_policy
+from trainers.precision import exact_float32_products
 from trainers.recipe import Recipe
 from trainers.rng import capture_rng, seed_everything
 from trainers.rollback import Rewinder, after_rollbacks, finish_rollback
@@ -25,6 +27,7 @@ def train(stage: Stage) -> None:
         Interrupted, TrainingStoppedError, EngineError, OSError: see the loop.
     """
     seed_everything(stage.config.seed)
+    exact_float32_products()
     world = stage.world
     checkpoint = world.decide(lambda: _newest_checkpoint(stage)) if stage.resuming else None
     stage.observer.phase("loading the model")
@@ -47,6 +50,7 @@ def train(stage: Stage) -> None:
     world.barrier()  # an engine may take long to start
     try:
         method = recipe.method(examples, memory, evaluator)
+        _report_precision(stage, method.policy, method.optimizer)
         state = TrainerState()
         initial = stage.prepared.model_dir
         rewinder = Rewinder(method.policy, method.optimizer, initial, capture_rng())
@@ -76,6 +80,12 @@ def train(stage: Stage) -> None:
     finally:
         if evaluator is not None:
             evaluator.close()
+
+
+def _report_precision(stage: Stage, policy: Policy, optimizer: Optimizer) -> None:
+    if not stage.resuming:
+        text = f"{policy.precision.described}; {optimizer.how}"
+        stage.recorder.event(Severity.INFO, "precision", text)
 
 
 def _recipe(stage: Stage, policy: Policy) -> Recipe:
