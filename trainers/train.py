@@ -5,10 +5,13 @@ from pathlib import Path
 from core.config.schema import RunKind
 from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.checkpoint import TrainerState, newest_whole, restore
+from trainers.engine_seat import take_seat
 from trainers.evaluation_facts import EvaluationFacts, facts_of_record
-from trainers.evaluator import build_evaluator, evaluate_together
+from trainers.evaluator import Evaluator, build_evaluator, evaluate_together
 from trainers.loop import Loop
-from trainers.memory_setup import compare_memory, settle_memory, start_meter
+from trainers.memory import MemoryPlan
+from trainers.memory_meter import MemoryMeter
+from trainers.memory_setup import compare_memory, settle_memory, start_meter, training_need
 from trainers.observer import Severity
 from trainers.policy import Policy, load_policy
 from trainers.recipe import Recipe
@@ -25,6 +28,7 @@ def train(stage: Stage) -> None:
         Interrupted, TrainingStoppedError, EngineError, OSError: see the loop.
     """
     seed_everything(stage.config.seed)
+    take_seat(stage)
     world = stage.world
     checkpoint = world.decide(lambda: _newest_checkpoint(stage)) if stage.resuming else None
     stage.observer.phase("loading the model")
@@ -43,7 +47,7 @@ def train(stage: Stage) -> None:
     if world.main:
         recipe.preflight(examples, memory)
     with meter.elsewhere():
-        evaluator = build_evaluator(stage, live=True, apart=meter.elsewhere) if world.main else None
+        evaluator = _evaluator(stage, meter, memory) if world.main else None
     world.barrier()  # an engine may take long to start
     try:
         method = recipe.method(examples, memory, evaluator)
@@ -76,6 +80,10 @@ def train(stage: Stage) -> None:
     finally:
         if evaluator is not None:
             evaluator.close()
+
+
+def _evaluator(stage: Stage, meter: MemoryMeter, plan: MemoryPlan) -> Evaluator:
+    return build_evaluator(stage, live=True, apart=meter.elsewhere, training=training_need(plan))
 
 
 def _recipe(stage: Stage, policy: Policy) -> Recipe:
