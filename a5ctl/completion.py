@@ -167,6 +167,7 @@ BY_NAME: dict[str, Completer] = {
     "status": one_of("queued", "running", "finished", "failed", "interrupted", "stale", "lost"),
     "engine": one_of("auto", "vllm", "hf"),
     "device": one_of("auto", "cpu", "cuda"),
+    "placement": one_of("auto", "shared", "apart"),
     "split": one_of("test", "test-hard", "dev", "val", "train"),
     "precision": one_of("auto", "float32", "mixed", "stochastic", "bfloat16"),
     "schedule": one_of("constant", "linear", "cosine"),

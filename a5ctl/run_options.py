@@ -76,6 +76,21 @@ Engine = Annotated[
         rich_help_panel=EVAL,
     ),
 ]
+Placement = Annotated[
+    str | None,
+    typer.Option(
+        help="GPU of the engine: shared with training, apart on another, or auto: another that "
+        "is free.",
+        rich_help_panel=EVAL,
+    ),
+]
+GpuMemory = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the GPU's memory for vLLM; reckoned from what it has to do if not given.",
+        rich_help_panel=EVAL,
+    ),
+]
 Grader = Annotated[
     str | None,
     typer.Option(
@@ -310,6 +325,14 @@ def shared(
         "evaluation.limit": limit,
         "evaluation.max_tokens": max_tokens,
         "evaluation.temperature": temperature,
+    }
+
+
+def on_gpu(placement: str | None, gpu_memory_utilization: float | None) -> dict[str, Any]:
+    """Settings of the engine's GPU that were given."""
+    return {
+        "evaluation.placement": placement,
+        "evaluation.gpu_memory_utilization": gpu_memory_utilization,
     }
 
 

@@ -6,9 +6,11 @@ from dataclasses import replace
 import torch
 
 from core.config.schema import RunConfig, RunKind
+from core.engines.placement import TrainingNeed
 from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.defaults import required
 from trainers.distributed.exhaustion import LockstepGuard
+from trainers.engine_seat import footprint_beside_training
 from trainers.memory import MemoryPlan, TrainedModel, describe_memory, plan_memory
 from trainers.memory_batch import DrawnBatches
 from trainers.memory_beside import Beside, reference_bytes, rollout_bytes
@@ -126,9 +128,6 @@ def engine_bytes(stage: Stage, policy: Policy, examples: Sequence[Example]) -> i
     """
     evaluation, prepared = stage.config.evaluation, stage.prepared
     on_vllm = prepared.engine.name == "vllm"
-    if on_vllm and policy.device.type == "cuda":
-        _, total = torch.cuda.mem_get_info(policy.device)
-        return int(evaluation.gpu_memory_utilization * total)
     element = _ELEMENT_BYTES[evaluation.dtype]
     weights = element * trained_model(policy).parameters
     longest = max(example.prompt_length for example in examples)
@@ -136,6 +135,8 @@ def engine_bytes(stage: Stage, policy: Policy, examples: Sequence[Example]) -> i
     if stage.config.kind.samples:
         cap = max(cap, _rollout_cap(stage.config))
     tokens = longest + cap
+    if policy.device.type == "cuda":
+        return footprint_beside_training(stage, tokens).asleep
     if on_vllm:
         from core.engines.vllm_setup import cache_bytes
 
@@ -144,6 +145,12 @@ def engine_bytes(stage: Stage, policy: Policy, examples: Sequence[Example]) -> i
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     pairs = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     return weights + _BATCH * tokens * 2 * config.num_hidden_layers * pairs * width * element
+
+
+def training_need(plan: MemoryPlan) -> TrainingNeed:
+    """What training is going to take beyond the weights, which are loaded."""
+    estimate, reference = plan.estimate, plan.beside.reference
+    return TrainingNeed(estimate.moments + reference, estimate.ahead + reference)
 
 
 def start_meter(policy: Policy) -> MemoryMeter:

@@ -20,6 +20,7 @@ from a5ctl.run_options import (
     EvalLimit,
     EvalSplit,
     Filter,
+    GpuMemory,
     Gpus,
     Grader,
     GroupName,
@@ -35,6 +36,7 @@ from a5ctl.run_options import (
     Name,
     Note,
     OnAlarm,
+    Placement,
     PrecisionName,
     Prompt,
     Quiet,
@@ -54,6 +56,7 @@ from a5ctl.run_options import (
     launch,
     learning,
     material,
+    on_gpu,
     shared,
 )
 
@@ -93,6 +96,8 @@ def sft(
     keep_best: KeepBest = None,
     eval_every: EvalEvery = None,
     engine: Engine = None,
+    placement: Placement = None,
+    gpu_memory_utilization: GpuMemory = None,
     grader: Grader = None,
     split: EvalSplit = None,
     eval_limit: EvalLimit = None,
@@ -142,6 +147,7 @@ def sft(
         **course(precision, threads, on_alarm, keep_last, keep_best, eval_every),
         "train.gpus": gpus,
         **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
+        **on_gpu(placement, gpu_memory_utilization),
         **labels(name, group, tag, note),
     }
     cells = build_cells(tree, given, set_, size, seed)
@@ -176,6 +182,7 @@ def evaluate(
     set_: Set = None,
     device: Device = None,
     engine: Engine = None,
+    gpu_memory_utilization: GpuMemory = None,
     grader: Grader = None,
     split: EvalSplit = None,
     eval_limit: EvalLimit = None,
@@ -220,6 +227,7 @@ def evaluate(
         "data.source": data,
         "prompt.template": prompt,
         **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
+        **on_gpu(None, gpu_memory_utilization),
     }
     if protocol is not None:
         from a5ctl.protocols import find_protocol, follow_into

@@ -20,6 +20,7 @@ from a5ctl.run_options import (
     EvalEvery,
     EvalLimit,
     EvalSplit,
+    GpuMemory,
     Grader,
     GroupName,
     Init,
@@ -34,6 +35,7 @@ from a5ctl.run_options import (
     Name,
     Note,
     OnAlarm,
+    Placement,
     PrecisionName,
     Prompt,
     Quiet,
@@ -51,6 +53,7 @@ from a5ctl.run_options import (
     launch,
     learning,
     material,
+    on_gpu,
     shared,
 )
 
@@ -108,6 +111,8 @@ def dpo(
     keep_best: KeepBest = None,
     eval_every: EvalEvery = None,
     engine: Engine = None,
+    placement: Placement = None,
+    gpu_memory_utilization: GpuMemory = None,
     grader: Grader = None,
     split: EvalSplit = None,
     eval_limit: EvalLimit = None,
@@ -154,6 +159,7 @@ def dpo(
         "train.max_length": max_length,
         **course(precision, threads, on_alarm, keep_last, keep_best, eval_every),
         **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
+        **on_gpu(placement, gpu_memory_utilization),
         **labels(name, group, tag, note),
     }
     cells = build_cells(tree, given, set_, size, seed)

@@ -16,6 +16,7 @@ from a5ctl.run_options import (
     EvalEvery,
     EvalLimit,
     EvalSplit,
+    GpuMemory,
     Grader,
     GroupName,
     Init,
@@ -30,6 +31,7 @@ from a5ctl.run_options import (
     Name,
     Note,
     OnAlarm,
+    Placement,
     PrecisionName,
     Prompt,
     Quiet,
@@ -49,6 +51,7 @@ from a5ctl.run_options import (
     launch,
     learning,
     material,
+    on_gpu,
     shared,
 )
 
@@ -191,6 +194,8 @@ def grpo(
     keep_best: KeepBest = None,
     eval_every: EvalEvery = None,
     engine: Engine = None,
+    placement: Placement = None,
+    gpu_memory_utilization: GpuMemory = None,
     grader: Grader = None,
     split: EvalSplit = None,
     eval_limit: EvalLimit = None,
@@ -251,6 +256,7 @@ def grpo(
         **learning(lr, schedule, warmup, min_lr_ratio),
         **course(precision, threads, on_alarm, keep_last, keep_best, eval_every),
         **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
+        **on_gpu(placement, gpu_memory_utilization),
         **labels(name, group, tag, note),
     }
     cells = build_cells(tree, given, set_, size, seed)

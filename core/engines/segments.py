@@ -6,7 +6,7 @@ work. Older versions refuse to start with them, newer ones switch them off for a
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 _SETTING = "expandable_segments"
@@ -73,10 +73,24 @@ def without_expanding(settings: str) -> str:
     return ",".join([*kept, f"{_SETTING}:False"])
 
 
+def tells_allocator() -> bool:
+    """Whether this torch can be told while it runs."""
+    return _setter() is not None
+
+
 def _tell_allocator(settings: str) -> None:
     import torch
 
-    if not torch.cuda.is_initialized():
-        return
-    setter = getattr(torch._C, "_accelerator_setAllocatorSettings", None)
-    (setter or torch.cuda.memory._set_allocator_settings)(settings)
+    setter = _setter()
+    if setter is not None and torch.cuda.is_initialized():
+        setter(settings)
+
+
+def _setter() -> Callable[[str], object] | None:
+    import torch
+
+    older = getattr(torch.cuda.memory, "_set_allocator_settings", None)
+    found: Callable[[str], object] | None = getattr(
+        torch._C, "_accelerator_setAllocatorSettings", older
+    )
+    return found
