@@ -23,6 +23,7 @@ from trainers.packed.choice import (
 from trainers.packed.forward import supervised_log_probs_packed
 from trainers.packed.kernels import Kernel
 from trainers.packed.row import pack_row
+from trainers.packed.trial_tokens import TrialTokens, trial_tokens
 
 # mean difference in nats between an example alone and within a row, by precision: above what
 # rounding does (logits of 16 lie 0.125 apart in bfloat16, tf32 products lose 3 digits), below
@@ -42,13 +43,6 @@ class Packing:
 
     kernel: Kernel | None
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class _TrialTokens:
-    problem_id: str
-    token_ids: tuple[int, ...]
-    supervised: tuple[bool, ...]
 
 
 def prepare_packed(
@@ -117,7 +111,7 @@ def attention_need(model: Any, device: torch.device, compute_dtype: torch.dtype)
 
 def _shown_problem(model: Any, compute_dtype: torch.dtype) -> str | None:
     size = model.get_output_embeddings().weight.shape[0]
-    first, other, second = (_trial_tokens(*each, size) for each in ((7, 1), (7, 2), (12, 3)))
+    first, other, second = (trial_tokens(*each, size) for each in ((7, 1), (7, 2), (12, 3)))
     device = next(model.parameters()).device
     with torch.no_grad(), evaluating(model), _autocast(device, compute_dtype):
         try:
@@ -140,17 +134,12 @@ def _shown_problem(model: Any, compute_dtype: torch.dtype) -> str | None:
     return None
 
 
-def _own_log_probs(model: Any, tokens: _TrialTokens, device: torch.device) -> torch.Tensor:
+def _own_log_probs(model: Any, tokens: TrialTokens, device: torch.device) -> torch.Tensor:
     """Log-probabilities from the model's own logits: whatever it does to them is in them."""
     ids = torch.tensor(tokens.token_ids, device=device)
     logits = model(input_ids=ids[:-1].unsqueeze(0), use_cache=False).logits[0]
     wide = logits if logits.dtype is torch.float64 else logits.float()
     return torch.log_softmax(wide, -1).gather(-1, ids[1:].unsqueeze(-1)).squeeze(-1)
-
-
-def _trial_tokens(length: int, start: int, vocabulary: int) -> _TrialTokens:
-    ids = tuple((start + 7 * place) % vocabulary for place in range(length))
-    return _TrialTokens("trial", ids, (True,) * length)
 
 
 def _autocast(device: torch.device, compute_dtype: torch.dtype) -> torch.autocast:
