@@ -168,6 +168,7 @@ BY_NAME: dict[str, Completer] = {
     "engine": one_of("auto", "vllm", "hf"),
     "device": one_of("auto", "cpu", "cuda"),
     "split": one_of("test", "test-hard", "dev", "val", "train"),
+    "precision": one_of("auto", "float32", "mixed", "stochastic", "bfloat16"),
     "schedule": one_of("constant", "linear", "cosine"),
     "supervise": one_of("response", "closing", "answer"),
     "on_alarm": one_of("warn", "stop", "rollback"),

@@ -180,6 +180,14 @@ Supervise = Annotated[
 MaxLength = Annotated[
     int | None, typer.Option(help="Longest example in tokens.", rich_help_panel=TRAIN)
 ]
+PrecisionName = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        help="auto, float32, mixed, stochastic or bfloat16 (docs/precision.md).",
+        rich_help_panel=TRAIN,
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -266,14 +274,16 @@ def learning(
 
 
 def course(
+    precision: str | None,
     threads: int | None,
     on_alarm: str | None,
     keep_last: int | None,
     keep_best: int | None,
     eval_every: int | None,
 ) -> dict[str, Any]:
-    """Settings of what happens beside the updates that were given."""
+    """Settings of how updates are computed, and of what happens beside them, that were given."""
     return {
+        "train.precision": precision,
         "train.threads": threads,
         "train.on_alarm": on_alarm,
         "train.keep_last": keep_last,

@@ -182,14 +182,14 @@ def _reference(
     budget: int,
 ) -> Tensor:
     """Log-probabilities under the run's first weights, from the run's folder or computed now."""
-    model = stage.config.model
+    device, precision = stage.config.model.device, stage.config.train.precision
 
     def compute() -> Tensor:
         stage.observer.phase("computing the log-probabilities of the reference")
         before = policy
         if stage.resuming:  # the policy may have learned since
             folder = stage.prepared.model_dir
-            before = load_policy(folder, device=model.device, dtype=model.dtype)
+            before = load_policy(folder, device=device, precision=precision)
         found, _ = guard.run(
             before,
             lambda tokens: response_log_probs(before, split_pairs(before, pairs, tokens)),
@@ -200,7 +200,7 @@ def _reference(
         return found
 
     path = stage.folder / REFERENCE_FILE
-    known = reference_key(pairs, stage.run.model_hash, model.dtype)
+    known = reference_key(pairs, stage.run.model_hash, policy.precision.passes)
     reference = stored_reference(path, known, compute)
     stage.recorder.artifact("reference_log_probs", path)
     return reference

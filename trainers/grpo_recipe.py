@@ -137,5 +137,5 @@ class GrpoRecipe:
         )
 
     def _reference(self) -> Policy:
-        model, prepared = self.stage.config.model, self.stage.prepared
-        return load_policy(prepared.model_dir, device=model.device, dtype=model.dtype)
+        config, folder = self.stage.config, self.stage.prepared.model_dir
+        return load_policy(folder, device=config.model.device, precision=config.train.precision)

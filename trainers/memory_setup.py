@@ -51,7 +51,7 @@ def trained_model(policy: Policy, processes: int = 1) -> TrainedModel:
         policy.model.config,
         sum(parameter.numel() for parameter in policy.model.parameters()),
         policy.device.type,
-        policy.compute_dtype is torch.bfloat16,
+        policy.precision.compute is torch.bfloat16,
         written_out=policy.passes is not None,
         processes=processes,
     )

@@ -32,6 +32,7 @@ from trainers.packed.projection_choice import (
 )
 from trainers.packed.row import PackedRow, pack_row
 from trainers.padded_head import project_targets
+from trainers.precision import Precision, precision_named
 from trainers.reading import (
     PLAIN_READING,
     Reading,
@@ -65,10 +66,10 @@ class Policy:
     """A causal language model with its tokenizer, ready to train.
 
     Attributes:
-        model: A transformers causal LM; parameters are float32, also under bfloat16 autocast.
+        model: A transformers causal LM; its parameters are in the format of the precision.
         tokenizer: Its tokenizer.
         device: Where the parameters are.
-        compute_dtype: Precision of the forward pass.
+        precision: Number formats of weights and of matrix products.
         passes: Written-out forward and backward passes; None where the model or the device needs
             transformers' own.
         packing: Whether transformers' own passes take packed rows, and with which kernel; None
@@ -78,7 +79,7 @@ class Policy:
     model: Any
     tokenizer: Any
     device: torch.device
-    compute_dtype: torch.dtype
+    precision: Precision
     passes: WrittenOut | None = None
     packing: Packing | None = None
     _projection: ProjectionChoice | None = None
@@ -194,7 +195,7 @@ class Policy:
                     positions=max(1, len(row.labels)),
                     hidden=head.shape[1],
                     vocabulary=head.shape[0],
-                    dtype=self.compute_dtype,
+                    dtype=self.precision.compute,
                     device=self.device,
                 )
             )
@@ -265,35 +266,36 @@ class Policy:
         return torch.autocast(
             self.device.type,
             dtype=torch.bfloat16,
-            enabled=self.compute_dtype is torch.bfloat16,
+            enabled=self.precision.autocast,
         )
 
 
-def load_policy(folder: Path, *, device: str, dtype: str, quick: bool = True) -> Policy:
+def load_policy(folder: Path, *, device: str, precision: str, quick: bool = True) -> Policy:
     """Load a model folder for training.
 
     Args:
         folder: Holds config.json, safetensors and a tokenizer.
         device: `cpu` or `cuda`.
-        dtype: Precision of the forward pass, `float32` or `bfloat16`; parameters stay float32.
+        precision: Name of a precision; weights are rounded to its format where they have more.
         quick: Look for passes that are quicker than transformers' own over padded rows; they need
             all weights in this process.
 
     Raises:
-        UserError: transformers cannot build a causal language model from the folder.
+        UserError: transformers cannot build a causal language model from the folder, or there is no
+            such precision.
     """
-    model = load_causal_lm(folder, "float32")
+    found = precision_named(precision)
+    model = load_causal_lm(folder, str(found.weights).removeprefix("torch."))
     model.to(device)
     model.train()
-    compute_dtype = getattr(torch, dtype)
-    policy = Policy(model, load_tokenizer(folder), torch.device(device), compute_dtype)
+    policy = Policy(model, load_tokenizer(folder), torch.device(device), found)
     if not quick:
         return policy
     if device == "cpu":
         # packed rows through transformers gained nothing over length-sorted padding on CPUs
-        policy.passes, _ = written_out(model, compute_dtype)
+        policy.passes, _ = written_out(model, found.compute)
     else:
-        policy.packing = prepare_packed(model, compute_dtype)
+        policy.packing = prepare_packed(model, found.compute)
     return policy
 
 

@@ -32,7 +32,7 @@ def train(stage: Stage) -> None:
     policy = load_policy(
         checkpoint or stage.prepared.model_dir,
         device=model.device,
-        dtype=model.dtype,
+        precision=stage.config.train.precision,
         quick=world.size == 1,
     )
     meter = start_meter(policy)

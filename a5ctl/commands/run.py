@@ -35,6 +35,7 @@ from a5ctl.run_options import (
     Name,
     Note,
     OnAlarm,
+    PrecisionName,
     Prompt,
     Quiet,
     Schedule,
@@ -84,6 +85,7 @@ def sft(
     min_lr_ratio: MinLrRatio = None,
     supervise: Supervise = None,
     max_length: MaxLength = None,
+    precision: PrecisionName = None,
     threads: Threads = None,
     gpus: Gpus = None,
     on_alarm: OnAlarm = None,
@@ -117,6 +119,8 @@ def sft(
         a5ctl run sft --size 128,256,full --seed 0,1,2
 
         a5ctl run sft --data path/to/gsm8k --model Qwen/Qwen2.5-Math-1.5B --lr 1e-5
+
+        a5ctl run sft --model Qwen/Qwen2.5-Math-1.5B --precision stochastic
     """
     from a5ctl.cells import build_cells, model_source, parse_filter, start_tree
 
@@ -135,7 +139,7 @@ def sft(
         "train.batch_size": batch_size,
         "train.supervise": supervise,
         "train.max_length": max_length,
-        **course(threads, on_alarm, keep_last, keep_best, eval_every),
+        **course(precision, threads, on_alarm, keep_last, keep_best, eval_every),
         "train.gpus": gpus,
         **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
         **labels(name, group, tag, note),

@@ -30,6 +30,7 @@ from a5ctl.run_options import (
     Name,
     Note,
     OnAlarm,
+    PrecisionName,
     Prompt,
     Quiet,
     RolloutMaxTokens,
@@ -183,6 +184,7 @@ def grpo(
     schedule: Schedule = None,
     warmup: Warmup = None,
     min_lr_ratio: MinLrRatio = None,
+    precision: PrecisionName = None,
     threads: Threads = None,
     on_alarm: OnAlarm = None,
     keep_last: KeepLast = None,
@@ -215,6 +217,8 @@ def grpo(
         a5ctl run grpo --init sft-128-k3f9 --no-std-normalization --length-normalization constant
 
         a5ctl run grpo --init sft-128-k3f9 --train-batch 64 --epochs-per-rollout 2 --seed 0,1,2
+
+        a5ctl run grpo --data path/to/gsm8k --model Qwen/Qwen2.5-Math-1.5B --precision stochastic
     """
     from a5ctl.cells import build_cells, model_source, start_tree
 
@@ -245,7 +249,7 @@ def grpo(
         "grpo.reward": None if reward is None else parse_reward(reward),
         **material(data, eval_data, data_seed, prompt),
         **learning(lr, schedule, warmup, min_lr_ratio),
-        **course(threads, on_alarm, keep_last, keep_best, eval_every),
+        **course(precision, threads, on_alarm, keep_last, keep_best, eval_every),
         **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
         **labels(name, group, tag, note),
     }

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from core.config.load import leaf_keys
+from core.config.older import plan_of_today
 from core.config.section import Section
 from core.errors import UserError
 from core.registry.records import Outcome, RunRecord
@@ -223,7 +224,7 @@ def parse_plan(text: str, origin: str) -> LoadedPlan:
     except ValueError as error:
         raise UserError(f"{origin} is not valid TOML: {_reason(error)}") from error
     try:
-        plan = CriteriaPlan.model_validate(tree)
+        plan = CriteriaPlan.model_validate(plan_of_today(tree))
     except ValidationError as error:
         raise UserError(f"{origin}: {_sentence(error)}") from error
     return LoadedPlan(plan, plan_hash(tree), text)

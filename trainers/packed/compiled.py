@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from trainers.packed.attention import call_arguments
 from trainers.packed.kernels import Kernel
 from trainers.packed.row import PackedRow, pack_row
-from trainers.packed.trial_tokens import trial_tokens
+from trainers.packed.trials import trial_autocast, trial_tokens
 
 # a layer's output and gradients against those of the same layer as it is: above what sums in
 # another order and fewer roundings to bfloat16 do, below what a missing term does
@@ -72,7 +72,7 @@ def try_compiled(
     Args:
         model: Prepared for packed rows with this kernel.
         kernel: Its attention.
-        compute_dtype: Of the forward pass; autocast is entered for bfloat16.
+        compute_dtype: Of the forward pass; autocast is entered for bfloat16 over wider weights.
         backend: Of torch.compile.
     """
     layers = layers_of(model)
@@ -128,11 +128,11 @@ def _problem(
         for lengths in _LENGTHS
     ]
     calls = [_call_of(model, layer, row, kernel, compute_dtype) for row in rows]
-    wanted = [_run(layer, *call, device, compute_dtype) for call in calls]
+    wanted = [_run(model, layer, *call, compute_dtype) for call in calls]
     compile_layers(model, backend)
     made = []
     for call, expected in zip(calls, wanted, strict=True):
-        found = _run(layer, *call, device, compute_dtype)
+        found = _run(model, layer, *call, compute_dtype)
         made.append(graphs())
         for mine, other in zip(found, expected, strict=True):
             apart = ((mine - other).norm() / other.norm()).item()
@@ -157,7 +157,7 @@ def _call_of(
 
     handle = layer.register_forward_pre_hook(look, with_kwargs=True)
     try:
-        with torch.no_grad(), _autocast(row.ids.device, compute_dtype):
+        with torch.no_grad(), trial_autocast(model, compute_dtype):
             model.base_model(**call_arguments(row, kernel))
     finally:
         handle.remove()
@@ -165,28 +165,22 @@ def _call_of(
 
 
 def _run(
+    model: Any,
     layer: nn.Module,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    device: torch.device,
     compute_dtype: torch.dtype,
 ) -> list[Tensor]:
     """Output and gradients of one layer: by its input, and by its matrices."""
     states = args[0].detach().requires_grad_()
-    with _autocast(device, compute_dtype):
+    with trial_autocast(model, compute_dtype):
         output = layer(states, *args[1:], **kwargs)
     output = output[0] if isinstance(output, tuple) else output
     # vectors are left out: the gradient of a key's bias is nothing but rounding
     matrices = [one for one in layer.parameters() if one.ndim >= 2 and one.requires_grad]
-    upstream = torch.linspace(-1, 1, output.numel(), device=device).view_as(output)
+    upstream = torch.linspace(-1, 1, output.numel(), device=output.device).view_as(output)
     gradients = torch.autograd.grad(output, (states, *matrices), upstream.to(output.dtype))
     return [part.detach().float() for part in (output, *gradients)]
-
-
-def _autocast(device: torch.device, compute_dtype: torch.dtype) -> torch.autocast:
-    return torch.autocast(
-        device.type, dtype=torch.bfloat16, enabled=compute_dtype is torch.bfloat16
-    )
 
 
 def _first_line(error: Exception) -> str:

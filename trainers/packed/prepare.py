@@ -23,7 +23,7 @@ from trainers.packed.choice import (
 from trainers.packed.forward import supervised_log_probs_packed
 from trainers.packed.kernels import Kernel
 from trainers.packed.row import pack_row
-from trainers.packed.trial_tokens import TrialTokens, trial_tokens
+from trainers.packed.trials import TrialTokens, trial_autocast, trial_tokens
 
 # mean difference in nats between an example alone and within a row, by precision: above what
 # rounding does (logits of 16 lie 0.125 apart in bfloat16, tf32 products lose 3 digits), below
@@ -58,7 +58,7 @@ def prepare_packed(
 
     Args:
         model: A transformers causal LM on its device.
-        compute_dtype: Precision of the forward pass; autocast is entered for bfloat16.
+        compute_dtype: Of matrix products; autocast is entered for bfloat16 over wider weights.
         installed: What could compute attention; looked up when None.
         trial: Tries a kernel out.
     """
@@ -113,7 +113,7 @@ def _shown_problem(model: Any, compute_dtype: torch.dtype) -> str | None:
     size = model.get_output_embeddings().weight.shape[0]
     first, other, second = (trial_tokens(*each, size) for each in ((7, 1), (7, 2), (12, 3)))
     device = next(model.parameters()).device
-    with torch.no_grad(), evaluating(model), _autocast(device, compute_dtype):
+    with torch.no_grad(), evaluating(model), trial_autocast(model, compute_dtype):
         try:
             together, changed, alone = (
                 supervised_log_probs_packed(model, pack_row(examples).to(device))
@@ -140,9 +140,3 @@ def _own_log_probs(model: Any, tokens: TrialTokens, device: torch.device) -> tor
     logits = model(input_ids=ids[:-1].unsqueeze(0), use_cache=False).logits[0]
     wide = logits if logits.dtype is torch.float64 else logits.float()
     return torch.log_softmax(wide, -1).gather(-1, ids[1:].unsqueeze(-1)).squeeze(-1)
-
-
-def _autocast(device: torch.device, compute_dtype: torch.dtype) -> torch.autocast:
-    return torch.autocast(
-        device.type, dtype=torch.bfloat16, enabled=compute_dtype is torch.bfloat16
-    )

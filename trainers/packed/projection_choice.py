@@ -131,7 +131,7 @@ def time_projections(
     labels = torch.randint(
         size.vocabulary, (size.positions,), generator=generator, device=size.device
     )
-    half = size.dtype is torch.bfloat16
+    half = size.dtype is torch.bfloat16 and size.parameters is not torch.bfloat16
     found: dict[Projection, float | str] = {}
     wanted: list[torch.Tensor] | None = None
     for kind in kinds:
