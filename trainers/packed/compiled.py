@@ -47,9 +47,16 @@ def layers_of(model: Any) -> list[nn.Module]:
     return list(layers) if isinstance(layers, nn.ModuleList) else []
 
 
-def compile_layers(model: Any, backend: str = "inductor") -> None:
-    """From now on packed rows go through compiled layers; each graph is made when first needed."""
-    forget_graphs()  # those of earlier models would count against the limit
+def compile_layers(model: Any, backend: str = "inductor", *, fresh: bool = True) -> None:
+    """From now on packed rows go through compiled layers; each graph is made when first needed.
+
+    Args:
+        model: A transformers causal LM that `prepare_packed` switched.
+        backend: Of torch.compile.
+        fresh: Forget the graphs of earlier models, which count against a limit.
+    """
+    if fresh:
+        forget_graphs()
     for layer in layers_of(model):
         compiled = torch.compile(layer._call_impl, dynamic=True, backend=backend)
         # nn.Module.compile sets the same attribute; ours asks first what kind of call it is

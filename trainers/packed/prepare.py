@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from core.config.schema import Attention
 from trainers.evaluation_mode import evaluating
 from trainers.packed import attention
 from trainers.packed.choice import (
@@ -18,6 +19,7 @@ from trainers.packed.choice import (
     Trial,
     choose_kernel,
     find_installed,
+    refuse_variable_length,
     try_kernel,
 )
 from trainers.packed.forward import supervised_log_probs_packed
@@ -49,6 +51,7 @@ def prepare_packed(
     model: Any,
     compute_dtype: torch.dtype,
     *,
+    wanted: Attention = Attention.AUTO,
     installed: Installed | None = None,
     trial: Trial = try_kernel,
 ) -> Packing:
@@ -59,21 +62,27 @@ def prepare_packed(
     Args:
         model: A transformers causal LM on its device.
         compute_dtype: Of matrix products; autocast is entered for bfloat16 over wider weights.
+        wanted: One kind of attention alone; `sdpa` works everywhere.
         installed: What could compute attention; looked up when None.
         trial: Tries a kernel out.
+
+    Raises:
+        UserError: the kind that is wanted does not work here.
     """
     refusal = structural_refusal(model)
     if refusal is not None:
+        refuse_variable_length(wanted, refusal)
         return Packing(None, f"rows are padded: {refusal}")
     device = next(model.parameters()).device
     need = attention_need(model, device, compute_dtype)
-    choice = choose_kernel(need, installed or find_installed(device), trial)
+    choice = choose_kernel(need, installed or find_installed(device), trial, wanted)
     attention.register()
     before = model.config._attn_implementation
     model.set_attn_implementation(choice.kernel.value)
     problem = _shown_problem(model, compute_dtype)
     if problem is not None:
         model.set_attn_implementation(before)
+        refuse_variable_length(wanted, problem)
         return Packing(None, f"rows are padded: {problem}")
     return Packing(choice.kernel, choice.reason)
 
