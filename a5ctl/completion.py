@@ -170,6 +170,8 @@ BY_NAME: dict[str, Completer] = {
     "placement": one_of("auto", "shared", "apart"),
     "split": one_of("test", "test-hard", "dev", "val", "train"),
     "precision": one_of("auto", "float32", "mixed", "stochastic", "bfloat16"),
+    "attention": one_of("auto", "flash", "varlen", "sdpa"),
+    "compile_": one_of("auto", "on", "off"),
     "schedule": one_of("constant", "linear", "cosine"),
     "supervise": one_of("response", "closing", "answer"),
     "on_alarm": one_of("warn", "stop", "rollback"),

@@ -203,6 +203,22 @@ PrecisionName = Annotated[
         rich_help_panel=TRAIN,
     ),
 ]
+AttentionName = Annotated[
+    str | None,
+    typer.Option(
+        "--attention",
+        help="auto, flash, varlen or sdpa (docs/speed.md).",
+        rich_help_panel=TRAIN,
+    ),
+]
+CompileSwitch = Annotated[
+    str | None,
+    typer.Option(
+        "--compile",
+        help="Compile layers: auto (on CUDA, where it pays), on or off.",
+        rich_help_panel=TRAIN,
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -305,6 +321,11 @@ def course(
         "train.keep_best": keep_best,
         "evaluation.every": eval_every,
     }
+
+
+def kernels(attention: str | None, compile_: str | None) -> dict[str, Any]:
+    """Settings of what computes forward and backward passes that were given."""
+    return {"train.attention": attention, "train.compile": compile_}
 
 
 def shared(

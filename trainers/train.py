@@ -5,6 +5,7 @@ from pathlib import Path
 from core.config.schema import RunKind
 from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.checkpoint import TrainerState, newest_whole, restore
+from trainers.compile_setup import settle_compilation
 from trainers.engine_seat import take_seat
 from trainers.evaluation_facts import EvaluationFacts, facts_of_record
 from trainers.evaluator import Evaluator, build_evaluator, evaluate_together
@@ -41,6 +42,7 @@ def train(stage: Stage) -> None:
         device=model.device,
         precision=stage.config.train.precision,
         quick=world.size == 1,
+        attention=stage.config.train.attention,
     )
     meter = start_meter(policy)
     recipe = _recipe(stage, policy)
@@ -53,6 +55,7 @@ def train(stage: Stage) -> None:
         evaluator = _evaluator(stage, meter, memory) if world.main else None
     world.barrier()  # an engine may take long to start
     try:
+        settle_compilation(stage, policy, examples)
         method = recipe.method(examples, memory, evaluator)
         _report_precision(stage, method.policy, method.optimizer)
         state = TrainerState()

@@ -8,7 +8,9 @@ from a5ctl.options import HomeOption, JsonOption, RegistryOption
 from a5ctl.run_options import (
     COMMON,
     EVAL,
+    AttentionName,
     BatchSize,
+    CompileSwitch,
     Config,
     Data,
     DataSeed,
@@ -52,6 +54,7 @@ from a5ctl.run_options import (
     Tokens,
     Warmup,
     course,
+    kernels,
     labels,
     launch,
     learning,
@@ -89,6 +92,8 @@ def sft(
     supervise: Supervise = None,
     max_length: MaxLength = None,
     precision: PrecisionName = None,
+    attention: AttentionName = None,
+    compile_: CompileSwitch = None,
     threads: Threads = None,
     gpus: Gpus = None,
     on_alarm: OnAlarm = None,
@@ -126,6 +131,8 @@ def sft(
         a5ctl run sft --data path/to/gsm8k --model Qwen/Qwen2.5-Math-1.5B --lr 1e-5
 
         a5ctl run sft --model Qwen/Qwen2.5-Math-1.5B --precision stochastic
+
+        a5ctl run sft --model Qwen/Qwen2.5-Math-1.5B --attention varlen --compile on
     """
     from a5ctl.cells import build_cells, model_source, parse_filter, start_tree
 
@@ -144,6 +151,7 @@ def sft(
         "train.batch_size": batch_size,
         "train.supervise": supervise,
         "train.max_length": max_length,
+        **kernels(attention, compile_),
         **course(precision, threads, on_alarm, keep_last, keep_best, eval_every),
         "train.gpus": gpus,
         **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),

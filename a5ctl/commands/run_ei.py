@@ -6,7 +6,9 @@ import typer
 
 from a5ctl.options import HomeOption, JsonOption, RegistryOption
 from a5ctl.run_options import (
+    AttentionName,
     BatchSize,
+    CompileSwitch,
     Config,
     Data,
     DataSeed,
@@ -49,6 +51,7 @@ from a5ctl.run_options import (
     TrainGrader,
     Warmup,
     course,
+    kernels,
     labels,
     launch,
     learning,
@@ -124,6 +127,8 @@ def ei(
     supervise: Supervise = None,
     max_length: MaxLength = None,
     precision: PrecisionName = None,
+    attention: AttentionName = None,
+    compile_: CompileSwitch = None,
     threads: Threads = None,
     on_alarm: OnAlarm = None,
     keep_last: KeepLast = None,
@@ -182,6 +187,7 @@ def ei(
         "train.batch_size": batch_size,
         "train.supervise": supervise,
         "train.max_length": max_length,
+        **kernels(attention, compile_),
         **course(precision, threads, on_alarm, keep_last, keep_best, eval_every),
         **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
         **on_gpu(placement, gpu_memory_utilization),

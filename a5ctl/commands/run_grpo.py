@@ -7,6 +7,8 @@ import typer
 from a5ctl.options import HomeOption, JsonOption, RegistryOption
 from a5ctl.run_options import (
     ROLLOUTS,
+    AttentionName,
+    CompileSwitch,
     Config,
     Data,
     DataSeed,
@@ -47,6 +49,7 @@ from a5ctl.run_options import (
     TrainGrader,
     Warmup,
     course,
+    kernels,
     labels,
     launch,
     learning,
@@ -188,6 +191,8 @@ def grpo(
     warmup: Warmup = None,
     min_lr_ratio: MinLrRatio = None,
     precision: PrecisionName = None,
+    attention: AttentionName = None,
+    compile_: CompileSwitch = None,
     threads: Threads = None,
     on_alarm: OnAlarm = None,
     keep_last: KeepLast = None,
@@ -254,6 +259,7 @@ def grpo(
         "grpo.reward": None if reward is None else parse_reward(reward),
         **material(data, eval_data, data_seed, prompt),
         **learning(lr, schedule, warmup, min_lr_ratio),
+        **kernels(attention, compile_),
         **course(precision, threads, on_alarm, keep_last, keep_best, eval_every),
         **shared(device, engine, grader, split, eval_limit, max_tokens, temperature),
         **on_gpu(placement, gpu_memory_utilization),

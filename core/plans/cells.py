@@ -21,7 +21,7 @@ _BUDGETS = ("epochs", "steps", "tokens")
 _MACHINE = {
     "train": (
         *("gpus", "threads", "microbatch_tokens", "activation_checkpointing"),
-        *("checkpoint_every", "keep_last", "keep_best"),
+        *("attention", "compile", "checkpoint_every", "keep_last", "keep_best"),
     ),
     "model": ("device",),
     "evaluation": ("placement", "gpu_memory_utilization"),
