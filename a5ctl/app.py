@@ -21,6 +21,7 @@ from a5ctl.commands import (
     doctor,
     export,
     export_runs,
+    fetch,
     grade,
     import_,
     init,
@@ -69,7 +70,7 @@ app = typer.Typer(
 _START, _LOOK, _GO_ON = "Start something", "Look at what there is", "Go on"
 _EXCHANGE, _LABEL = "Responses and runs from and for elsewhere", "Keep the registry in order"
 _PANELS: dict[str, dict[str, Callable[..., Any]]] = {
-    _START: {"init": init.init, "doctor": doctor.doctor},
+    _START: {"init": init.init, "doctor": doctor.doctor, "fetch": fetch.fetch},
     _LOOK: {
         "ls": ls.ls,
         "show": show.show,

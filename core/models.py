@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
+from core.hub import MODEL_FILES, cached_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -19,8 +20,6 @@ BUILTIN_MODEL = "builtin"
 BUILTIN_PATH = Path(__file__).parent / "assets" / "base"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _PICKLE_PATTERNS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_HASHED_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt")
-_HUB_FILES = list(_HASHED_PATTERNS)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CUDA_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
 
@@ -60,7 +59,7 @@ def resolve_model(spec: str) -> ModelSource:
             f"model {spec!r} is neither '{BUILTIN_MODEL}', nor an existing folder, nor a hub id "
             "such as Qwen/Qwen2.5-Math-1.5B; check the path"
         )
-    path = _download(spec)
+    path = cached_model(spec)
     _check_folder(path, spec)
     return ModelSource(path, spec)
 
@@ -68,7 +67,12 @@ def resolve_model(spec: str) -> ModelSource:
 def is_hub_id(spec: str) -> bool:
     """No folder or file of that name is here, and it reads like the id of a model on the hub."""
     here = spec == BUILTIN_MODEL or Path(spec).expanduser().exists()
-    return not here and _HUB_ID.fullmatch(spec) is not None
+    return not here and is_hub_name(spec)
+
+
+def is_hub_name(spec: str) -> bool:
+    """It reads like an id of the hub: owner, slash, name."""
+    return _HUB_ID.fullmatch(spec) is not None
 
 
 def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
@@ -198,21 +202,8 @@ def _check_headers(folder: Path, spec: str) -> None:
             ) from error
 
 
-def _download(spec: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(spec, allow_patterns=_HUB_FILES))
-    except Exception as error:
-        raise UserError(
-            f"model {spec!r} is not a local folder and could not be fetched from the model hub "
-            f"({_first_line(error)}); check the name and the connection, "
-            "or give the folder of a local copy"
-        ) from error
-
-
 def _model_files(path: Path) -> Iterator[Path]:
-    found = {file for pattern in _HASHED_PATTERNS for file in path.glob(pattern)}
+    found = {file for pattern in MODEL_FILES for file in path.glob(pattern)}
     yield from sorted(found, key=lambda file: file.name)
 
 
