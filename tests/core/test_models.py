@@ -1,5 +1,6 @@
 """Which models are accepted, and what their hash covers."""
 
+import json
 import shutil
 import sys
 
@@ -36,6 +37,17 @@ def test_local_folder_is_resolved(folder):
 def test_missing_file_is_named(copy, removed, sentence):
     (copy / removed).unlink()
     with pytest.raises(UserError, match=sentence):
+        resolve_model(str(copy))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("num_hidden_layers", 10**9), ("hidden_size", 10**12), ("vocab_size", 10**10)],
+)
+def test_a_config_that_is_larger_than_its_weights_is_refused_before_it_is_built(copy, name, value):
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    (copy / "config.json").write_text(json.dumps(config | {name: value}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"config and weights belong to different models"):
         resolve_model(str(copy))
 
 
