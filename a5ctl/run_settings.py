@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from a5ctl.completion import few_values, one_of
+
 COMMON = "What to work on"
 TRAIN = "Training"
 EVAL = "Evaluation"
@@ -21,7 +23,7 @@ class Setting:
     Attributes:
         key: The setting, as `--set` names it.
         kind: Type of its value; a bool has a switch for either way.
-        help: One line.
+        help: One line; `{values}` stands for those it can have.
         panel: Under which heading help shows it.
         option: The option; from the last part of the key when not given.
         variable: Environment variable with its default.
@@ -45,11 +47,13 @@ class Setting:
     def parameter(self) -> Parameter:
         """What a command takes for it; None where it was not given."""
         typed = f"--{self.name}/--no-{self.name}" if self.kind is bool else f"--{self.name}"
+        values = few_values(self.key)
         option = typer.Option(
             typed,
             envvar=self.variable,
             callback=left_to_the_defaults if self.variable else None,
-            help=self.help,
+            autocompletion=one_of(*values) if values and self.kind is str else None,
+            help=self.help.replace("{values}", _listed(values)),
             rich_help_panel=self.panel,
         )
         return Parameter(
@@ -62,6 +66,10 @@ class Setting:
     def value(self, typed: Any) -> Any:
         """The setting's value; None where nothing was typed."""
         return self.read(typed) if self.read is not None and typed is not None else typed
+
+
+def _listed(values: Sequence[str]) -> str:
+    return " or ".join([part for part in (", ".join(values[:-1]), *values[-1:]) if part])
 
 
 def left_to_the_defaults(ctx: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
@@ -97,14 +105,14 @@ _SOURCE, DATA_SEED, _TEMPLATE = panel(
         "A5CTL_PROMPT",
     ),
 )
-(DEVICE,) = panel(COMMON, ("model.device", str, "auto, cpu or cuda.", None, "A5CTL_DEVICE"))
+(DEVICE,) = panel(COMMON, ("model.device", str, "{values}.", None, "A5CTL_DEVICE"))
 MATERIAL = (DATA_SEED, _SOURCE, _TEMPLATE, DEVICE)
 ASKED = (_SOURCE, _TEMPLATE, DEVICE)
 """What an evaluation asks, and where."""
 LEARNING_RATE = panel(
     TRAIN,
     ("train.lr", float, "Peak learning rate."),
-    ("train.schedule", str, "constant, linear or cosine."),
+    ("train.schedule", str, "{values}."),
     ("train.warmup", float, "Share of steps that warm up."),
     ("train.min_lr_ratio", float, "Last rate as a share of --lr."),
 )
@@ -114,7 +122,7 @@ EPOCHS, STEPS, TOKENS, BATCH_SIZE, SUPERVISE, MAX_LENGTH, GPUS = panel(
     ("train.steps", int, "Budget in updates."),
     ("train.tokens", int, "Budget in training tokens."),
     ("train.batch_size", int, "Examples per update."),
-    ("train.supervise", str, "response, closing or answer."),
+    ("train.supervise", str, "{values}."),
     ("train.max_length", int, "Longest example in tokens."),
     ("train.gpus", int, "GPUs that train together; with --device cpu, processes."),
 )
@@ -139,15 +147,15 @@ COURSE = panel(
 )
 EVALUATION = panel(
     EVAL,
-    ("evaluation.engine", str, "auto, vllm or hf.", None, "A5CTL_ENGINE"),
+    ("evaluation.engine", str, "{values}.", None, "A5CTL_ENGINE"),
     (
         "evaluation.grader",
         str,
-        "Headline grader: r1_zero, strict, lenient, diagnostic, question_only, multiple_choice.",
+        "Headline grader: {values}.",
         None,
         "A5CTL_GRADER",
     ),
-    ("evaluation.split", str, "test, test-hard, dev, val or train."),
+    ("evaluation.split", str, "{values}."),
     ("evaluation.limit", int, "Ask only the first N problems.", "eval-limit"),
     ("evaluation.max_tokens", int, "Cap on response tokens."),
     ("evaluation.temperature", float, "0 is greedy."),
@@ -164,8 +172,7 @@ SAMPLING = panel(
     (
         "rollout.grader",
         str,
-        "Decides what is right: strict, r1_zero, lenient, diagnostic, question_only, "
-        "multiple_choice.",
+        "Decides what is right: {values}.",
         "train-grader",
     ),
     (

@@ -37,7 +37,7 @@ METHOD = panel(
         float,
         "Strength of the tie to the reference (default 0.1; 1 for the built-in model).",
     ),
-    ("dpo.loss", str, "sigmoid or ipo."),
+    ("dpo.loss", str, "{values}."),
     ("dpo.label_smoothing", float, "Share of pairs taken to be labelled the wrong way round."),
 )
 

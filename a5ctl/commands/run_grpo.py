@@ -66,7 +66,7 @@ METHOD = panel(
         "Responses per update; the rollout batch if not given, which is on-policy.",
     ),
     ("grpo.epochs_per_rollout", int, "Passes over a rollout batch."),
-    ("grpo.loss", str, "grpo_clip, grpo_no_clip, reinforce_with_baseline or no_baseline."),
+    ("grpo.loss", str, "{values}."),
     ("grpo.clip_low", float, "Lower clip range."),
     ("grpo.clip_high", float, "Upper clip range."),
     ("grpo.std_normalization", bool, "Divide advantages by the deviation of their group."),
