@@ -84,7 +84,7 @@ _GROUPS = {
 }
 _ABOUT_GROUPS = {
     "run": (_START, "Start a run: train a policy, or only evaluate one."),
-    "model": (_START, "Make models to work on."),
+    "model": (_START, "Make models to work on, and see what fits on a GPU."),
     "export": (
         _EXCHANGE,
         "Write what is stored for other programs: a5ctl export RUN... writes whole runs.",

@@ -76,6 +76,7 @@ TASKS = (
     Task("ray_lost_node", ("--cells", "4"), 20),
 )
 LEFT_OUT = {
+    "gpu_bundle": "makes what is carried to a machine with a GPU",
     "gpu_sft": "needs a GPU",
     "gpu_suite": "needs a GPU; its own command",
     "gpu_memory": "followed on paper, the same on every machine",
