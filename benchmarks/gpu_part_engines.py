@@ -17,6 +17,7 @@ from benchmarks.gpu_rows import fail, report, skip
 
 _ROUNDS = 8
 _MAX_MODEL_LEN = 1024
+_SHARE = 0.3  # of the GPU's memory for vLLM, whose policy is beside it
 
 
 def copy(given: Given) -> None:
@@ -38,6 +39,7 @@ def _copy(given: Given, name: str) -> None:
 
     from benchmarks.gpu_sft_work import wait
     from core.engines.base import Sampling
+    from core.engines.gpu_options import ON_CPU, GpuOptions
     from core.engines.select import build_engine, choose_engine
     from trainers.policy import load_policy
 
@@ -45,9 +47,10 @@ def _copy(given: Given, name: str) -> None:
     engine = build_engine(
         choose_engine(name), folder, dtype="bfloat16", device=given.device,
         max_model_len=_MAX_MODEL_LEN, dummy_weights=True,
+        gpu=GpuOptions(share=_SHARE) if given.device == "cuda" else ON_CPU,
     )  # fmt: skip
     try:
-        policy = load_policy(folder, device=given.device, dtype="bfloat16")
+        policy = load_policy(folder, device=given.device, precision=given.precision)
         weights = dict(policy.named_weights())
         source = list({tensor.data_ptr(): tensor for tensor in weights.values()}.values())
         size = sum(tensor.numel() * tensor.element_size() for tensor in source)
