@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 
@@ -36,7 +37,7 @@ from core.prompts.template import load_prompt  # noqa: E402
 from trainers.batching import plan_batches  # noqa: E402
 from trainers.optimization import LearningRate, Optimizer, build_optimizer  # noqa: E402
 from trainers.policy import Policy, load_policy  # noqa: E402
-from trainers.precision import BFLOAT16, PRECISIONS, STOCHASTIC, Precision  # noqa: E402
+from trainers.precision import BFLOAT16, FLOAT32, PRECISIONS, STOCHASTIC, Precision  # noqa: E402
 from trainers.sft import SFT  # noqa: E402
 from trainers.tokenization import Example, SourceText, encode_examples  # noqa: E402
 from trainers.update_probe import UpdateProbe  # noqa: E402
@@ -143,7 +144,7 @@ def figures(curve: Curve, reference: Curve) -> dict[str, float]:
 def main() -> None:
     """Make the runs that are missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--rates", default="1e-5,6e-4", help="peak learning rates")
     parser.add_argument("--out", type=Path, default=RESULT)
@@ -151,27 +152,31 @@ def main() -> None:
     torch.set_num_threads(1)
     done = json.loads(given.out.read_text()) if given.out.exists() else {"runs": {}}
     done |= {"steps": given.steps, "batch_size": BATCH, "torch": torch.__version__}
-    for seed in map(int, given.seeds.split(",")):
-        for rate in map(float, given.rates.split(",")):
-            _runs_at(rate, seed, given.steps, done, given.out)
+    references: dict[tuple[float, int], Curve] = {}
+    rates = [float(rate) for rate in given.rates.split(",")]
+    seeds = [int(seed) for seed in given.seeds.split(",")]
+    wanted = [(*case, name) for name in variants() for case in product(rates, seeds)]
+    for rate, seed, name in sorted(wanted, key=_turn):
+        key = f"{name} at {rate:g}, seed {seed}"
+        if key in done["runs"]:
+            continue
+        if (rate, seed) not in references:
+            references[rate, seed] = trained(FLOAT32, rate, seed, given.steps)
+        reference = references[rate, seed]
+        same = name == FLOAT32.name
+        curve = reference if same else trained(variants()[name], rate, seed, given.steps)
+        about = {"precision": name, "rate": rate, "seed": seed}
+        done["runs"][key] = about | figures(curve, reference)
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        given.out.write_text(json.dumps(done, indent=1) + "\n")
+        print(key, json.dumps(done["runs"][key]), flush=True)
     print(table(done["runs"]))
 
 
-def _runs_at(rate: float, seed: int, steps: int, done: dict, out: Path) -> None:
-    names = {f"{name} at {rate:g}, seed {seed}": p for name, p in variants().items()}
-    if all(name in done["runs"] for name in names):
-        return
-    reference: Curve | None = None
-    for name, precision in names.items():
-        if name in done["runs"] and reference is not None:
-            continue
-        curve = trained(precision, rate, seed, steps)
-        reference = reference or curve
-        about = {"precision": name.split(" at ")[0], "rate": rate, "seed": seed}
-        done["runs"][name] = about | figures(curve, reference)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(done, indent=1) + "\n")
-        print(name, json.dumps(done["runs"][name]), flush=True)
+def _turn(case: tuple[float, int, str]) -> tuple[int, bool, float]:
+    """Precisions that can be asked for come first, seed by seed."""
+    rate, seed, name = case
+    return seed, name not in PRECISIONS, rate
 
 
 def table(runs: dict[str, dict]) -> str:
