@@ -13,6 +13,8 @@ run: the mean loss of its last updates, the loss on problems of the dev split, h
 lies from that of float32 (mean over the updates of |loss - loss in float32| / loss in float32), the
 share of weights that a measured update left as they were by rounding, the share of weights that are
 at the end what they were at the start, and how far the weights have come beside those of float32.
+`accumulated` is how far the gradient of 32 examples in bfloat16 lies from that in float32, by the
+number of micro-batches that it is added up from.
 """
 
 import argparse
@@ -35,9 +37,10 @@ from core.data.load import load_data, nested_subset  # noqa: E402
 from core.models import BUILTIN_PATH  # noqa: E402
 from core.prompts.template import load_prompt  # noqa: E402
 from trainers.batching import plan_batches  # noqa: E402
+from trainers.objectives import SftLoss  # noqa: E402
 from trainers.optimization import LearningRate, Optimizer, build_optimizer  # noqa: E402
 from trainers.policy import Policy, load_policy  # noqa: E402
-from trainers.precision import BFLOAT16, FLOAT32, PRECISIONS, STOCHASTIC, Precision  # noqa: E402
+from trainers.precision import BFLOAT16, FLOAT32, MIXED, PRECISIONS, STOCHASTIC, Precision  # noqa: E402
 from trainers.sft import SFT  # noqa: E402
 from trainers.tokenization import Example, SourceText, encode_examples  # noqa: E402
 from trainers.update_probe import UpdateProbe  # noqa: E402
@@ -45,6 +48,7 @@ from trainers.update_probe import UpdateProbe  # noqa: E402
 RESULT = ROOT / "benchmarks/results/precision_loss.json"
 BATCH, TRAINED, HELD_OUT, LAST = 4, 2048, 96, 25
 MAX_LENGTH, MICROBATCH = 512, 512
+ADDED_UP, PIECES = 32, (1, 2, 8, 32)
 WIDE_MOMENTS = "moments in float32"
 
 
@@ -141,6 +145,24 @@ def figures(curve: Curve, reference: Curve) -> dict[str, float]:
     }
 
 
+def accumulated(pieces: int) -> float:
+    """Distance of a gradient in bfloat16 from that in float32, as a share of its length.
+
+    Both are of the same weights, products in bfloat16, and examples that come in so many
+    micro-batches.
+    """
+    found = []
+    for precision in (MIXED, STOCHASTIC):
+        policy = load_policy(BUILTIN_PATH, device="cpu", precision=precision.name)
+        examples = encoded("train", ADDED_UP, policy)
+        size = len(examples) // pieces
+        for begin in range(0, len(examples), size):
+            policy.accumulate(examples[begin : begin + size], SftLoss(1000.0))
+        gradients = [p.grad for p in policy.model.parameters() if p.grad is not None]
+        found.append(torch.cat([gradient.double().flatten() for gradient in gradients]))
+    return float((found[1] - found[0]).norm() / found[0].norm())
+
+
 def main() -> None:
     """Make the runs that are missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -152,6 +174,9 @@ def main() -> None:
     torch.set_num_threads(1)
     done = json.loads(given.out.read_text()) if given.out.exists() else {"runs": {}}
     done |= {"steps": given.steps, "batch_size": BATCH, "torch": torch.__version__}
+    if "accumulated" not in done:
+        done["accumulated"] = {str(pieces): accumulated(pieces) for pieces in PIECES}
+        print(json.dumps(done["accumulated"]), flush=True)
     references: dict[tuple[float, int], Curve] = {}
     rates = [float(rate) for rate in given.rates.split(",")]
     seeds = [int(seed) for seed in given.seeds.split(",")]

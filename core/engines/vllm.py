@@ -264,7 +264,7 @@ class VllmEngine:
         # the first token has nothing before it and therefore no log-probability
         entries = zip(output.prompt_logprobs[1:], ids[1:], strict=True)
         found = [entry[token].logprob for entry, token in entries]
-        expected = contract.reference_logprobs(weights, ids).tolist()
+        expected = contract.reference_logprobs(weights, ids, self.dtype).tolist()
         if not all(map(math.isfinite, expected)):
             raise RuntimeError("the policy's own log-probabilities are not finite; it has diverged")
         gap = sum(abs(a - b) for a, b in zip(found, expected, strict=True)) / len(expected)

@@ -58,17 +58,23 @@ class WeightContract:
         return named
 
     def reference_logprobs(
-        self, weights: Mapping[str, "torch.Tensor"], token_ids: list[int]
+        self, weights: Mapping[str, "torch.Tensor"], token_ids: list[int], dtype: str = "bfloat16"
     ) -> "torch.Tensor":
         """Log-probabilities of `token_ids[1:]` (nats, float32, on CPU) under the given weights.
 
-        The tensors are used where they lie, in their own precision (float32 if they differ in it);
-        no gradient is kept.
+        The tensors are used where they lie, in their own precision; no gradient is kept. They are
+        widened to float32 if they differ in precision, and for an engine that computes in it.
+
+        Args:
+            weights: Name to tensor.
+            token_ids: What is read.
+            dtype: Precision of the engine that the figures are compared with.
         """
         import torch
 
         given = {n: t.detach() for n, t in weights.items() if not (self.tied and n == OUTPUT_HEAD)}
-        if len({tensor.dtype for tensor in given.values()}) > 1:
+        kinds = {tensor.dtype for tensor in given.values()}
+        if len(kinds) > 1 or (dtype == "float32" and torch.bfloat16 in kinds):
             given = {name: tensor.float() for name, tensor in given.items()}
         device = next(iter(given.values())).device
         buffers = {n: b.to(device) for n, b in self._model.named_buffers() if n not in given}
