@@ -53,6 +53,8 @@ train.keep_best
 train.on_alarm warn stop rollback
 train.max_rollbacks
 train.precision auto float32 mixed stochastic bfloat16
+train.attention auto flash varlen sdpa
+train.compile auto on off
 train.gpus
 train.threads
 evaluation.every
@@ -70,6 +72,7 @@ evaluation.stop
 evaluation.n
 evaluation.seed
 evaluation.grader_time_limit
+evaluation.placement auto shared apart
 evaluation.gpu_memory_utilization
 rollout.per_question
 rollout.temperature

@@ -187,14 +187,17 @@ def _reference(
     budget: int,
 ) -> Tensor:
     """Log-probabilities under the run's first weights, from the run's folder or computed now."""
-    device, precision = stage.config.model.device, stage.config.train.precision
+    train, device = stage.config.train, stage.config.model.device
 
     def compute() -> Tensor:
         stage.observer.phase("computing the log-probabilities of the reference")
         before = policy
         if stage.resuming:  # the policy may have learned since
             folder = stage.prepared.model_dir
-            before = load_policy(folder, device=device, precision=precision)
+            before = load_policy(
+                folder, device=device, precision=train.precision, attention=train.attention
+            )
+            before.run_like(policy)
         found, _ = guard.run(
             before,
             lambda tokens: response_log_probs(before, split_pairs(before, pairs, tokens)),

@@ -143,4 +143,9 @@ class GrpoRecipe:
 
     def _reference(self) -> Policy:
         config, folder = self.stage.config, self.stage.prepared.model_dir
-        return load_policy(folder, device=config.model.device, precision=config.train.precision)
+        return load_policy(
+            folder,
+            device=config.model.device,
+            precision=config.train.precision,
+            attention=config.train.attention,
+        )

@@ -82,6 +82,23 @@ class ActivationCheckpointing(StrEnum):
     OFF = "off"
 
 
+class Attention(StrEnum):
+    """What computes attention while training."""
+
+    AUTO = "auto"
+    FLASH = "flash"
+    VARLEN = "varlen"
+    SDPA = "sdpa"
+
+
+class Compile(StrEnum):
+    """Whether decoder layers are compiled while training."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
 class OnAlarm(StrEnum):
     """What a run does when its watchdog raises an alarm."""
 
@@ -205,6 +222,12 @@ class TrainSettings(Section):
     """All in float32; `mixed`: products in bfloat16, weights, gradients and moments in float32;
     `stochastic`: all in bfloat16, updates rounded at random; `bfloat16`: the same, rounded to the
     nearest. auto is mixed on CUDA and on CPUs that multiply bfloat16 natively, else float32."""
+    attention: Attention = Attention.AUTO
+    """flash-attn, torch's own variable-length kernel, or torch's usual one for each example; auto
+    takes the first of them that works here. The first two need CUDA and half precision."""
+    compile: Compile = Compile.AUTO
+    """Compile the layers of the model; auto does it on CUDA where the run is long enough to gain
+    more than compiling takes."""
     gpus: int = Field(1, ge=1, le=1024)
     """GPUs of this machine that train together, a process on each; on device cpu, processes."""
     threads: int | None = Field(None, ge=1, le=1024)
@@ -253,8 +276,10 @@ class EvaluationSettings(Section):
     """Seed of the sampling; the run's seed when not given. Greedy decoding has none."""
     grader_time_limit: float = Field(2.0, gt=0)
     """Seconds that one symbolic comparison may take."""
-    gpu_memory_utilization: float = Field(0.3, gt=0, lt=1)
-    """Share of GPU memory that vLLM may take beside the trainer."""
+    placement: Literal["auto", "shared", "apart"] = "auto"
+    """GPU of the engine: training's (shared), another (apart), or another one that is free."""
+    gpu_memory_utilization: float | None = Field(None, gt=0, lt=1)
+    """Share of the whole GPU's memory for vLLM; reckoned from what it has to do if not given."""
 
 
 class RunConfig(Section):

@@ -1,5 +1,6 @@
 """Checking named tensors against a model's architecture, before and after an engine takes them."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,8 +63,9 @@ class WeightContract:
     ) -> "torch.Tensor":
         """Log-probabilities of `token_ids[1:]` (nats, float32, on CPU) under the given weights.
 
-        The tensors are used where they lie, in their own precision; no gradient is kept. They are
-        widened to float32 if they differ in precision, and for an engine that computes in it.
+        The tensors are used where they lie, in their own precision: where they differ in it, in
+        that of most numbers, so that few are copied. For an engine in float32 those in bfloat16
+        are widened. No gradient is kept.
 
         Args:
             weights: Name to tensor.
@@ -73,9 +75,13 @@ class WeightContract:
         import torch
 
         given = {n: t.detach() for n, t in weights.items() if not (self.tied and n == OUTPUT_HEAD)}
-        kinds = {tensor.dtype for tensor in given.values()}
-        if len(kinds) > 1 or (dtype == "float32" and torch.bfloat16 in kinds):
-            given = {name: tensor.float() for name, tensor in given.items()}
+        sizes = Counter[torch.dtype]()
+        for tensor in given.values():
+            sizes[tensor.dtype] += tensor.numel()
+        ((usual, _),) = sizes.most_common(1)
+        if dtype == "float32":
+            usual = torch.promote_types(usual, torch.float32)
+        given = {name: tensor.to(usual) for name, tensor in given.items()}
         device = next(iter(given.values())).device
         buffers = {n: b.to(device) for n, b in self._model.named_buffers() if n not in given}
         ids = torch.tensor([token_ids], device=device)

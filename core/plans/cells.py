@@ -21,10 +21,10 @@ _BUDGETS = ("epochs", "steps", "tokens")
 _MACHINE = {
     "train": (
         *("gpus", "threads", "microbatch_tokens", "activation_checkpointing"),
-        *("checkpoint_every", "keep_last", "keep_best"),
+        *("attention", "compile", "checkpoint_every", "keep_last", "keep_best"),
     ),
     "model": ("device",),
-    "evaluation": ("gpu_memory_utilization",),
+    "evaluation": ("placement", "gpu_memory_utilization"),
     "rollout": ("keep",),
 }
 _LABELS = ("name", "group", "tags", "note")
