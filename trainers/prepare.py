@@ -108,7 +108,8 @@ def prepare(
     selected = [] if only_evaluates else _select(config, data)
     if kept is None:
         kept = select_pairs(config) if config.kind is RunKind.DPO else ()
-    device, engine = choose_device(config.model.device), choose_engine(config.evaluation.engine)
+    device = choose_device(config.model.device)
+    engine = choose_engine(config.evaluation.engine, device)
     evaluation_data = _load(config.data.evaluation_source or config.data.source, whole_file)
     asked = _evaluation_problems(config, evaluation_data)
     choices = all(map(is_choice, asked))
