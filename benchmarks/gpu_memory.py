@@ -38,6 +38,7 @@ from trainers.memory_cuda import (  # noqa: E402
     fullest,
     lost_bytes,
 )
+from trainers.packed.projection_choice import Projection  # noqa: E402
 from trainers.precision import BFLOAT16, MIXED, STOCHASTIC  # noqa: E402
 from trainers.random_model import SHAPES  # noqa: E402
 
@@ -46,7 +47,12 @@ RESULTS = ROOT / "benchmarks" / "results" / "gpu_memory.json"
 READS = {"sft": Reads.LOSS, "dpo": Reads.TOKENS, "grpo": Reads.ENTROPIES}
 # rows of a step are about equally long, and never quite
 _ROWS = (0.93, 1.0, 0.97)
-_SMALL, _LARGE = 4096, 16384
+WAYS = (
+    (4096, "sft", Projection.FUSED),
+    (16384, "sft", Projection.FUSED),
+    (16384, "grpo", Projection.FUSED),
+    (16384, "grpo", Projection.CHUNKED),
+)
 
 
 def works(shapes: list[str]) -> Iterator[tuple[str, Work]]:
@@ -54,13 +60,11 @@ def works(shapes: list[str]) -> Iterator[tuple[str, Work]]:
     for shape in shapes:
         for precision in (MIXED, BFLOAT16):
             for again in (False, True):
-                for tokens, method in (
-                    (_SMALL, "sft"),
-                    (_LARGE, "sft"),
-                    (_LARGE, "dpo"),
-                    (_LARGE, "grpo"),
-                ):
-                    yield shape, Work(SHAPES[shape], precision, tokens, again, method, _ROWS)
+                for tokens, method, projection in WAYS:
+                    yield (
+                        shape,
+                        Work(SHAPES[shape], precision, tokens, again, method, _ROWS, projection),
+                    )
 
 
 def look(work: Work, *, on_gpu: bool) -> dict[str, Any]:
@@ -114,6 +118,7 @@ def main() -> None:
             "checkpointing": work.checkpointing,
             "tokens": work.tokens,
             "method": work.method,
+            "projection": work.projection.value,
         }
         rows.append({**way, **found})
         print(

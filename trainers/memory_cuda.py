@@ -36,14 +36,14 @@ class Unmeasured:
         card: Share of the memory in a GPU's name that its driver hands out.
         workspace: Bytes that matrix products keep for themselves in torch's allocator.
         lost: Share of activations that the allocator holds and cannot use, from a simulation.
-        lost_chunks: Chunks of logits in float32 that it holds and cannot use, likewise.
+        lost_chunks: Share of a chunk's logits, and what is computed of them, likewise.
     """
 
     context: int = 600 * _MIB
     card: float = 0.985
     workspace: int = 64 * _MIB
     lost: float = 0.05
-    lost_chunks: float = 1.0
+    lost_chunks: float = 0.5
 
 
 UNMEASURED = Unmeasured()
@@ -192,36 +192,31 @@ def _compiled_per_token(step: Step) -> int:
 
 def lost_bytes(step: Step, moment: Moment, unmeasured: Unmeasured = UNMEASURED) -> int:
     """What the allocator holds beside what it hands out."""
-    first, _ = _chunks(step)
-    chunk = first * step.sizes.vocabulary * _FLOAT32
+    chunk = _chunk_bytes(step)
     return int(unmeasured.lost * moment.activations + unmeasured.lost_chunks * chunk)
 
 
 def _output(step: Step) -> Moment:
     """The gradient of the vocabulary matrix is summed up in float32."""
     precision, head = step.precision, step.sizes.vocabulary * step.sizes.hidden
-    chunk = _fused_bytes(step) if step.fused else _chunk_bytes(step)
     return Moment(
         "output",
         _kept(step) + _states(step),
         step.sizes.layers * _layer_copies(step),
-        head * (precision.copy_bytes + _FLOAT32) + chunk,
+        head * (precision.copy_bytes + _FLOAT32) + _chunk_bytes(step),
     )
 
 
 def _head(step: Step) -> Moment:
-    """Rounded to the format of the weights while the sum is there, or multiplied behind it."""
+    """The sum is rounded to the format of the weights, or multiplied by the slope of the loss."""
     sizes, wide = step.sizes, step.precision.weight_bytes
-    head, (first, _) = sizes.vocabulary * sizes.hidden, _chunks(step)
     rounded = 0 if wide == _FLOAT32 else _FLOAT32 + wide
-    read = _FLOAT32 if step.reads is Reads.LOSS else 2 * _FLOAT32
-    last = first * sizes.vocabulary * (step.precision.compute_bytes if step.fused else read)
     multiplied = 0 if step.fused else 2 * wide
     return Moment(
         "head",
         _kept(step) + _states(step),
         0 if step.checkpointing else sizes.layers * _layer_copies(step),
-        max(head * rounded + last if rounded else 0, head * multiplied),
+        sizes.vocabulary * sizes.hidden * max(rounded, multiplied),
     )
 
 
@@ -273,34 +268,23 @@ def _layer_copies(step: Step) -> int:
     return step.sizes.layer_matrices * step.precision.copy_bytes
 
 
-def _fused_bytes(step: Step) -> int:
-    """Logits are their own gradient; the chunk before is dropped when the next one is there."""
-    first, second = _chunks(step)
-    return (first + second) * step.sizes.vocabulary * step.precision.compute_bytes
-
-
 def _chunk_bytes(step: Step) -> int:
-    """Of the logits of one chunk, those before it, and what is computed of them.
+    """Of the logits of one chunk and what is computed of them; those before it are gone.
 
-    Logits are made in the precision of products and read in float32. What belongs to the chunk
-    before is dropped only when its name is used again.
+    Logits are made in the precision of products. Fused, they become their own gradient; else they
+    are read in float32, and copied to make room for what is read of them.
     """
     narrow = step.precision.compute_bytes
-    first, second = _chunks(step)
-    logits = _FLOAT32
-    # of a chunk: logits as they are made, then with what is read of them, then with their gradient
-    made = logits + (narrow if narrow < logits else 0)
-    read = {Reads.LOSS: 2, Reads.TOKENS: 2, Reads.ENTROPIES: 3}[step.reads] * _FLOAT32
-    shares = 0 if step.reads is Reads.LOSS else _FLOAT32
-    alone = first * max(made + shares, read)
-    after = max((logits + shares) * first + made * second, shares * first + read * second)
-    return step.sizes.vocabulary * max(alone, after if second else 0)
+    if step.fused:
+        return _chunk(step) * step.sizes.vocabulary * narrow
+    made = _FLOAT32 + (narrow if narrow < _FLOAT32 else 0)
+    read = (3 if step.reads is Reads.ENTROPIES else 2) * _FLOAT32
+    return _chunk(step) * step.sizes.vocabulary * max(made, read)
 
 
-def _chunks(step: Step) -> tuple[int, int]:
-    """Targets of the first chunk, which is among the largest, and of the second."""
+def _chunk(step: Step) -> int:
+    """Targets of the largest chunk; fused ones are as even as can be."""
     most = max(1, CHUNK_LOGITS // step.sizes.vocabulary)
-    if step.fused:  # as even as can be
-        most = -(-step.targets // -(-step.targets // most))
-    first = min(step.targets, most)
-    return first, min(step.targets - first, first)
+    if step.fused:
+        return -(-step.targets // -(-step.targets // most))
+    return min(step.targets, most)
