@@ -3,11 +3,12 @@
     python benchmarks/gpu_memory.py                    # anywhere, some minutes on one core
     python benchmarks/gpu_memory.py --measure          # on a GPU; leaves out what does not fit
 
-For each way to train, three or four figures:
+For each way to train:
 
     estimate     of trainers/memory_cuda.py, as preflight and `a5ctl model fits` use it
     followed     live bytes of the program's own step on fake tensors (memory_follow.py)
     reserved     what the caching allocator would hold for that, by its rules (memory_allocator.py)
+    least        what a device must have for that, where the allocator gives back what it can
     measured     torch.cuda.max_memory_allocated of the same step, with --measure
 
 Followed figures are no measurements: what kernels allocate for themselves is known from their
@@ -27,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from benchmarks.memory_allocator import replay  # noqa: E402
+from benchmarks.memory_allocator import least_limit, replay  # noqa: E402
 from benchmarks.memory_measured import measure  # noqa: E402
 from benchmarks.memory_steps import Work, draw, follow, model_config  # noqa: E402
 from trainers.memory_cuda import (  # noqa: E402
@@ -71,7 +72,15 @@ def look(work: Work, *, on_gpu: bool) -> dict[str, Any]:
     """The figures of one way to train, in bytes."""
     targets = sum(example.supervised_count for example in draw(work))
     sizes = Sizes.of(model_config(work.shape))
-    step = Step(sizes, work.tokens, targets, work.precision, work.checkpointing, READS[work.method])
+    step = Step(
+        sizes,
+        work.tokens,
+        targets,
+        work.precision,
+        work.checkpointing,
+        READS[work.method],
+        fused=work.projection is Projection.FUSED,
+    )
     moment = fullest(step)
     state = sizes.parameters * work.precision.state_bytes
     trace = follow(work)
@@ -83,6 +92,7 @@ def look(work: Work, *, on_gpu: bool) -> dict[str, Any]:
         "followed_parts": parts,
         "estimate_to_followed": (state + moment.total) / peak,
         "reserved": replay(trace).highest,
+        "least": least_limit(trace, peak),
         "estimate_lost": lost_bytes(step, moment),
     }
     if on_gpu:
@@ -123,7 +133,7 @@ def main() -> None:
         rows.append({**way, **found})
         print(
             *way.values(),
-            *(f"{name} {found[name] / GIB:.2f}" for name in ("estimate", "followed", "reserved")),
+            *(f"{name} {found[name] / GIB:.2f}" for name in ("estimate", "followed", "reserved", "least")),
             found.get("measured", ""),
             flush=True,
         )
