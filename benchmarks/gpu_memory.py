@@ -133,7 +133,10 @@ def main() -> None:
         rows.append({**way, **found})
         print(
             *way.values(),
-            *(f"{name} {found[name] / GIB:.2f}" for name in ("estimate", "followed", "reserved", "least")),
+            *(
+                f"{name} {found[name] / GIB:.2f}"
+                for name in ("estimate", "followed", "reserved", "least")
+            ),
             found.get("measured", ""),
             flush=True,
         )
