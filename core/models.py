@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import json
+import math
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -171,7 +172,7 @@ def _check_folder(folder: Path, spec: str) -> None:
         raise UserError(
             f"model {spec!r} has no tokenizer in {folder}; add one of {', '.join(_TOKENIZER_FILES)}"
         )
-    _check_headers(folder, spec)
+    _check_size(folder, spec, _numbers_held(folder, spec))
 
 
 def _check_json(folder: Path, spec: str) -> None:
@@ -188,18 +189,40 @@ def _check_json(folder: Path, spec: str) -> None:
             )
 
 
-def _check_headers(folder: Path, spec: str) -> None:
-    """A cut or damaged weight file shows in its header, which says how long the file must be."""
+def _numbers_held(folder: Path, spec: str) -> int:
+    """How many numbers the weights hold, by their headers, which also say how long files must be.
+
+    Raises:
+        UserError: a file is cut or damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
+    count = 0
     for file in sorted(folder.glob("*.safetensors")):
         try:
-            with safe_open(file, framework="numpy"):
-                continue
+            with safe_open(file, framework="numpy") as weights:
+                shapes = (weights.get_slice(name).get_shape() for name in weights.keys())  # noqa: SIM118
+                count += sum(math.prod(shape) for shape in shapes)
         except (OSError, SafetensorError) as error:
             raise UserError(
                 f"model {spec!r} has a damaged weight file {file.name} ({error}); get it again"
             ) from error
+    return count
+
+
+def _check_size(folder: Path, spec: str, held: int) -> None:
+    """Building the model that config.json describes must not take more than its weights do."""
+    config = json.loads((folder / "config.json").read_bytes())
+    width = config.get("hidden_size")
+    for name in ("vocab_size", "num_hidden_layers"):
+        count = config.get(name)
+        # an embedding has a row per token, and a layer at least the weights of one norm
+        if isinstance(width, int) and isinstance(count, int) and count * width > held:
+            raise UserError(
+                f"model {spec!r} has {name} {count:,} and hidden_size {width:,} in config.json, "
+                f"and its weights hold {held:,} numbers; config and weights belong to different "
+                "models, get both again"
+            )
 
 
 def _model_files(path: Path) -> Iterator[Path]:

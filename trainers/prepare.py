@@ -28,7 +28,8 @@ from core.responses.grade import GraderName
 from core.secrets import mask_text
 from core.workspace import Workspace
 from trainers.defaults import resolve_defaults, resolve_machine, training_grader
-from trainers.distributed.checks import check_processes
+from trainers.distributed.checks import check_placement, check_processes
+from trainers.kernel_checks import check_kernels
 from trainers.origin import Origin, find_origin
 from trainers.policy import choose_device
 
@@ -122,6 +123,8 @@ def prepare(
     _check_grader(resolved, asked)
     _check_rollout_grader(resolved, selected)
     check_processes(config.model_copy(update={"train": resolved.train}), device)
+    check_placement(config, device)
+    check_kernels(resolved, device)
     return Prepared(
         config=resolved,
         template=template,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.engines.base import InferenceEngine
+from core.engines.gpu_options import ON_CPU, GpuOptions
 from core.engines.stack import find_stack, vllm_obstacle
 from core.errors import UserError
 
@@ -100,7 +101,7 @@ def build_engine(
     seed: int = 0,
     max_model_len: int,
     dummy_weights: bool = False,
-    gpu_memory_utilization: float = 0.3,
+    gpu: GpuOptions = ON_CPU,
 ) -> InferenceEngine:
     """Start the chosen engine.
 
@@ -112,7 +113,7 @@ def build_engine(
         seed: Seed of the engine itself; sampling takes its own.
         max_model_len: Prompt and response together, in tokens.
         dummy_weights: Do not read weights, they will come by `load_weights`.
-        gpu_memory_utilization: Share of GPU memory for vLLM.
+        gpu: How it uses its GPU.
 
     Raises:
         EngineError: the engine cannot start.
@@ -127,7 +128,7 @@ def build_engine(
             seed=seed,
             max_model_len=max_model_len,
             dummy_weights=dummy_weights,
-            gpu_memory_utilization=gpu_memory_utilization,
+            gpu=gpu,
         )
     from core.engines.hf import HfEngine
 
@@ -138,6 +139,7 @@ def build_engine(
         seed=seed,
         max_model_len=max_model_len,
         dummy_weights=dummy_weights,
+        sleeps=gpu.sleeps,
     )
 
 
