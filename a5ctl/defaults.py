@@ -170,7 +170,9 @@ def _from_variables(kind: str) -> dict[str, Any]:
         if not text:
             continue
         if key in _NUMBERS and not text.isdecimal():
-            raise UserError(f"{name}={text!r} is no whole number; set it to one, or unset it")
+            raise UserError(
+                f"{name}={text!r} is no whole number from 0 on; set it to one, or unset it"
+            )
         value = int(text) if key in _NUMBERS else text
         fitting = _fitting({key: value}, RunKind(kind))
         _validate(fitting, RunKind(kind), f"variable {name}")

@@ -72,6 +72,7 @@ evaluation.stop
 evaluation.n
 evaluation.seed
 evaluation.grader_time_limit
+evaluation.placement auto shared apart
 evaluation.gpu_memory_utilization
 rollout.per_question
 rollout.temperature

@@ -113,7 +113,7 @@ class DPO:
             longest=max(pair.longest for pair in batch),
         )
         rate = self.learning_rate.at(step)
-        grad_norm = self.optimizer.update(rate)
+        grad_norm = self.optimizer.update(rate, step)
         return {
             "loss": float(passes.terms.losses.mean()),
             "grad_norm": grad_norm,

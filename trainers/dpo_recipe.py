@@ -152,7 +152,12 @@ def _dpo(stage: Stage, policy: Policy, pairs: Sequence[PairExample], memory: Mem
     budget = settle_pace(stage, policy, first, memory, guard)
     return DPO(
         policy=policy,
-        optimizer=build_optimizer(policy.model.named_parameters(), settings),
+        optimizer=build_optimizer(
+            policy.model.named_parameters(),
+            settings,
+            precision=policy.precision,
+            seed=stage.config.seed,
+        ),
         learning_rate=_learning_rate(stage, plan),
         pairs=pairs,
         reference=_reference(stage, policy, pairs, guard, budget),

@@ -9,6 +9,7 @@ from typing import Any
 from core.config.schema import RunConfig
 from core.data.problem import Problem
 from core.engines.base import InferenceEngine, Sampling
+from core.engines.placement import NO_TRAINING, TrainingNeed
 from core.engines.select import check_engine
 from core.engines.tokens import token_spans
 from core.errors import UserError
@@ -51,7 +52,9 @@ class Evaluator:
         """
         stage, observer = self.stage, self.stage.observer
         self.start()
-        live = self.engine.start() if policy is None else self.engine.with_weights_of(policy)
+        live = self.engine.start()
+        if policy is not None:
+            live = self.engine.with_weights_of(policy, step)
         result = evaluate(
             live,
             stage.prepared.evaluation,
@@ -62,6 +65,7 @@ class Evaluator:
             grader_time_limit=stage.config.evaluation.grader_time_limit,
             on_progress=lambda done, total: observer.evaluation_progress(step, done, total),
         )
+        self.engine.rest()
         stage.recorder.evaluation(result)
         observer.evaluation(result)
         return result
@@ -104,7 +108,13 @@ def evaluate_together(
     return world.decide(facts)
 
 
-def build_evaluator(stage: Stage, *, live: bool, apart: Apart = nullcontext) -> Evaluator:
+def build_evaluator(
+    stage: Stage,
+    *,
+    live: bool,
+    apart: Apart = nullcontext,
+    training: TrainingNeed = NO_TRAINING,
+) -> Evaluator:
     """Make sure that the run can be evaluated; the engine starts at its first evaluation.
 
     It starts here where an evaluation comes first, because an engine can slow down threads that
@@ -114,6 +124,7 @@ def build_evaluator(stage: Stage, *, live: bool, apart: Apart = nullcontext) -> 
         stage: The run: its config, problems, template, and whom it reports to.
         live: Weights will come from a policy, so the engine starts without any.
         apart: Surrounds the sampling of rollouts, whose memory is not training's.
+        training: What training is going to take of the GPU.
 
     Raises:
         UserError: a prompt leaves no room for a response.
@@ -137,10 +148,12 @@ def build_evaluator(stage: Stage, *, live: bool, apart: Apart = nullcontext) -> 
         max_model_len=longest,
     )
     _check_room(lengths, positions, config.evaluation.split)
-    evaluator = Evaluator(stage, tokenizer, LiveEngine(stage, longest, live, apart))
+    evaluator = Evaluator(stage, tokenizer, LiveEngine(stage, longest, live, apart, training))
     evaluates_first = not live or (config.evaluation.at_start and not stage.resuming)
     if evaluates_first or prepared.device != "cpu":
         evaluator.start()
+        if not evaluates_first:
+            evaluator.engine.rest()
     return evaluator
 
 

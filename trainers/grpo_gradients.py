@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from trainers.accumulated import Accumulated, settled
+from trainers.frozen import freeze
 from trainers.grpo_batch import Learning, ScoredBatch
 from trainers.grpo_loss import WatchedLoss, watched_loss
 from trainers.logit_rules import LogitRules
@@ -132,8 +133,7 @@ class Gradients:
 
     def _referred(self) -> Policy:
         if self._reference is None:
-            self._reference = self.load_reference()
-            self._reference.model.requires_grad_(False)
+            self._reference = freeze(self.load_reference())
             self._reference.run_like(self.policy)
         return self._reference
 

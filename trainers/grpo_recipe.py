@@ -99,7 +99,12 @@ class GrpoRecipe:
         total = self._settings.steps * self._settings.updates_per_rollout
         return GRPO(
             policy=policy,
-            optimizer=build_optimizer(policy.model.named_parameters(), train),
+            optimizer=build_optimizer(
+                policy.model.named_parameters(),
+                train,
+                precision=policy.precision,
+                seed=stage.config.seed,
+            ),
             learning_rate=LearningRate(
                 required(train.lr, "train.lr"),
                 train.schedule,

@@ -6,8 +6,6 @@ from json import loads
 from math import prod
 from pathlib import Path
 
-import torch
-
 from core.models import prepare_imports
 from trainers.memory import MemoryPlan, TrainedModel, plan_memory
 from trainers.precision import precision_named
@@ -30,9 +28,9 @@ def forecast_memory(prepared: Prepared) -> MemoryPlan | None:
 
     model = TrainedModel(
         AutoConfig.from_pretrained(str(prepared.model_dir), local_files_only=True),
-        _parameters(prepared.model_dir),
+        count_parameters(prepared.model_dir),
         prepared.device,
-        precision_named(config.train.precision).compute is torch.bfloat16,
+        precision_named(config.train.precision),
         written_out=prepared.device == "cpu" and _model_type(prepared) == _WRITTEN_OUT,
         processes=config.train.gpus,
     )
@@ -50,7 +48,7 @@ def _model_type(prepared: Prepared) -> str:
     return str(loads(text).get("model_type"))
 
 
-def _parameters(folder: Path) -> int:
+def count_parameters(folder: Path) -> int:
     """Numbers in the weights, read from the heads of their files."""
     return sum(prod(shape) for file in folder.glob("*.safetensors") for shape in _shapes(file))
 

@@ -16,6 +16,7 @@ class Unit(StrEnum):
     PACE = "tokens/s"
     SHARE = "share, 0 to 1"
     COUNT = "count"
+    RATE = "GB/s"
     NONE = "none"
 
 
@@ -25,6 +26,7 @@ class Topic(StrEnum):
     UPDATE = "Every update"
     SFT = "SFT, DPO and Expert Iteration"
     ROLLOUTS = "Rollouts (GRPO and Expert Iteration)"
+    COPIES = "Copies of the weights into an engine on a GPU"
     GRPO = "GRPO"
     EI = "Expert Iteration"
     DPO = "DPO"
@@ -117,6 +119,14 @@ METRICS: tuple[MetricMeaning, ...] = (
         ("grade_seconds", Unit.SECONDS, "wall time of grading it"),
         ("sync_seconds", Unit.SECONDS, "wall time of copying the weights into the engine"),
         once=True,
+    ),
+    *_group(
+        Topic.COPIES,
+        "trainers/live_engine.py",
+        ("copy_seconds", Unit.SECONDS, "wall time of getting the weights into the engine: waking "
+         "it up, copying, and comparing its answers with the policy's"),
+        ("copy_gb_per_second", Unit.RATE, "bytes of the weights in the engine's precision / "
+         "copy_seconds"),
     ),
     *_group(
         Topic.GRPO,

@@ -125,7 +125,7 @@ class OutOfMemoryGuard:
         if not activation_checkpointing_is_on(policy.model):
             advice.insert(0, "use --set train.activation_checkpointing=auto")
         if policy.device.type == "cuda":
-            advice.append("lower evaluation.gpu_memory_utilization")
+            advice.append("give the engine a GPU of its own with --placement apart")
         return (
             f"step {step} does not fit into memory even with micro-batches of {budget:,} tokens, "
             f"after {self.redone} smaller attempts ({reason}); {', '.join(advice)}, or take a "

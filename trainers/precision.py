@@ -74,10 +74,26 @@ class Precision:
         return self.weight_bytes + self.gradient_bytes + self.moment_bytes
 
     @property
+    def described(self) -> str:
+        """One sentence for the record of a run."""
+        weights, products = (_short(kind) for kind in (self.weights, self.compute))
+        state = f"weights, gradients and moments in {weights}"
+        if self.weights is torch.bfloat16:
+            state = f"{state}, rounded {_WAYS[self.rounding]}"
+        return f"precision {self.name}: products in {products}, {state}"
+
+    @property
     def passes(self) -> str:
         """What the figures of a forward pass depend on, in words that name no update rule."""
-        compute = str(self.compute).removeprefix("torch.")
+        compute = _short(self.compute)
         return compute if self.weights is torch.float32 else f"{compute} weights"
+
+
+_WAYS = {Rounding.NEAREST: "to the nearest", Rounding.STOCHASTIC: "at random"}
+
+
+def _short(kind: torch.dtype) -> str:
+    return str(kind).removeprefix("torch.")
 
 
 _FULL, _HALF = torch.float32, torch.bfloat16
@@ -121,6 +137,14 @@ def training_precision(wanted: str, device: str) -> str:
     if wanted != "auto":
         return wanted
     return MIXED.name if device == "cuda" or cpu_multiplies_bfloat16() else FLOAT32.name
+
+
+def exact_float32_products() -> None:
+    """Let no GPU multiply float32 in TF32, which keeps 10 binary digits of 23.
+
+    Who wants products faster than float32's says `mixed`.
+    """
+    torch.set_float32_matmul_precision("highest")
 
 
 def cpu_multiplies_bfloat16() -> bool:

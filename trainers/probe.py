@@ -1,11 +1,14 @@
 """Probes of one evaluation: find its weights, start the engine, ask again, store what was found."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from core.config.schema import EvaluationSettings, RunConfig
 from core.engines.base import GenerationProgress, InferenceEngine, Sampling
+from core.engines.gpu_options import ON_CPU
 from core.engines.select import build_engine, choose_engine
 from core.probing.closing import CLOSE_TOKENS, STOP
 from core.probing.findings import find
@@ -19,6 +22,7 @@ from core.registry.records import EvaluationRecord
 from core.registry.run_folders import journal_folder
 from core.registry.store import Registry
 from core.workspace import Workspace
+from trainers.engine_seat import seat_alone
 from trainers.observer import Observer, Severity
 from trainers.policy import choose_device
 from trainers.probe_setup import ProbePlan, Ready, longest_sequence, prepare_probe
@@ -68,18 +72,29 @@ def probe(
 
 def _start(plan: ProbePlan, ready: Ready, observer: Observer) -> InferenceEngine:
     config, protocol = ready.config, plan.evaluation.protocol
-    choice = choose_engine(plan.engine or protocol["engine"])
     device = choose_device(plan.device or config.model.device)
+    choice = choose_engine(plan.engine or protocol["engine"], device)
     observer.phase(f"starting the engine {choice.name}")
+    tokens = min(ready.positions, longest_sequence(plan, ready) + _GENERATION_ROOM)
+    gpu = ON_CPU
+    if device != "cpu":
+        alone = config.model_copy(update={"evaluation": _evaluation_of(config, protocol)})
+        gpu = seat_alone(alone, ready.folder, choice.name, tokens).options
     return build_engine(
         choice,
         ready.folder,
         dtype=protocol["dtype"],
         device=device,
         seed=config.sampling_seed,
-        max_model_len=min(ready.positions, longest_sequence(plan, ready) + _GENERATION_ROOM),
-        gpu_memory_utilization=config.evaluation.gpu_memory_utilization,
+        max_model_len=tokens,
+        gpu=gpu,
     )
+
+
+def _evaluation_of(config: RunConfig, protocol: Mapping[str, Any]) -> EvaluationSettings:
+    """The run's settings, with precision and cap of the evaluation that is asked again."""
+    told = {name: protocol[name] for name in ("dtype", "max_tokens")}
+    return config.evaluation.model_copy(update=told)
 
 
 def _ask(

@@ -99,7 +99,7 @@ class SFT:
         )
         self._look_ahead(step + 1)
         rate = self.learning_rate.at(step - self.before)
-        grad_norm = self.optimizer.update(rate)
+        grad_norm = self.optimizer.update(rate, step)
         return self._metrics(step, batch, settled(parts), grad_norm, rate, started)
 
     def _gradients(

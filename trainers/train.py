@@ -6,12 +6,17 @@ from core.config.schema import RunKind
 from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.checkpoint import TrainerState, newest_whole, restore
 from trainers.compile_setup import settle_compilation
+from trainers.engine_seat import take_seat
 from trainers.evaluation_facts import EvaluationFacts, facts_of_record
-from trainers.evaluator import build_evaluator, evaluate_together
+from trainers.evaluator import Evaluator, build_evaluator, evaluate_together
 from trainers.loop import Loop
-from trainers.memory_setup import compare_memory, settle_memory, start_meter
+from trainers.memory import MemoryPlan
+from trainers.memory_meter import MemoryMeter
+from trainers.memory_setup import compare_memory, settle_memory, start_meter, training_need
 from trainers.observer import Severity
+from trainers.optimization import Optimizer
 from trainers.policy import Policy, load_policy
+from trainers.precision import exact_float32_products
 from trainers.recipe import Recipe
 from trainers.rng import capture_rng, seed_everything
 from trainers.rollback import Rewinder, after_rollbacks, finish_rollback
@@ -26,6 +31,8 @@ def train(stage: Stage) -> None:
         Interrupted, TrainingStoppedError, EngineError, OSError: see the loop.
     """
     seed_everything(stage.config.seed)
+    exact_float32_products()
+    take_seat(stage)
     world = stage.world
     checkpoint = world.decide(lambda: _newest_checkpoint(stage)) if stage.resuming else None
     stage.observer.phase("loading the model")
@@ -45,11 +52,12 @@ def train(stage: Stage) -> None:
     if world.main:
         recipe.preflight(examples, memory)
     with meter.elsewhere():
-        evaluator = build_evaluator(stage, live=True, apart=meter.elsewhere) if world.main else None
+        evaluator = _evaluator(stage, meter, memory) if world.main else None
     world.barrier()  # an engine may take long to start
     try:
         settle_compilation(stage, policy, examples)
         method = recipe.method(examples, memory, evaluator)
+        _report_precision(stage, method.policy, method.optimizer)
         state = TrainerState()
         initial = stage.prepared.model_dir
         rewinder = Rewinder(method.policy, method.optimizer, initial, capture_rng())
@@ -79,6 +87,16 @@ def train(stage: Stage) -> None:
     finally:
         if evaluator is not None:
             evaluator.close()
+
+
+def _report_precision(stage: Stage, policy: Policy, optimizer: Optimizer) -> None:
+    if not stage.resuming:
+        text = f"{policy.precision.described}; {optimizer.how}"
+        stage.recorder.event(Severity.INFO, "precision", text)
+
+
+def _evaluator(stage: Stage, meter: MemoryMeter, plan: MemoryPlan) -> Evaluator:
+    return build_evaluator(stage, live=True, apart=meter.elsewhere, training=training_need(plan))
 
 
 def _recipe(stage: Stage, policy: Policy) -> Recipe:

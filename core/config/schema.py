@@ -276,8 +276,10 @@ class EvaluationSettings(Section):
     """Seed of the sampling; the run's seed when not given. Greedy decoding has none."""
     grader_time_limit: float = Field(2.0, gt=0)
     """Seconds that one symbolic comparison may take."""
-    gpu_memory_utilization: float = Field(0.3, gt=0, lt=1)
-    """Share of GPU memory that vLLM may take beside the trainer."""
+    placement: Literal["auto", "shared", "apart"] = "auto"
+    """GPU of the engine: training's (shared), another (apart), or another one that is free."""
+    gpu_memory_utilization: float | None = Field(None, gt=0, lt=1)
+    """Share of the whole GPU's memory for vLLM; reckoned from what it has to do if not given."""
 
 
 class RunConfig(Section):

@@ -223,6 +223,11 @@ def parse_plan(text: str, origin: str) -> LoadedPlan:
         raise UserError(f"{origin} is not valid TOML: it is nested too deep") from error
     except ValueError as error:
         raise UserError(f"{origin} is not valid TOML: {_reason(error)}") from error
+    if "base" in tree and "sets" not in tree:
+        raise UserError(
+            f"{origin} is a plan of experiments, which has its criteria for cells; "
+            "a5ctl plan report judges them"
+        )
     try:
         plan = CriteriaPlan.model_validate(plan_of_today(tree))
     except ValidationError as error:

@@ -90,12 +90,14 @@ class InferenceEngine(Protocol):
         version: Of the package that generates.
         dtype: Precision of the forward pass, for example `float32`.
         max_model_len: Tokens of prompt and response together, at most.
+        weight_path: How weights come to it, to be read behind "weights are copied".
     """
 
     name: str
     version: str
     dtype: str
     max_model_len: int
+    weight_path: str
 
     def generate(
         self,
@@ -107,10 +109,18 @@ class InferenceEngine(Protocol):
         ...
 
     def load_weights(self, weights: Iterable[tuple[str, "torch.Tensor"]]) -> None:
-        """Replace all weights by named tensors (names as in `model.state_dict()`).
+        """Replace all weights by named tensors (names as in `model.state_dict()`); wakes it up.
 
         Raises:
             EngineError: names or shapes do not match; the engine must then be thrown away.
+        """
+        ...
+
+    def sleep(self) -> None:
+        """Give GPU memory to others until the next `load_weights`; the weights are gone.
+
+        An engine that was not started to sleep, or that is on the CPU, stays as it is. Doing it
+        twice is harmless.
         """
         ...
 

@@ -45,6 +45,7 @@ class HfEngine:
         batch_size: int = 64,
         max_model_len: int | None = None,
         dummy_weights: bool = False,
+        sleeps: bool = False,
     ):
         """Load a model.
 
@@ -56,9 +57,13 @@ class HfEngine:
             batch_size: Responses decoded together.
             max_model_len: Prompt and response together; the model's own limit when None.
             dummy_weights: Do not read weights, they will come by `load_weights`.
+            sleeps: `sleep` gives the memory of the weights back.
         """
         self.version = version("transformers")
         self.dtype = dtype
+        self.weight_path = "within the process" if device == "cpu" else "within the GPU"
+        self._sleeps = sleeps
+        self._asleep = False
         self._batch_size = batch_size
         self._contract: WeightContract | None = None
         self._model_dir = model_dir
@@ -79,9 +84,11 @@ class HfEngine:
 
         Raises:
             UserError: a prompt does not fit, or a sampling setting is out of range.
-            EngineError: the engine is closed.
+            EngineError: the engine is closed, or has slept since its weights came.
         """
         self._check_open()
+        if self._asleep:
+            raise EngineError("the engine has slept; call load_weights first")
         requests = plan_requests(prompts, sampling, self._tokenizer, self.max_model_len)
         groups: list[list[Completion | None]] = [[None] * sampling.n for _ in prompts]
         done = 0
@@ -112,10 +119,24 @@ class HfEngine:
             named = self._contract.check(weights)
         if self._contract.tied:
             named.pop(OUTPUT_HEAD, None)
+        if self._asleep:
+            _take_storage(self._model, give_back=False)
+            self._asleep = False
         own = self._model.state_dict()
         with torch.no_grad():
             for name, tensor in named.items():
                 own[name].copy_(tensor.detach())
+
+    def sleep(self) -> None:
+        """Drop the numbers of the weights, where the engine was started to do so.
+
+        Raises:
+            EngineError: the engine is closed.
+        """
+        self._check_open()
+        if self._sleeps and not self._asleep:
+            _take_storage(self._model, give_back=True)
+            self._asleep = True
 
     def close(self) -> None:
         """Drop the model."""
@@ -136,6 +157,17 @@ def _batches(requests: Sequence[Request], size: int) -> list[list[Request]]:
     """Neighbours in length go together, so that little is padded; longest first."""
     ordered = sorted(requests, key=lambda r: len(r.prompt_ids), reverse=True)
     return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+
+
+def _take_storage(model: Any, *, give_back: bool) -> None:
+    """Free the memory of all parameters, or take it again; tied ones share theirs as before."""
+    import torch
+
+    for parameter in model.parameters():
+        needed = 0 if give_back else parameter.numel() * parameter.element_size()
+        parameter.untyped_storage().resize_(needed)
+    if give_back and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _load_model(model_dir: Path, dtype: str, device: str, seed: int, dummy: bool) -> Any:

@@ -1,4 +1,4 @@
-"""An engine in a process of its own, for trainers whose process an engine cannot share.
+"""An engine in a process of its own, on the trainer's GPU, on another one, or on the CPU.
 
 vLLM connects with torch.distributed in its own way and takes the first GPU it sees; beside a
 trainer that does the same it needs its own process, which may then have a GPU of its own.
@@ -6,14 +6,7 @@ trainer that does the same it needs its own process, which may then have a GPU o
 
 import contextlib
 import multiprocessing
-import os
-import shutil
-import signal
-import tempfile
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.engines.base import (
@@ -24,13 +17,18 @@ from core.engines.base import (
     Sampling,
     TokenPrompt,
 )
-from core.errors import UserError
+from core.engines.remote_child import serve
+from core.engines.staging import SharedMemory
+from core.engines.transfer import Sender
 
 if TYPE_CHECKING:
     import torch
 
-_MEMORY_FOLDER = Path("/dev/shm")
+    from core.engines.cuda_ipc import OwnMemory
+
 _LEAVE_WITHIN_S = 5.0
+# enough that the messages about it take no part of the time
+_GPU_STAGING = 64 * 2**20
 
 
 class RemoteEngine:
@@ -50,8 +48,12 @@ class RemoteEngine:
         """
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
+        self._memory = SharedMemory()
+        self._on_gpu: OwnMemory | None = None
+        self._tried_gpu = False
+        self.weight_path = "through main memory"
         self._process = context.Process(
-            target=_serve, args=(theirs, build, dict(environment)), daemon=True
+            target=serve, args=(theirs, build, dict(environment), self._memory), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -79,20 +81,44 @@ class RemoteEngine:
         return found
 
     def load_weights(self, weights: Iterable[tuple[str, "torch.Tensor"]]) -> None:
-        """Hand the weights over in a file, in memory where there is room for it.
+        """Hand the weights over in the engine's precision, from GPU to GPU where that works.
+
+        They may change as soon as this returns.
 
         Raises:
             EngineError: names or shapes do not match, or the copy failed.
         """
-        from safetensors.torch import save_file
+        import torch
 
-        tensors = _distinct(weights)
-        size = sum(tensor.nbytes for tensor in tensors.values())
-        with tempfile.TemporaryDirectory(prefix="a5ctl-weights-", dir=_room_for(size)) as folder:
-            path = Path(folder) / "weights.safetensors"
-            save_file(tensors, path)
-            self._ask("load_weights", path)
+        weights = iter(weights)
+        first = next(weights, None)
+        if first is not None and first[1].device.type == "cuda":
+            # what the trainer keeps for its next update may be missing on the other side
+            torch.cuda.empty_cache()
+            self._share_gpu_memory(first[1].device)
+        memory = self._memory.tensor if self._on_gpu is None else self._on_gpu.tensor
+        self._ask("load_weights", self._on_gpu is not None)
+        sender = Sender(memory, getattr(torch, self.dtype), self._post, self._settle)
+        try:
+            sender.send(_chained(first, weights))
+        except EngineError:
+            raise
+        except Exception:
+            sender.finish()
+            self._connection.send("forget")
             self._answer(None)
+            raise
+        self._connection.send("complete")
+        self._answer(None)
+
+    def sleep(self) -> None:
+        """Let the engine give back its GPU memory; see `InferenceEngine.sleep`.
+
+        Raises:
+            EngineError: the engine failed, or its process has died.
+        """
+        self._ask("sleep")
+        self._answer(None)
 
     def close(self) -> None:
         """End the process, at once if it is at work."""
@@ -103,12 +129,48 @@ class RemoteEngine:
         self._process.kill()
         self._process.join()
         self._connection.close()
+        self._memory.close()
+        if self._on_gpu is not None:
+            self._on_gpu.close()
+            self._on_gpu = None
+
+    def _share_gpu_memory(self, device: "torch.device") -> None:
+        """Let both processes see a piece of the policy's GPU; once, and for good."""
+        if self._tried_gpu:
+            return
+        from core.engines.cuda_ipc import CudaIpcError, OwnMemory
+
+        self._tried_gpu = True
+        memory = None
+        try:
+            memory = OwnMemory(device, _GPU_STAGING)
+            self._ask("open", memory.handle)
+            self.weight_path = self._answer(None)
+        except (CudaIpcError, EngineError) as error:
+            if not self._process.is_alive():
+                raise
+            if memory is not None:
+                memory.close()
+            self.weight_path = f"through main memory, because {error}"
+        else:
+            self._on_gpu = memory
+
+    def _post(self, pieces: Sequence[Any]) -> None:
+        try:
+            self._connection.send(pieces)
+        except (OSError, ValueError) as error:
+            raise self._gone() from error
+
+    def _settle(self) -> None:
+        self._answer(None)
+        self._busy = True
 
     def _ask(self, method: str, *arguments: Any) -> None:
         try:
             self._connection.send((method, arguments))
         except (OSError, ValueError) as error:
             raise EngineError("the engine's process has gone; start another one") from error
+        self._busy = True
 
     def _answer(self, on_progress: GenerationProgress | None) -> Any:
         self._busy = True
@@ -116,9 +178,7 @@ class RemoteEngine:
             try:
                 kind, value = self._connection.recv()
             except (EOFError, OSError) as error:
-                self._process.join(_LEAVE_WITHIN_S)
-                code = self._process.exitcode
-                raise EngineError(f"the engine's process ended with code {code}") from error
+                raise self._gone() from error
             if kind == "progress":
                 if on_progress is not None:
                     on_progress(*value)
@@ -128,86 +188,14 @@ class RemoteEngine:
                 raise value
             return value
 
-
-def _serve(
-    connection: Connection,
-    build: Callable[[], InferenceEngine],
-    environment: Mapping[str, str | None],
-) -> None:
-    """The child: do what is asked until the pipe or the parent ends."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the parent decides, and kills
-    _apply(environment)
-    threading.Thread(target=_follow_parent, daemon=True).start()
-    try:
-        engine = build()
-    except Exception as error:
-        connection.send(("error", _portable(error)))
-        return
-    connection.send(("value", (engine.name, engine.version, engine.dtype, engine.max_model_len)))
-    while (request := connection.recv()) is not None:
-        method, arguments = request
-        try:
-            value = _do(engine, method, arguments, connection)
-        except Exception as error:
-            connection.send(("error", _portable(error)))
-        else:
-            connection.send(("value", value))
-    engine.close()
+    def _gone(self) -> EngineError:
+        self._process.join(_LEAVE_WITHIN_S)
+        return EngineError(f"the engine's process ended with code {self._process.exitcode}")
 
 
-def _do(
-    engine: InferenceEngine, method: str, arguments: Sequence[Any], connection: Connection
-) -> list[list[Completion]] | None:
-    if method == "generate":
-        prompts, sampling = arguments
-
-        def progress(done: int, total: int) -> None:
-            connection.send(("progress", (done, total)))
-
-        return engine.generate(prompts, sampling, progress)
-    from safetensors.torch import load_file
-
-    engine.load_weights(load_file(arguments[0]).items())
-    return None
-
-
-def _apply(environment: Mapping[str, str | None]) -> None:
-    for name, value in environment.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-
-def _follow_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-    os._exit(1)
-
-
-def _portable(error: Exception) -> Exception:
-    """An error that the parent can raise: its own where it is foreseen, else its words."""
-    if type(error) in (UserError, EngineError):
-        return type(error)(str(error))
-    return EngineError(f"{type(error).__name__}: {error}")
-
-
-def _distinct(weights: Iterable[tuple[str, "torch.Tensor"]]) -> dict[str, "torch.Tensor"]:
-    """The tensors in main memory; a file cannot hold two that share their memory."""
-    tensors: dict[str, torch.Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in weights:
-        # addresses of tensors that are kept: a freed one would pass its own on to the next
-        copy = tensor.detach().cpu().contiguous()
-        if copy.data_ptr() not in seen:
-            seen.add(copy.data_ptr())
-            tensors[name] = copy
-    return tensors
-
-
-def _room_for(size: int) -> Path | None:
-    if _MEMORY_FOLDER.is_dir() and shutil.disk_usage(_MEMORY_FOLDER).free > 1.2 * size:
-        return _MEMORY_FOLDER
-    return None
+def _chained(
+    first: "tuple[str, torch.Tensor] | None", rest: Iterable[tuple[str, "torch.Tensor"]]
+) -> Iterable[tuple[str, "torch.Tensor"]]:
+    if first is not None:
+        yield first
+    yield from rest

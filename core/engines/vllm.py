@@ -4,6 +4,7 @@ import contextlib
 import gc
 import itertools
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,9 @@ from core.engines.base import (
     Sampling,
     TokenPrompt,
 )
-from core.engines.devices import normalize_visible_devices
+from core.engines.devices import VISIBLE, index_for_vllm, normalize_visible_devices
+from core.engines.gpu_options import ON_CPU, GpuOptions, vllm_options
+from core.engines.gpus import listed_gpus
 from core.engines.isolation import (
     captured_stderr,
     environment,
@@ -25,6 +28,7 @@ from core.engines.isolation import (
     release_memory_binding,
 )
 from core.engines.requests import Request, plan_requests
+from core.engines.segments import plain_segments
 from core.engines.select import vllm_version
 from core.engines.vllm_copy import WeightCopies
 from core.engines.vllm_setup import (
@@ -43,6 +47,8 @@ if TYPE_CHECKING:
     import torch
 
 NAME = "vllm"
+_WEIGHTS, _CACHE = "weights", "kv_cache"  # as vLLM's sleep mode names them
+_SHARE_OF_FREE = 0.9
 _CANARY_TOKENS = 33
 # Mean absolute difference of log-probabilities in nats. Measured: 1e-6 in float32 and under 0.1 in
 # bfloat16 when the copy is right; whole nats when a weight is stale.
@@ -63,7 +69,7 @@ class VllmEngine:
         seed: int = 0,
         max_model_len: int,
         dummy_weights: bool = False,
-        gpu_memory_utilization: float = 0.3,
+        gpu: GpuOptions = ON_CPU,
     ):
         """Start an engine; at most one at a time in a process.
 
@@ -74,11 +80,12 @@ class VllmEngine:
             seed: Seed of vLLM itself; sampling takes its own.
             max_model_len: Prompt and response together, in tokens; cut to the model's limit.
             dummy_weights: Do not read weights, they will come by `load_weights`.
-            gpu_memory_utilization: Share of GPU memory for weights and cache.
+            gpu: How it uses its GPU.
 
         Raises:
             EngineError: vLLM cannot start.
         """
+        self.weight_path = "within the process" if device == "cpu" else "within the GPU"
         self.version = vllm_version() or "unknown"
         self.dtype = dtype
         self._model_dir = model_dir
@@ -90,6 +97,8 @@ class VllmEngine:
         self._llm: Any = None
         self._broken: str | None = None
         self._has_weights = not dummy_weights
+        self._sleeps = gpu.sleeps and device != "cpu"
+        self._asleep: set[str] = set()
         if device != "cpu":
             normalize_visible_devices()
         self._tokenizer = load_tokenizer(model_dir)
@@ -99,7 +108,7 @@ class VllmEngine:
                 device=device,
                 seed=seed,
                 max_model_len=max_model_len,
-                gpu_memory_utilization=gpu_memory_utilization,
+                gpu=gpu,
             )
 
     def generate(
@@ -116,7 +125,8 @@ class VllmEngine:
         """
         self._check_usable()
         if not self._has_weights:
-            raise EngineError("the engine was started without weights; call load_weights first")
+            why = "has slept" if self._asleep else "was started without weights"
+            raise EngineError(f"the engine {why}; call load_weights first")
         requests = plan_requests(prompts, sampling, self._tokenizer, self.max_model_len)
         groups: list[list[Completion | None]] = [[None] * sampling.n for _ in prompts]
         with self._working("generate"), preserved_rng():
@@ -153,12 +163,31 @@ class VllmEngine:
         # straight into the layers nothing of vLLM's runs, and its surroundings would cost a tenth
         around = quiet_logging(self._log) if self._copies.in_place else self._vllm_at_work()
         with self._working("load weights", around):
+            self._wake_up(_WEIGHTS)
             compare = self._copies.copy(self._llm, contract, named)
-            self._reset_prefix_cache()
+            if not compare:
+                self._open_cache()
         if compare:
             with self._working("load weights"), preserved_rng():
                 self._check_canary(contract, named)
         self._has_weights = True
+
+    def sleep(self) -> None:
+        """Give the memory of weights and cache back, where the engine was started to do so.
+
+        vLLM on the CPU has no such mode: it stays as it is.
+
+        Raises:
+            EngineError: vLLM failed.
+        """
+        self._check_usable()
+        if not self._sleeps or self._asleep:
+            return
+        with self._working("sleep"), preserved_rng():
+            # nothing is kept in main memory: the policy's weights come anew in any case
+            self._has_weights = False
+            self._llm.sleep(level=2)
+            self._asleep = {_WEIGHTS, _CACHE}
 
     def close(self) -> None:
         """Shut vLLM down and return its memory."""
@@ -166,19 +195,18 @@ class VllmEngine:
         self._copies.forget()
         if llm is None:
             return
-        with self._surroundings():
+        asleep, self._asleep = self._asleep, set()
+        with self._surroundings(), captured_stderr() if asleep else contextlib.nullcontext():
+            if asleep and self._broken is None:
+                # vLLM frees what is there; it complains of memory that is gone, and where there is
+                # no room for it any more, that is all
+                with contextlib.suppress(RuntimeError):
+                    llm.wake_up()
             llm.llm_engine.engine_core.shutdown()
             del llm
             gc.collect()
 
-    def _start(
-        self,
-        *,
-        device: str,
-        seed: int,
-        max_model_len: int,
-        gpu_memory_utilization: float,
-    ) -> None:
+    def _start(self, *, device: str, seed: int, max_model_len: int, gpu: GpuOptions) -> None:
         prepare_imports()
         from transformers import AutoConfig
 
@@ -186,17 +214,11 @@ class VllmEngine:
             str(self._model_dir), local_files_only=True
         ).get_text_config()
         self.max_model_len = min(max_model_len, config.max_position_embeddings)
-        on_cpu = device == "cpu"
-        options: dict[str, Any] = {"gpu_memory_utilization": gpu_memory_utilization}
-        if on_cpu:
-            options["kv_cache_memory_bytes"] = cache_bytes(config, self.dtype, self.max_model_len)
-            # where a prompt is read in pieces, vLLM turns the request's random numbers back, which
-            # those of a CPU cannot do: it would fail as soon as prompts do not all fit one step
-            options["enable_chunked_prefill"] = False
+        options = self._cpu_options(config) if device == "cpu" else self._gpu_options(gpu)
         from vllm import LLM
 
         register_architectures(self._model_dir)
-        with imports_set_aside():
+        with imports_set_aside(), plain_segments(wanted=gpu.sleeps):
             self._llm = LLM(
                 str(self._model_dir),
                 load_format="auto" if self._has_weights else "dummy",
@@ -204,8 +226,6 @@ class VllmEngine:
                 seed=seed,
                 max_model_len=self.max_model_len,
                 max_num_seqs=MAX_SEQUENCES,
-                # compiling takes half a minute on CPU and pays for itself only on a GPU
-                enforce_eager=on_cpu,
                 enable_prefix_caching=True,
                 logprobs_mode="processed_logprobs",
                 generation_config="vllm",
@@ -213,6 +233,44 @@ class VllmEngine:
                 use_tqdm_on_load=False,
                 **options,
             )
+
+    def _cpu_options(self, config: Any) -> dict[str, Any]:
+        return {
+            "kv_cache_memory_bytes": cache_bytes(config, self.dtype, self.max_model_len),
+            # where a prompt is read in pieces, vLLM turns the request's random numbers back, which
+            # those of a CPU cannot do: it would fail as soon as prompts do not all fit one step
+            "enable_chunked_prefill": False,
+            # compiling takes half a minute on CPU and pays for itself only on a GPU
+            "enforce_eager": True,
+        }
+
+    def _gpu_options(self, gpu: GpuOptions) -> dict[str, Any]:
+        """Settle what vLLM reads of this GPU before it starts there."""
+        import torch
+
+        torch.cuda.empty_cache()  # what the trainer does not use counts as free
+        free, total = torch.cuda.mem_get_info()
+        # CUDA has read the variable by now, so that another value only reaches vLLM
+        if index := index_for_vllm(os.environ.get(VISIBLE), listed_gpus()):
+            os.environ[VISIBLE] = index
+        share = _SHARE_OF_FREE * free / total if gpu.share is None else gpu.share
+        return vllm_options(gpu, share)
+
+    def _wake_up(self, what: str) -> None:
+        """Take the memory of weights or cache again, if the engine sleeps."""
+        if what in self._asleep:
+            import torch
+
+            # memory that the trainer keeps for its next update would be missing here
+            if torch.cuda.is_initialized():
+                torch.cuda.empty_cache()
+            self._llm.wake_up(tags=[what])
+            self._asleep.discard(what)
+
+    def _open_cache(self) -> None:
+        """The last part of waking up, and of every copy: an empty cache."""
+        self._wake_up(_CACHE)
+        self._reset_prefix_cache()
 
     def _run(
         self, requests: Sequence[Request], sampling: Sampling
@@ -259,12 +317,15 @@ class VllmEngine:
         length = min(_CANARY_TOKENS, self.max_model_len - 1)
         size = len(self._tokenizer)
         ids = [(7919 * position + 13) % size for position in range(length)]
+        expected = contract.reference_logprobs(weights, ids).tolist()
+        # what came for this copy alone is let go of before the cache takes its memory
+        weights.clear()
+        self._open_cache()
         parameters = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0)
         (output,) = self._llm.generate([{"prompt_token_ids": ids}], parameters, use_tqdm=False)
         # the first token has nothing before it and therefore no log-probability
         entries = zip(output.prompt_logprobs[1:], ids[1:], strict=True)
         found = [entry[token].logprob for entry, token in entries]
-        expected = contract.reference_logprobs(weights, ids).tolist()
         if not all(map(math.isfinite, expected)):
             raise RuntimeError("the policy's own log-probabilities are not finite; it has diverged")
         gap = sum(abs(a - b) for a, b in zip(found, expected, strict=True)) / len(expected)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.engines.base import EngineError
+from core.engines.footprint import cache_bytes_per_token
 from core.models import prepare_imports
 
 # One process, no telemetry, no logging of its own. The engine's batch order must not depend on
@@ -26,7 +27,6 @@ MAX_SEQUENCES = 256
 _BLOCK = 128  # tokens per cache block on CPU; GPU blocks are smaller
 _CACHE_LIMIT = 4 << 30
 _CACHE_SHARE_OF_FREE_MEMORY = 0.25
-_DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 class LogBuffer(logging.Handler):
@@ -117,9 +117,7 @@ def cache_bytes(config: Any, dtype: str, max_model_len: int, sequences: int = MA
     Raises:
         EngineError: not even one sequence fits into the free memory.
     """
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    per_token = 2 * config.num_hidden_layers * heads * head_dim * _DTYPE_BYTES[dtype]
+    per_token = cache_bytes_per_token(config, dtype)
     one = (-(-max_model_len // _BLOCK) + 2) * _BLOCK * per_token
     free = _free_memory()
     if one > free:

@@ -1,5 +1,6 @@
 """Checking named tensors against a model's architecture, before and after an engine takes them."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,14 +63,17 @@ class WeightContract:
     ) -> "torch.Tensor":
         """Log-probabilities of `token_ids[1:]` (nats, float32, on CPU) under the given weights.
 
-        The tensors are used where they lie, in their own precision (float32 if they differ in it);
-        no gradient is kept.
+        The tensors are used where they lie, in their own precision: where they differ in it, in
+        that of most numbers, so that few are copied. No gradient is kept.
         """
         import torch
 
         given = {n: t.detach() for n, t in weights.items() if not (self.tied and n == OUTPUT_HEAD)}
-        if len({tensor.dtype for tensor in given.values()}) > 1:
-            given = {name: tensor.float() for name, tensor in given.items()}
+        sizes = Counter[torch.dtype]()
+        for tensor in given.values():
+            sizes[tensor.dtype] += tensor.numel()
+        ((usual, _),) = sizes.most_common(1)
+        given = {name: tensor.to(usual) for name, tensor in given.items()}
         device = next(iter(given.values())).device
         buffers = {n: b.to(device) for n, b in self._model.named_buffers() if n not in given}
         ids = torch.tensor([token_ids], device=device)

@@ -24,7 +24,7 @@ _MACHINE = {
         *("attention", "compile", "checkpoint_every", "keep_last", "keep_best"),
     ),
     "model": ("device",),
-    "evaluation": ("gpu_memory_utilization",),
+    "evaluation": ("placement", "gpu_memory_utilization"),
     "rollout": ("keep",),
 }
 _LABELS = ("name", "group", "tags", "note")

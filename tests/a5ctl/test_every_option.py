@@ -46,6 +46,7 @@ OF_EVALUATION: list[Setting] = [
     ("--split", "dev", "evaluation.split", "dev"),
     ("--eval-limit", "7", "evaluation.limit", 7),
     ("--max-tokens", "33", "evaluation.max_tokens", 33),
+    ("--gpu-memory-utilization", "0.4", "evaluation.gpu_memory_utilization", 0.4),
     ("--temperature", "0.5", "evaluation.temperature", 0.5),
     ("--prompt", "question_only", "prompt.template", "question_only"),
     ("--seed", "5", "seed", 5),
@@ -68,6 +69,7 @@ OF_TRAINING: list[Setting] = [
     ("--on-alarm", "stop", "train.on_alarm", "stop"),
     ("--keep-last", "4", "train.keep_last", 4),
     ("--keep-best", "2", "train.keep_best", 2),
+    ("--placement", "shared", "evaluation.placement", "shared"),
     ("--eval-every", "6", "evaluation.every", 6),
 ]
 OF_BATCHES: list[Setting] = [

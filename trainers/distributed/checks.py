@@ -47,6 +47,38 @@ def check_processes(config: RunConfig, device: str) -> None:
         )
 
 
+def check_placement(config: RunConfig, device: str) -> None:
+    """Refuse an engine on a GPU of its own where there is none.
+
+    Args:
+        config: With every open setting filled in.
+        device: `cpu` or `cuda`, as chosen for this machine.
+
+    Raises:
+        UserError: no GPU is left beside those that train.
+    """
+    if config.evaluation.placement != "apart" or not config.kind.trains:
+        return
+    if device == "cpu":
+        raise UserError(
+            "--placement apart puts the engine on a GPU of its own, and this run is on the CPU; "
+            "leave it out"
+        )
+    import torch
+
+    wanted, there = processes(config), torch.cuda.device_count()
+    if there <= wanted:
+        raise UserError(
+            f"--placement apart needs a GPU beside the {wanted} that {_train(wanted)}, and torch "
+            f"sees {there}; make another one visible in CUDA_VISIBLE_DEVICES, or use --placement "
+            "shared"
+        )
+
+
+def _train(count: int) -> str:
+    return "trains" if count == 1 else "train"
+
+
 def with_gpus(config: RunConfig, gpus: int | None) -> RunConfig:
     """The config with another number of GPUs; all CPU threads together stay as many as before."""
     before = processes(config)

@@ -1,17 +1,18 @@
 """From a prepared run to its processes: what each is told, and which GPU it gets."""
 
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from core.engines.devices import visible_entries
 from core.registry.records import RunRecord
 from core.registry.store import Registry
 from core.workspace import Workspace
 from trainers.distributed.checks import processes, threads_per_process
 from trainers.distributed.job import Job
 from trainers.distributed.launcher import Ending, environments, run_processes
+from trainers.engine_seat import spare_gpu
 from trainers.prepare import Prepared
 
 
@@ -51,7 +52,7 @@ def launch(run: RunRecord, prepared: Prepared, place: Place, *, resuming: bool) 
             argv=place.argv,
             resuming=resuming,
             rendezvous=Path(folder) / "rendezvous",
-            engine_device=_engine_device(prepared, size),
+            engine_device=spare_gpu(prepared, _devices(prepared), taken=size),
         )
         threads = prepared.config.train.threads or threads_per_process(size)
         return run_processes(
@@ -66,15 +67,6 @@ def _devices(prepared: Prepared) -> list[str]:
     """Every GPU that this process sees, as `CUDA_VISIBLE_DEVICES` names it."""
     if prepared.device != "cuda":
         return []
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [part.strip() for part in visible.split(",")]
     import torch
 
-    return [str(index) for index in range(torch.cuda.device_count())]
-
-
-def _engine_device(prepared: Prepared, size: int) -> str | None:
-    """The GPU that the engine has for itself; None when it shares the first one."""
-    devices = _devices(prepared)
-    return devices[size] if len(devices) > size else None
+    return visible_entries(torch.cuda.device_count())

@@ -40,7 +40,10 @@ class World:
 
     rank = 0
     size = 1
-    engine_device: str | None = None
+
+    def __init__(self, engine_device: str | None = None) -> None:
+        """One process, whose engine may have a GPU of its own."""
+        self.engine_device = engine_device
 
     @property
     def main(self) -> bool:
@@ -71,8 +74,16 @@ class World:
         return policy, optimizer
 
     def engine(self, build: "Callable[[], InferenceEngine]") -> "InferenceEngine":
-        """The engine that `build` makes, where it can work beside the trainer."""
-        return build()
+        """The engine that `build` makes: here, or elsewhere if it has a GPU for itself."""
+        return build() if self.engine_device is None else self._elsewhere(build)
+
+    def _elsewhere(self, build: "Callable[[], InferenceEngine]") -> "InferenceEngine":
+        """The engine in a process of its own."""
+        from core.engines.remote import RemoteEngine
+        from trainers.engine_seat import visible_to_engine
+
+        environment: dict[str, str | None] = dict.fromkeys(_OWN_VARIABLES if self.size > 1 else ())
+        return RemoteEngine(build, environment | visible_to_engine(self.engine_device))
 
     @property
     def threads(self) -> int | None:
@@ -113,10 +124,10 @@ class ProcessGroup(World):
         """
         import torch.distributed as dist
 
+        super().__init__(engine_device)
         self.rank = rank
         self.size = size
         self._lost = lost
-        self.engine_device = engine_device
         backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
         dist.init_process_group(
             backend,
@@ -170,12 +181,7 @@ class ProcessGroup(World):
 
     def engine(self, build: "Callable[[], InferenceEngine]") -> "InferenceEngine":
         """The engine in a process of its own, on a GPU of its own where there is one more."""
-        from core.engines.remote import RemoteEngine
-
-        environment: dict[str, str | None] = dict.fromkeys(_OWN_VARIABLES)
-        if self.engine_device is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = self.engine_device
-        return RemoteEngine(build, environment)
+        return self._elsewhere(build)
 
     @property
     def threads(self) -> int | None:

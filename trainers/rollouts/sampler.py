@@ -60,7 +60,7 @@ class RolloutSampler:
         """
         stage, started = self.stage, time.perf_counter()
         with self.engine.apart():
-            engine = self.engine.with_weights_of(policy)
+            engine = self.engine.with_weights_of(policy, first_step)
             copied = time.perf_counter()
             prompts = self._prompts(problems)
             groups = engine.generate(
@@ -68,6 +68,7 @@ class RolloutSampler:
                 self.sampling(number, per_question, round),
                 lambda done, total: stage.observer.rollout_progress(number, done, total),
             )
+            self.engine.rest()
         generated = time.perf_counter()
         rollouts = self._graded(problems, prompts, groups)
         return RolloutBatch(
