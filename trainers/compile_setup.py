@@ -54,6 +54,14 @@ def settle_compilation(stage: Stage, policy: Policy, examples: Sequence[Example]
         raise UserError(f"train.compile on does not work here: {reason}; use --compile auto")
 
 
+def expects_compilation(config: RunConfig, policy: Policy, examples: Sequence[Example]) -> bool:
+    """Whether `settle_compilation` is going to try it, for whoever plans memory before that."""
+    wanted = config.train.compile
+    if wanted is Compile.OFF or _obstacle(policy) is not None:
+        return False
+    return wanted is Compile.ON or _too_little(config, policy, examples) is None
+
+
 def compiled_layers(policy: Policy, backend: str = "inductor") -> Compilation:
     """Try to compile the layers of a policy that takes packed rows."""
     assert policy.packing is not None

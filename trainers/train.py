@@ -12,7 +12,13 @@ from trainers.evaluator import Evaluator, build_evaluator, evaluate_together
 from trainers.loop import Loop
 from trainers.memory import MemoryPlan
 from trainers.memory_meter import MemoryMeter
-from trainers.memory_setup import compare_memory, settle_memory, start_meter, training_need
+from trainers.memory_setup import (
+    compare_memory,
+    fed_model,
+    settle_memory,
+    start_meter,
+    training_need,
+)
 from trainers.observer import Severity
 from trainers.optimization import Optimizer
 from trainers.policy import Policy, load_policy
@@ -83,7 +89,8 @@ def train(stage: Stage) -> None:
             world=world,
             stop_after=stage.stop_after,
         ).run(state)
-        compare_memory(stage, memory, meter, state.step)
+        trained = fed_model(stage, policy, examples)
+        compare_memory(stage, memory, meter, state.step, trained)
     finally:
         if evaluator is not None:
             evaluator.close()
