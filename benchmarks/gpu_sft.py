@@ -74,7 +74,7 @@ def our_policy(job: Job, notes: dict[str, Any]) -> "Policy":
     if not policy.packed:
         raise SystemExit(policy.packing.reason)
     if "compiled" in job.side:
-        policy.compilation = compiled_layers(policy)
+        policy.compilation = compiled_layers(policy, job.row_tokens)
         if not policy.compilation.on:
             raise SystemExit(policy.compilation.reason)
         notes["compile_seconds"] = policy.compilation.seconds

@@ -43,11 +43,11 @@ def stage(**train: Any) -> Any:
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compile_setup, "copy_rate", lambda device: 4e12)
     verdict = Compilation(True, "24 layers compiled", 12.0)
-    monkeypatch.setattr(compile_setup, "compiled_layers", lambda policy: verdict)
+    monkeypatch.setattr(compile_setup, "compiled_layers", lambda policy, positions: verdict)
 
 
 def settled(given: Policy, **train: Any) -> Compilation:
-    settle_compilation(stage(**train), given, EXAMPLES)
+    settle_compilation(stage(**train), given, EXAMPLES, 16_384)
     assert given.compilation is not None
     return given.compilation
 
@@ -83,7 +83,7 @@ def test_what_was_asked_for_and_cannot_be_is_refused(monkeypatch: pytest.MonkeyP
     with pytest.raises(UserError, match="rows are padded: made up; use --compile auto"):
         settled(policy(None), compile="on")
     broken = Compilation(False, "layers run as they are: compiling fails here (no compiler)")
-    monkeypatch.setattr(compile_setup, "compiled_layers", lambda policy: broken)
+    monkeypatch.setattr(compile_setup, "compiled_layers", lambda policy, positions: broken)
     with pytest.raises(UserError) as found:
         settled(policy(), compile="on")
     assert str(found.value) == (

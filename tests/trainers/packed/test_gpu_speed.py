@@ -228,7 +228,7 @@ def test_compiled_layers_give_what_the_layers_give(checkpointed: bool) -> None:
         return found
 
     wanted = gradients()
-    verdict = try_compiled(made.model, kernel, torch.bfloat16)
+    verdict = try_compiled(made.model, kernel, torch.bfloat16, 1024)
     assert verdict.on, verdict.reason
     found = gradients()
     made_graphs = graphs()
@@ -236,7 +236,7 @@ def test_compiled_layers_give_what_the_layers_give(checkpointed: bool) -> None:
     for (loss, mine), (other_loss, other) in zip(found, wanted, strict=True):
         torch.testing.assert_close(loss, other_loss, rtol=0.01, atol=0)
         assert (mine - other).norm() < 0.1 * other.norm()
-    assert made_graphs == 1
+    assert made_graphs <= 2
 
 
 def test_a_kernel_that_is_asked_for_is_had_or_refused() -> None:
