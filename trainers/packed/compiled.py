@@ -6,8 +6,9 @@ rows are symbols in it, and calls without `cu_seq_lens_q` (padded rows, generati
 went before.
 """
 
+import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,9 +59,10 @@ def compile_layers(model: Any, backend: str = "inductor", *, fresh: bool = True)
         backend: Of torch.compile.
         fresh: Forget the graphs of earlier models, which count against a limit.
     """
+    layers = layers_of(model)
     if fresh:
-        forget_graphs()
-    for layer in layers_of(model):
+        forget_graphs(layers)
+    for layer in layers:
         compiled = torch.compile(layer._call_impl, dynamic=True, backend=backend)
         # nn.Module.compile sets the same attribute; ours asks first what kind of call it is
         layer._compiled_call_impl = _packed_alone(layer, compiled)
@@ -100,7 +102,7 @@ def try_compiled(
         problem = f"compiling fails here ({_first_line(error)})"
     if problem is not None:
         restore_layers(model)
-        forget_graphs()
+        forget_graphs(layers)
         return Compilation(False, f"layers run as they are: {problem}")
     seconds = time.perf_counter() - started
     made = "one graph" if graphs() == 1 else f"{graphs()} graphs"
@@ -115,11 +117,18 @@ def graphs() -> int:
     return int(counters["stats"]["unique_graphs"])
 
 
-def forget_graphs() -> None:
-    """Count from 0, and keep nothing of models that may be gone."""
+def forget_graphs(layers: Sequence[nn.Module]) -> None:
+    """Count from 0, and keep no graph of these layers' code, which earlier models may have shared.
+
+    Graphs of other code stay: an engine in this process has compiled its own model.
+    """
+    from torch._dynamo import eval_frame
     from torch._dynamo.utils import counters
 
-    torch._dynamo.reset()
+    reset_code = getattr(eval_frame, "reset_code", None)  # a torch without it keeps them
+    for code in {inspect.unwrap(type(layer).forward).__code__ for layer in layers}:
+        if reset_code is not None:
+            reset_code(code)
     counters.clear()
 
 

@@ -91,6 +91,26 @@ def test_padded_calls_never_reach_the_compiler() -> None:
     supervised_loss_packed(model, pack_row([example(9, 1)]), 1.0)
 
 
+def test_graphs_of_other_code_stay() -> None:
+    made: list[Any] = []
+
+    def counting(graph: Any, inputs: Any) -> Any:
+        made.append(graph)
+        return graph.forward
+
+    other = torch.compile(lambda values: values * 2 + 1, backend=counting)
+    other(torch.ones(3))
+    model = prepared()
+    compile_layers(model, counting)
+    supervised_loss_packed(model, pack_row([example(9, 1)]), 1.0)
+    assert len(made) == 2
+    compile_layers(model, counting)
+    other(torch.ones(3))
+    assert len(made) == 2
+    supervised_loss_packed(model, pack_row([example(9, 1)]), 1.0)
+    assert len(made) == 3
+
+
 def test_layers_stay_as_they_are_where_compiling_fails() -> None:
     def broken(graph: Any, inputs: Any) -> Any:
         raise RuntimeError("no compiler here\nand much more")
@@ -147,7 +167,7 @@ def traced_whole(kernel: Kernel) -> None:
     query, key = (torch.empty(4, heads, 64, device="meta") for heads in (14, 2))
     ATTENTION[kernel](query, key, key, torch.empty(2, device="meta"), 4, 0.125)  # the trial's part
     attend = torch.compile(ATTENTION[kernel], backend=TRACED, fullgraph=True, dynamic=True)
-    compiled.forget_graphs()
+    compiled.forget_graphs([])
     for positions in (9, 23):
         query, key = (
             torch.empty(positions, heads, 64, device="meta", dtype=torch.bfloat16).requires_grad_()
