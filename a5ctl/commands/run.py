@@ -122,6 +122,8 @@ def sft(
         a5ctl run sft --size 128,256,full --seed 0,1,2
 
         a5ctl run sft --data path/to/gsm8k --model Qwen/Qwen2.5-Math-1.5B --lr 1e-5
+
+        a5ctl run sft --engine vllm --placement shared --gpu-memory-utilization 0.4
     """
     from a5ctl.cells import build_cells, model_source, parse_filter, start_tree
 

@@ -220,6 +220,8 @@ def grpo(
         a5ctl run grpo --init sft-128-k3f9 --no-std-normalization --length-normalization constant
 
         a5ctl run grpo --init sft-128-k3f9 --train-batch 64 --epochs-per-rollout 2 --seed 0,1,2
+
+        a5ctl run grpo --init sft-128-k3f9 --placement apart
     """
     from a5ctl.cells import build_cells, model_source, start_tree
 
