@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import torch
 
-from core.config.schema import RunConfig, RunKind
+from core.config.schema import ActivationCheckpointing, RunConfig, RunKind
 from core.engines.placement import TrainingNeed
 from trainers.activation_checkpointing import set_activation_checkpointing
+from trainers.compile_setup import expects_compilation
 from trainers.defaults import required
 from trainers.distributed.exhaustion import LockstepGuard
 from trainers.engine_seat import footprint_beside_training
@@ -15,9 +16,12 @@ from trainers.memory import MemoryPlan, TrainedModel, describe_memory, plan_memo
 from trainers.memory_batch import DrawnBatches
 from trainers.memory_beside import Beside, reference_bytes, rollout_bytes
 from trainers.memory_cuda import Reads
+from trainers.memory_estimate import estimate_memory
 from trainers.memory_meter import MemoryMeter, available_memory
 from trainers.observer import Severity
 from trainers.out_of_memory import OutOfMemoryGuard, Relief
+from trainers.packed.fused_loss import triton_version
+from trainers.packed.projection_choice import Projection
 from trainers.policy import Policy
 from trainers.stage import Stage
 from trainers.tokenization import Example
@@ -58,18 +62,37 @@ def trained_model(policy: Policy, processes: int = 1) -> TrainedModel:
         policy.device.type,
         policy.precision,
         written_out=policy.passes is not None,
-        packed=policy.packing is not None and policy.packing.kernel is not None,
+        packed=policy.packed,
         processes=processes,
     )
 
 
 def fed_model(stage: Stage, policy: Policy, examples: Sequence[Example]) -> TrainedModel:
-    """The same, and what the run feeds it."""
-    model = trained_model(policy, stage.world.size)
+    """The same, with what the run feeds it and how it is expected to compute that.
+
+    Once passes have run, it is how they were computed.
+    """
+    model, config = trained_model(policy, stage.world.size), stage.config
     if not model.packed:
         return model
-    batch = DrawnBatches(tuple(examples), examples_per_update(stage.config))
-    return replace(model, reads=reads_of(stage.config.kind), batch=batch)
+    choice, compilation = policy.projection, policy.compilation
+    expected = policy.device.type == "cuda" and triton_version() is not None
+    fused = expected if choice is None else choice.tokens is Projection.FUSED
+    tried = compilation is None and expects_compilation(config, policy, examples)
+    return replace(
+        model,
+        reads=reads_of(config.kind),
+        fused=fused and _plain_targets(config),
+        compiled=tried if compilation is None else compilation.on,
+        batch=DrawnBatches(tuple(examples), examples_per_update(config)),
+    )
+
+
+def _plain_targets(config: RunConfig) -> bool:
+    """Nothing but a temperature changes logits, which is all that the fused kernel can read."""
+    if config.kind is not RunKind.GRPO:
+        return True
+    return config.rollout.top_p == 1 and not config.rollout.min_tokens
 
 
 def reads_of(kind: RunKind) -> Reads:
@@ -161,8 +184,22 @@ def start_meter(policy: Policy) -> MemoryMeter:
     return MemoryMeter.start(policy.device, weights)
 
 
-def compare_memory(stage: Stage, plan: MemoryPlan, meter: MemoryMeter, step: int) -> None:
-    """Record how close the estimate came to the measured peak of training."""
+def compare_memory(
+    stage: Stage, plan: MemoryPlan, meter: MemoryMeter, step: int, trained: TrainedModel
+) -> None:
+    """Record how close the estimate came to the measured peak of training.
+
+    On CUDA both are what torch's allocator hands out: CUDA's own memory is in neither, nor is what
+    the allocator holds beside. Where the passes were not computed as expected, the estimate for
+    what was done is told too.
+
+    Args:
+        stage: The run.
+        plan: What was decided before it.
+        meter: What measured.
+        step: Updates done.
+        trained: What `fed_model` says of the policy now.
+    """
     peak = meter.note()
     if peak is None:
         stage.recorder.event(
@@ -170,15 +207,26 @@ def compare_memory(stage: Stage, plan: MemoryPlan, meter: MemoryMeter, step: int
         )
         return
     # the reference is loaded while training goes on, so it counts towards the peak
-    estimate = plan.estimate.total + plan.beside.reference
-    stage.recorder.event(
-        Severity.INFO,
-        "memory",
+    reference, settings = plan.beside.reference, stage.config.train
+    estimate = plan.estimate.total + reference
+    text = (
         f"training took {peak / _MIB:,.0f} MiB at its peak, {peak / estimate:.2f} of the "
-        f"{estimate / _MIB:,.0f} MiB that were estimated",
-        step=step,
-        data={"peak_bytes": peak, "estimated_bytes": estimate},
+        f"{estimate / _MIB:,.0f} MiB that were estimated"
     )
+    data = {"peak_bytes": peak, "estimated_bytes": estimate}
+    if trained.packed:
+        done = estimate_memory(
+            trained,
+            settings.microbatch_tokens or plan.microbatch_tokens,
+            checkpointing=plan.checkpointing
+            or settings.activation_checkpointing is ActivationCheckpointing.ON,
+        )
+        data["estimated_as_run_bytes"] = done.total + reference
+    if meter.device.type == "cuda":
+        data["reserved_bytes"] = torch.cuda.max_memory_reserved(meter.device)
+        data["estimated_lost_bytes"] = plan.estimate.lost
+        text += f"; torch's allocator held {data['reserved_bytes'] / _MIB:,.0f} MiB in all"
+    stage.recorder.event(Severity.INFO, "memory", text, step=step, data=data)
 
 
 def guard_against_exhaustion(stage: Stage) -> OutOfMemoryGuard:
