@@ -188,6 +188,24 @@ def test_a_cpu_gives_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
         gpu_suite.choose_device(gpu_suite.parse(["--device", "cpu"]))
 
 
+def test_a_smaller_card_is_told_of_and_kept_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from benchmarks.gpu_run import imitate_card
+
+    gib, shares = 2**30, []
+    used = 2
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: ((140 - used) * gib, 140 * gib))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
+    imitate_card(40)
+    assert shares == [pytest.approx(38 / 140)]
+    assert torch.cuda.mem_get_info() == (38 * gib, 40 * gib)
+    used = 39
+    assert torch.cuda.mem_get_info(0) == (gib, 40 * gib)
+    used = 41
+    assert torch.cuda.mem_get_info() == (0, 40 * gib)
+
+
 def test_half_a_row_of_a_killed_part_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"name": "a", "kind": "fact", "text": "b"}\n{"name": "c", "ki')
