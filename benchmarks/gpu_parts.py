@@ -212,13 +212,19 @@ def missing(names: Sequence[str]) -> list[str]:
     return [name for name in names if importlib.util.find_spec(name) is None]
 
 
-def why_not(names: Sequence[str]) -> str | None:
-    """Why a part cannot run, as a sentence; None where nothing is missing."""
+def why_not(names: Sequence[str], *, mend: bool = True) -> str | None:
+    """Why a part cannot run, as a sentence; None where nothing is missing.
+
+    Args:
+        names: What it needs.
+        mend: Say what mends it as well.
+    """
     absent = missing(names)
     if not absent:
         return None
     are = "is" if len(absent) == 1 else "are"
-    return f"{', '.join(absent)} {are} not installed; {_BUNDLE}"
+    told = f"{', '.join(absent)} {are} not installed"
+    return f"{told}; {_BUNDLE}" if mend else told
 
 
 def find(names: Sequence[str]) -> list[Part]:
@@ -235,7 +241,6 @@ def find(names: Sequence[str]) -> list[Part]:
 
 
 def with_models(parts: Sequence[Part]) -> list[Part]:
-    """The parts, and before them the one that makes the models they read."""
-    if any(part.models for part in parts) and all(part.name != "models" for part in parts):
-        return [*find(["models"]), *parts]
-    return list(parts)
+    """The parts, and in its place the one that makes the models they read."""
+    read = any(part.models for part in parts)
+    return find([*(part.name for part in parts), *(["models"] if read else [])])
