@@ -88,7 +88,7 @@ class Part:
         measure(given)
 
 
-SMALL, LARGE = "qwen2.5-0.5b", "qwen2.5-1.5b"
+TINY, SMALL, LARGE = "tiny", "qwen2.5-0.5b", "qwen2.5-1.5b"
 _TRAINS = ("torch", "transformers", *PROGRAM)
 
 PARTS: tuple[Part, ...] = (
@@ -171,11 +171,12 @@ PARTS: tuple[Part, ...] = (
     ),
     Part(
         "loss",
-        "100 steps of the built-in model: GPU against CPU",
+        "100 steps of small models: GPU against CPU",
         "gpu_part_loss:gap",
         40,
         90,
         _TRAINS,
+        (TINY,),
     ),
     Part(
         "copy",

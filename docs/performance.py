@@ -136,7 +136,7 @@ def promises(found: Results) -> list[Promise]:
         Promise(
             "Losses of 100 steps, GPU in bfloat16 against the CPU in float32",
             "at most 1 %",
-            _suite(found, "mixed: largest gap", "share"),
+            _suite(found, "random weights, cuda-mixed: largest gap", "share"),
             "gpu_suite.py",
         ),
         Promise(
