@@ -47,6 +47,11 @@ class Given:
         """Seconds until the part is stopped."""
         return self.until - time.monotonic()
 
+    @property
+    def precision(self) -> str:
+        """Of policies that a part loads itself: what a run takes there by default."""
+        return "mixed" if self.device == "cuda" else "float32"
+
     def shape(self, name: str) -> str:
         """The shape to use where `name` is meant."""
         return "tiny" if self.dry else name

@@ -61,7 +61,7 @@ def train(stage: Stage) -> None:
         evaluator = _evaluator(stage, meter, memory) if world.main else None
     world.barrier()  # an engine may take long to start
     try:
-        settle_compilation(stage, policy, examples)
+        settle_compilation(stage, policy, examples, memory.microbatch_tokens)
         method = recipe.method(examples, memory, evaluator)
         _report_precision(stage, method.policy, method.optimizer)
         state = TrainerState()

@@ -213,7 +213,8 @@ def _turns(
 ) -> str:
     need = f"training needs another {gib(training.peak)} of the {gib(gpu.free)} that are free"
     if found.sleeps:
-        return f"{need}, so the engine sleeps while it trains and keeps {gib(found.asleep)}"
+        kept = f"keeps {gib(found.asleep)}" if found.asleep else "gives all of it back"
+        return f"{need}, so the engine sleeps while it trains and {kept}"
     if fits:
         return f"{need}, so the engine stays awake"
     return f"{need}, and the engine cannot sleep because {awake}"

@@ -26,7 +26,7 @@ QWEN_05B = SimpleNamespace(
 )  # fmt: skip
 LOAD = EngineLoad("vllm", QWEN_05B, 494_032_768, "bfloat16", 1300, 256)
 # fully fine-tuned in float32: moments between updates, more within one
-TRAINING = TrainingNeed(4 * GIB, 14 * GIB)
+TRAINING = TrainingNeed(4 * GIB, 18 * GIB)
 
 
 def card(gib: float, used: float = 2.0) -> GpuMemory:
@@ -57,7 +57,7 @@ def test_on_24_gib_they_take_turns_and_the_engine_keeps_the_cache_it_needs() -> 
 
 
 def test_an_engine_that_cannot_sleep_gets_what_training_leaves_and_says_why() -> None:
-    gpu = card(24)
+    gpu = card(25)
     found = place_shared(LOAD, gpu, TRAINING, None, awake="of something")
     assert not found.options.sleeps
     assert LOAD.sequence_bytes <= (found.options.cache_bytes or 0) < 256 * LOAD.sequence_bytes
@@ -65,16 +65,16 @@ def test_an_engine_that_cannot_sleep_gets_what_training_leaves_and_says_why() ->
 
 
 def test_without_training_there_are_no_turns() -> None:
-    found = place_shared(LOAD, card(8, 0.5), NO_TRAINING, None)
+    found = place_shared(LOAD, card(6, 0.5), NO_TRAINING, None)
     assert not found.options.sleeps
     assert found.reason.startswith("the engine works alone on its GPU and takes about ")
     assert 0 < (found.options.cache_bytes or 0) < 256 * LOAD.sequence_bytes
 
 
 def test_a_share_that_was_asked_for_is_passed_on_and_vllm_sizes_its_cache() -> None:
-    small, large = (place_shared(LOAD, card(24), TRAINING, share) for share in (0.2, 0.6))
+    small, large = (place_shared(LOAD, card(28), TRAINING, share) for share in (0.2, 0.6))
     assert (small.options.share, small.options.cache_bytes) == (0.2, None)
-    assert small.footprint.awake == pytest.approx(0.2 * 24 * GIB, rel=0.01)
+    assert small.footprint.awake == pytest.approx(0.2 * 28 * GIB, rel=0.01)
     assert not small.options.sleeps
     assert large.options.sleeps
 
