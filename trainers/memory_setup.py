@@ -15,7 +15,7 @@ from trainers.engine_seat import footprint_beside_training
 from trainers.memory import MemoryPlan, TrainedModel, describe_memory, plan_memory
 from trainers.memory_batch import DrawnBatches
 from trainers.memory_beside import Beside, reference_bytes, rollout_bytes
-from trainers.memory_cuda import Reads
+from trainers.memory_cuda import reads_of
 from trainers.memory_estimate import estimate_memory
 from trainers.memory_meter import MemoryMeter, available_memory
 from trainers.observer import Severity
@@ -93,11 +93,6 @@ def _plain_targets(config: RunConfig) -> bool:
     if config.kind is not RunKind.GRPO:
         return True
     return config.rollout.top_p == 1 and not config.rollout.min_tokens
-
-
-def reads_of(kind: RunKind) -> Reads:
-    """What a method computes of logits."""
-    return {RunKind.DPO: Reads.TOKENS, RunKind.GRPO: Reads.ENTROPIES}.get(kind, Reads.LOSS)
 
 
 def examples_per_update(config: RunConfig) -> int:
