@@ -1,5 +1,5 @@
 # Short names for what bootstrap.py does; see the README.
-.PHONY: install demo test check
+.PHONY: install demo test check bench
 install:
 	python3 bootstrap.py install
 demo:
@@ -9,3 +9,5 @@ test:
 check: install
 	.venv/bin/python -m pip install --quiet ruff mypy
 	.venv/bin/python -m ruff check . && .venv/bin/python -m ruff format --check . && .venv/bin/python -m mypy
+bench: install
+	.venv/bin/python benchmarks/all.py

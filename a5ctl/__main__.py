@@ -2,12 +2,8 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from core.insistence import patient_interrupts
-
-if TYPE_CHECKING:
-    from typer import Typer
 
 
 def main() -> None:
@@ -28,22 +24,12 @@ def main() -> None:
 def _run() -> None:
     from typer.main import get_command
 
-    from a5ctl.app import app
+    from a5ctl.app import build
 
-    _keep_only(app, sys.argv[1:2])
-    program = get_command(app)
-    program()
-
-
-def _keep_only(app: "Typer", named: list[str]) -> None:
-    """Leave the other commands out, which take longer to build than a short one takes to run.
-
-    All stay where help, a completion or a wrong name may ask for them.
-    """
-    commands = [command for command in app.registered_commands if [command.name] == named]
-    groups = [group for group in app.registered_groups if [group.name] == named]
-    if len(commands) + len(groups) == 1 and not any(n.endswith("_COMPLETE") for n in os.environ):
-        app.registered_commands, app.registered_groups = commands, groups
+    # a completion may ask for every command
+    completes = any(name.endswith("_COMPLETE") for name in os.environ)
+    called = None if completes or len(sys.argv) < 2 else sys.argv[1]
+    get_command(build(called))()
 
 
 def _stopped_in_silence(end: SystemExit) -> bool:

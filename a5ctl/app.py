@@ -1,94 +1,151 @@
-"""The `a5ctl` program: registers the commands, and turns errors into sentences and exit codes.
+"""The `a5ctl` program: names its commands, and turns errors into sentences and exit codes.
 
-Exit codes: 0 done, 1 something failed (or, as diff has it, differs), 2 bad input, 130 stopped by
-Ctrl-C.
+A command is imported when a line calls it, and all of them where help or the Tab key may ask for
+any. Exit codes: 0 done, 1 something failed (or, as diff has it, differs), 2 bad input, 130 stopped
+by Ctrl-C.
 """
 
 import errno
 import functools
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import typer
 
-from a5ctl.commands import (
-    archive,
-    close,
-    compare,
-    delete,
-    diagnose,
-    doctor,
-    export,
-    export_runs,
-    grade,
-    import_,
-    init,
-    ls,
-    model,
-    note,
-    pairs,
-    plan_cell,
-    plan_check,
-    plan_report,
-    plan_run,
-    plan_stop,
-    plot,
-    probe,
-    protocol,
-    registry,
-    registry_check,
-    registry_copy,
-    registry_gc,
-    registry_repair,
-    regrade,
-    report,
-    reproduce,
-    resume,
-    run,
-    run_dpo,
-    run_ei,
-    run_grpo,
-    show,
-    sql,
-    tag,
-    ui,
-)
 from a5ctl.completion import offer
 from core.errors import UserError
 
-app = typer.Typer(
-    name="a5ctl",
-    help="Run, compare and diagnose post-training experiments on math word problems.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
 _START, _LOOK, _GO_ON = "Start something", "Look at what there is", "Go on"
 _EXCHANGE, _LABEL = "Responses and runs from and for elsewhere", "Keep the registry in order"
-_PANELS: dict[str, dict[str, Callable[..., Any]]] = {
-    _START: {"init": init.init, "doctor": doctor.doctor},
+
+# by panel in the order of help; a place is module:function below a5ctl.commands
+_COMMANDS = {
+    _START: {"init": "init:init", "doctor": "doctor:doctor", "fetch": "fetch:fetch"},
     _LOOK: {
-        "ls": ls.ls,
-        "show": show.show,
-        "compare": compare.compare,
-        "diagnose": diagnose.diagnose,
-        "probe": probe.probe,
-        "plot": plot.plot,
-        "report": report.report,
-        "ui": ui.ui,
-        "sql": sql.sql,
+        "ls": "ls:ls",
+        "show": "show:show",
+        "compare": "compare:compare",
+        "diagnose": "diagnose:diagnose",
+        "probe": "probe:probe",
+        "plot": "plot:plot",
+        "report": "report:report",
+        "ui": "ui:ui",
+        "sql": "sql:sql",
     },
-    _GO_ON: {"resume": resume.resume, "reproduce": reproduce.reproduce, "close": close.close},
+    _GO_ON: {
+        "resume": "resume:resume",
+        "reproduce": "reproduce:reproduce",
+        "close": "close:close",
+    },
     _EXCHANGE: {
-        "grade": grade.grade,
-        "regrade": regrade.regrade,
-        "pairs": pairs.pairs,
-        "import": import_.import_,
+        "grade": "grade:grade",
+        "regrade": "regrade:regrade",
+        "pairs": "pairs:pairs",
+        "import": "import_:import_",
     },
-    _LABEL: {"note": note.note, "archive": archive.archive, "delete": delete.delete},
+    _LABEL: {
+        "note": "note:note",
+        "archive": "archive:archive",
+        "delete": "delete:delete",
+        "tag": "tag:tag",
+    },
 }
+_GROUPS = {
+    "run": {
+        "sft": "run:sft",
+        "dpo": "run_dpo:dpo",
+        "grpo": "run_grpo:grpo",
+        "ei": "run_ei:ei",
+        "eval": "run:evaluate",
+    },
+    "model": {"make": "model:make", "pretrain": "model:pretrain", "fits": "model_fits:fits"},
+    "export": {"runs": "export_runs:runs", "responses": "export:responses"},
+    "protocol": {"show": "protocol:show", "diff": "protocol:diff"},
+    "registry": {
+        "path": "registry:path",
+        "stats": "registry:stats",
+        "check": "registry_check:check",
+        "backup": "registry_repair:backup",
+        "copy": "registry_copy:copy",
+        "repair": "registry_repair:repair",
+        "gc": "registry_gc:gc",
+        "migrate": "registry:migrate",
+    },
+    "plan": {
+        "check": "plan_check:check",
+        "run": "plan_run:run",
+        "status": "plan_run:status",
+        "report": "plan_report:report",
+        "stop": "plan_stop:stop",
+        "cell": "plan_cell:cell",
+    },
+}
+_ABOUT_GROUPS = {
+    "run": (_START, "Start a run: train a policy, or only evaluate one."),
+    "model": (_START, "Make models to work on, and see what fits on a GPU."),
+    "export": (
+        _EXCHANGE,
+        "Write what is stored for other programs: a5ctl export RUN... writes whole runs.",
+    ),
+    "protocol": (_LOOK, "How an evaluation was made, and in what two of them differ."),
+    "registry": (_LABEL, "Look after the registry itself."),
+    "plan": (_START, "Plans of experiments: many runs described in one file."),
+}
+
+
+def build(called: str | None = None) -> typer.Typer:
+    """The program.
+
+    Args:
+        called: The command or group that a line calls; where there is one of that name, only it is
+            part of the program.
+    """
+    program = typer.Typer(
+        name="a5ctl",
+        help="Run, compare and diagnose post-training experiments on math word problems.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    program.callback()(_root)
+    known = {*_GROUPS, *(name for commands in _COMMANDS.values() for name in commands)}
+    wanted = {called} & known or known
+    for name in (name for name in _GROUPS if name in wanted):
+        _add_group(program, name)
+    for panel, commands in _COMMANDS.items():
+        for name in (name for name in commands if name in wanted):
+            _add(program, name, commands[name], rich_help_panel=panel)
+    return program
+
+
+def _add_group(program: typer.Typer, name: str) -> None:
+    panel, about = _ABOUT_GROUPS[name]
+    options: dict[str, Any] = {"help": about, "no_args_is_help": True}
+    if name == "export":
+        from a5ctl.commands.export_runs import RunsByDefault
+
+        options["cls"] = RunsByDefault
+    group = typer.Typer(**options)
+    for command, place in _GROUPS[name].items():
+        _add(group, command, place)
+    program.add_typer(group, name=name, rich_help_panel=panel)
+
+
+def _add(program: typer.Typer, name: str, place: str, **options: Any) -> None:
+    module_name, _, function = place.partition(":")
+    module = import_module(f"a5ctl.commands.{module_name}")
+    settings = getattr(module, "CONTEXT", None)
+    program.command(name, context_settings=settings, **options)(guarded(getattr(module, function)))
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, the whole program, built when it is first asked for."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    whole = globals()["app"] = build()
+    return whole
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -139,68 +196,9 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
     ),
 ) -> None:
     """Run, compare and diagnose post-training experiments on math word problems."""
-
-
-def _register() -> None:
-    runs = typer.Typer(
-        help="Start a run: train a policy, or only evaluate one.", no_args_is_help=True
-    )
-    runs.command("sft")(guarded(run.sft))
-    runs.command("dpo")(guarded(run_dpo.dpo))
-    runs.command("grpo")(guarded(run_grpo.grpo))
-    runs.command("ei")(guarded(run_ei.ei))
-    runs.command("eval")(guarded(run.evaluate))
-    app.add_typer(runs, name="run", rich_help_panel=_START)
-    models = typer.Typer(help="Make models to work on.", no_args_is_help=True)
-    models.command("make")(guarded(model.make))
-    models.command("pretrain")(guarded(model.pretrain))
-    app.add_typer(models, name="model", rich_help_panel=_START)
-    exports = typer.Typer(
-        cls=export_runs.RunsByDefault,
-        help="Write what is stored for other programs: a5ctl export RUN... writes whole runs.",
-        no_args_is_help=True,
-    )
-    exports.command(export_runs.DEFAULT)(guarded(export_runs.runs))
-    exports.command("responses")(guarded(export.responses))
-    app.add_typer(exports, name="export", rich_help_panel=_EXCHANGE)
-    protocols = typer.Typer(
-        help="How an evaluation was made, and in what two of them differ.", no_args_is_help=True
-    )
-    protocols.command("show")(guarded(protocol.show))
-    protocols.command("diff")(guarded(protocol.diff))
-    app.add_typer(protocols, name="protocol", rich_help_panel=_LOOK)
-    keeping = typer.Typer(help="Look after the registry itself.", no_args_is_help=True)
-    keeping.command("path")(guarded(registry.path))
-    keeping.command("stats")(guarded(registry.stats))
-    keeping.command("check")(guarded(registry_check.check))
-    keeping.command("backup")(guarded(registry_repair.backup))
-    keeping.command("copy")(guarded(registry_copy.copy))
-    keeping.command("repair")(guarded(registry_repair.repair))
-    keeping.command("gc")(guarded(registry_gc.gc))
-    keeping.command("migrate")(guarded(registry.migrate))
-    app.add_typer(keeping, name="registry", rich_help_panel=_LABEL)
-    plans = typer.Typer(
-        help="Plans of experiments: many runs described in one file.", no_args_is_help=True
-    )
-    plans.command("check")(guarded(plan_check.check))
-    plans.command("run")(guarded(plan_run.run))
-    plans.command("status")(guarded(plan_run.status))
-    plans.command("report")(guarded(plan_report.report))
-    plans.command("stop")(guarded(plan_stop.stop))
-    plans.command("cell")(guarded(plan_cell.cell))
-    app.add_typer(plans, name="plan", rich_help_panel=_START)
-    for panel, commands in _PANELS.items():
-        for name, command in commands.items():
-            app.command(name, rich_help_panel=panel)(guarded(command))
-    labels = app.command("tag", context_settings=tag.CONTEXT, rich_help_panel=_LABEL)
-    labels(guarded(tag.tag))
-
-
-_register()

@@ -112,12 +112,10 @@ def complete_failure(ctx: typer.Context, incomplete: str) -> Items:
 @_silent
 def complete_setting(ctx: typer.Context, incomplete: str) -> Items:
     """Settings for `--set`: names with `=` behind them, then the values of those that have few."""
-    from a5ctl.setting_names import SETTINGS
-
-    lines = [line.split() for line in SETTINGS.splitlines()]
+    lines = _settings().items()
     if "=" in incomplete:
-        return _among([(f"{key}={one}", "") for key, *few in lines for one in few], incomplete)
-    return _among([(f"{key}=", "") for key, *_ in lines], incomplete)
+        return _among([(f"{key}={one}", "") for key, few in lines for one in few], incomplete)
+    return _among([(f"{key}=", "") for key, _ in lines], incomplete)
 
 
 @_silent
@@ -134,6 +132,18 @@ def complete_subject(ctx: typer.Context, incomplete: str) -> Items:
     """What a report can be about: runs, groups and files of plans."""
     about = complete_run(ctx, incomplete) + complete_group(ctx, incomplete)
     return about + complete_plan(ctx, incomplete)
+
+
+def few_values(setting: str) -> tuple[str, ...]:
+    """What a setting can be, where that is a choice of few."""
+    return _settings().get(setting, ())
+
+
+@functools.cache
+def _settings() -> dict[str, tuple[str, ...]]:
+    from a5ctl.setting_names import SETTINGS
+
+    return {key: tuple(few) for key, *few in map(str.split, SETTINGS.splitlines())}
 
 
 def one_of(*values: str) -> Completer:
@@ -167,12 +177,6 @@ BY_NAME: dict[str, Completer] = {
     "status": one_of("queued", "running", "finished", "failed", "interrupted", "stale", "lost"),
     "engine": one_of("auto", "vllm", "hf"),
     "device": one_of("auto", "cpu", "cuda"),
-    "placement": one_of("auto", "shared", "apart"),
-    "split": one_of("test", "test-hard", "dev", "val", "train"),
-    "schedule": one_of("constant", "linear", "cosine"),
-    "supervise": one_of("response", "closing", "answer"),
-    "on_alarm": one_of("warn", "stop", "rollback"),
-    "keep_rollouts": one_of("all", "text", "none"),
     "filter_": one_of("correct", "solved-by"),
     "prompt": one_of("think_answer", "question_only", "instruction", "multiple_choice"),
 }

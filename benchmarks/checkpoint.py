@@ -32,6 +32,7 @@ from core.whole_files import sync_folder  # noqa: E402
 from trainers.checkpoint import TrainerState, damage, save_checkpoint  # noqa: E402
 from trainers.optimization import Optimizer, build_optimizer  # noqa: E402
 from trainers.policy import Policy, load_policy  # noqa: E402
+from trainers.precision import FLOAT32  # noqa: E402
 
 _SHAPES = {"50M": (512, 12, 1408), "200M": (1024, 14, 2816)}
 
@@ -51,7 +52,7 @@ def random_policy(hidden: int, layers: int, middle: int) -> Policy:
         tie_word_embeddings=True,
     )
     tokenizer = load_tokenizer(resolve_model("builtin").path)
-    return Policy(Qwen2ForCausalLM(config), tokenizer, torch.device("cpu"), torch.float32)
+    return Policy(Qwen2ForCausalLM(config), tokenizer, torch.device("cpu"), FLOAT32)
 
 
 def trained(policy: Policy) -> Optimizer:
@@ -153,7 +154,7 @@ def main() -> None:
         shape = _SHAPES.get(name)
         builtin = resolve_model("builtin").path
         if shape is None:
-            policy = load_policy(builtin, device="cpu", dtype="float32")
+            policy = load_policy(builtin, device="cpu", precision="float32")
         else:
             policy = random_policy(*shape)
         with tempfile.TemporaryDirectory(dir=given.folder) as folder:

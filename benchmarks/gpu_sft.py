@@ -154,7 +154,8 @@ def one_process(job: Job, peak: float) -> dict[str, Any]:
     examples = draw_examples(count, shape[-1], shrink)
     rate = product_rate(device, 256 if job.shape == "tiny" else 8192)
     if job.side in TRL_SIDES:
-        model = build_model(job.shape, device, torch.float32)
+        narrow = job.side.endswith("bf16")
+        model = build_model(job.shape, device, torch.bfloat16 if narrow else torch.float32)
         result = run_trl(job.side, model, examples, asdict(job))
     else:
         result = run_ours(job, examples)

@@ -8,14 +8,30 @@ from typing import Any
 
 import torch
 
-# padding_free and packing attend across examples unless a variable-length kernel is installed
+# What TRL's documentation says is fast: packing ("bfd") or padding-free batches over flash
+# attention, Liger's layer kernels, bfloat16, no gradient checkpointing, no offloading. Its loss is
+# chunked in all of them. Without flash-attn, transformers keeps packed examples apart by masks,
+# which flex attention skips by blocks. `sorted` puts examples of like lengths together.
 TRL_SIDES: Mapping[str, dict[str, Any]] = {
     "trl-default": {},
+    "trl-sorted": {"train_sampling_strategy": "group_by_length"},
     "trl-liger": {"use_liger_kernel": True},
-    "trl-padding-free": {"padding_free": True},
-    "trl-packing": {"packing": True, "packing_strategy": "bfd"},
+    "trl-flex-padding-free": {"padding_free": True},
+    "trl-flex-packing": {"packing": True, "packing_strategy": "bfd"},
+    "trl-flash-padding-free": {"padding_free": True},
+    "trl-flash-packing": {"packing": True, "packing_strategy": "bfd"},
+    "trl-flash-packing-liger": {
+        "packing": True,
+        "packing_strategy": "bfd",
+        "use_liger_kernel": True,
+    },
+    "trl-flash-packing-liger-bf16": {
+        "packing": True,
+        "packing_strategy": "bfd",
+        "use_liger_kernel": True,
+    },
 }
-_NEEDS_FLASH = ("trl-padding-free", "trl-packing")
+_ATTENTION = {"flash": "flash_attention_2", "flex": "flex_attention"}
 
 
 def run_trl(
@@ -30,11 +46,13 @@ def run_trl(
     from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    if side in _NEEDS_FLASH and job["device"] == "cuda":
-        model.set_attn_implementation("flash_attention_2")
+    if job["device"] == "cuda":
+        for word, attention in _ATTENTION.items():
+            if word in side:
+                model.set_attn_implementation(attention)
     rows = [{"input_ids": list(one.token_ids), "labels": _labels(one)} for one in examples]
     total = job["warmup"] + job["steps"]
-    packs = side == "trl-packing"
+    packs = "packing" in TRL_SIDES[side]
     marks: list[float] = []
 
     class Clock(TrainerCallback):
@@ -64,8 +82,7 @@ def run_trl(
             num_train_epochs=1,
             per_device_train_batch_size=1 if packs else job["microbatch"],
             gradient_accumulation_steps=1 if packs else job["batch"] // job["microbatch"],
-            train_sampling_strategy="sequential",
-            **TRL_SIDES[side],
+            **{"train_sampling_strategy": "sequential", **TRL_SIDES[side]},
         )
         trainer = SFTTrainer(
             model=model,
@@ -77,7 +94,11 @@ def run_trl(
         trainer.train()
     seconds = [end - start for start, end in pairwise(marks)]
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return {"seconds": _spread(seconds, job) if packs else seconds, "losses": losses}
+    return {
+        "seconds": _spread(seconds, job) if packs else seconds,
+        "losses": losses,
+        "attention": model.config._attn_implementation,
+    }
 
 
 def _spread(seconds: list[float], job: Mapping[str, Any]) -> list[float]:

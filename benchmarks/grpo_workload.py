@@ -69,8 +69,9 @@ def grpo_settings(work: GrpoWorkload, folder: Path, **changes: object) -> RunCon
         changes: Settings by dotted key with `__` for the dot, such as `train__threads=1`.
     """
     tree: dict[str, dict[str, object]] = {
-        "model": {"source": str(folder / "model"), "device": "cpu", "dtype": "float32"},
+        "model": {"source": str(folder / "model"), "device": "cpu"},
         "train": {
+            "precision": "float32",
             "lr": LEARNING_RATE,
             "schedule": "constant",
             "warmup": 0.0,

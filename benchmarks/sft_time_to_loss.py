@@ -46,7 +46,9 @@ def main() -> None:
     ours: list[Figures] = []
     theirs: list[Figures] = []
     for _ in range(given.rounds):
-        ours.append(run_ours(work, folder, given.steps, train__lr=given.lr, model__dtype="float32"))
+        ours.append(
+            run_ours(work, folder, given.steps, train__lr=given.lr, train__precision="float32")
+        )
         theirs.append(run_peer(work, folder, given.peer, given.peer_python, given.steps, given.lr))
     pairs = list(zip(ours, theirs, strict=True))
     gaps = [

@@ -103,7 +103,7 @@ FAILING = (
     Case("missed weight copies", (), ("engine_gap",), stale=True),
     Case(
         "missed weight copies, float32",
-        ("--set", "model.dtype=float32"),
+        ("--set", "train.precision=float32"),
         ("engine_gap",),
         stale=True,
     ),

@@ -167,7 +167,7 @@ def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = model_folder(name, Path(scratch) / "model")
-        policy = load_policy(folder, device="cpu", dtype="float32")
+        policy = load_policy(folder, device="cpu", precision="float32")
         engine = VllmEngine(
             folder, dtype=dtype, device="cpu", max_model_len=640, dummy_weights=True
         )

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import json
+import math
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
+from core.hub import MODEL_FILES, cached_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -19,8 +21,6 @@ BUILTIN_MODEL = "builtin"
 BUILTIN_PATH = Path(__file__).parent / "assets" / "base"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _PICKLE_PATTERNS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_HASHED_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt")
-_HUB_FILES = list(_HASHED_PATTERNS)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CUDA_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
 
@@ -60,7 +60,7 @@ def resolve_model(spec: str) -> ModelSource:
             f"model {spec!r} is neither '{BUILTIN_MODEL}', nor an existing folder, nor a hub id "
             "such as Qwen/Qwen2.5-Math-1.5B; check the path"
         )
-    path = _download(spec)
+    path = cached_model(spec)
     _check_folder(path, spec)
     return ModelSource(path, spec)
 
@@ -68,7 +68,12 @@ def resolve_model(spec: str) -> ModelSource:
 def is_hub_id(spec: str) -> bool:
     """No folder or file of that name is here, and it reads like the id of a model on the hub."""
     here = spec == BUILTIN_MODEL or Path(spec).expanduser().exists()
-    return not here and _HUB_ID.fullmatch(spec) is not None
+    return not here and is_hub_name(spec)
+
+
+def is_hub_name(spec: str) -> bool:
+    """It reads like an id of the hub: owner, slash, name."""
+    return _HUB_ID.fullmatch(spec) is not None
 
 
 def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
@@ -167,7 +172,7 @@ def _check_folder(folder: Path, spec: str) -> None:
         raise UserError(
             f"model {spec!r} has no tokenizer in {folder}; add one of {', '.join(_TOKENIZER_FILES)}"
         )
-    _check_headers(folder, spec)
+    _check_size(folder, spec, _numbers_held(folder, spec))
 
 
 def _check_json(folder: Path, spec: str) -> None:
@@ -184,35 +189,44 @@ def _check_json(folder: Path, spec: str) -> None:
             )
 
 
-def _check_headers(folder: Path, spec: str) -> None:
-    """A cut or damaged weight file shows in its header, which says how long the file must be."""
+def _numbers_held(folder: Path, spec: str) -> int:
+    """How many numbers the weights hold, by their headers, which also say how long files must be.
+
+    Raises:
+        UserError: a file is cut or damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
+    count = 0
     for file in sorted(folder.glob("*.safetensors")):
         try:
-            with safe_open(file, framework="numpy"):
-                continue
+            with safe_open(file, framework="numpy") as weights:
+                shapes = (weights.get_slice(name).get_shape() for name in weights.keys())  # noqa: SIM118
+                count += sum(math.prod(shape) for shape in shapes)
         except (OSError, SafetensorError) as error:
             raise UserError(
                 f"model {spec!r} has a damaged weight file {file.name} ({error}); get it again"
             ) from error
+    return count
 
 
-def _download(spec: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(spec, allow_patterns=_HUB_FILES))
-    except Exception as error:
-        raise UserError(
-            f"model {spec!r} is not a local folder and could not be fetched from the model hub "
-            f"({_first_line(error)}); check the name and the connection, "
-            "or give the folder of a local copy"
-        ) from error
+def _check_size(folder: Path, spec: str, held: int) -> None:
+    """Building the model that config.json describes must not take more than its weights do."""
+    config = json.loads((folder / "config.json").read_bytes())
+    width = config.get("hidden_size")
+    for name in ("vocab_size", "num_hidden_layers"):
+        count = config.get(name)
+        # an embedding has a row per token, and a layer at least the weights of one norm
+        if isinstance(width, int) and isinstance(count, int) and count * width > held:
+            raise UserError(
+                f"model {spec!r} has {name} {count:,} and hidden_size {width:,} in config.json, "
+                f"and its weights hold {held:,} numbers; config and weights belong to different "
+                "models, get both again"
+            )
 
 
 def _model_files(path: Path) -> Iterator[Path]:
-    found = {file for pattern in _HASHED_PATTERNS for file in path.glob(pattern)}
+    found = {file for pattern in MODEL_FILES for file in path.glob(pattern)}
     yield from sorted(found, key=lambda file: file.name)
 
 

@@ -150,7 +150,8 @@ STEP_RULES: tuple[StepRule, ...] = (
         f"last {_UNCHANGED_IN_A_ROW} measurements",
         0.5,
         "the shares and their steps",
-        "the rounding of the weights swallows the updates: raise --lr, or train float32 weights",
+        "the rounding of the weights swallows the updates: raise --lr, or train with --precision "
+        "stochastic or mixed",
         ("unchanged_share",),
         remedy=Remedy.STOP,
         measure=_update_swallowed,

@@ -118,11 +118,12 @@ def resolve_machine(config: RunConfig, device: str, engine: str) -> RunConfig:
         device: `cpu` or `cuda`.
         engine: `vllm` or `hf`.
     """
-    model = {"device": device, "dtype": training_precision(config.model.dtype, device)}
+    precision = training_precision(config.train.precision, device)
     evaluation = {"engine": engine, "dtype": _precision(config.evaluation.dtype, device)}
     return config.model_copy(
         update={
-            "model": config.model.model_copy(update=model),
+            "model": config.model.model_copy(update={"device": device}),
+            "train": config.train.model_copy(update={"precision": precision}),
             "evaluation": config.evaluation.model_copy(update=evaluation),
         }
     )

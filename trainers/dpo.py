@@ -23,12 +23,13 @@ from torch import Tensor
 
 from core.config.methods import DpoSettings
 from core.rollouts import Rollout
+from trainers.accumulated import Accumulated
 from trainers.batching import BatchPlan
 from trainers.objectives import PreferenceTerms, WeightedLogProbLoss, preference_coefficients
 from trainers.optimization import LearningRate, Optimizer
 from trainers.out_of_memory import OutOfMemoryGuard
 from trainers.pair_batches import PairExample, response_log_probs, responses_of, split_pairs
-from trainers.policy import Accumulated, Policy
+from trainers.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class DPO:
             longest=max(pair.longest for pair in batch),
         )
         rate = self.learning_rate.at(step)
-        grad_norm = self.optimizer.update(rate)
+        grad_norm = self.optimizer.update(rate, step)
         return {
             "loss": float(passes.terms.losses.mean()),
             "grad_norm": grad_norm,
@@ -141,6 +142,7 @@ class DPO:
             label_smoothing=settings.label_smoothing,
         )
         weights = torch.stack([-terms.slopes, terms.slopes], 1).flatten() / len(batch)
+        self.policy.ahead([part.examples for part in microbatches])
         parts = [
             self.policy.accumulate(
                 part.examples,

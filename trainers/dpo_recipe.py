@@ -152,7 +152,12 @@ def _dpo(stage: Stage, policy: Policy, pairs: Sequence[PairExample], memory: Mem
     budget = settle_pace(stage, policy, first, memory, guard)
     return DPO(
         policy=policy,
-        optimizer=build_optimizer(policy.model.named_parameters(), settings),
+        optimizer=build_optimizer(
+            policy.model.named_parameters(),
+            settings,
+            precision=policy.precision,
+            seed=stage.config.seed,
+        ),
         learning_rate=_learning_rate(stage, plan),
         pairs=pairs,
         reference=_reference(stage, policy, pairs, guard, budget),
@@ -182,14 +187,17 @@ def _reference(
     budget: int,
 ) -> Tensor:
     """Log-probabilities under the run's first weights, from the run's folder or computed now."""
-    model = stage.config.model
+    train, device = stage.config.train, stage.config.model.device
 
     def compute() -> Tensor:
         stage.observer.phase("computing the log-probabilities of the reference")
         before = policy
         if stage.resuming:  # the policy may have learned since
             folder = stage.prepared.model_dir
-            before = load_policy(folder, device=model.device, dtype=model.dtype)
+            before = load_policy(
+                folder, device=device, precision=train.precision, attention=train.attention
+            )
+            before.run_like(policy)
         found, _ = guard.run(
             before,
             lambda tokens: response_log_probs(before, split_pairs(before, pairs, tokens)),
@@ -200,7 +208,7 @@ def _reference(
         return found
 
     path = stage.folder / REFERENCE_FILE
-    known = reference_key(pairs, stage.run.model_hash, model.dtype)
+    known = reference_key(pairs, stage.run.model_hash, policy.precision.passes)
     reference = stored_reference(path, known, compute)
     stage.recorder.artifact("reference_log_probs", path)
     return reference

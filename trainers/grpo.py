@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.config.methods import GrpoSettings, LossType
+from core.config.methods import GrpoSettings
 from core.rollouts import Rollout
 from trainers.grpo_batch import ScoredBatch, batch_figures
 from trainers.grpo_gradients import Gradients
 from trainers.grpo_source import RolloutSource, Sampled
-from trainers.objectives import group_advantages
+from trainers.objectives import learning_signal
 from trainers.optimization import LearningRate, Optimizer
 from trainers.policy import Policy
 from trainers.rollouts import example_of, reward_parts, total_rewards
@@ -38,18 +38,13 @@ def score(sampled: Sampled, settings: GrpoSettings, max_tokens: int) -> ScoredBa
     rollouts = sampled.batch.rollouts
     parts = reward_parts(rollouts, settings, max_tokens)
     rewards = total_rewards(parts, settings)
-    advantages = group_advantages(
-        rewards,
-        sampled.batch.per_question,
-        settings.advantage_epsilon,
-        settings.std_normalization,
-    )
+    advantages, factors = learning_signal(rewards, sampled.batch.per_question, settings)
     return ScoredBatch(
         sampled,
         settings,
         max_tokens,
         examples=tuple(example_of(rollout) for rollout in rollouts),
-        advantages=tuple(rewards if settings.loss is LossType.NO_BASELINE else advantages),
+        advantages=tuple(factors),
         figures=batch_figures(sampled, parts, rewards, advantages),
     )
 
@@ -109,7 +104,7 @@ class GRPO:
             raise ValueError(f"update {step} was asked for before its rollouts were made ready")
         figures = self.gradients.accumulate(batch, batch.learning(step, self.seed), step)
         rate = self.learning_rate.at(step)
-        figures |= {"grad_norm": self.optimizer.update(rate), "lr": rate}
+        figures |= {"grad_norm": self.optimizer.update(rate, step), "lr": rate}
         seconds = time.perf_counter() - started
         figures |= {"step_seconds": seconds, "update_seconds": seconds}
         figures["tokens_per_second"] = figures["tokens"] / seconds

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from trainers.accumulated import Accumulated, settled
+from trainers.frozen import freeze
 from trainers.grpo_batch import Learning, ScoredBatch
 from trainers.grpo_loss import WatchedLoss, watched_loss
 from trainers.logit_rules import LogitRules
 from trainers.out_of_memory import OutOfMemoryGuard
-from trainers.policy import Accumulated, Policy
+from trainers.policy import Policy
 from trainers.tokenization import Example
 
 _Done = list[tuple[Accumulated, WatchedLoss]]
@@ -62,10 +64,9 @@ class Gradients:
         examples = [batch.examples[row] for row in learning.computed]
 
         def passes(tokens: int) -> _Done:
-            return [
-                self._pass(batch, rows, learning)
-                for rows in self._split(batch.examples, learning.computed, tokens)
-            ]
+            parts = self._split(batch.examples, learning.computed, tokens)
+            self.policy.ahead([[batch.examples[row] for row in rows] for rows in parts])
+            return [self._pass(batch, rows, learning) for rows in parts]
 
         done: _Done = []
         if examples:
@@ -101,9 +102,11 @@ class Gradients:
             return found
 
         def passes(tokens: int) -> list[tuple[tuple[int, ...], Tensor]]:
+            parts = self._split(batch.examples, rows, tokens)
+            policy.ahead([[batch.examples[row] for row in part] for part in parts])
             return [
                 (part, policy.log_probs([batch.examples[i] for i in part], self.rules).log_probs)
-                for part in self._split(batch.examples, rows, tokens)
+                for part in parts
             ]
 
         done, self.microbatch_tokens = self.guard.run(
@@ -130,31 +133,32 @@ class Gradients:
 
     def _referred(self) -> Policy:
         if self._reference is None:
-            self._reference = self.load_reference()
-            self._reference.model.requires_grad_(False)
+            self._reference = freeze(self.load_reference())
+            self._reference.run_like(self.policy)
         return self._reference
 
 
 def _figures(examples: Sequence[Example], done: _Done, *, with_kl: bool) -> dict[str, float]:
     tokens = sum(len(example.token_ids) for example in examples)
-    positions = sum(part.positions for part, _ in done)
+    parts = settled([part for part, _ in done])
+    positions = sum(part.positions for part in parts)
     figures = {
-        "loss": sum(part.loss for part, _ in done),
+        "loss": sum(part.loss for part in parts),
         "tokens": float(tokens),
         "supervised_fraction": sum(e.supervised_count for e in examples) / max(1, tokens),
-        "padding_share": sum(part.padding for part, _ in done) / max(1, positions),
+        "padding_share": sum(part.padding for part in parts) / max(1, positions),
     }
     watched = [loss for _, loss in done]
     targets = sum(loss.loss.targets for loss in watched)
     if not targets:
         return figures
     figures |= {
-        "entropy": sum(part.entropy_sum or 0.0 for part, _ in done) / targets,
-        "clip_fraction": sum(loss.loss.clipped for loss in watched) / targets,
-        "ratio_max": max(loss.loss.ratio_max for loss in watched),
-        "engine_gap": sum(loss.gap_sum for loss in watched) / targets,
-        "engine_gap_max": max(loss.gap_max for loss in watched),
+        "entropy": sum(part.entropy_sum or 0.0 for part in parts) / targets,
+        "clip_fraction": sum(int(loss.loss.clipped) for loss in watched) / targets,
+        "ratio_max": max(float(loss.loss.ratio_max) for loss in watched),
+        "engine_gap": sum(float(loss.gap_sum) for loss in watched) / targets,
+        "engine_gap_max": max(float(loss.gap_max) for loss in watched),
     }
     if with_kl:
-        figures["kl"] = sum(loss.loss.kl_sum for loss in watched) / targets
+        figures["kl"] = sum(float(loss.loss.kl_sum) for loss in watched) / targets
     return figures

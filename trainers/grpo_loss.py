@@ -8,6 +8,7 @@ from torch import Tensor
 
 from trainers.grpo_batch import Learning, ScoredBatch
 from trainers.objectives import PolicyGradientLoss, truncated_importance
+from trainers.objectives.token_losses import larger, seen
 
 
 @dataclass(slots=True)
@@ -28,22 +29,32 @@ class WatchedLoss:
     loss: PolicyGradientLoss
     engine: Tensor
     tis_cap: float | None
-    gap_sum: float = field(default=0.0, init=False)
-    gap_max: float = field(default=0.0, init=False)
+    gap_sum: float | Tensor = field(default=0.0, init=False)
+    gap_max: float | Tensor = field(default=0.0, init=False)
 
     def __call__(self, log_probs: Tensor, places: Tensor) -> Tensor:
         """The loss of some targets, from their log-probabilities (m,) and their places (m,)."""
-        at = places.to(self.engine.device)
+        self._move(places.device)
         old = self.loss.old_log_probs
-        sampled = log_probs.detach() if old is None else old[at]
+        sampled = log_probs.detach() if old is None else old[places]
         sampled = sampled.to(self.engine)
         if self.tis_cap is not None and self.loss.importance is not None:
-            self.loss.importance[at] = truncated_importance(sampled, self.engine[at], self.tis_cap)
+            weights = truncated_importance(sampled, self.engine[places], self.tis_cap)
+            self.loss.importance[places] = weights
         if len(places):
-            gaps = (sampled - self.engine[at]).abs().double()
-            self.gap_sum += float(gaps.sum())
-            self.gap_max = max(self.gap_max, float(gaps.max()))
+            gaps = (sampled - self.engine[places]).abs().double()
+            self.gap_sum = self.gap_sum + seen(gaps.sum())
+            self.gap_max = larger(self.gap_max, seen(gaps.max()))
         return self.loss(log_probs, places)
+
+    def _move(self, device: torch.device) -> None:
+        """All that is compared to where the targets are: nothing is fetched from there."""
+        loss = self.loss
+        self.engine = self.engine.to(device, non_blocking=True)
+        if loss.old_log_probs is not None:
+            loss.old_log_probs = loss.old_log_probs.to(device, non_blocking=True)
+        if loss.importance is not None:
+            loss.importance = loss.importance.to(device, non_blocking=True)
 
 
 def watched_loss(batch: ScoredBatch, rows: Sequence[int], learning: Learning) -> WatchedLoss:

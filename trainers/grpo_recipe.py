@@ -99,7 +99,12 @@ class GrpoRecipe:
         total = self._settings.steps * self._settings.updates_per_rollout
         return GRPO(
             policy=policy,
-            optimizer=build_optimizer(policy.model.named_parameters(), train),
+            optimizer=build_optimizer(
+                policy.model.named_parameters(),
+                train,
+                precision=policy.precision,
+                seed=stage.config.seed,
+            ),
             learning_rate=LearningRate(
                 required(train.lr, "train.lr"),
                 train.schedule,
@@ -137,5 +142,10 @@ class GrpoRecipe:
         )
 
     def _reference(self) -> Policy:
-        model, prepared = self.stage.config.model, self.stage.prepared
-        return load_policy(prepared.model_dir, device=model.device, dtype=model.dtype)
+        config, folder = self.stage.config, self.stage.prepared.model_dir
+        return load_policy(
+            folder,
+            device=config.model.device,
+            precision=config.train.precision,
+            attention=config.train.attention,
+        )

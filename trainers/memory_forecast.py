@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.models import prepare_imports
 from trainers.memory import MemoryPlan, TrainedModel, plan_memory
+from trainers.precision import precision_named
 from trainers.prepare import Prepared
 
 _WRITTEN_OUT = "qwen2"  # the architecture that trainers/fast knows, on CPU
@@ -29,7 +30,7 @@ def forecast_memory(prepared: Prepared) -> MemoryPlan | None:
         AutoConfig.from_pretrained(str(prepared.model_dir), local_files_only=True),
         count_parameters(prepared.model_dir),
         prepared.device,
-        config.model.dtype == "bfloat16",
+        precision_named(config.train.precision),
         written_out=prepared.device == "cpu" and _model_type(prepared) == _WRITTEN_OUT,
         processes=config.train.gpus,
     )

@@ -1,6 +1,7 @@
 """Memory around a run: planned before it, watched while it goes on, and compared after it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -11,7 +12,9 @@ from trainers.defaults import required
 from trainers.distributed.exhaustion import LockstepGuard
 from trainers.engine_seat import footprint_beside_training
 from trainers.memory import MemoryPlan, TrainedModel, describe_memory, plan_memory
+from trainers.memory_batch import DrawnBatches
 from trainers.memory_beside import Beside, reference_bytes, rollout_bytes
+from trainers.memory_cuda import Reads
 from trainers.memory_meter import MemoryMeter, available_memory
 from trainers.observer import Severity
 from trainers.out_of_memory import OutOfMemoryGuard, Relief
@@ -33,7 +36,7 @@ def settle_memory(stage: Stage, policy: Policy, examples: Sequence[Example]) -> 
     if available is not None and policy.device.type == "cpu":
         available //= world.size
     plan = plan_memory(
-        trained_model(policy, world.size),
+        fed_model(stage, policy, examples),
         longest=max(len(example.token_ids) for example in examples),
         wanted_tokens=settings.microbatch_tokens,
         wanted=settings.activation_checkpointing,
@@ -53,10 +56,33 @@ def trained_model(policy: Policy, processes: int = 1) -> TrainedModel:
         policy.model.config,
         sum(parameter.numel() for parameter in policy.model.parameters()),
         policy.device.type,
-        policy.compute_dtype is torch.bfloat16,
+        policy.precision,
         written_out=policy.passes is not None,
+        packed=policy.packing is not None and policy.packing.kernel is not None,
         processes=processes,
     )
+
+
+def fed_model(stage: Stage, policy: Policy, examples: Sequence[Example]) -> TrainedModel:
+    """The same, and what the run feeds it."""
+    model = trained_model(policy, stage.world.size)
+    if not model.packed:
+        return model
+    batch = DrawnBatches(tuple(examples), examples_per_update(stage.config))
+    return replace(model, reads=reads_of(stage.config.kind), batch=batch)
+
+
+def reads_of(kind: RunKind) -> Reads:
+    """What a method computes of logits."""
+    return {RunKind.DPO: Reads.TOKENS, RunKind.GRPO: Reads.ENTROPIES}.get(kind, Reads.LOSS)
+
+
+def examples_per_update(config: RunConfig) -> int:
+    """Examples whose gradients one update adds up, padded or not; a pair is two."""
+    if config.kind is RunKind.GRPO:
+        return config.grpo.train_batch or config.grpo.rollout_batch
+    size = required(config.train.batch_size, "train.batch_size")
+    return 2 * size if config.kind is RunKind.DPO else size
 
 
 def what_is_beside(stage: Stage, policy: Policy, examples: Sequence[Example]) -> Beside:
@@ -73,7 +99,7 @@ def what_is_beside(stage: Stage, policy: Policy, examples: Sequence[Example]) ->
     kept_in_memory = kind.samples and policy.device.type == "cpu"
     tied = kind is RunKind.GRPO and config.grpo.kl > 0
     model = trained_model(policy)
-    reference = reference_bytes(model.parameters, bfloat16=model.bfloat16)
+    reference = reference_bytes(model)
     return Beside(
         engine=0 if stage.world.engine_device else engine_bytes(stage, policy, examples),
         reference=reference if tied else 0,

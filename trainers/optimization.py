@@ -3,12 +3,16 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from core.config.schema import Schedule, TrainSettings
 from core.errors import UserError
+from trainers.bfloat16_adamw import Bfloat16AdamW
+from trainers.bfloat16_choice import choose_update
+from trainers.precision import FLOAT32, Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +57,44 @@ class Optimizer:
     """AdamW (Loshchilov & Hutter 2019) with global gradient clipping.
 
     Attributes:
-        adamw: The torch optimizer; fused where torch offers it.
+        adamw: torch's fused AdamW, or ours for weights in bfloat16.
         parameters: What it updates.
         names: Their names in the model, in the same order.
         clip_norm: Largest global L2 norm of the gradient.
+        how: What computes the updates, for the record.
     """
 
-    adamw: torch.optim.AdamW
+    adamw: torch.optim.AdamW | Bfloat16AdamW
     parameters: list[nn.Parameter]
     names: list[str]
     clip_norm: float
+    how: str = ""
 
-    def update(self, learning_rate: float) -> float:
+    def update(self, learning_rate: float, step: int | None = None) -> float:
         """Clip, step, and clear the gradients.
+
+        Args:
+            learning_rate: Of this update.
+            step: Of the run, from 1: it chooses the random bits, where there are any.
 
         Returns:
             The gradient norm before clipping.
         """
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        norm = self._clip()
         for group in self.adamw.param_groups:
             group["lr"] = learning_rate
+        if isinstance(self.adamw, Bfloat16AdamW):
+            self.adamw.number = step
         self.adamw.step()
         # the fused kernel leaves the version counters as they were; copies of weights go by them
         torch.autograd.graph.increment_version(self.parameters)
         self.adamw.zero_grad(set_to_none=True)
         return float(norm)
+
+    def _clip(self) -> Tensor:
+        if isinstance(self.adamw, Bfloat16AdamW):
+            return self.adamw.clip(self.clip_norm)
+        return nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
 
     def tensors(self) -> dict[str, Tensor]:
         """The moments as named tensors `<parameter name>.<moment>`, for a safetensors file."""
@@ -118,23 +135,44 @@ class Optimizer:
 
 
 def build_optimizer(
-    named: Iterable[tuple[str, nn.Parameter]], settings: TrainSettings
+    named: Iterable[tuple[str, nn.Parameter]],
+    settings: TrainSettings,
+    *,
+    precision: Precision = FLOAT32,
+    seed: int = 0,
 ) -> Optimizer:
-    """AdamW over all trainable parameters; vectors (norms, biases) are never decayed."""
+    """AdamW over all trainable parameters; vectors (norms, biases) are never decayed.
+
+    Args:
+        named: The parameters of the model, by name.
+        settings: Decays, epsilon, clipping.
+        precision: In which weights and moments are kept.
+        seed: Of random roundings.
+    """
     learning = {name: parameter for name, parameter in named if parameter.requires_grad}
     trainable = list(learning.values())
-    groups = [
-        {
-            "params": [p for p in trainable if p.ndim >= 2],
-            "weight_decay": settings.weight_decay,
-        },
-        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    matrices = [p for p in trainable if p.ndim >= 2]
+    vectors = [p for p in trainable if p.ndim < 2]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
     ]
-    adamw = torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=0.0,  # set before every update
-        betas=(settings.beta1, settings.beta2),
-        eps=settings.epsilon,
-        fused=True,
-    )
-    return Optimizer(adamw, trainable, list(learning), settings.clip_norm)
+    groups = [group for group in groups if group["params"]]
+    betas = (settings.beta1, settings.beta2)
+    if precision.weights is torch.bfloat16:
+        choice = choose_update(trainable[0].device)
+        ours = Bfloat16AdamW(
+            groups,
+            {parameter: name for name, parameter in learning.items()},
+            betas=betas,
+            epsilon=settings.epsilon,
+            precision=precision,
+            seed=seed,
+            update=choice.update,
+        )
+        how = f"updates in float32 by {choice.reason}"
+        return Optimizer(ours, trainable, list(learning), settings.clip_norm, how)
+    # the rate is set before every update
+    adamw = torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=settings.epsilon, fused=True)
+    how = "updates by torch's fused AdamW"
+    return Optimizer(adamw, trainable, list(learning), settings.clip_norm, how)

@@ -89,8 +89,10 @@ def response_log_probs(policy: Policy, microbatches: Sequence[PairMicrobatch]) -
         Shape (P, 2): chosen and rejected, float64, nats, on the CPU.
     """
     total = torch.zeros(sum(len(part.places) for part in microbatches), dtype=torch.float64)
-    for part in microbatches:
-        log_probs = policy.log_probs(part.examples).log_probs.to("cpu", torch.float64)
-        each = log_probs.split(part.counts.tolist())
+    policy.ahead([part.examples for part in microbatches])
+    # all passes are queued before the first result is waited for
+    found = [policy.log_probs(part.examples).log_probs for part in microbatches]
+    for part, log_probs in zip(microbatches, found, strict=True):
+        each = log_probs.to("cpu", torch.float64).split(part.counts.tolist())
         total[part.places] = torch.stack([values.sum() for values in each])
     return total.view(-1, 2)

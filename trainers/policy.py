@@ -1,16 +1,18 @@
 """The model being trained: loading, precision, and log-probabilities without full logits."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from core.config.schema import Attention
 from core.errors import UserError
 from core.models import load_tokenizer
 from core.pretrained import load_causal_lm
+from trainers.accumulated import Accumulated, number_or_scalar
 from trainers.activation_checkpointing import activation_checkpointing_is_on
 from trainers.batching import split_microbatches
 from trainers.evaluation_mode import evaluating
@@ -19,6 +21,9 @@ from trainers.fast.microbatches import split_by_prompt
 from trainers.fast.passes import WrittenOut, written_out
 from trainers.logit_rules import PLAIN, LogitRules
 from trainers.objectives import SftLoss
+from trainers.packed.choice import refuse_variable_length
+from trainers.packed.compiled import Compilation, compile_layers
+from trainers.packed.feed import RowFeed
 from trainers.packed.forward import (
     read_targets_packed,
     supervised_loss_packed,
@@ -30,8 +35,9 @@ from trainers.packed.projection_choice import (
     ProjectionSize,
     choose_projection,
 )
-from trainers.packed.row import PackedRow, pack_row
+from trainers.packed.row import PackedRow, split_rows
 from trainers.padded_head import project_targets
+from trainers.precision import Precision, precision_named
 from trainers.reading import (
     PLAIN_READING,
     Reading,
@@ -42,56 +48,55 @@ from trainers.reading import (
 from trainers.tokenization import IGNORED, Example, collate, padding_id
 
 
-@dataclass(frozen=True, slots=True)
-class Accumulated:
-    """What one micro-batch gave.
-
-    Attributes:
-        loss: Its share in the loss of the step.
-        positions: Token positions that were computed.
-        padding: How many of them hold no token.
-        entropy_sum: Entropies of the distributions that its targets were drawn from, in nats,
-            added up; None where they were not asked for.
-    """
-
-    loss: float
-    positions: int
-    padding: int
-    entropy_sum: float | None = None
-
-
 @dataclass(slots=True)
 class Policy:
     """A causal language model with its tokenizer, ready to train.
 
     Attributes:
-        model: A transformers causal LM; parameters are float32, also under bfloat16 autocast.
+        model: A transformers causal LM; its parameters are in the format of the precision.
         tokenizer: Its tokenizer.
         device: Where the parameters are.
-        compute_dtype: Precision of the forward pass.
+        precision: Number formats of weights and of matrix products.
         passes: Written-out forward and backward passes; None where the model or the device needs
             transformers' own.
         packing: Whether transformers' own passes take packed rows, and with which kernel; None
             where that was not asked.
+        compilation: Whether layers are compiled; None where nobody asked yet.
     """
 
     model: Any
     tokenizer: Any
     device: torch.device
-    compute_dtype: torch.dtype
+    precision: Precision
     passes: WrittenOut | None = None
     packing: Packing | None = None
+    compilation: Compilation | None = None
     _projection: ProjectionChoice | None = None
+    _feed: RowFeed | None = field(default=None, repr=False)
 
     @property
     def how(self) -> str:
         """How forward and backward passes are computed, for the record."""
+        return "; ".join(self.choices.values())
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """What was chosen on this machine, each with its reason."""
         if self.passes is not None:
-            return "written-out passes over packed rows"
-        if self.packing is not None and self.packing.kernel is not None:
-            projection = "" if self._projection is None else f"; {self._projection.reason}"
-            return f"packed rows: {self.packing.reason}{projection}"
-        return "padded rows" if self.packing is None else self.packing.reason
+            return {"attention": "written-out passes over packed rows"}
+        if self.packing is None or not self.packed:
+            return {"attention": "padded rows" if self.packing is None else self.packing.reason}
+        found = {"attention": f"packed rows: {self.packing.reason}"}
+        if self._projection is not None:
+            found["projection"] = self._projection.reason
+        if self.compilation is not None:
+            found["layers"] = self.compilation.reason
+        return found
+
+    @property
+    def packed(self) -> bool:
+        """transformers' own passes take packed rows."""
+        return self.passes is None and self.packing is not None and self.packing.kernel is not None
 
     def split(
         self, examples: Sequence[Example], token_budget: int
@@ -106,7 +111,27 @@ class Policy:
         """
         if self.passes is not None:
             return split_by_prompt(examples, token_budget)
+        return self.split_apart(examples, token_budget)
+
+    def split_apart(
+        self, examples: Sequence[Example], token_budget: int
+    ) -> Iterator[tuple[Example, ...]]:
+        """Micro-batches of examples that share no prompt, as `split` makes them else."""
+        if self.packed:
+            return iter(split_rows(examples, token_budget))
         return split_microbatches(examples, token_budget)
+
+    def ahead(self, microbatches: Sequence[Sequence[Example]]) -> None:
+        """Make ready what the coming calls of `accumulate` or `log_probs` will be given."""
+        if self.packed:
+            self.feed.ahead(microbatches)
+
+    @property
+    def feed(self) -> RowFeed:
+        """Where packed rows come from."""
+        if self._feed is None:
+            self._feed = RowFeed(self.device)
+        return self._feed
 
     def accumulate(
         self,
@@ -135,7 +160,7 @@ class Policy:
             return Accumulated(
                 float(value), row.tokens, row.tokens - row.filled, _summed(found.entropy)
             )
-        if self.packing is not None and self.packing.kernel is not None:
+        if self.packed:
             return self._accumulate_packed(examples, loss, reading)
         return self._accumulate_padded(examples, loss, reading)
 
@@ -162,10 +187,11 @@ class Policy:
             return self.passes.log_probs(pack(examples, grain=self.passes.grain), reading)
         reading = reading.to(self.device)
         with evaluating(self.model):
-            if self.packing is not None and self.packing.kernel is not None:
+            if self.packed:
+                row = self.feed.take(examples)
                 with self._autocast():
                     return read_targets_packed(
-                        self.model, pack_row(examples).to(self.device), reading
+                        self.model, row, reading, self._choose_projection(row).tokens
                     )
             ids, labels = collate(examples, padding_id(self.tokenizer))
             found = self.read_targets(ids.to(self.device), labels.to(self.device), reading)
@@ -174,17 +200,18 @@ class Policy:
     def _accumulate_packed(
         self, examples: Sequence[Example], loss: TokenLoss, reading: Reading
     ) -> Accumulated:
-        row, entropy = pack_row(examples).to(self.device), None
+        row, entropy = self.feed.take(examples), None
+        choice = self._choose_projection(row)
         with self._autocast():
             if isinstance(loss, SftLoss) and reading.plain:
-                value = supervised_loss_packed(
-                    self.model, row, loss.denominator, self._choose_projection(row).projection
-                )
+                value = supervised_loss_packed(self.model, row, loss.denominator, choice.projection)
             else:
-                value, found = token_loss_packed(self.model, row, loss, reading.to(self.device))
+                value, found = token_loss_packed(
+                    self.model, row, loss, reading.to(self.device), choice.tokens
+                )
                 entropy = found.entropy
         value.backward()
-        return Accumulated(float(value.detach()), row.positions, 0, _summed(entropy))
+        return Accumulated(number_or_scalar(value), row.positions, 0, _summed(entropy))
 
     def _choose_projection(self, row: PackedRow) -> ProjectionChoice:
         if self._projection is None:
@@ -194,11 +221,19 @@ class Policy:
                     positions=max(1, len(row.labels)),
                     hidden=head.shape[1],
                     vocabulary=head.shape[0],
-                    dtype=self.compute_dtype,
+                    dtype=self.precision.compute,
                     device=self.device,
+                    parameters=head.dtype,
                 )
             )
         return self._projection
+
+    def run_like(self, other: "Policy") -> None:
+        """Take over what another policy of the same shape found out about this machine."""
+        self._projection = other._projection
+        if self.packed and other.compilation is not None and other.compilation.on:
+            compile_layers(self.model, fresh=False)
+            self.compilation = other.compilation
 
     def _accumulate_padded(
         self, examples: Sequence[Example], loss: TokenLoss, reading: Reading
@@ -211,7 +246,7 @@ class Policy:
         value.backward()
         tokens = sum(len(example.token_ids) - 1 for example in examples)
         padding = ids.numel() - tokens
-        return Accumulated(float(value.detach()), ids.numel(), padding, _summed(entropy))
+        return Accumulated(number_or_scalar(value), ids.numel(), padding, _summed(entropy))
 
     def supervised_log_probs(self, input_ids: Tensor, labels: Tensor) -> Tensor:
         """Log-probability of each supervised label, in nats, as `read_targets` gives it."""
@@ -265,35 +300,45 @@ class Policy:
         return torch.autocast(
             self.device.type,
             dtype=torch.bfloat16,
-            enabled=self.compute_dtype is torch.bfloat16,
+            enabled=self.precision.autocast,
         )
 
 
-def load_policy(folder: Path, *, device: str, dtype: str, quick: bool = True) -> Policy:
+def load_policy(
+    folder: Path,
+    *,
+    device: str,
+    precision: str,
+    quick: bool = True,
+    attention: Attention = Attention.AUTO,
+) -> Policy:
     """Load a model folder for training.
 
     Args:
         folder: Holds config.json, safetensors and a tokenizer.
         device: `cpu` or `cuda`.
-        dtype: Precision of the forward pass, `float32` or `bfloat16`; parameters stay float32.
+        precision: Name of a precision; weights are rounded to its format where they have more.
         quick: Look for passes that are quicker than transformers' own over padded rows; they need
             all weights in this process.
+        attention: What computes attention; `auto` takes the quickest that works.
 
     Raises:
-        UserError: transformers cannot build a causal language model from the folder.
+        UserError: transformers cannot build a causal language model from the folder, there is no
+            such precision, or that attention does not work here.
     """
-    model = load_causal_lm(folder, "float32")
+    found = precision_named(precision)
+    model = load_causal_lm(folder, str(found.weights).removeprefix("torch."))
     model.to(device)
     model.train()
-    compute_dtype = getattr(torch, dtype)
-    policy = Policy(model, load_tokenizer(folder), torch.device(device), compute_dtype)
+    policy = Policy(model, load_tokenizer(folder), torch.device(device), found)
     if not quick:
-        return policy
-    if device == "cpu":
+        refuse_variable_length(attention, "several processes share the weights and rows are padded")
+    elif device != "cpu":
+        policy.packing = prepare_packed(model, found.compute, wanted=attention)
+    elif attention is not Attention.SDPA:
+        refuse_variable_length(attention, "variable-length kernels need CUDA, and this is cpu")
         # packed rows through transformers gained nothing over length-sorted padding on CPUs
-        policy.passes, _ = written_out(model, compute_dtype)
-    else:
-        policy.packing = prepare_packed(model, compute_dtype)
+        policy.passes, _ = written_out(model, found.compute)
     return policy
 
 
@@ -313,5 +358,5 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def _summed(entropy: Tensor | None) -> float | None:
-    return None if entropy is None else float(entropy.sum())
+def _summed(entropy: Tensor | None) -> float | Tensor | None:
+    return None if entropy is None else number_or_scalar(entropy.sum())

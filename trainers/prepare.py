@@ -29,6 +29,7 @@ from core.secrets import mask_text
 from core.workspace import Workspace
 from trainers.defaults import resolve_defaults, resolve_machine, training_grader
 from trainers.distributed.checks import check_placement, check_processes
+from trainers.kernel_checks import check_kernels
 from trainers.origin import Origin, find_origin
 from trainers.policy import choose_device
 
@@ -107,7 +108,8 @@ def prepare(
     selected = [] if only_evaluates else _select(config, data)
     if kept is None:
         kept = select_pairs(config) if config.kind is RunKind.DPO else ()
-    device, engine = choose_device(config.model.device), choose_engine(config.evaluation.engine)
+    device = choose_device(config.model.device)
+    engine = choose_engine(config.evaluation.engine, device)
     evaluation_data = _load(config.data.evaluation_source or config.data.source, whole_file)
     asked = _evaluation_problems(config, evaluation_data)
     choices = all(map(is_choice, asked))
@@ -122,6 +124,7 @@ def prepare(
     _check_rollout_grader(resolved, selected)
     check_processes(config.model_copy(update={"train": resolved.train}), device)
     check_placement(config, device)
+    check_kernels(resolved, device)
     return Prepared(
         config=resolved,
         template=template,

@@ -72,8 +72,8 @@ def probe(
 
 def _start(plan: ProbePlan, ready: Ready, observer: Observer) -> InferenceEngine:
     config, protocol = ready.config, plan.evaluation.protocol
-    choice = choose_engine(plan.engine or protocol["engine"])
     device = choose_device(plan.device or config.model.device)
+    choice = choose_engine(plan.engine or protocol["engine"], device)
     observer.phase(f"starting the engine {choice.name}")
     tokens = min(ready.positions, longest_sequence(plan, ready) + _GENERATION_ROOM)
     gpu = ON_CPU

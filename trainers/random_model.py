@@ -57,6 +57,9 @@ def make_model(
 ) -> Path:
     """Write a random-weight model of a known shape, with a tokenizer trained on `texts`.
 
+    Weights are drawn one after the other on their way to the file: the largest decides the memory
+    this takes, not the model.
+
     Args:
         shape: A key of `SHAPES`.
         out_dir: Folder to write; it must be absent or empty.
@@ -72,9 +75,21 @@ def make_model(
     refuse_full_folder(out_dir)
     import torch
 
+    from trainers.safetensors_stream import safetensors_bytes
+
     tokenizer = train_tokenizer(texts, chosen.tokenizer_size, out_dir)
-    weights = random_weights(chosen, seed)
-    save_model(chosen, weights, out_dir, dtype or torch.bfloat16, len(tokenizer))
+    generator = torch.Generator().manual_seed(seed)
+    sizes, kind = weight_shapes(chosen), dtype or torch.bfloat16
+    announced = {name: torch.empty(size, dtype=kind, device="meta") for name, size in sizes.items()}
+    names = {id(tensor): name for name, tensor in announced.items()}
+
+    def drawn(tensor: torch.Tensor) -> torch.Tensor:
+        return _drawn(names[id(tensor)], tuple(tensor.shape), generator).to(tensor.dtype)
+
+    _write_configs(chosen, out_dir, kind, len(tokenizer))
+    with (out_dir / "model.safetensors").open("wb") as file:
+        for part in safetensors_bytes(announced, {"format": "pt"}, drawn):
+            file.write(part)
     return out_dir
 
 
@@ -118,13 +133,15 @@ def random_weights(shape: ModelShape, seed: int) -> "dict[str, torch.Tensor]":
     import torch
 
     generator = torch.Generator().manual_seed(seed)
+    return {name: _drawn(name, size, generator) for name, size in weight_shapes(shape).items()}
 
-    def tensor(name: str, size: tuple[int, ...]) -> torch.Tensor:
-        if len(size) == 2:
-            return torch.empty(size).normal_(0.0, 0.02, generator=generator)
-        return torch.ones(size) if "norm" in name else torch.zeros(size)
 
-    return {name: tensor(name, size) for name, size in weight_shapes(shape).items()}
+def _drawn(name: str, size: tuple[int, ...], generator: "torch.Generator") -> "torch.Tensor":
+    import torch
+
+    if len(size) == 2:
+        return torch.empty(size).normal_(0.0, 0.02, generator=generator)
+    return torch.ones(size) if "norm" in name else torch.zeros(size)
 
 
 def save_model(
@@ -139,10 +156,16 @@ def save_model(
     Raises:
         UserError: the tokenizer has more tokens than the embedding has rows.
     """
-    if tokens > shape.vocab_size:
-        raise UserError(f"the tokenizer has {tokens} tokens, the shape only {shape.vocab_size}")
     from safetensors.torch import save_file
 
+    _write_configs(shape, out_dir, dtype, tokens)
+    on_disk = {name: tensor.detach().to(dtype).contiguous() for name, tensor in weights.items()}
+    save_file(on_disk, out_dir / "model.safetensors", metadata={"format": "pt"})
+
+
+def _write_configs(shape: ModelShape, out_dir: Path, dtype: "torch.dtype", tokens: int) -> None:
+    if tokens > shape.vocab_size:
+        raise UserError(f"the tokenizer has {tokens} tokens, the shape only {shape.vocab_size}")
     sizes = {key: value for key, value in asdict(shape).items() if key != "tokenizer_size"}
     ids = {"eos_token_id": 0, "pad_token_id": 1}
     config = {
@@ -163,8 +186,6 @@ def save_model(
     out_dir.mkdir(parents=True, exist_ok=True)
     _write_json(out_dir / "config.json", config)
     _write_json(out_dir / "generation_config.json", {"do_sample": False, **ids})
-    on_disk = {name: tensor.detach().to(dtype).contiguous() for name, tensor in weights.items()}
-    save_file(on_disk, out_dir / "model.safetensors", metadata={"format": "pt"})
 
 
 def _write_json(path: Path, value: Mapping[str, object]) -> None:

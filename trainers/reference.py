@@ -37,15 +37,15 @@ def stored_reference(path: Path, key: str, compute: Callable[[], Tensor]) -> Ten
     return computed
 
 
-def reference_key(pairs: Sequence[PairExample], model_hash: str | None, dtype: str) -> str:
+def reference_key(pairs: Sequence[PairExample], model_hash: str | None, passes: str) -> str:
     """SHA-256 (64 hex digits) over all that the figures depend on.
 
     Args:
         pairs: What is read.
         model_hash: Of the weights and the tokenizer.
-        dtype: Precision of the forward pass.
+        passes: Number formats that the figures of a forward pass depend on.
     """
-    digest = hashlib.sha256(f"{model_hash} {dtype}\n".encode())
+    digest = hashlib.sha256(f"{model_hash} {passes}\n".encode())
     for pair in pairs:
         for example in (pair.chosen, pair.rejected):
             digest.update(f"{example.prompt_length} {_joined(example.token_ids)}\n".encode())

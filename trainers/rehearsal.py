@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 
-from trainers.batching import split_microbatches
 from trainers.memory import MemoryPlan
 from trainers.objectives import SftLoss
 from trainers.observer import Severity
@@ -50,11 +49,13 @@ def settle_pace(
         longest=max(len(example.token_ids) for example in examples),
     )
     settings = stage.config.train
-    if settings.threads is None or settings.microbatch_tokens is None:
+    known = settings.threads is not None and settings.microbatch_tokens is not None
+    if not known:
         chosen = settings.model_copy(update={"threads": threads, "microbatch_tokens": budget})
         stage.keep_choice(stage.config.model_copy(update={"train": chosen}))
+    if not known or policy.packed:  # kernels are chosen anew on every machine
         text = f"{threads} threads, micro-batches of {budget} tokens, {policy.how}"
-        stage.recorder.event(Severity.INFO, "choices", text)
+        stage.recorder.event(Severity.INFO, "choices", text, data=policy.choices)
     return budget
 
 
@@ -68,7 +69,7 @@ def _rehearse(policy: Policy, examples: Sequence[Example], budget: int) -> None:
     if policy.device.type == "cpu":
         parameters = sum(parameter.numel() for parameter in policy.model.parameters())
         budget = min(budget, max(_REHEARSED_TOKENS, int(_REHEARSED_PRODUCTS / parameters)))
-    batch = next(split_microbatches(examples, budget))
+    batch = next(policy.split_apart(examples, budget))
     if policy.passes is not None:
         policy.log_probs(batch)
     else:

@@ -17,6 +17,7 @@ from core.whole_files import write_whole
 from trainers.checkpoint import TrainerState, checkpoint_step, checkpoints, restore
 from trainers.optimization import Optimizer
 from trainers.policy import Policy, load_policy
+from trainers.precision import FLOAT32
 from trainers.rng import restore_rng
 
 _NOTE = "rollback.json"
@@ -59,7 +60,9 @@ class Rewinder:
 
     def back_to(self, checkpoint: Path | None) -> TrainerState:
         """Load a checkpoint, or what the run started from, into the live policy."""
-        fresh = load_policy(checkpoint or self.initial, device="cpu", dtype="float32", quick=False)
+        fresh = load_policy(
+            checkpoint or self.initial, device="cpu", precision=FLOAT32.name, quick=False
+        )
         self.policy.put_back(fresh.model.state_dict())
         if checkpoint is not None:
             return restore(checkpoint, self.optimizer, self.policy.device)

@@ -15,13 +15,14 @@ from typing import Any
 
 from core.config.schema import Normalization, TrainSettings
 from core.rollouts import Rollout
-from trainers.batching import BatchPlan, split_microbatches
-from trainers.distributed.share import share_of
+from trainers.accumulated import Accumulated, Settled, settled
+from trainers.batching import BatchPlan
+from trainers.distributed.share import Share, share_of
 from trainers.distributed.world import ALONE, World
 from trainers.objectives import SftLoss
 from trainers.optimization import LearningRate, Optimizer
 from trainers.out_of_memory import OutOfMemoryGuard
-from trainers.policy import Accumulated, Policy
+from trainers.policy import Policy
 from trainers.tokenization import Example
 
 
@@ -96,21 +97,34 @@ class SFT:
             budget=self.microbatch_tokens,
             longest=max(len(example.token_ids) for example in batch),
         )
+        self._look_ahead(step + 1)
         rate = self.learning_rate.at(step - self.before)
-        grad_norm = self.optimizer.update(rate)
-        return self._metrics(step, batch, parts, grad_norm, rate, started)
+        grad_norm = self.optimizer.update(rate, step)
+        return self._metrics(step, batch, settled(parts), grad_norm, rate, started)
 
     def _gradients(
         self, batch: Sequence[Example], denominator: float, microbatch_tokens: int
     ) -> list[Accumulated]:
         """Accumulate the gradients of one step, or of this process' share in it."""
-        share = share_of(
-            self.world, batch, lambda examples: split_microbatches(examples, microbatch_tokens)
-        )
+        share = self._share(batch, microbatch_tokens)
+        self.policy.ahead(share.microbatches)
         for microbatch in share.idle:
             self.policy.accumulate(microbatch, SftLoss(math.inf))
         loss = SftLoss(denominator)
         return [self.policy.accumulate(microbatch, loss) for microbatch in share.microbatches]
+
+    def _share(self, batch: Sequence[Example], microbatch_tokens: int) -> Share:
+        return share_of(
+            self.world,
+            batch,
+            lambda examples: self.policy.split_apart(examples, microbatch_tokens),
+        )
+
+    def _look_ahead(self, step: int) -> None:
+        """Let rows of the next update be packed while the device still works on this one."""
+        if self.policy.packed and step <= self.total_steps:
+            batch = [self.examples[index] for index in self.plan.batch(step - self.before)]
+            self.policy.ahead(self._share(batch, self.microbatch_tokens).microbatches)
 
     def _denominator(self, batch: Sequence[Example]) -> float:
         if self.settings.normalization is Normalization.TOKENS:
@@ -121,7 +135,7 @@ class SFT:
         self,
         step: int,
         batch: Sequence[Example],
-        parts: Sequence[Accumulated],
+        parts: Sequence[Settled],
         grad_norm: float,
         rate: float,
         started: float,

@@ -113,7 +113,12 @@ def build_sft(
     return SFT(
         policy=policy,
         optimizer=stage.world.for_shards(
-            build_optimizer(policy.model.named_parameters(), settings)
+            build_optimizer(
+                policy.model.named_parameters(),
+                settings,
+                precision=policy.precision,
+                seed=stage.config.seed,
+            )
         ),
         learning_rate=LearningRate(
             required(settings.lr, "train.lr"),

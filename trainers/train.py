@@ -5,6 +5,7 @@ from pathlib import Path
 from core.config.schema import RunKind
 from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.checkpoint import TrainerState, newest_whole, restore
+from trainers.compile_setup import settle_compilation
 from trainers.engine_seat import take_seat
 from trainers.evaluation_facts import EvaluationFacts, facts_of_record
 from trainers.evaluator import Evaluator, build_evaluator, evaluate_together
@@ -13,7 +14,9 @@ from trainers.memory import MemoryPlan
 from trainers.memory_meter import MemoryMeter
 from trainers.memory_setup import compare_memory, settle_memory, start_meter, training_need
 from trainers.observer import Severity
+from trainers.optimization import Optimizer
 from trainers.policy import Policy, load_policy
+from trainers.precision import exact_float32_products
 from trainers.recipe import Recipe
 from trainers.rng import capture_rng, seed_everything
 from trainers.rollback import Rewinder, after_rollbacks, finish_rollback
@@ -28,6 +31,7 @@ def train(stage: Stage) -> None:
         Interrupted, TrainingStoppedError, EngineError, OSError: see the loop.
     """
     seed_everything(stage.config.seed)
+    exact_float32_products()
     take_seat(stage)
     world = stage.world
     checkpoint = world.decide(lambda: _newest_checkpoint(stage)) if stage.resuming else None
@@ -36,8 +40,9 @@ def train(stage: Stage) -> None:
     policy = load_policy(
         checkpoint or stage.prepared.model_dir,
         device=model.device,
-        dtype=model.dtype,
+        precision=stage.config.train.precision,
         quick=world.size == 1,
+        attention=stage.config.train.attention,
     )
     meter = start_meter(policy)
     recipe = _recipe(stage, policy)
@@ -50,7 +55,9 @@ def train(stage: Stage) -> None:
         evaluator = _evaluator(stage, meter, memory) if world.main else None
     world.barrier()  # an engine may take long to start
     try:
+        settle_compilation(stage, policy, examples)
         method = recipe.method(examples, memory, evaluator)
+        _report_precision(stage, method.policy, method.optimizer)
         state = TrainerState()
         initial = stage.prepared.model_dir
         rewinder = Rewinder(method.policy, method.optimizer, initial, capture_rng())
@@ -80,6 +87,12 @@ def train(stage: Stage) -> None:
     finally:
         if evaluator is not None:
             evaluator.close()
+
+
+def _report_precision(stage: Stage, policy: Policy, optimizer: Optimizer) -> None:
+    if not stage.resuming:
+        text = f"{policy.precision.described}; {optimizer.how}"
+        stage.recorder.event(Severity.INFO, "precision", text)
 
 
 def _evaluator(stage: Stage, meter: MemoryMeter, plan: MemoryPlan) -> Evaluator:

@@ -2,7 +2,8 @@
 
 A weight of 0.02 in bfloat16 has neighbours 0.0001 away: an update of 0.00002 leaves it as it was.
 A few hundred weights are looked at before and after an update, every few steps, which costs a few
-small copies.
+small copies. Where updates are rounded at random a weight may stay by chance; there it counts as
+left unchanged only if it had no chance to move.
 """
 
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from trainers.bfloat16_adamw import Bfloat16AdamW
 
 MEASURED_EVERY = 5
 """Updates between two measurements; which ones depends on the step alone, so a resume agrees."""
@@ -64,11 +67,17 @@ class UpdateProbe:
                 continue
             # a row of the embedding that no example holds has no moment, and rightly stays
             moving = _flat(moment)[places] != 0
-            same.append(((weight[places] == before) & moving).sum())
+            stayed = self._stayed(parameter, weight, places, before)
+            same.append((stayed & moving).sum())
             meant.append(moving.sum())
         self._before = []
         if meant:
             self._share = torch.stack(same).sum() / torch.stack(meant).sum().clamp(min=1)
+
+    def _stayed(self, parameter: Tensor, weight: Tensor, places: Tensor, before: Tensor) -> Tensor:
+        if isinstance(self.optimizer, Bfloat16AdamW) and self.optimizer.stochastic:
+            return ~self.optimizer.moved(parameter, places, before)
+        return weight[places] == before
 
     def _matrices(self) -> list[Tensor]:
         groups = [group for group in self.optimizer.param_groups if group["lr"] > 0]

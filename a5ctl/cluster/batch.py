@@ -89,8 +89,24 @@ class ArrayJob:
         return self.folder / f"{index}.log"
 
 
+_TRANSIENT = (
+    *("timed out", "did not answer", "unable to contact", "connection refused", "try again"),
+    *("limit", "temporarily", "cannot connect", "communication"),
+)
+
+
 class BatchError(Exception):
     """The batch system could not be asked, or refused; the message says what it said."""
+
+    @property
+    def transient(self) -> bool:
+        """The same may be granted a while later."""
+        return any(phrase in str(self).lower() for phrase in _TRANSIENT)
+
+    @property
+    def unanswered(self) -> bool:
+        """What was asked for may have been done all the same."""
+        return "did not answer" in str(self)
 
 
 class BatchSystem(Protocol):

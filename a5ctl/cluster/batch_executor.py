@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from a5ctl.cluster.batch import ArrayJob, BatchError, BatchSystem, Element, Ending, Phase
+from a5ctl.cluster.cancelling import cancel
 from a5ctl.cluster.harvest import Harvest
+from a5ctl.cluster.judging import Over, finished, judge
 from a5ctl.cluster.ledger import Ledger, Submission
 from a5ctl.cluster.needs import Needs, needs_of
 from a5ctl.cluster.script import Errand
 from a5ctl.cluster.site import Site
 from a5ctl.plans.executor import CellCommand, Ended
-from a5ctl.plans.local import last_line
 from core.errors import UserError
 from core.plans.cells import Cell
 from core.plans.codes import CellExit
@@ -25,11 +26,6 @@ _PAUSE_S = 0.2
 _ASK_AGAIN_S = 60.0
 # the exit code of a cell may reach this machine later than the word that its job is over
 _SETTLE_S = 10.0
-_HELD_PAUSE_S = 65.0
-_TRANSIENT = (
-    *("timed out", "did not answer", "unable to contact", "connection refused", "try again"),
-    *("limit", "temporarily", "cannot connect", "communication"),
-)
 
 
 @dataclass
@@ -183,7 +179,7 @@ class BatchExecutor:
         try:
             job_id = self.system.submit(path, {**os.environ, **self.secret_environment})
         except BatchError as error:
-            return self._refused(submission, group, str(error))
+            return self._refused(submission, group, error)
         submission = self.ledger.submitted(submission, job_id)
         for index, want in enumerate(group):
             self._wanted.remove(want)
@@ -193,18 +189,18 @@ class BatchExecutor:
         self._asked = time.monotonic()
         return True
 
-    def _refused(self, submission: Submission, group: Sequence[_Wanted], said: str) -> bool:
+    def _refused(self, submission: Submission, group: Sequence[_Wanted], error: BatchError) -> bool:
         """It may be there all the same: a program can fail after it has handed the job in.
 
         Raises:
             UserError: trying again does not help.
         """
-        transient = any(phrase in said.lower() for phrase in _TRANSIENT)
+        said, transient = str(error), error.transient
         try:
             job_id = self.system.find(submission.job.name)
         except BatchError:
             job_id, transient = None, True
-            if "did not answer" in said:
+            if error.unanswered:
                 # nobody can tell; the array is followed, and found or given up later
                 for index, want in enumerate(group):
                     self._wanted.remove(want)
@@ -283,7 +279,7 @@ class BatchExecutor:
     def _is_over(self, each: _Followed) -> bool:
         code = each.submission.job.exit_code(each.index)
         gone = each.element is not None and each.element.phase is Phase.ENDED
-        if code in (CellExit.FINISHED, CellExit.FAILED, CellExit.BAD_INPUT):
+        if finished(code):
             return True
         if not gone:
             each.ended_since = None
@@ -368,30 +364,17 @@ class BatchExecutor:
     # judging
 
     def _judge(self, each: _Followed) -> None:
-        job, submission = each.submission.job, each.submission
-        code = job.exit_code(each.index)
-        ending = Ending.NORMAL if each.element is None else each.element.ending
-        said = last_line(job.log(each.index))
-        if code in (CellExit.FINISHED, CellExit.FAILED, CellExit.BAD_INPUT):
-            self._end(each, code, said)
-        elif job.name in self._stopped_before:
+        submission = each.submission
+        stopped_before = submission.job.name in self._stopped_before
+        if stopped_before and not finished(submission.job.exit_code(each.index)):
             self._wanted.append(_Wanted(each.cell, submission.until, 1))
-        elif submission.stopped or ending is Ending.CANCELLED:
-            self._end(each, CellExit.TERMINATED, "its job was cancelled")
-        elif ending is Ending.OUT_OF_MEMORY:
-            limit = self.site.memory or "what the site gives"
-            self._end(each, CellExit.FAILED, f"it ran out of memory ({limit}; see the site file)")
-        elif code in (CellExit.HELD, CellExit.NO_START):
-            self._again(each, said, _HELD_PAUSE_S)
-        elif code in (CellExit.INTERRUPTED, CellExit.TERMINATED):
-            self._again(each, "it was stopped before the end of its time", 0.0)
-        elif code is None and ending.innocent:
-            self._again(each, ending.value, 0.0)
-        elif code is not None and code > 128:
-            self._end(each, 128 - code, said)
+            return
+        memory = self.site.memory or "what the site gives"
+        verdict = judge(submission, each.index, each.element, memory)
+        if isinstance(verdict, Over):
+            self._end(each, verdict.code, verdict.reason)
         else:
-            reason = said or "its job ended without a word"
-            self._end(each, CellExit.FAILED, reason)
+            self._again(each, verdict.why, verdict.pause)
 
     def _end(self, each: _Followed, code: int, reason: str) -> None:
         log = each.submission.job.log(each.index)
@@ -407,20 +390,3 @@ class BatchExecutor:
         self.tell(f"cell {each.cell.id}: {why}; job {tries + 1} goes on with it")
         later = time.monotonic() + pause
         self._wanted.append(_Wanted(each.cell, each.submission.until, tries + 1, later))
-
-
-def cancel(system: BatchSystem, submission: Submission) -> str:
-    """Stop an array, and write down that somebody wanted it; what to say about it.
-
-    Raises:
-        UserError: the batch system cannot be asked.
-    """
-    submission.stop()
-    try:
-        system.cancel(submission.job)
-    except BatchError as error:
-        raise UserError(f"{error}; its jobs may go on") from error
-    return (
-        f"job {submission.job.job_id}: waiting cells are taken out of the queue, running ones save "
-        "themselves"
-    )

@@ -55,7 +55,7 @@ def stop(
 def _stop_jobs(plan: "Plan", workspace: "Workspace") -> tuple[dict[str, str], set[str]]:
     """What was said about each array, by its id; the cells that are in them."""
     from a5ctl.cluster.batch import BatchError, Phase
-    from a5ctl.cluster.batch_executor import cancel
+    from a5ctl.cluster.cancelling import cancel
     from a5ctl.cluster.ledger import Ledger
     from a5ctl.cluster.places import system_named
     from core.errors import UserError

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from core.config.flat import flatten
+from core.config.older import tree_of_today
 from core.registry.records import RunRecord
 
 _LABELS = frozenset({"kind", "name", "group", "note", "tags", "seed"})
@@ -105,7 +106,7 @@ def _without_labels(config: str) -> str:
 
 @cache
 def _settings(kind: str, text: str) -> Settings:
-    config = _with_reward_as_text(json.loads(text))
+    config = _with_reward_as_text(tree_of_today(json.loads(text)))
     flat = {k: v for k, v in flatten(config).items() if k not in _NOT_SETTINGS}
     if flat.get("train.on_alarm") == "warn":  # as runs behave that never heard of it
         del flat["train.on_alarm"]

@@ -12,19 +12,20 @@ from typing import Any
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from core.config.older import OLDER, TODAY, hashed_form, today, tree_of_today
 from core.config.schema import OPTIONAL_SECTIONS, RunConfig
 from core.errors import UserError
 from core.nearest import did_you_mean
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a config file.
+    """Read a config file; settings under older names have today's.
 
     Raises:
         UserError: the file is missing or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tree_of_today(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(f"config file {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -42,9 +43,9 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not separator or not key:
         raise UserError(f"--set {text!r} is not key=value; write for example --set train.lr=1e-5")
     try:
-        return key, tomllib.loads(f"value = {value}")["value"]
+        return today(key, tomllib.loads(f"value = {value}")["value"])
     except tomllib.TOMLDecodeError:
-        return key, value
+        return today(key, value)
 
 
 def assign(tree: dict[str, Any], key: str, value: Any) -> None:
@@ -68,7 +69,7 @@ def build_config(tree: Mapping[str, Any], origin: str = "the configuration") -> 
         UserError: one sentence that names the first wrong setting, its value and what is allowed.
     """
     try:
-        return RunConfig.model_validate(tree)
+        return RunConfig.model_validate(tree_of_today(tree))
     except ValidationError as error:
         raise UserError(f"{origin}: {_sentence(error)}") from error
 
@@ -88,8 +89,9 @@ def config_hash(config: RunConfig) -> str:
     """16 hex digits over all that can change the run's numbers.
 
     Name, group, tags and note are left out, and the number of GPUs, which moves only rounding.
+    A configuration that an older version could write has the digits it had then.
     """
-    tree = to_tree(config)
+    tree = hashed_form(to_tree(config))
     tree["train"].pop("gpus")
     for label in ("name", "group", "tags", "note"):
         tree.pop(label, None)
@@ -120,6 +122,8 @@ def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _suggestion(key: str) -> str:
+    if key == OLDER:
+        return f"; it is called {TODAY} now"
     keys = leaf_keys()
     last = key.rsplit(".", 1)[-1]
     near = [k for k in keys if k.rsplit(".", 1)[-1] == last]

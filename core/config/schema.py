@@ -82,6 +82,23 @@ class ActivationCheckpointing(StrEnum):
     OFF = "off"
 
 
+class Attention(StrEnum):
+    """What computes attention while training."""
+
+    AUTO = "auto"
+    FLASH = "flash"
+    VARLEN = "varlen"
+    SDPA = "sdpa"
+
+
+class Compile(StrEnum):
+    """Whether decoder layers are compiled while training."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
 class OnAlarm(StrEnum):
     """What a run does when its watchdog raises an alarm."""
 
@@ -91,7 +108,7 @@ class OnAlarm(StrEnum):
 
 
 class ModelSettings(Section):
-    """Which weights a run starts from, and in which precision it works."""
+    """Which weights a run starts from, and where it works."""
 
     source: str = Field("builtin", min_length=1)
     """`builtin`, a folder with safetensors and a tokenizer, or a hub id: Qwen/Qwen2.5-Math-1.5B."""
@@ -105,9 +122,6 @@ class ModelSettings(Section):
     """Splits whose accuracies chose these weights or some they descend from; filled in."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes CUDA when there is one."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the forward pass while training; auto is bfloat16 on CUDA and on CPUs that
-    multiply it natively, else float32. Weights and sums stay float32."""
 
 
 class DataSettings(Section):
@@ -204,6 +218,16 @@ class TrainSettings(Section):
     learning rate. Values that are not finite stop a run that only warns, too."""
     max_rollbacks: int = Field(3, ge=0, le=100)
     """Rollbacks of one run; the next alarm stops it."""
+    precision: Literal["auto", "float32", "mixed", "stochastic", "bfloat16"] = "auto"
+    """All in float32; `mixed`: products in bfloat16, weights, gradients and moments in float32;
+    `stochastic`: all in bfloat16, updates rounded at random; `bfloat16`: the same, rounded to the
+    nearest. auto is mixed on CUDA and on CPUs that multiply bfloat16 natively, else float32."""
+    attention: Attention = Attention.AUTO
+    """flash-attn, torch's own variable-length kernel, or torch's usual one for each example; auto
+    takes the first of them that works here. The first two need CUDA and half precision."""
+    compile: Compile = Compile.AUTO
+    """Compile the layers of the model; auto does it on CUDA where the run is long enough to gain
+    more than compiling takes."""
     gpus: int = Field(1, ge=1, le=1024)
     """GPUs of this machine that train together, a process on each; on device cpu, processes."""
     threads: int | None = Field(None, ge=1, le=1024)

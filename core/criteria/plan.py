@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from core.config.load import leaf_keys
+from core.config.older import plan_of_today
 from core.config.section import Section
 from core.errors import UserError
 from core.registry.records import Outcome, RunRecord
@@ -222,8 +223,13 @@ def parse_plan(text: str, origin: str) -> LoadedPlan:
         raise UserError(f"{origin} is not valid TOML: it is nested too deep") from error
     except ValueError as error:
         raise UserError(f"{origin} is not valid TOML: {_reason(error)}") from error
+    if "base" in tree and "sets" not in tree:
+        raise UserError(
+            f"{origin} is a plan of experiments, which has its criteria for cells; "
+            "a5ctl plan report judges them"
+        )
     try:
-        plan = CriteriaPlan.model_validate(tree)
+        plan = CriteriaPlan.model_validate(plan_of_today(tree))
     except ValidationError as error:
         raise UserError(f"{origin}: {_sentence(error)}") from error
     return LoadedPlan(plan, plan_hash(tree), text)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from core.data.files import parse_record, read_problems
+from core.data.hub import HUB_NAMES, hub_rows
 from core.data.mmlu import choice_files, read_choices, subject_of
 from core.data.problem import Problem
 from core.errors import UserError
 
 BUILTIN_DATA = "builtin"
-HUB_NAMES = {"gsm8k": "openai/gsm8k"}
 _HOLDOUT_LIMIT = 512
 
 Item = TypeVar("Item")
@@ -166,20 +166,6 @@ def _single_file(path: Path, whole_file_is_test: bool) -> DataSet:
 
 
 def _hub(name: str) -> DataSet:
-    try:
-        from datasets import load_dataset
-    except ImportError as error:
-        raise UserError(
-            f"data {name} is on the hub, and reading it needs the package datasets; install "
-            "a5ctl[hub], or give a folder with train.jsonl and test.jsonl"
-        ) from error
-    try:
-        loaded = load_dataset(name, "main" if name == HUB_NAMES["gsm8k"] else None)
-    except Exception as error:  # the library raises many unrelated types for 'not reachable'
-        raise UserError(
-            f"data {name} could not be loaded from the hub ({type(error).__name__}); check the "
-            "name and the network, or give a folder with train.jsonl and test.jsonl"
-        ) from error
     short = name.rsplit("/", 1)[-1]
     return DataSet(
         short,
@@ -188,7 +174,7 @@ def _hub(name: str) -> DataSet:
                 parse_record(row, f"{short}-{split}-{i:05d}", f"{name}/{split}:{i}")
                 for i, row in enumerate(rows)
             )
-            for split, rows in loaded.items()
+            for split, rows in hub_rows(name).items()
         },
     )
 

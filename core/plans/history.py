@@ -18,7 +18,7 @@ from core.registry.store import Registry
 _ALIKE_RUNS = 50
 _TOKENS = "tokens_total"
 # settings that decide what an update costs
-_COST = ("train.batch_size", "model.device", "model.dtype", "train.gpus", "grpo.rollout_batch")
+_COST = ("train.batch_size", "model.device", "train.precision", "train.gpus", "grpo.rollout_batch")
 
 
 @dataclass(frozen=True, slots=True)

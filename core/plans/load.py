@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.config.load import assign, leaf_keys, read_toml
+from core.config.older import hashed_form, plan_of_today
 from core.criteria.plan import plan_hash
 from core.errors import UserError
 from core.plans.cells import Cells, expand
@@ -57,10 +58,12 @@ def parse_plan(path: Path, text: str) -> Plan:
     Raises:
         UserError: one sentence that names what is wrong in it.
     """
-    tree = _tree(path, text)
+    written = _tree(path, text)
+    tree = plan_of_today(written)
     base = tree.get("base")
     if isinstance(base, Mapping):
         tree["base"] = _base(path, base)
+        written["base"] = hashed_form(tree["base"])
     try:
         form = PlanForm.model_validate(tree)
     except ValidationError as error:
@@ -72,7 +75,7 @@ def parse_plan(path: Path, text: str) -> Plan:
         _check_rungs(form, cells)
     except UserError as error:
         raise UserError(f"plan {path}: {error}") from error
-    plan = Plan(path, form, plan_hash(tree), text, cells)
+    plan = Plan(path, form, plan_hash(written), text, cells)
     criteria_of(plan)
     return plan
 

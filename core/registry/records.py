@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from core.config.older import tree_of_today
 from core.errors import UserError
 
 
@@ -103,13 +104,13 @@ class RunRecord:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The resolved configuration as a nested dictionary.
+        """The resolved configuration as a nested dictionary, under today's names of settings.
 
         Raises:
             UserError: what is stored is none.
         """
         try:
-            return dict(json.loads(self.config_json))
+            return tree_of_today(json.loads(self.config_json))
         except (ValueError, TypeError) as error:
             raise UserError(
                 f"the stored settings of run {self.id} cannot be read; bring them back from its "

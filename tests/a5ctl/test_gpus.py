@@ -14,7 +14,7 @@ from trainers.checkpoint import checkpoint_step, newest_whole
 
 STEPS = 12
 # batches of five make uneven shares: three and two examples a process
-EXACT = ("--device", "cpu", "--set", "model.dtype=float32")
+EXACT = ("--device", "cpu", "--set", "train.precision=float32")
 LONGER = ("--steps", str(STEPS), "--size", "20", "--batch-size", "5", *EXACT)
 TWO = ("--gpus", "2")
 # what each process runs first: act once at one step, in one process

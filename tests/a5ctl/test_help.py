@@ -1,10 +1,13 @@
 """Every command and option is explained, exemplified and tried."""
 
 import shlex
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
+from a5ctl.app import build
 from tests.a5ctl import walk
 from tests.a5ctl.conftest import House
 
@@ -155,3 +158,23 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> House:
         recorder.evaluation(evaluation([right(10)]))
     registry.close()
     return House(home, home, home)
+
+
+def test_a_line_builds_only_what_it_calls() -> None:
+    whole, one, group = build(), build("ls"), build("plan")
+    assert [command.name for command in one.registered_commands] == ["ls"]
+    assert not one.registered_groups
+    assert [found.name for found in group.registered_groups] == ["plan"]
+    everything = [command.name for command in whole.registered_commands]
+    assert [command.name for command in build("nobody").registered_commands] == everything
+
+
+@pytest.mark.parametrize(("called", "others"), [("ls", "compare"), ("run", "plan_run")])
+def test_modules_of_other_commands_are_not_imported(called: str, others: str) -> None:
+    code = "import sys; from a5ctl.app import build; build(sys.argv[1]); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, called], capture_output=True, text=True, check=True
+    )
+    modules = done.stdout.split()
+    assert f"a5ctl.commands.{called}" in modules
+    assert f"a5ctl.commands.{others}" not in modules

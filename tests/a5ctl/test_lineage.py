@@ -278,7 +278,7 @@ def parent(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Hous
     found = [solved(30, 3), solved(9, 2), solved(20, 4), solved(11, 6)]
     run = record(house.home, "sft-8-aaaa", found, model={"source": str(house.model)})
     folder = Workspace(house.home).run_folder(run.id) / "checkpoints"
-    policy = load_policy(house.model, device="cpu", dtype="float32")
+    policy = load_policy(house.model, device="cpu", precision="float32")
     from core.config.schema import TrainSettings
 
     optimizer = build_optimizer(policy.model.named_parameters(), TrainSettings(lr=1e-3))

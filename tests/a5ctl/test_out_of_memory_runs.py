@@ -18,7 +18,7 @@ _OPTIONS = (
     "--set",
     "train.microbatch_tokens=512",
     "--set",
-    "model.dtype=float32",
+    "train.precision=float32",
 )
 
 

@@ -214,6 +214,17 @@ def test_filter_correct_drops_targets_that_grade_wrong(house: House, tmp_path: P
     assert any("filter correct keeps" in e.message for e in registry_of(house).events(run.uuid))
 
 
+def test_attention_by_torch_alone_pads_rows_on_a_cpu_and_says_so(house: House) -> None:
+    options = ("--device", "cpu", "--attention", "sdpa", "--compile", "off")
+    run_id = house.sft(*options)
+    run = registry_of(house).find_run(run_id)
+    assert (run.config["train"]["attention"], run.config["train"]["compile"]) == ("sdpa", "off")
+    choices = [e for e in registry_of(house).events(run.uuid) if e.kind == "choices"]
+    assert [e.data for e in choices] == [{"attention": "padded rows"}]
+    shown = house.run("show", run.id)
+    assert "padded rows" in " ".join(shown.output.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -229,6 +240,11 @@ def test_filter_correct_drops_targets_that_grade_wrong(house: House, tmp_path: P
         (("--prompt", "nothing"), "think_answer, question_only, instruction"),
         (("--engine", "tpu"), "evaluation.engine"),
         (("--device", "cuda"), "no GPU"),
+        (("--device", "cpu", "--attention", "flash"), "need CUDA, and this run trains on cpu"),
+        (("--device", "cpu", "--attention", "varlen"), "use --attention auto"),
+        (("--attention", "fast"), "'auto', 'flash', 'varlen' or 'sdpa'"),
+        (("--device", "cpu", "--compile", "on"), "use --compile auto"),
+        (("--compile", "maybe"), "'auto', 'on' or 'off'"),
         (("--init", "sft-8-zzzz", "--model", "x"), "give only one"),
         (("--filter", "solved-by"), "needs a run"),
         (("--filter", "solved-by", "sft-8-zzzz"), "sft-8-zzzz"),
@@ -240,7 +256,7 @@ def test_filter_correct_drops_targets_that_grade_wrong(house: House, tmp_path: P
 def test_bad_input_is_one_sentence_and_leaves_nothing(
     house: House, arguments: tuple[str, ...], message: str
 ) -> None:
-    if "--device" in arguments:
+    if "cuda" in arguments:
         torch = pytest.importorskip("torch")
         if torch.cuda.is_available():
             pytest.skip("this machine has a GPU")

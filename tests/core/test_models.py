@@ -1,5 +1,6 @@
 """Which models are accepted, and what their hash covers."""
 
+import json
 import shutil
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 
 from core.errors import UserError
 from core.models import encode_prompt, end_token_ids, load_tokenizer, model_hash, resolve_model
+from core.pretrained import load_causal_lm
 from tests.models import write_model
 
 
@@ -37,6 +39,28 @@ def test_missing_file_is_named(copy, removed, sentence):
     (copy / removed).unlink()
     with pytest.raises(UserError, match=sentence):
         resolve_model(str(copy))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("num_hidden_layers", 10**9), ("hidden_size", 10**12), ("vocab_size", 10**10)],
+)
+def test_a_config_that_is_larger_than_its_weights_is_refused_before_it_is_built(copy, name, value):
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    (copy / "config.json").write_text(json.dumps(config | {name: value}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"config and weights belong to different models"):
+        resolve_model(str(copy))
+
+
+def test_code_in_a_model_folder_is_never_run(copy, tmp_path):
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    config |= {"model_type": "own", "auto_map": {"AutoModelForCausalLM": "own.Own"}}
+    (copy / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    mark = tmp_path / "it ran"
+    (copy / "own.py").write_text(f"open({str(mark)!r}, 'w')\n", encoding="utf-8")
+    with pytest.raises(UserError, match="own"):
+        load_causal_lm(copy, "float32")
+    assert not mark.exists()
 
 
 def test_pickled_weights_are_refused(copy):

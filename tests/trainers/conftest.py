@@ -15,4 +15,4 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def policy(small_model: Path) -> Policy:
-    return load_policy(small_model, device="cpu", dtype="float32")
+    return load_policy(small_model, device="cpu", precision="float32")

@@ -52,7 +52,7 @@ def test_training_continues_bit_by_bit(policy: Policy, tmp_path: Path) -> None:
     random.seed(5)
     path = save_checkpoint(tmp_path, sft.policy, sft.optimizer, TrainerState(4, 400, 1.5))
     expected = [sft.update(step)["loss"] for step in range(5, 9)], random.random(), torch.rand(1)
-    reloaded = load_policy(path, device="cpu", dtype="float32")
+    reloaded = load_policy(path, device="cpu", precision="float32")
     again = trained(reloaded, 0)
     state = restore(path, again.optimizer, reloaded.device)
     assert state == TrainerState(4, 400, 1.5)
@@ -126,7 +126,7 @@ def test_pruning_spares_protected_steps(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def saved(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with whole checkpoints of steps 1 and 2, to be copied."""
-    sft = trained(load_policy(small_model, device="cpu", dtype="float32"), 1)
+    sft = trained(load_policy(small_model, device="cpu", precision="float32"), 1)
     folder = tmp_path_factory.mktemp("saved")
     for step in (1, 2):
         save_checkpoint(folder, sft.policy, sft.optimizer, TrainerState(step, 10 * step, 0.5))
@@ -306,7 +306,7 @@ def test_each_file_is_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(checkpoint_manifest, "checksum_of", counted)
     path, _ = newest_whole(folder)
-    again = trained(load_policy(path, device="cpu", dtype="float32"), 0)
+    again = trained(load_policy(path, device="cpu", precision="float32"), 0)
     restore(path, again.optimizer, again.policy.device)
     assert sorted(hashed) == sorted(Path(name).name for name in FILES if name != MANIFEST)
 
@@ -346,7 +346,7 @@ def test_checkpoints_of_the_first_version_are_verified_and_continued(
     as_written_before(path, sft)
     assert damage(path) is None
     expected = [sft.update(step)["loss"] for step in range(5, 8)]
-    again = trained(load_policy(path, device="cpu", dtype="float32"), 0)
+    again = trained(load_policy(path, device="cpu", precision="float32"), 0)
     assert restore(path, again.optimizer, again.policy.device) == TrainerState(4, 400, 1.5)
     assert [again.update(step)["loss"] for step in range(5, 8)] == expected
     flip(path / OPTIMIZER)
@@ -359,7 +359,7 @@ def test_optimizer_state_is_found_by_name_however_parameters_are_grouped(
     sft = trained(policy, 3)
     path = save_checkpoint(tmp_path, sft.policy, sft.optimizer, TrainerState(3))
     expected = sft.update(4)["loss"], sft.update(5)["loss"]
-    reloaded = load_policy(path, device="cpu", dtype="float32")
+    reloaded = load_policy(path, device="cpu", precision="float32")
     again = trained(reloaded, 0)
     again.optimizer.adamw.param_groups.reverse()
     restore(path, again.optimizer, reloaded.device)

@@ -14,6 +14,7 @@ from core.config.methods import DpoSettings, PreferenceLoss
 from core.config.schema import TrainSettings
 from tests.trainers.fast.reference import logits as plain_logits
 from tests.trainers.packed.models import VOCABULARY, exact, tiny
+from tests.trainers.precisions import FLOAT64
 from trainers.batching import plan_batches
 from trainers.dpo import DPO
 from trainers.fast.passes import written_out
@@ -49,7 +50,7 @@ def made_pairs() -> list[PairExample]:
 def policy_on(path: str) -> Policy:
     model = exact(tiny("Qwen2"))
     tokenizer = SimpleNamespace(pad_token_id=0, eos_token_id=0)
-    policy = Policy(model, tokenizer, torch.device("cpu"), torch.float64)
+    policy = Policy(model, tokenizer, torch.device("cpu"), FLOAT64)
     if path == "written-out":
         policy.passes, _ = written_out(model, torch.float64)
     if path == "packed":

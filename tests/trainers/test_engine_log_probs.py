@@ -56,7 +56,7 @@ def sample(engine_name: str, folder: Path, prompts: Sequence[str]) -> Sampled:
             assert completion.logprobs is not None
             values += completion.logprobs
     return Sampled(
-        load_policy(folder, device="cpu", dtype="float32"),
+        load_policy(folder, device="cpu", precision="float32"),
         tuple(examples),
         torch.tensor(values),
         rules_of(SAMPLING, end_token_ids(folder, tokenizer)),

@@ -95,7 +95,7 @@ def method(
 
 
 def fresh(small_model: Path) -> Policy:
-    return load_policy(small_model, device="cpu", dtype="float32")
+    return load_policy(small_model, device="cpu", precision="float32")
 
 
 def weights(policy: Policy) -> dict[str, torch.Tensor]:

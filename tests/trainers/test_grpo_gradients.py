@@ -10,6 +10,7 @@ from torch import Tensor
 from core.config.methods import GrpoSettings, LengthNormalization
 from core.config.schema import TrainSettings
 from tests.rollouts import batch, right
+from tests.trainers.precisions import FLOAT64
 from trainers.grpo import score
 from trainers.grpo_batch import ScoredBatch
 from trainers.grpo_gradients import Gradients
@@ -32,9 +33,9 @@ def exact(small_model: Path) -> Policy:
 
 
 def in_float64(folder: Path) -> Policy:
-    policy = load_policy(folder, device="cpu", dtype="float32", quick=False)
+    policy = load_policy(folder, device="cpu", precision="float32", quick=False)
     policy.model.double()
-    policy.compute_dtype = torch.float64
+    policy.precision = FLOAT64
     return policy
 
 
@@ -212,7 +213,7 @@ def test_what_nobody_will_ask_for_is_not_computed(exact: Policy) -> None:
 
 
 def test_written_out_passes_agree_with_the_padded_ones(small_model: Path, exact: Policy) -> None:
-    quick = load_policy(small_model, device="cpu", dtype="float32")
+    quick = load_policy(small_model, device="cpu", precision="float32")
     assert quick.passes is not None
     found = scored(train_batch=3)
     work = gradients(quick)

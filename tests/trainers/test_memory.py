@@ -7,15 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from core.config.schema import ActivationCheckpointing as Wanted
-from trainers.memory import (
-    MemoryPlan,
-    TrainedModel,
-    activation_bytes_per_token,
-    describe_memory,
-    estimate_memory,
-    plan_memory,
-)
+from trainers.memory import MemoryPlan, describe_memory, plan_memory
 from trainers.memory_beside import Beside, reference_bytes, rollout_bytes
+from trainers.memory_estimate import TrainedModel, activation_bytes_per_token, estimate_memory
+from trainers.precision import BFLOAT16, MIXED, STOCHASTIC, Precision
 
 MIB = 2**20
 CONFIG = SimpleNamespace(
@@ -70,8 +65,19 @@ def test_tied_matrices_cost_another_copy_in_transit() -> None:
 
 def test_bfloat16_halves_the_activations_and_keeps_copies_of_the_weights() -> None:
     wide = estimate_memory(MODEL, 512, checkpointing=False)
-    narrow = estimate_memory(replace(MODEL, bfloat16=True), 512, checkpointing=False)
-    assert narrow.activations == wide.activations // 2 + wide.weights // 2
+    narrow = estimate_memory(replace(MODEL, precision=MIXED), 512, checkpointing=False)
+    assert narrow.activations == wide.activations // 2
+    assert (wide.copies, narrow.copies) == (0, wide.weights // 2)
+    assert (narrow.weights, narrow.moments) == (wide.weights, wide.moments)
+
+
+@pytest.mark.parametrize("precision", [STOCHASTIC, BFLOAT16])
+def test_weights_in_bfloat16_halve_all_state_and_need_no_copies(precision: Precision) -> None:
+    wide = estimate_memory(MODEL, 512, checkpointing=False)
+    narrow = estimate_memory(replace(MODEL, precision=precision), 512, checkpointing=False)
+    for part in ("weights", "gradients", "moments"):
+        assert 2 * getattr(narrow, part) == getattr(wide, part)
+    assert narrow.copies == 0
 
 
 def test_with_room_nothing_is_computed_twice() -> None:
@@ -107,7 +113,7 @@ def test_what_a_person_set_is_kept(wanted: Wanted, on: bool) -> None:
 def test_the_sentence_names_what_is_missing() -> None:
     text = describe_memory(planned(50 * MIB))
     assert "only 50 MiB are free" in text
-    assert "train.microbatch_tokens" in text
+    assert "no setting makes it fit" in text
     assert "it may run out" not in describe_memory(planned(10**12))
 
 
@@ -128,8 +134,12 @@ def test_what_is_beside_the_policy_counts_towards_what_must_fit() -> None:
 
 
 def test_a_reference_is_weights_and_no_gradients() -> None:
-    assert reference_bytes(4_000_000, bfloat16=False) == 4 * 4_000_000
-    assert reference_bytes(4_000_000, bfloat16=True) == 6 * 4_000_000
+    assert reference_bytes(MODEL) == 4 * 4_000_000
+    assert reference_bytes(replace(MODEL, precision=MIXED)) == 6 * 4_000_000
+    assert reference_bytes(replace(MODEL, precision=BFLOAT16)) == 2 * 4_000_000
+    on_gpu = replace(MODEL, precision=MIXED, device="cuda")
+    layer = 256 * (256 + 128 + 128 + 256) + 256 + 2 * 128 + 3 * 256 * 768
+    assert reference_bytes(on_gpu) == 2 * 4 * layer + 4 * (4_000_000 - 4 * layer)
 
 
 def test_rollouts_take_what_python_takes_for_their_tokens() -> None:

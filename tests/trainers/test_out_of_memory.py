@@ -24,7 +24,7 @@ SETTINGS = TrainSettings(lr=1e-3, steps=1, clip_norm=1e9)
 @pytest.fixture(scope="module", autouse=True)
 def settled_objects(small_model: Path) -> None:
     """Every attempt collects garbage, which takes the longer the more is imported by now."""
-    load_policy(small_model, device="cpu", dtype="float32")
+    load_policy(small_model, device="cpu", precision="float32")
     settle_objects()
 
 
@@ -40,7 +40,7 @@ def learner(policy: Policy, reports: list[Relief], wanted: str = "auto") -> SFT:
 
 @pytest.fixture(params=["written-out passes", "transformers' passes"])
 def policy(request: pytest.FixtureRequest, small_model: Path) -> Policy:
-    made = load_policy(small_model, device="cpu", dtype="float32")
+    made = load_policy(small_model, device="cpu", precision="float32")
     if request.param != "written-out passes":
         made.passes = None
     return made

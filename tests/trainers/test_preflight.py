@@ -181,7 +181,7 @@ def test_a_stop_string_that_the_tokenizer_swallows_is_shown(policy: Policy) -> N
         def __call__(self, *arguments: object, **options: object) -> object:
             return policy.tokenizer(*arguments, **options)
 
-    changed = Policy(policy.model, Swallowing(), policy.device, policy.compute_dtype)
+    changed = Policy(policy.model, Swallowing(), policy.device, policy.precision)
     stop = findings(changed, PROBLEMS)["stop"]
     assert stop.severity is Severity.WARNING
     assert "gives 2 targets back without their stop string" in stop.message

@@ -64,3 +64,23 @@ def test_folder_with_files_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not empty"):
         make_model("tiny", tmp_path, texts=TEXTS)
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_one_weight_at_a_time_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import weakref
+
+    from trainers import random_model
+
+    draw, earlier, most = random_model._drawn, list[weakref.ref](), 0
+
+    def watched(*arguments):
+        nonlocal most
+        most = max(most, sum(tensor() is not None for tensor in earlier))
+        tensor = draw(*arguments)
+        earlier.append(weakref.ref(tensor))
+        return tensor
+
+    monkeypatch.setattr(random_model, "_drawn", watched)
+    make_model("tiny", tmp_path / "model", texts=TEXTS, layers=2)
+    assert len(earlier) == len(weight_shapes(find_shape("tiny", 2)))
+    assert most <= 1

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.trainers.fast.reference import logits as plain_logits
 from tests.trainers.packed.models import VOCABULARY, exact, tiny
+from tests.trainers.precisions import FLOAT64
 from tests.trainers.sampled import sampled
 from trainers.fast.passes import written_out
 from trainers.logit_rules import LogitRules
@@ -28,7 +29,7 @@ def policy_on(path: str) -> Policy:
     """A float64 policy that computes its passes in the given way."""
     model = exact(tiny("Qwen2"))
     tokenizer = SimpleNamespace(pad_token_id=0, eos_token_id=0)
-    policy = Policy(model, tokenizer, torch.device("cpu"), torch.float64)
+    policy = Policy(model, tokenizer, torch.device("cpu"), FLOAT64)
     if path == "written-out":
         policy.passes, _ = written_out(model, torch.float64)
         assert policy.passes is not None
@@ -115,7 +116,7 @@ def gradients(policy: Policy) -> dict[str, Tensor]:
 
 def in_chunks(patch: pytest.MonkeyPatch, targets: int) -> None:
     patch.setattr("trainers.fast.head._LOGITS", targets * VOCABULARY)
-    patch.setattr("trainers.packed.projection._CHUNK_LOGITS", {"cpu": targets * VOCABULARY})
+    patch.setattr("trainers.packed.head_gradients._CHUNK_LOGITS", {"cpu": targets * VOCABULARY})
     patch.setattr("trainers.padded_head._CHUNK_LOGITS", targets * VOCABULARY)
 
 

@@ -122,7 +122,7 @@ def test_models_without_written_out_passes_train_the_same_way(small_model: Path)
     settings = TrainSettings(lr=1e-2, steps=20)
     curves = []
     for written_out in (True, False):
-        policy = load_policy(small_model, device="cpu", dtype="float32")
+        policy = load_policy(small_model, device="cpu", precision="float32")
         if not written_out:
             policy.passes = None
         sft = method(policy, encoded(policy, Supervise.RESPONSE), settings, 60)

@@ -1,7 +1,8 @@
 """The small pieces of a Llama-like layer, each with its backward pass.
 
 `wide` is the dtype of the residual stream and of all reductions (float32, or float64 for a float64
-model); `narrow` that of matrix products (the same, or bfloat16).
+model); `narrow` that of matrix products (the same, or bfloat16). Parameters and their gradients are
+in the one or the other.
 """
 
 from dataclasses import dataclass

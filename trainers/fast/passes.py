@@ -115,7 +115,7 @@ class WrittenOut:
 
         S' is S in multiples of the row's grain; behind the targets no state means anything.
         """
-        x = F.embedding(row.ids, self.weights.embedding)
+        x = F.embedding(row.ids, self.weights.embedding).to(self.weights.wide)
         kept: list[_Kept | Tensor] = []
         for index in range(len(self.weights.layers)):
             before = x
@@ -220,7 +220,13 @@ def _add_embedding_gradient(weights: Weights, ids: Tensor, gradient: Tensor) -> 
         return
     if embedding.grad is None:
         embedding.grad = torch.zeros_like(embedding)
-    embedding.grad.index_add_(0, ids, gradient)
+    if embedding.dtype is gradient.dtype:
+        embedding.grad.index_add_(0, ids, gradient)
+        return
+    # a token that is there often would lose most of its gradient if each addition were rounded
+    different, places = ids.unique(return_inverse=True)
+    sums = embedding.grad[different].to(gradient.dtype).index_add_(0, places, gradient)
+    embedding.grad.index_copy_(0, different, sums.to(embedding.dtype))
 
 
 def _rotated(qkv: Tensor, weights: Weights) -> Tensor:

@@ -43,7 +43,7 @@ class Layer:
 
 @dataclass(slots=True)
 class Weights:
-    """A whole model.
+    """A whole model; parameters in float64, float32 or bfloat16.
 
     Attributes:
         embedding: Shape (V, H).
@@ -68,8 +68,8 @@ class Weights:
 
     @property
     def wide(self) -> torch.dtype:
-        """Dtype of the residual stream: that of the parameters."""
-        return self.embedding.dtype
+        """Dtype of the residual stream: that of the parameters, but float32 above bfloat16 ones."""
+        return torch.promote_types(self.embedding.dtype, torch.float32)
 
     def refresh(self) -> None:
         """Make the copies again where a parameter has changed since they were made."""

@@ -3,6 +3,7 @@
 from trainers.objectives.advantages import (
     compute_group_normalized_rewards,
     group_advantages,
+    learning_signal,
     zero_advantage_is_idle,
 )
 from trainers.objectives.pieces import (
@@ -49,6 +50,7 @@ __all__ = [
     "group_advantages",
     "grpo_microbatch_train_step",
     "k3_divergence",
+    "learning_signal",
     "masked_mean",
     "masked_normalize",
     "per_instance_dpo_loss",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from core.config.methods import LossType
+from core.config.methods import GrpoSettings, LossType
 
 RewardFunction = Callable[[str, str], Mapping[str, float]]
 
@@ -48,6 +48,31 @@ def _of_group(group: Sequence[float], epsilon: float | None) -> list[float]:
         return deviations
     scale = _unbiased_std(group) + epsilon
     return [deviation / scale for deviation in deviations]
+
+
+def learning_signal(
+    rewards: Sequence[float], group_size: int, settings: GrpoSettings
+) -> tuple[list[float], list[float]]:
+    """What training follows: how each response compares, and the factor of its log-probabilities.
+
+    Args:
+        rewards: One group after the other.
+        group_size: Responses to one question.
+        settings: Which loss, and how its advantages are made.
+
+    Returns:
+        Advantages, for the record, and factors A of the loss; both of the length of the rewards.
+        The two differ for `no_baseline`, whose factors are the rewards themselves.
+
+    Raises:
+        ValueError: the rewards are not whole groups.
+    """
+    advantages = group_advantages(
+        rewards, group_size, settings.advantage_epsilon, settings.std_normalization
+    )
+    if settings.loss is LossType.NO_BASELINE:
+        return advantages, list(rewards)
+    return advantages, advantages
 
 
 def compute_group_normalized_rewards(

@@ -90,6 +90,8 @@ class PolicyGradientLoss:
         targets: Targets so far.
         kl_sum: Sum of k3 over them, nats.
         ratio_max: Largest r so far; 0 before the first target.
+
+    What was seen on a GPU stays there, as scalars, until somebody makes numbers of it.
     """
 
     loss_type: LossType
@@ -101,10 +103,11 @@ class PolicyGradientLoss:
     reference_log_probs: Tensor | None = None
     kl: float = 0.0
     importance: Tensor | None = None
-    clipped: int = field(default=0, init=False)
+    clipped: int | Tensor = field(default=0, init=False)
     targets: int = field(default=0, init=False)
-    kl_sum: float = field(default=0.0, init=False)
-    ratio_max: float = field(default=0.0, init=False)
+    kl_sum: float | Tensor = field(default=0.0, init=False)
+    ratio_max: float | Tensor = field(default=0.0, init=False)
+    _all_count: bool | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         if self.kl and self.reference_log_probs is None:
@@ -121,8 +124,11 @@ class PolicyGradientLoss:
             Scalar.
         """
         weights = _at(places, self.weights, log_probs)
-        counts = weights != 0
-        log_probs, places, weights = log_probs[counts], places[counts], weights[counts]
+        if self._all_count is None:  # asked once, where the weights are, and not in every part
+            self._all_count = bool((self.weights != 0).all())
+        if not self._all_count:
+            counts = weights != 0
+            log_probs, places, weights = log_probs[counts], places[counts], weights[counts]
         advantages = _at(places, self.advantages, log_probs)
         old = log_probs.detach()
         if self.old_log_probs is not None:
@@ -132,7 +138,7 @@ class PolicyGradientLoss:
             terms = terms * _at(places, self.importance, log_probs)
         if self.kl and self.reference_log_probs is not None:
             k3 = k3_divergence(log_probs, _at(places, self.reference_log_probs, log_probs))
-            self.kl_sum += float(k3.detach().double().sum())
+            self.kl_sum = self.kl_sum + seen(k3.detach().double().sum())
             terms = terms + self.kl * k3
         self._count(log_probs.detach() - old, clipped)
         return (terms * weights).sum()
@@ -151,9 +157,10 @@ class PolicyGradientLoss:
         if not len(log_ratio):
             return
         self.targets += len(log_ratio)
-        self.ratio_max = max(self.ratio_max, float(log_ratio.max().exp()))
+        self.ratio_max = larger(self.ratio_max, seen(log_ratio.max().exp()))
         if clipped is not None:
-            self.clipped += int(clipped.sum())
+            count = clipped.sum()
+            self.clipped = self.clipped + (int(count) if count.device.type == "cpu" else count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,5 +180,21 @@ class WeightedLogProbLoss:
 
 def _at(places: Tensor, values: Tensor, like: Tensor) -> Tensor:
     """Values at some places, on the device and in the precision of the log-probabilities."""
-    taken = values[places.to(values.device)]
+    taken = values.to(places.device, non_blocking=True)[places]
     return taken.to(device=like.device, dtype=torch.promote_types(like.dtype, torch.float32))
+
+
+def seen(value: Tensor) -> float | Tensor:
+    """A scalar as a number where reading it waits for nothing, else where it is."""
+    return float(value) if value.device.type == "cpu" else value
+
+
+def larger(one: float | Tensor, other: float | Tensor) -> float | Tensor:
+    """The larger of two that `seen` gave."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.maximum(one, other.to(one))
+    if isinstance(other, Tensor):
+        return other.clamp(min=one)
+    if isinstance(one, Tensor):
+        return one.clamp(min=other)
+    return max(one, other)

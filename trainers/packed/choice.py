@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from core.config.schema import Attention
+from core.errors import UserError
 from trainers.packed.kernels import ATTENTION, Kernel, block_attention
 
 _LARGEST_HEAD = 256
@@ -76,25 +78,54 @@ def find_installed(device: torch.device) -> Installed:
     )
 
 
-def choose_kernel(need: AttentionNeed, installed: Installed, trial: Trial) -> KernelChoice:
+def choose_kernel(
+    need: AttentionNeed,
+    installed: Installed,
+    trial: Trial,
+    wanted: Attention = Attention.AUTO,
+) -> KernelChoice:
     """The first of flash-attn, torch's kernel and separate calls that can do it and does.
 
     Args:
         need: What the model asks for.
         installed: What there is.
         trial: Runs a kernel on this device; packages can be installed and still not work.
+        wanted: One of them alone, or whichever works.
+
+    Raises:
+        UserError: the one that is wanted does not work here.
     """
+    if wanted is Attention.SDPA:
+        return KernelChoice(
+            Kernel.BLOCKS, "one attention call per example, as train.attention says"
+        )
     unfit = _unfit(need, installed)
     if unfit is not None:
+        refuse_variable_length(wanted, unfit)
         return KernelChoice(Kernel.BLOCKS, f"one attention call per example: {unfit}")
     passed_over: list[str] = []
     for kernel, version in _candidates(need, installed):
+        if wanted is not Attention.AUTO and kernel not in _MEANT[wanted]:
+            continue
         problem = "is not installed" if version is None else trial(kernel, need)
         name = _NAMES[kernel] if version is None else f"{_NAMES[kernel]} {version}"
         if problem is None:
             return KernelChoice(kernel, "; ".join([f"{name} works on this GPU", *passed_over]))
         passed_over.append(f"{name} {problem}")
+    refuse_variable_length(wanted, "; ".join(passed_over))
     return KernelChoice(Kernel.BLOCKS, "; ".join(["one attention call per example", *passed_over]))
+
+
+def refuse_variable_length(wanted: Attention, reason: str) -> None:
+    """Nothing, unless a variable-length kernel was asked for by name.
+
+    Raises:
+        UserError: it was; says why it cannot be had.
+    """
+    if wanted in _MEANT:
+        raise UserError(
+            f"train.attention {wanted} does not work here: {reason}; use --attention auto"
+        )
 
 
 def try_kernel(kernel: Kernel, need: AttentionNeed) -> str | None:
@@ -115,6 +146,10 @@ def try_kernel(kernel: Kernel, need: AttentionNeed) -> str | None:
     return None
 
 
+_MEANT = {
+    Attention.FLASH: (Kernel.FLASH_ATTN,),
+    Attention.VARLEN: (Kernel.VARLEN, Kernel.VARLEN_REPEATED),
+}
 _NAMES = {
     Kernel.FLASH_ATTN: "flash-attn",
     Kernel.VARLEN: "torch varlen attention",

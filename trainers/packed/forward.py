@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from trainers.packed.attention import call_arguments, kernel_of
+from trainers.packed.fused_loss import fused_loss, fused_targets, fused_token_loss, takes
 from trainers.packed.liger import liger_loss
 from trainers.packed.projection import (
     chunked_log_probs,
@@ -55,12 +56,19 @@ def supervised_loss_packed(
         ValueError: the model was not prepared, or the denominator is not positive.
     """
     states, head = _supervised_states(model, row), _head(model)
-    compute = liger_loss if projection is Projection.LIGER and len(row.labels) else chunked_loss
+    if projection is Projection.LIGER and len(row.labels):
+        return liger_loss(states, head, row.labels, denominator)
+    fused = projection is Projection.FUSED and takes(states, PLAIN_READING)
+    compute = fused_loss if fused else chunked_loss
     return compute(states, head, row.labels, denominator)
 
 
 def token_loss_packed(
-    model: Any, row: PackedRow, loss: TokenLoss, reading: Reading = PLAIN_READING
+    model: Any,
+    row: PackedRow,
+    loss: TokenLoss,
+    reading: Reading = PLAIN_READING,
+    projection: Projection = Projection.CHUNKED,
 ) -> tuple[Tensor, TargetLogProbs]:
     """A loss over the targets of a row, its gradient by the logits taken in the forward pass.
 
@@ -69,6 +77,7 @@ def token_loss_packed(
         row: On the model's device.
         loss: A sum over targets; called once for each chunk of them.
         reading: Of the row's targets, on the model's device.
+        projection: What computes it where it can; `tokens` of `choose_projection`.
 
     Returns:
         The loss, ready for `backward`, and what was read of the targets, without gradients.
@@ -76,14 +85,18 @@ def token_loss_packed(
     Raises:
         ValueError: the model was not prepared.
     """
-    return chunked_token_loss(
-        _supervised_states(model, row), _head(model), row.labels, loss, reading
-    )
+    states, head = _supervised_states(model, row), _head(model)
+    fused = projection is Projection.FUSED and takes(states, reading)
+    compute = fused_token_loss if fused else chunked_token_loss
+    return compute(states, head, row.labels, loss, reading)
 
 
 @torch.no_grad()
 def read_targets_packed(
-    model: Any, row: PackedRow, reading: Reading = PLAIN_READING
+    model: Any,
+    row: PackedRow,
+    reading: Reading = PLAIN_READING,
+    projection: Projection = Projection.CHUNKED,
 ) -> TargetLogProbs:
     """What is read of the targets of a row, without gradients.
 
@@ -91,11 +104,15 @@ def read_targets_packed(
         model: A transformers causal LM that `prepare_packed` switched.
         row: On the model's device.
         reading: Of the row's targets, on the model's device.
+        projection: What computes it where it can; `tokens` of `choose_projection`.
 
     Raises:
         ValueError: the model was not prepared.
     """
-    return chunked_targets(_supervised_states(model, row), _head(model), row.labels, reading)
+    states, head = _supervised_states(model, row), _head(model)
+    fused = projection is Projection.FUSED and takes(states, reading)
+    compute = fused_targets if fused else chunked_targets
+    return compute(states, head, row.labels, reading)
 
 
 def _supervised_states(model: Any, row: PackedRow) -> Tensor:

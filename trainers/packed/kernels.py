@@ -4,14 +4,20 @@ import importlib
 import inspect
 from collections.abc import Callable
 from enum import Enum
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from trainers.packed.block_op import block_op
+
 # query (T, H, D), key and value (T, K, D), cu_seqlens (N + 1,) int32, longest example, scale
 PackedAttention = Callable[[Tensor, Tensor, Tensor, Tensor, int, float], Tensor]
+
+
+# a compiler traces calls of these and cannot look them up: the trial before the first call does
+_flash_attn: Callable[..., Any] | None = None
+_varlen: tuple[Callable[..., Any], frozenset[str]] | None = None
 
 
 class Kernel(Enum):
@@ -42,6 +48,8 @@ def block_attention(
     Returns:
         Shape (T, H, D).
     """
+    if torch.compiler.is_compiling():
+        return block_op(query, key, value, cu_seqlens, scale)
     lengths = cu_seqlens.diff().tolist()
     grouped = query.shape[1] != key.shape[1]
     parts = [
@@ -64,7 +72,8 @@ def flash_attn_attention(
     query: Tensor, key: Tensor, value: Tensor, cu_seqlens: Tensor, longest: int, scale: float
 ) -> Tensor:
     """The flash-attn package; shapes as in `block_attention`, half precision, all on CUDA."""
-    mixed: Tensor = importlib.import_module("flash_attn").flash_attn_varlen_func(
+    function = load_flash_attn() if _flash_attn is None else _flash_attn
+    mixed: Tensor = function(
         query,
         key,
         value,
@@ -78,17 +87,39 @@ def flash_attn_attention(
     return mixed
 
 
+def load_flash_attn() -> Callable[..., Any]:
+    """The package's function for rows of examples, from now on without another import.
+
+    Raises:
+        ImportError: flash-attn is missing or broken.
+    """
+    global _flash_attn
+    _flash_attn = importlib.import_module("flash_attn").flash_attn_varlen_func
+    return _flash_attn
+
+
 def varlen_attention(
     query: Tensor, key: Tensor, value: Tensor, cu_seqlens: Tensor, longest: int, scale: float
 ) -> Tensor:
     """torch's own kernel, fewer key heads handed over as they are; half precision on CUDA."""
-    from torch.nn.attention.varlen import varlen_attn
-
+    function, known = load_varlen() if _varlen is None else _varlen
     grouped = query.shape[1] != key.shape[1]
-    options = varlen_options(varlen_attn, scale, query.shape[-1], grouped=grouped)
-    mixed = varlen_attn(query, key, value, cu_seqlens, cu_seqlens, longest, longest, **options)
+    options = _options(known, scale, query.shape[-1], grouped=grouped)
+    mixed = function(query, key, value, cu_seqlens, cu_seqlens, longest, longest, **options)
     assert isinstance(mixed, Tensor)  # a pair only where auxiliary outputs are asked for
     return mixed
+
+
+def load_varlen() -> tuple[Callable[..., Any], frozenset[str]]:
+    """torch's function and the names of its parameters, from now on without another look.
+
+    Raises:
+        ImportError: this torch has none.
+    """
+    global _varlen
+    function = importlib.import_module("torch.nn.attention.varlen").varlen_attn
+    _varlen = function, frozenset(inspect.signature(function).parameters)
+    return _varlen
 
 
 def repeated_varlen_attention(
@@ -100,7 +131,6 @@ def repeated_varlen_attention(
     return varlen_attention(query, key, value, cu_seqlens, longest, scale)
 
 
-@lru_cache
 def varlen_options(
     varlen_attn: Callable[..., Any], scale: float, head_size: int, *, grouped: bool
 ) -> dict[str, Any]:
@@ -112,7 +142,13 @@ def varlen_options(
     Raises:
         ValueError: this torch cannot express what is needed.
     """
-    known = inspect.signature(varlen_attn).parameters
+    known = frozenset(inspect.signature(varlen_attn).parameters)
+    return _options(known, scale, head_size, grouped=grouped)
+
+
+def _options(
+    known: frozenset[str], scale: float, head_size: int, *, grouped: bool
+) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if "window_size" in known:
         options["window_size"] = (-1, 0)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from core.config.schema import Attention
 from trainers.evaluation_mode import evaluating
 from trainers.packed import attention
 from trainers.packed.choice import (
@@ -18,11 +19,13 @@ from trainers.packed.choice import (
     Trial,
     choose_kernel,
     find_installed,
+    refuse_variable_length,
     try_kernel,
 )
 from trainers.packed.forward import supervised_log_probs_packed
 from trainers.packed.kernels import Kernel
 from trainers.packed.row import pack_row
+from trainers.packed.trials import TrialTokens, trial_autocast, trial_tokens
 
 # mean difference in nats between an example alone and within a row, by precision: above what
 # rounding does (logits of 16 lie 0.125 apart in bfloat16, tf32 products lose 3 digits), below
@@ -44,17 +47,11 @@ class Packing:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _TrialTokens:
-    problem_id: str
-    token_ids: tuple[int, ...]
-    supervised: tuple[bool, ...]
-
-
 def prepare_packed(
     model: Any,
     compute_dtype: torch.dtype,
     *,
+    wanted: Attention = Attention.AUTO,
     installed: Installed | None = None,
     trial: Trial = try_kernel,
 ) -> Packing:
@@ -64,22 +61,28 @@ def prepare_packed(
 
     Args:
         model: A transformers causal LM on its device.
-        compute_dtype: Precision of the forward pass; autocast is entered for bfloat16.
+        compute_dtype: Of matrix products; autocast is entered for bfloat16 over wider weights.
+        wanted: One kind of attention alone; `sdpa` works everywhere.
         installed: What could compute attention; looked up when None.
         trial: Tries a kernel out.
+
+    Raises:
+        UserError: the kind that is wanted does not work here.
     """
     refusal = structural_refusal(model)
     if refusal is not None:
+        refuse_variable_length(wanted, refusal)
         return Packing(None, f"rows are padded: {refusal}")
     device = next(model.parameters()).device
     need = attention_need(model, device, compute_dtype)
-    choice = choose_kernel(need, installed or find_installed(device), trial)
+    choice = choose_kernel(need, installed or find_installed(device), trial, wanted)
     attention.register()
     before = model.config._attn_implementation
     model.set_attn_implementation(choice.kernel.value)
     problem = _shown_problem(model, compute_dtype)
     if problem is not None:
         model.set_attn_implementation(before)
+        refuse_variable_length(wanted, problem)
         return Packing(None, f"rows are padded: {problem}")
     return Packing(choice.kernel, choice.reason)
 
@@ -117,9 +120,9 @@ def attention_need(model: Any, device: torch.device, compute_dtype: torch.dtype)
 
 def _shown_problem(model: Any, compute_dtype: torch.dtype) -> str | None:
     size = model.get_output_embeddings().weight.shape[0]
-    first, other, second = (_trial_tokens(*each, size) for each in ((7, 1), (7, 2), (12, 3)))
+    first, other, second = (trial_tokens(*each, size) for each in ((7, 1), (7, 2), (12, 3)))
     device = next(model.parameters()).device
-    with torch.no_grad(), evaluating(model), _autocast(device, compute_dtype):
+    with torch.no_grad(), evaluating(model), trial_autocast(model, compute_dtype):
         try:
             together, changed, alone = (
                 supervised_log_probs_packed(model, pack_row(examples).to(device))
@@ -140,20 +143,9 @@ def _shown_problem(model: Any, compute_dtype: torch.dtype) -> str | None:
     return None
 
 
-def _own_log_probs(model: Any, tokens: _TrialTokens, device: torch.device) -> torch.Tensor:
+def _own_log_probs(model: Any, tokens: TrialTokens, device: torch.device) -> torch.Tensor:
     """Log-probabilities from the model's own logits: whatever it does to them is in them."""
     ids = torch.tensor(tokens.token_ids, device=device)
     logits = model(input_ids=ids[:-1].unsqueeze(0), use_cache=False).logits[0]
     wide = logits if logits.dtype is torch.float64 else logits.float()
     return torch.log_softmax(wide, -1).gather(-1, ids[1:].unsqueeze(-1)).squeeze(-1)
-
-
-def _trial_tokens(length: int, start: int, vocabulary: int) -> _TrialTokens:
-    ids = tuple((start + 7 * place) % vocabulary for place in range(length))
-    return _TrialTokens("trial", ids, (True,) * length)
-
-
-def _autocast(device: torch.device, compute_dtype: torch.dtype) -> torch.autocast:
-    return torch.autocast(
-        device.type, dtype=torch.bfloat16, enabled=compute_dtype is torch.bfloat16
-    )

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainers.packed.head_gradients import HeadGradients, chunk_rows, product_dtype, who_learns
 from trainers.reading import (
     PLAIN_READING,
     Reading,
@@ -25,10 +26,6 @@ from trainers.reading import (
     read,
     value_and_slope,
 )
-
-# logits in one chunk: 64 MiB of float32 on CPUs; 1 GiB on CUDA, where a chunk must be large for
-# its matrix products to outweigh adding up a gradient as large as the vocabulary matrix
-_CHUNK_LOGITS = {"cpu": 2**24, "cuda": 2**28}
 
 
 def chunked_log_probs(
@@ -47,8 +44,8 @@ def chunked_log_probs(
     Returns:
         Shape (S,); float64 for float64 states, else float32.
     """
-    rows = _chunk_rows(hidden, weight, chunk_logits)
-    result: Tensor = _LogProbs.apply(hidden, weight, labels, rows, _product_dtype(hidden))
+    rows = chunk_rows(hidden, weight, chunk_logits)
+    result: Tensor = _LogProbs.apply(hidden, weight, labels, rows, product_dtype(hidden))
     return result
 
 
@@ -73,9 +70,9 @@ def chunked_loss(
     """
     if denominator <= 0:
         raise ValueError(f"the denominator of a loss must be positive, not {denominator}")
-    rows = _chunk_rows(hidden, weight, chunk_logits)
+    rows = chunk_rows(hidden, weight, chunk_logits)
     result: Tensor = _Loss.apply(
-        hidden, weight, labels, denominator, rows, _product_dtype(hidden), _learns(hidden, weight)
+        hidden, weight, labels, denominator, rows, product_dtype(hidden), who_learns(hidden, weight)
     )
     return result
 
@@ -101,9 +98,16 @@ def chunked_token_loss(
     Returns:
         The loss, ready for `backward`, and what was read of the labels, without gradients.
     """
-    rows = _chunk_rows(hidden, weight, chunk_logits)
+    rows = chunk_rows(hidden, weight, chunk_logits)
     value, log_probs, entropy = _TokenLoss.apply(
-        hidden, weight, labels, loss, reading, rows, _product_dtype(hidden), _learns(hidden, weight)
+        hidden,
+        weight,
+        labels,
+        loss,
+        reading,
+        rows,
+        product_dtype(hidden),
+        who_learns(hidden, weight),
     )
     return value, TargetLogProbs(log_probs, entropy)
 
@@ -125,10 +129,10 @@ def chunked_targets(
         reading: Of the labels.
         chunk_logits: Logits that may exist at once; chosen by device when None.
     """
-    dtype = _product_dtype(hidden)
+    dtype = product_dtype(hidden)
     narrow = weight.to(dtype)
     parts = []
-    for part in chunks(len(labels), _chunk_rows(hidden, weight, chunk_logits)):
+    for part in chunks(len(labels), chunk_rows(hidden, weight, chunk_logits)):
         logits = _logits(hidden[part].to(dtype), narrow)
         parts.append(read(logits, labels[part], reading.part(part))[1])
     return joined(parts)
@@ -156,7 +160,7 @@ class _LogProbs(torch.autograd.Function):
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, labels, totals = ctx.saved_tensors
         rows, dtype = ctx.rows, ctx.dtype
-        gradients = _Gradients(hidden, weight, dtype, ctx.needs_input_grad[:2])
+        gradients = HeadGradients(hidden, weight, dtype, ctx.needs_input_grad[:2])
         chunks = zip(labels.split(rows), totals.split(rows), upstream[0].split(rows), strict=True)
         for index, (target, total, scale) in enumerate(chunks):
             logits = _logits(gradients.part(index, rows), gradients.narrow)
@@ -178,7 +182,7 @@ class _Loss(torch.autograd.Function):
         dtype: torch.dtype,
         learns: tuple[bool, bool],
     ) -> Tensor:
-        gradients = _Gradients(hidden, weight, dtype, learns)
+        gradients = HeadGradients(hidden, weight, dtype, learns)
         kind = torch.float64 if hidden.dtype is torch.float64 else torch.float32
         loss = torch.zeros((), dtype=kind, device=hidden.device)
         for index, target in enumerate(labels.split(rows)):
@@ -212,7 +216,7 @@ class _TokenLoss(torch.autograd.Function):
         dtype: torch.dtype,
         learns: tuple[bool, bool],
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        gradients = _Gradients(hidden, weight, dtype, learns)
+        gradients = HeadGradients(hidden, weight, dtype, learns)
         places = torch.arange(len(labels), device=labels.device)
         values, seen = [], []
         for index, part in enumerate(chunks(len(labels), rows)):
@@ -238,43 +242,6 @@ class _TokenLoss(torch.autograd.Function):
         return scaled[0], scaled[1], None, None, None, None, None, None
 
 
-class _Gradients:
-    """Gradients of states and vocabulary matrix, filled chunk by chunk."""
-
-    def __init__(
-        self,
-        hidden: Tensor,
-        weight: Tensor,
-        dtype: torch.dtype,
-        learns: tuple[bool, bool],
-    ) -> None:
-        self.narrow = weight.to(dtype)
-        self.hidden = torch.empty_like(hidden) if learns[0] else None
-        self.weight = torch.zeros_like(weight) if learns[1] else None
-        self._states = hidden
-        self._dtype = dtype
-
-    def part(self, index: int, rows: int) -> Tensor:
-        return self._states[index * rows : (index + 1) * rows].to(self._dtype)
-
-    def add(self, index: int, rows: int, of_logits: Tensor) -> None:
-        of_logits = of_logits.to(self._dtype)
-        if self.hidden is not None:
-            self.hidden[index * rows : (index + 1) * rows] = of_logits @ self.narrow
-        if self.weight is not None:
-            states = self.part(index, rows)
-            if self._dtype is self.weight.dtype:
-                self.weight.addmm_(of_logits.T, states)
-            else:
-                self.weight += of_logits.T @ states
-
-
-def _learns(hidden: Tensor, weight: Tensor) -> tuple[bool, bool]:
-    """Whose gradient is wanted."""
-    enabled = torch.is_grad_enabled()
-    return enabled and hidden.requires_grad, enabled and weight.requires_grad
-
-
 def _logits(states: Tensor, weight: Tensor) -> Tensor:
     """Logits of one chunk, in a tensor of their own that may be overwritten."""
     logits = states @ weight.T
@@ -286,15 +253,3 @@ def _towards_label(logits: Tensor, total: Tensor, labels: Tensor, scale: Tensor 
     pulled = logits.sub_(total.unsqueeze(-1)).exp_().neg_()
     pulled.scatter_add_(1, labels.unsqueeze(-1), torch.ones_like(total).unsqueeze(-1))
     return pulled.mul_(scale)
-
-
-def _chunk_rows(hidden: Tensor, weight: Tensor, chunk_logits: int | None) -> int:
-    allowed = chunk_logits or _CHUNK_LOGITS.get(hidden.device.type, _CHUNK_LOGITS["cpu"])
-    return max(1, allowed // weight.shape[0])
-
-
-def _product_dtype(hidden: Tensor) -> torch.dtype:
-    device = hidden.device.type
-    if hidden.dtype is not torch.float64 and torch.is_autocast_enabled(device):
-        return torch.get_autocast_dtype(device)
-    return hidden.dtype

@@ -1,10 +1,11 @@
 """Examples joined into one row: ids, positions that start again, and where each example ends."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import accumulate
-from typing import Protocol, TypeVar
+from itertools import chain
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,8 +61,15 @@ class PackedRow:
 
     def to(self, device: torch.device) -> "PackedRow":
         """The same row with its tensors on another device; the copies do not wait."""
-        tensors = {
-            field.name: getattr(self, field.name).to(device, non_blocking=True)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> "PackedRow":
+        """The same row in memory that a GPU copies from while others compute."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "PackedRow":
+        tensors: dict[str, Any] = {
+            field.name: change(getattr(self, field.name))
             for field in fields(self)
             if isinstance(getattr(self, field.name), Tensor)
         }
@@ -74,23 +82,32 @@ def pack_row(examples: Sequence[Tokens]) -> PackedRow:
     Raises:
         ValueError: no example has two tokens, so there is nothing to feed.
     """
-    lengths = [len(example.token_ids) - 1 for example in examples if len(example.token_ids) > 1]
-    if not lengths:
+    kept = [example for example in examples if len(example.token_ids) > 1]
+    if not kept:
         raise ValueError("a packed row needs at least one example of two tokens or more")
-    ids = [token for example in examples for token in example.token_ids[:-1]]
+    lengths = np.array([len(example.token_ids) for example in kept])
+    ends = lengths.cumsum()
+    tokens = _joined((example.token_ids for example in kept), np.int64, ends[-1])
+    marks = _joined((example.supervised for example in kept), np.bool_, ends[-1])
     # marks and targets are those of the next token, exactly as padding and shifting has them
-    marks = [mark for example in examples for mark in example.supervised[1:]]
-    targets = [token for example in examples for token in example.token_ids[1:]]
-    supervised = torch.tensor(marks, dtype=torch.bool).nonzero().squeeze(1)
+    inputs, targets = np.ones(ends[-1], bool), np.ones(ends[-1], bool)
+    inputs[ends - 1] = targets[ends - lengths] = False
+    sizes = lengths - 1
+    bounds = np.concatenate([[0], sizes.cumsum()])
+    supervised = marks[targets].nonzero()[0]
     return PackedRow(
-        ids=torch.tensor(ids, dtype=torch.int64),
-        position_ids=torch.cat([torch.arange(length) for length in lengths]),
-        cu_seqlens=torch.tensor([0, *accumulate(lengths)], dtype=torch.int32),
-        longest=max(lengths),
-        supervised=supervised,
-        labels=torch.tensor(targets, dtype=torch.int64)[supervised],
+        ids=torch.from_numpy(tokens[inputs]),
+        position_ids=torch.from_numpy(np.arange(bounds[-1]) - np.repeat(bounds[:-1], sizes)),
+        cu_seqlens=torch.from_numpy(bounds.astype(np.int32)),
+        longest=int(sizes.max()),
+        supervised=torch.from_numpy(supervised.astype(np.int64)),
+        labels=torch.from_numpy(tokens[targets][supervised]),
         counts=tuple(sum(example.supervised[1:]) for example in examples),
     )
+
+
+def _joined(parts: Iterable[Sequence[int]], kind: type, count: int) -> Any:
+    return np.fromiter(chain.from_iterable(parts), kind, count)
 
 
 def split_rows(examples: Sequence[AnyTokens], token_budget: int) -> list[tuple[AnyTokens, ...]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     ColumnElement,
     Double,
     FromClause,
@@ -20,12 +21,14 @@ from sqlalchemy import (
     func,
     literal,
     not_,
+    null,
     or_,
     select,
     type_coerce,
 )
 from sqlalchemy.sql.selectable import NamedFromClause
 
+from core.config.older import MEANT, OLDER, TODAY
 from core.registry.codec import join_value
 from core.registry.nul_text import ESCAPE
 from core.registry.query.fields import Field, FieldType, Origin, Statistic
@@ -188,6 +191,8 @@ class Operands:
         )
 
     def _of_config(self, field: Field) -> Operand:
+        if field.path == tuple(TODAY.split(".")):
+            return self._with_older_name(field)
         value: Any = self._json(RUN.c.config)[field.path]
         kind = self._json_kind(field.path)
         kinds = _JSON_KINDS[self._dialect]
@@ -200,6 +205,23 @@ class Operands:
             text=self._by_code_point(case((kind.in_(kinds["text"]), value.as_string()))),
             flag=case((kind.in_(kinds["flag"]), value.as_boolean())),
             present=func.coalesce(kind != "null", false()),
+        )
+
+    def _with_older_name(self, field: Field) -> Operand:
+        """A setting that older runs have under another name, with other values."""
+        now, before = (
+            self._json(RUN.c.config)[tuple(name.split("."))].as_string() for name in (TODAY, OLDER)
+        )
+        meant = case(*((before == older, literal(now)) for older, now in MEANT.items()))
+        text = func.coalesce(now, meant)
+        return Operand(
+            field,
+            (text,),
+            lambda row: row[0],
+            number=cast(null(), Double()),
+            text=self._by_code_point(text),
+            flag=cast(null(), Boolean()),
+            present=text.is_not(None),
         )
 
     def _by_code_point(self, text: Expression) -> Expression:

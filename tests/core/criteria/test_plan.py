@@ -153,6 +153,11 @@ def test_a_wrong_plan_is_refused_in_one_sentence(
     assert len(str(refused.value)) < 400
 
 
+def test_a_plan_of_experiments_is_sent_to_its_own_command(tmp_path: Path):
+    with pytest.raises(UserError, match="a5ctl plan report judges them"):
+        load_plan(write(tmp_path, 'name = "x"\n[base]\nkind = "sft"\n'))
+
+
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(UserError, match=r"none\.toml cannot be read"):
         load_plan(tmp_path / "none.toml")

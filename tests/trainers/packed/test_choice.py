@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from core.config.schema import Attention
+from core.errors import UserError
 from trainers.packed.choice import (
     AttentionNeed,
     Installed,
+    Trial,
     choose_kernel,
     find_installed,
     try_kernel,
@@ -99,6 +102,35 @@ def test_kernels_are_not_tried_where_they_cannot_work(
     choice = choose_kernel(need, replace(EVERYTHING, capability=capability), never)
     assert choice.kernel is Kernel.BLOCKS
     assert reason in choice.reason
+
+
+def test_one_kernel_alone_can_be_asked_for() -> None:
+    def wanted(attention: Attention, trial: Trial = works) -> Kernel:
+        return choose_kernel(NEED, EVERYTHING, trial, attention).kernel
+
+    def shares_nothing(kernel: Kernel, need: AttentionNeed) -> str | None:
+        return None if kernel is Kernel.VARLEN_REPEATED else "fails here (heads)"
+
+    assert wanted(Attention.FLASH) is Kernel.FLASH_ATTN
+    assert wanted(Attention.VARLEN) is Kernel.VARLEN
+    assert wanted(Attention.VARLEN, shares_nothing) is Kernel.VARLEN_REPEATED
+    assert wanted(Attention.SDPA) is Kernel.BLOCKS
+
+
+def test_one_that_is_asked_for_and_does_not_work_is_refused_with_the_reason() -> None:
+    def broken(kernel: Kernel, need: AttentionNeed) -> str | None:
+        return "fails here (undefined symbol)"
+
+    with pytest.raises(UserError) as found:
+        choose_kernel(NEED, EVERYTHING, broken, Attention.FLASH)
+    assert str(found.value) == (
+        "train.attention flash does not work here: flash-attn 2.8.3 fails here (undefined "
+        "symbol); use --attention auto"
+    )
+    narrow = replace(NEED, head_size=20)
+    with pytest.raises(UserError, match="varlen does not work here: variable-length kernels take"):
+        choose_kernel(narrow, EVERYTHING, works, Attention.VARLEN)
+    assert choose_kernel(narrow, EVERYTHING, works, Attention.SDPA).kernel is Kernel.BLOCKS
 
 
 def test_what_is_installed_is_found_without_a_gpu() -> None:

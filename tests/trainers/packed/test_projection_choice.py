@@ -1,4 +1,4 @@
-"""liger-kernel or ours: by what is installed, what agrees, and what was measured."""
+"""Which projection is taken: by what is installed, what agrees, and what was measured."""
 
 from dataclasses import replace
 
@@ -9,6 +9,7 @@ from trainers.packed import projection_choice
 from trainers.packed.liger import liger_loss
 from trainers.packed.projection import chunked_loss
 from trainers.packed.projection_choice import (
+    FORMS,
     Projection,
     ProjectionSize,
     choose_projection,
@@ -19,45 +20,61 @@ SIZE = ProjectionSize(8192, 896, 151_936, torch.bfloat16, torch.device("cuda"))
 SMALL = ProjectionSize(12, 8, 31, torch.float32, torch.device("cpu"))
 
 
-def measured(chunked: float, liger: float):  # type: ignore[no-untyped-def]
-    return lambda size: {Projection.CHUNKED: chunked, Projection.LIGER: liger}
+TRITON, LIGER = "3.9.0", "0.8.5"
 
 
-def test_liger_is_taken_where_it_was_measured_to_be_faster() -> None:
-    choice = choose_projection(SIZE, measured(0.0153, 0.0121), "0.8.5")
-    assert choice.projection is Projection.LIGER
+def measured(chunked: float, fused: float | str, liger: float | str):  # type: ignore[no-untyped-def]
+    figures = {Projection.CHUNKED: chunked, Projection.FUSED: fused, Projection.LIGER: liger}
+    return lambda size, kinds: {kind: figures[kind] for kind in kinds}
+
+
+@pytest.fixture(autouse=True)
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projection_choice, "liger_version", lambda: None)
+    monkeypatch.setattr(projection_choice, "triton_version", lambda: None)
+
+
+def test_the_fastest_is_taken_and_all_figures_are_said() -> None:
+    choice = choose_projection(SIZE, measured(0.0153, 0.0121, 0.0130), LIGER, TRITON)
+    assert (choice.projection, choice.tokens) == (Projection.FUSED, Projection.FUSED)
     assert choice.reason == (
-        "liger-kernel is faster here for 8192 positions: liger-kernel 0.8.5 12.10 ms, "
-        "chunked 15.30 ms"
+        "fused projection, for 8192 positions: our kernel on Triton 3.9.0 12.10 ms, "
+        "torch's operations by chunks 15.30 ms, liger-kernel 0.8.5 13.00 ms"
     )
 
 
-@pytest.mark.parametrize("liger", [0.0150, 0.0200])
-def test_ours_is_taken_where_liger_is_not_clearly_faster(liger: float) -> None:
-    choice = choose_projection(SIZE, measured(0.0153, liger), "0.8.5")
-    assert choice.projection is Projection.CHUNKED
-    assert "not clearly faster" in choice.reason
+def test_where_liger_is_fastest_other_losses_still_take_our_kernel() -> None:
+    choice = choose_projection(SIZE, measured(0.0153, 0.0121, 0.0110), LIGER, TRITON)
+    assert (choice.projection, choice.tokens) == (Projection.LIGER, Projection.FUSED)
 
 
-def test_nothing_is_measured_where_there_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(size: ProjectionSize) -> dict[Projection, float]:
+@pytest.mark.parametrize("other", [0.0150, 0.0200])
+def test_torch_is_kept_where_nothing_is_clearly_faster(other: float) -> None:
+    choice = choose_projection(SIZE, measured(0.0153, other, other), LIGER, TRITON)
+    assert (choice.projection, choice.tokens) == (Projection.CHUNKED, Projection.CHUNKED)
+
+
+def test_nothing_is_measured_where_there_is_no_choice() -> None:
+    def never(size: ProjectionSize, kinds: object) -> dict[Projection, float | str]:
         raise AssertionError("measured")
 
-    on_cpu = choose_projection(replace(SIZE, device=torch.device("cpu")), never, "0.8.5")
-    monkeypatch.setattr(projection_choice, "liger_version", lambda: None)
+    on_cpu = choose_projection(replace(SIZE, device=torch.device("cpu")), never, LIGER, TRITON)
     missing = choose_projection(SIZE, never)
-    assert on_cpu.reason == "chunked: liger-kernel needs CUDA, not cpu"
-    assert missing.reason == "chunked: liger-kernel is not installed"
+    assert on_cpu.reason == "chunked projection: fused kernels need CUDA, and this is cpu"
+    assert missing.reason == "chunked projection: neither Triton nor liger-kernel is installed"
     assert on_cpu.projection is missing.projection is Projection.CHUNKED
 
 
-def test_ours_is_taken_where_liger_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(size: ProjectionSize) -> dict[Projection, float]:
-        raise RuntimeError("no kernel image is available\nmore lines")
+def test_what_is_missing_or_fails_is_passed_over_and_said() -> None:
+    choice = choose_projection(SIZE, measured(0.0153, "no ptxas", 0.001), None, TRITON)
+    assert (choice.projection, choice.tokens) == (Projection.CHUNKED, Projection.CHUNKED)
+    assert choice.reason == (
+        "chunked projection, for 8192 positions: torch's operations by chunks 15.30 ms, "
+        "our kernel on Triton 3.9.0 fails here (no ptxas), liger-kernel is not installed"
+    )
 
-    choice = choose_projection(SIZE, failing, "0.8.5")
-    assert choice.projection is Projection.CHUNKED
-    assert choice.reason == "chunked: liger-kernel 0.8.5 fails here (no kernel image is available)"
+
+EVERY = tuple(Projection)
 
 
 def test_a_kernel_that_computes_something_else_is_not_timed(
@@ -66,14 +83,21 @@ def test_a_kernel_that_computes_something_else_is_not_timed(
     def doubled(hidden, weight, labels, denominator):  # type: ignore[no-untyped-def]
         return 2.0 * chunked_loss(hidden, weight, labels, denominator)
 
-    monkeypatch.setattr(projection_choice, "liger_loss", doubled)
-    with pytest.raises(ValueError, match=r"differs from ours by 100\.0%"):
-        time_projections(SMALL)
+    def broken(hidden, weight, labels, denominator):  # type: ignore[no-untyped-def]
+        raise KeyError("no kernel image\nmore lines")
+
+    monkeypatch.setitem(FORMS, Projection.FUSED, doubled)
+    monkeypatch.setitem(FORMS, Projection.LIGER, broken)
+    figures = time_projections(SMALL, EVERY)
+    assert isinstance(figures[Projection.CHUNKED], float)
+    assert figures[Projection.FUSED] == "its result differs by 100.0%"
+    assert "no kernel image" in str(figures[Projection.LIGER])
 
 
 def test_a_kernel_that_agrees_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(projection_choice, "liger_loss", chunked_loss)
-    assert set(time_projections(SMALL)) == set(Projection)
+    monkeypatch.setitem(FORMS, Projection.FUSED, chunked_loss)
+    monkeypatch.setitem(FORMS, Projection.LIGER, chunked_loss)
+    assert all(isinstance(value, float) for value in time_projections(SMALL, EVERY).values())
 
 
 def test_liger_is_called_with_the_sum_divided_here(monkeypatch: pytest.MonkeyPatch) -> None:

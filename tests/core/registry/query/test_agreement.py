@@ -4,6 +4,7 @@ import math
 import operator
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from core.registry.query.parser import parse_filter
 from core.registry.query.request import Selection
 from core.registry.query.syntax import Comparison
 from core.registry.store import Registry
-from tests.core.registry.query.conftest import HOSTILE, ROWS, Row, quoted
+from tests.core.registry.query.conftest import HOSTILE, ROWS, Row, quoted, registry_of
 
 # a filter as this test knows it: its text, and what it says about a row
 Said = tuple[str, Callable[[Row], bool]]
@@ -188,3 +189,24 @@ def test_any_text_can_be_quoted_and_is_only_a_value(text: str) -> None:
     tree = parse_filter(f"name = {quoted(text)}")
     assert isinstance(tree, Comparison)
     assert tree.value.text == text
+
+
+def test_a_setting_under_an_older_name_is_found_as_what_it_meant(tmp_path: Path) -> None:
+    configs = {
+        "older-a": {"model": {"dtype": "bfloat16"}},
+        "older-b": {"model": {"dtype": "float32"}},
+        "today-a": {"model": {}, "train": {"precision": "mixed"}},
+        "today-b": {"train": {"precision": "bfloat16"}},
+        "neither": {},
+    }
+    registry = registry_of(tmp_path, [Row(name, config=tree) for name, tree in configs.items()])
+    expected = {
+        "train.precision = mixed": {"older-a", "today-a"},
+        "train.precision = bfloat16": {"today-b"},
+        "train.precision = float32": {"older-b"},
+        "train.precision = true": set(),
+        "train.precision > 3": set(),
+    }
+    for text, wanted in expected.items():
+        found = registry.select_runs(Selection(where=text))
+        assert set(found.uuids) == {f"uuid-{name}" for name in wanted}, text

@@ -1,0 +1,111 @@
+"""Commands of README and docs that only look or label are carried out, as printed, one by one."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from a5ctl.app import app
+from core.registry.recorder import Recorder
+from core.workspace import open_workspace
+from tests.a5ctl import handmade
+from tests.a5ctl.handmade import cut, evaluation, right, unclosed, wrong
+from tests.docs.test_readme import COMMANDS, ROOT
+
+# training, asking a model, other tools' folders, servers, another program's screen: other tests
+_ELSEWHERE = re.compile(
+    r"a5ctl (run|resume|reproduce|probe|pairs|model|import|ui|plan (run|cell|stop|report|status)"
+    r"|report plan.toml|registry copy .*(URL|postgres)|registry backup FILE|init$)"
+)
+LINES = [(page, line) for page, line in dict.fromkeys(COMMANDS) if not _ELSEWHERE.match(line)]
+_LOOKS = re.compile(r"a5ctl (compare|ls|show|diagnose|plot|report|sql|plan|export|grade)\b")
+_ID = re.compile(r"\b(?:sft|grpo|eval)-(?:\d+-)?[a-z0-9]{4}\b")
+_TRAIN = {"lr": 1e-4, "supervise": "response"}
+_GROUPS = ("answer", "answer-low", "table", "matrix-k3f9", "matrix-9nwq", "G")
+_KEEP = "protocol show sft-256-k3f9 --out"
+_NAMES = re.compile(r"a5ctl (?:compare|diagnose|plot \S+|report|show)((?: [a-z][\w-]+)+)")
+
+
+def _runs() -> list[str]:
+    """Every run that a line names."""
+    found: dict[str, None] = {}
+    for _, line in LINES:
+        found |= dict.fromkeys(_ID.findall(line))
+        found |= dict.fromkeys(" ".join(_NAMES.findall(line)).split())
+        found |= dict.fromkeys(re.findall(r"--(?:lineage|against|baseline|diff) ([\w-]+)", line))
+    return [name for name in found if name not in _GROUPS and name != "plan"]
+
+
+@pytest.fixture(scope="module")
+def readers_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with every run and every file that the lines name."""
+    home = tmp_path_factory.mktemp("house")
+    answers = [right(10), right(11), unclosed(12), cut(13), wrong(14), right(15)]
+    parent = None
+    for seed, run_id in enumerate(_runs()):
+        kind = run_id.split("-")[0] if run_id.startswith(("grpo", "eval")) else "sft"
+        before = parent if run_id in ("grpo-x2m1", "policy", "rl") else None
+        steps = (0, 48, 96) if kind != "eval" else (0,)
+        group = _GROUPS[seed % len(_GROUPS)]
+        courses = [evaluation(answers[seed % 2 :], step=step) for step in steps]
+        made = handmade.record(
+            home, run_id, courses, kind=kind, seed=seed, group=group, parent=before, train=_TRAIN
+        )
+        parent = parent or made
+        _curves(home, run_id)
+    for name, page in (("plan.toml", "plans.md"), ("criteria.toml", "criteria.md")):
+        shown = re.search(r"```toml\n(.*?)```", _page(page), re.DOTALL)
+        assert shown is not None
+        (home / name).write_text(shown[1], encoding="utf-8")
+    (home / "base.toml").write_text("[train]\nwarmup = 0.1\n", encoding="utf-8")
+    for split in ("train", "test"):
+        question = {"question": "How many is 1 + 1?", "answer": "1 + 1 = 2\n#### 2"}
+        (home / "path/to/gsm8k").mkdir(parents=True, exist_ok=True)
+        file = home / "path/to/gsm8k" / f"{split}.jsonl"
+        file.write_text(json.dumps(question) + "\n", encoding="utf-8")
+    dumped = {"question": "How many is 1 + 1?", "response": right(2)[0], "ground_truth": "2"}
+    (home / "responses.jsonl").write_text(json.dumps(dumped) + "\n", encoding="utf-8")
+    shutil.copy(home / "registry.db", home / "old.db")
+    made = CliRunner().invoke(app, shlex.split(f"{_KEEP} {home}/house.toml --home {home}"))
+    assert made.exit_code == 0, made.output
+    return home
+
+
+def _page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def _curves(home: Path, run_id: str) -> None:
+    registry = handmade.open_home(home)
+    run = registry.find_run(run_id)
+    with Recorder(registry, run.uuid, open_workspace(home).run_folder(run_id)) as recorder:
+        for step in range(1, 97):
+            recorder.metrics(step, dict.fromkeys(("loss", "reward", "entropy", "kl"), 1 / step))
+            recorder.metrics(step, {"tokens_total": 100.0 * step})
+    registry.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "line"), LINES)
+def test_a_printed_command_does_what_it_says(
+    readers_house: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+    line: str,
+) -> None:
+    house = readers_house
+    if not _LOOKS.match(line):
+        house = shutil.copytree(readers_house, tmp_path / "house")
+    if _KEEP in line:
+        (house / "house.toml").unlink()
+    monkeypatch.chdir(house)
+    monkeypatch.setenv("COLUMNS", "120")
+    words = shlex.split(line.replace("/backups", os.fspath(tmp_path)), comments=True)[1:]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, f"{page}: {line}\n{result.output}\n{result.exception}"

@@ -1,0 +1,217 @@
+"""Which ways to train a model fit into the memory of a GPU, before there is one.
+
+Everything is reckoned from the model's configuration, as a run on that GPU would: rows are taken to
+be full, and vLLM to share the GPU and to sleep while the policy learns.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import torch
+
+from core.config.schema import ActivationCheckpointing
+from core.engines.footprint import EngineLoad, engine_footprint
+from core.errors import UserError
+from core.models import is_hub_id, prepare_imports, resolve_model
+from trainers.memory import MemoryPlan, plan_memory
+from trainers.memory_beside import Beside, reference_bytes
+from trainers.memory_cuda import UNMEASURED, Reads
+from trainers.memory_estimate import TrainedModel
+from trainers.packed.prepare import structural_refusal
+from trainers.precision import MIXED, STOCHASTIC, Precision
+from trainers.random_model import SHAPES
+
+GIB = 2**30
+# responses that the engine should at least have cache for in its own turn
+_FEWEST_SEQUENCES = 16
+_SEQUENCES = 256
+
+
+class FitMethod(StrEnum):
+    """What is asked about; the value is how a run of it begins."""
+
+    SFT = "sft"
+    DPO = "dpo"
+    GRPO = "grpo"
+    GRPO_KL = "grpo --kl 0.01"
+
+    @property
+    def reads(self) -> Reads:
+        """What it computes of logits."""
+        if self is FitMethod.SFT:
+            return Reads.LOSS
+        return Reads.TOKENS if self is FitMethod.DPO else Reads.ENTROPIES
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a table of fits is about.
+
+    Attributes:
+        model: As it was named.
+        config: Of transformers.
+        parameters: Numbers in the weights, tied ones once.
+        gpus: Memory of each GPU, in GiB.
+        longest: Tokens of the longest example, prompt included.
+        cap: Tokens of a response while the engine works.
+        engine: `vllm` or `hf`.
+        packed: The architecture takes packed rows.
+    """
+
+    model: str
+    config: Any
+    parameters: int
+    gpus: tuple[float, ...]
+    longest: int = 1024
+    cap: int = 1024
+    engine: str = "vllm"
+    packed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One way to train on one GPU.
+
+    Attributes:
+        method: How it learns.
+        precision: Number formats.
+        checkpointing: Layers compute their activations again.
+        gpu: Memory of the GPU, in GiB.
+        plan: What a run would decide, checkpointing given.
+        peak: Bytes that the GPU has to hold at the fullest moment, CUDA's own included.
+    """
+
+    method: FitMethod
+    precision: Precision
+    checkpointing: bool
+    gpu: float
+    plan: MemoryPlan
+    peak: int
+
+    @property
+    def fits(self) -> bool:
+        """With some room left."""
+        return self.plan.fits
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What to type for it behind `a5ctl run`; what a run decides by itself is left out."""
+        given: tuple[str, ...] = tuple(self.method.value.split())
+        return given if self.precision is MIXED else (*given, "--precision", self.precision.name)
+
+
+def find_fits(asked: Asked) -> list[Fit]:
+    """Every method, precision and GPU, with and without checkpointing."""
+    return [
+        _fit(asked, method, precision, checkpointing, gpu)
+        for method in FitMethod
+        for precision in (MIXED, STOCHASTIC)
+        for checkpointing in (False, True)
+        for gpu in asked.gpus
+    ]
+
+
+def chosen(fits: Sequence[Fit], method: FitMethod, gpu: float) -> Fit | None:
+    """Of one method on one GPU, the way that changes least; None where none fits."""
+    return next((f for f in fits if (f.method, f.gpu) == (method, gpu) and f.fits), None)
+
+
+def read_model(name: str) -> tuple[Any, int, bool]:
+    """Configuration of a model, its parameters, and whether it takes packed rows.
+
+    Args:
+        name: A shape that `a5ctl model make` knows, `builtin`, a folder with a config.json, or a
+            hub id, of which no more than the configuration is fetched.
+
+    Raises:
+        UserError: there is no such model, or transformers knows no such architecture.
+    """
+    prepare_imports()
+    from transformers import AutoModelForCausalLM
+
+    config = _config(name)
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"model {name!r}: transformers builds no causal language model from its config.json "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return model.config, parameters, structural_refusal(model) is None
+
+
+def _fit(
+    asked: Asked, method: FitMethod, precision: Precision, checkpointing: bool, gpu: float
+) -> Fit:
+    model = TrainedModel(
+        asked.config,
+        asked.parameters,
+        "cuda",
+        precision,
+        packed=asked.packed,
+        reads=method.reads,
+    )
+    weights = asked.parameters * precision.weight_bytes
+    usable = int(UNMEASURED.card * gpu * GIB) - UNMEASURED.context
+    switch = ActivationCheckpointing.ON if checkpointing else ActivationCheckpointing.OFF
+    plan = plan_memory(
+        model,
+        longest=asked.longest,
+        wanted_tokens=None,
+        wanted=switch,
+        available=usable - weights,
+        beside=_beside(asked, model, method),
+    )
+    return Fit(
+        method, precision, checkpointing, gpu, plan, weights + plan.needed + UNMEASURED.context
+    )
+
+
+def _beside(asked: Asked, model: TrainedModel, method: FitMethod) -> Beside:
+    sleeps = asked.engine == "vllm"
+    load = EngineLoad(
+        name=asked.engine,
+        config=asked.config,
+        parameters=asked.parameters,
+        dtype="bfloat16",
+        tokens=asked.longest + asked.cap,
+        sequences=_SEQUENCES,
+    )
+    cache = _FEWEST_SEQUENCES * load.sequence_bytes
+    found = engine_footprint(load, cache=cache, sleeps=sleeps)
+    tied = method is FitMethod.GRPO_KL
+    return Beside(
+        engine=found.asleep,
+        reference=reference_bytes(model) if tied else 0,
+        engine_awake=found.awake,
+    )
+
+
+def _config(name: str) -> Any:
+    from transformers import AutoConfig, Qwen2Config
+
+    if name in SHAPES:
+        shape = SHAPES[name]
+        return Qwen2Config(
+            vocab_size=shape.vocab_size,
+            hidden_size=shape.hidden_size,
+            intermediate_size=shape.intermediate_size,
+            num_hidden_layers=shape.num_hidden_layers,
+            num_attention_heads=shape.num_attention_heads,
+            num_key_value_heads=shape.num_key_value_heads,
+            max_position_embeddings=shape.max_position_embeddings,
+            tie_word_embeddings=True,
+        )
+    where = name if is_hub_id(name) else str(resolve_model(name).path)
+    try:
+        return AutoConfig.from_pretrained(where, trust_remote_code=False).get_text_config()
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"the configuration of model {name!r} cannot be read "
+            f"({str(error).splitlines()[0]}); give a folder, a hub id, or one of "
+            f"{', '.join(SHAPES)}"
+        ) from error
