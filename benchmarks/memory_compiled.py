@@ -1,8 +1,8 @@
 """What a compiled layer keeps of a token, and the estimate: python benchmarks/memory_compiled.py
 
 AOTAutograd decides what the backward pass computes again, by the same rules for every backend and
-device. So a layer of a small model, compiled on the CPU, tells what is kept on a GPU. It takes about
-a minute.
+device. So a layer of a small model, compiled on the CPU, tells what is kept on a GPU. It takes
+about a minute.
 """
 
 import sys
