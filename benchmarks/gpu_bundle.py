@@ -106,7 +106,9 @@ def download(wanted: Requirement, folder: Path, python: str) -> Path:
     )  # fmt: skip
     if ended.returncode:
         subprocess.run([*pip, "wheel", "--no-deps", "-w", str(folder), what], check=True)
-    wheels = [path for path in folder.glob("*.whl") if _name(path) == canonicalize_name(wanted.name)]
+    wheels = [
+        path for path in folder.glob("*.whl") if _name(path) == canonicalize_name(wanted.name)
+    ]
     newest = max(wheels, key=lambda path: path.stat().st_mtime)
     if ended.returncode and not newest.name.endswith("-none-any.whl"):
         raise SystemExit(f"{what} has no wheel for that machine: {ended.stderr.strip()[-300:]}")

@@ -47,6 +47,11 @@ class Given:
         """Seconds until the part is stopped."""
         return self.until - time.monotonic()
 
+    @property
+    def precision(self) -> str:
+        """Of policies that a part loads itself: what a run takes there by default."""
+        return "mixed" if self.device == "cuda" else "float32"
+
     def shape(self, name: str) -> str:
         """The shape to use where `name` is meant."""
         return "tiny" if self.dry else name
@@ -99,8 +104,8 @@ PARTS: tuple[Part, ...] = (
         "sft-0.5b",
         "a step of SFT at the 0.5B shape, beside a plain loop and TRL, in turns",
         "gpu_part_sft:small",
-        40,
-        190,
+        60,
+        230,
         ("torch", "transformers"),
     ),
     Part(

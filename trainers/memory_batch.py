@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from trainers.batching import split_microbatches
+from trainers.packed.row import split_rows
 from trainers.tokenization import Example
 
 _DRAWS = 32
@@ -67,7 +67,7 @@ def _largest(batches: DrawnBatches, token_budget: int) -> tuple[int, int]:
     most = (1, 1)
     for _ in range(_DRAWS):
         batch = _batch(batches, draw)
-        for part in split_microbatches(batch, token_budget):
+        for part in split_rows(batch, token_budget):
             positions = sum(len(example.token_ids) - 1 for example in part)
             targets = sum(example.supervised_count for example in part)
             most = max(most, (positions, targets))

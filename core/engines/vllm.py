@@ -318,7 +318,7 @@ class VllmEngine:
         length = min(_CANARY_TOKENS, self.max_model_len - 1)
         size = len(self._tokenizer)
         ids = [(7919 * position + 13) % size for position in range(length)]
-        expected = contract.reference_logprobs(weights, ids).tolist()
+        expected = contract.reference_logprobs(weights, ids, self.dtype).tolist()
         # what came for this copy alone is let go of before the cache takes its memory
         weights.clear()
         self._open_cache()
