@@ -169,7 +169,7 @@ def _phases(found: Mapping[str, Any], engine: str, count: int) -> None:
         count * updates[number]["response_tokens"] / updates[number]["generate_seconds"]
         for number in firsts
     ]  # fmt: skip
-    report(f"{engine}: rollouts", statistics.median(rate), "tokens/s", note=found["how"])
+    report(f"{engine}: rollout tokens", statistics.median(rate), "tokens/s", note=found["how"])
 
 
 def _memory(found: Mapping[str, Any], name: str, card: int | None = None) -> None:

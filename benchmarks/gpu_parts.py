@@ -104,8 +104,8 @@ PARTS: tuple[Part, ...] = (
         "sft-0.5b",
         "a step of SFT at the 0.5B shape, beside a plain loop and TRL, in turns",
         "gpu_part_sft:small",
-        40,
-        190,
+        60,
+        230,
         ("torch", "transformers"),
     ),
     Part(

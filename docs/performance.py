@@ -287,7 +287,9 @@ def _gpu(found: Results) -> str:
         "against the estimate, phases of GRPO, weight copies, checkpoints, recording, evaluation. "
         "What is not installed is named in it. `benchmarks/README.md` says how to carry the "
         "packages that a machine lacks, and `benchmarks/gpu_mfu.py` what MFU means. With "
-        "`--dry-run` it goes through all of it on a CPU."
+        "`--dry-run` it goes through all of it on a CPU. What training does to be fast there stands "
+        "in [speed](speed.md), where engines go in [placement](placement.md), and what was reckoned "
+        "before anything could be measured in [decisions](decisions.md)."
     )
     suite = found.get("gpu_suite")
     if suite is None or suite["dry_run"]:
@@ -483,7 +485,7 @@ def _asked(file: str) -> tuple[str, str]:
 TRIED = (
     "pretraining the built-in base",
     "packed rows and kernels on CUDA",
-    "torch.compile is not used",
+    "no stream of its own copies rows",
     "negative: vLLM's reload on CPU",
     "negative: fine-tuning's rows",
     "entropies stay on in GRPO",

@@ -168,13 +168,12 @@ def _cache(
     if load.name == "hf":
         return 0
     without = engine_footprint(load, cache=0, own_process=own_process).awake
-    whole = load.sequences * load.sequence_bytes
-    fitting = min(whole, room - without)
-    if fitting >= load.sequence_bytes:
+    fitting = min(load.full_cache, room - without)
+    if fitting >= load.least_cache:
         return fitting
-    if least and without + load.sequence_bytes <= gpu.usable:
-        return load.sequence_bytes
-    needed = without + load.sequence_bytes
+    needed = without + load.least_cache
+    if least and needed <= gpu.usable:
+        return load.least_cache
     raise EngineError(
         f"the engine needs at least {gib(needed)} on {gpu.name} for its weights and one response "
         f"of {load.tokens:,} tokens, and about {gib(max(0, room))} of {gib(gpu.total)} are left "
@@ -184,7 +183,7 @@ def _cache(
 
 
 def _least(load: EngineLoad, *, own_process: bool) -> int:
-    return engine_footprint(load, cache=load.sequence_bytes, own_process=own_process).awake
+    return engine_footprint(load, cache=load.least_cache, own_process=own_process).awake
 
 
 def _company(training: TrainingNeed) -> str:

@@ -60,7 +60,7 @@ def test_an_engine_that_cannot_sleep_gets_what_training_leaves_and_says_why() ->
     gpu = card(25)
     found = place_shared(LOAD, gpu, TRAINING, None, awake="of something")
     assert not found.options.sleeps
-    assert LOAD.sequence_bytes <= (found.options.cache_bytes or 0) < 256 * LOAD.sequence_bytes
+    assert LOAD.least_cache <= (found.options.cache_bytes or 0) < 256 * LOAD.sequence_bytes
     assert found.reason.endswith("the engine cannot sleep because of something")
 
 
@@ -128,7 +128,7 @@ def test_turns_never_take_more_than_there_is(
         return
     assert found.footprint.awake + training.staying <= gpu.usable
     assert (found.options.share or 0) * gpu.total <= gpu.free
-    assert load.sequence_bytes <= (found.options.cache_bytes or 0)
+    assert load.least_cache <= (found.options.cache_bytes or 0) <= load.full_cache
     if not found.options.sleeps:
         assert found.footprint.idle + training.peak <= gpu.usable
 
