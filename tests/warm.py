@@ -8,8 +8,10 @@ processes cannot be forked, they are started as ever.
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -26,12 +28,15 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 _MESSAGE = 2**17
+_FILES = 8
+_ABOVE = 200
 _IMPORTS = (
     *("a5ctl.app", "a5ctl.commands.run", "a5ctl.launch", "a5ctl.cells", "a5ctl.process"),
     *("transformers.models.qwen2.modeling_qwen2", "transformers.generation.utils"),
     *("trainers.sft_recipe", "trainers.ei_recipe", "trainers.grpo_recipe", "trainers.dpo_recipe"),
     *("trainers.rehearsal", "trainers.preflight_settled", "trainers.probe", "core.engines.hf"),
     *("core.registry.store", "core.registry.recorder", "core.registry.run_writes"),
+    *("a5ctl.worker", "trainers.distributed.worker", "torch.distributed"),
     *("alembic.command", "alembic.autogenerate", "mako.template", "mako.ext.pygmentplugin"),
 )
 
@@ -41,12 +46,14 @@ class WarmProcess:
 
     Attributes:
         pid: Of the process.
-        stdout: What it prints, on both streams.
+        stdin: What it reads, where that was asked for.
+        stdout: What it prints, on both streams; empty where that goes elsewhere.
         returncode: Its exit code, or minus a signal; None while it is not known to have ended.
     """
 
-    def __init__(self, told: int, shown: int) -> None:
-        self.stdout = os.fdopen(shown, encoding="utf-8")
+    def __init__(self, told: int, shown: int | None, written: int | None = None) -> None:
+        self.stdout = io.StringIO() if shown is None else os.fdopen(shown, encoding="utf-8")
+        self.stdin = None if written is None else os.fdopen(written, "wb", buffering=0)
         self.returncode: int | None = None
         self._told = os.fdopen(told, encoding="ascii")
         self.pid = int(self._told.readline())
@@ -119,21 +126,75 @@ class Warm:
         self, entry: Sequence[str], arguments: Sequence[str], environment: Mapping[str, str]
     ) -> WarmProcess:
         """Start what `python *entry *arguments` would."""
+        shown, show = os.pipe()
+        told = self._ask(entry, arguments, environment, {1: show, 2: show})
+        os.close(show)
+        return WarmProcess(told, shown)
+
+    def popen(
+        self,
+        command: Sequence[str],
+        *,
+        stdin: int,
+        stdout: Any,
+        stderr: Any,
+        env: Mapping[str, str],
+        pass_fds: Sequence[int],
+        start_new_session: bool,
+    ) -> WarmProcess:
+        """Start what `subprocess.Popen` would with `python -P -c CODE ...`, as the launcher asks.
+
+        What every new Python finds on its path and runs first (`sitecustomize`), it runs first.
+        Its parent is another; the one that asked is in `STARTED_BY`.
+        """
+        assert (list(command[1:3]), stdin, start_new_session) == (
+            ["-P", "-c"],
+            subprocess.PIPE,
+            True,
+        )
+        read, written = os.pipe()
+        streams = {0: read, 1: _number(stdout, 1), 2: _number(stderr, 2)}
+        streams |= {number: number for number in pass_fds}
+        known = {**env, "STARTED_BY": str(os.getpid())}
+        told = self._ask(("-c", command[3]), command[4:], known, streams)
+        os.close(read)
+        return WarmProcess(told, None, written)
+
+    def _ask(
+        self,
+        entry: Sequence[str],
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        streams: Mapping[int, int],
+    ) -> int:
+        """Have it forked with these files under these numbers; returns what it is told by."""
         if self._line is None:
             self._environment = _lasting(environment)
             self._line = _serving(environment, self._more)
-        shown, show = os.pipe()
         told, tell = os.pipe()
-        job = {"entry": entry, "arguments": arguments, "env": dict(environment), "cwd": os.getcwd()}
-        socket.send_fds(self._line, [json.dumps(job).encode()], [show, tell])
-        os.close(show)
+        job = {
+            "entry": entry,
+            "arguments": arguments,
+            "env": dict(environment),
+            "cwd": os.getcwd(),
+            "streams": list(streams),
+        }
+        socket.send_fds(self._line, [json.dumps(job).encode()], [tell, *streams.values()])
         os.close(tell)
-        return WarmProcess(told, shown)
+        return told
+
+
+def _number(stream: Any, usual: int) -> int:
+    return usual if stream is None else stream.fileno()
 
 
 def _lasting(environment: Mapping[str, str]) -> dict[str, str]:
     """Without what is looked at when a command runs, and what the program sets for itself."""
-    passing = ("A5CTL_", "PYTEST_", "OMP_WAIT_POLICY", "TORCHINDUCTOR_CACHE_DIR")
+    passing = (
+        *("A5CTL_", "PYTEST_", "OMP_WAIT_POLICY", "TORCHINDUCTOR_CACHE_DIR", "PYTHONPATH"),
+        # of one process among several
+        *("RANK", "WORLD_SIZE", "LOCAL_", "GLOO_", "TORCH_CPP_LOG_LEVEL"),
+    )
     return {name: value for name, value in environment.items() if not name.startswith(passing)}
 
 
@@ -158,7 +219,7 @@ def _serve(line: socket.socket) -> dict[str, Any] | None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        message, files, _, _ = socket.recv_fds(line, _MESSAGE, 2)
+        message, files, _, _ = socket.recv_fds(line, _MESSAGE, _FILES)
         if not message:
             return None
         if os.fork() == 0:
@@ -168,20 +229,27 @@ def _serve(line: socket.socket) -> dict[str, Any] | None:
             os.close(file)
 
 
-def _watched(job: dict[str, Any], show: int, tell: int) -> dict[str, Any]:
+def _watched(job: dict[str, Any], tell: int, *files: int) -> dict[str, Any]:
     """Fork once more; the parent says how the child ended, and goes."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     child = os.fork()
     if child:
-        os.close(show)
+        for file in set(files):
+            os.close(file)
+        # before anybody knows its number: who starts it may kill it with its group
+        os.setpgid(child, child)
         os.write(tell, f"{child}\n".encode())
         _, status = os.waitpid(child, 0)
         os.write(tell, f"{os.waitstatus_to_exitcode(status)}\n".encode())
         os._exit(0)
     os.close(tell)
-    os.dup2(show, 1)
-    os.dup2(show, 2)
-    os.close(show)
+    # out of the way first: one may have the number that another is to get
+    kept = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, _ABOVE) for file in files]
+    for file in set(files):
+        os.close(file)
+    for file, number in zip(kept, job["streams"], strict=True):
+        os.dup2(file, number)
+        os.close(file)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     return job
 
@@ -191,6 +259,7 @@ def _do(job: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(job["env"])
     os.chdir(job["cwd"])
+    _run_first()
     how, what = job["entry"]
     sys.argv = [how, *job["arguments"]]
     if how == "-m":
@@ -198,6 +267,16 @@ def _do(job: dict[str, Any]) -> None:
         return
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     exec(compile(what, "<string>", "exec"), main.__dict__)
+
+
+def _run_first() -> None:
+    """What Python imports before all else, where somebody has put it on the path."""
+    for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+        file = Path(folder, "sitecustomize.py")
+        if folder and file.is_file():
+            module = sys.modules["sitecustomize"] = types.ModuleType("sitecustomize")
+            exec(compile(file.read_text(), str(file), "exec"), module.__dict__)
+            return
 
 
 if __name__ == "__main__":

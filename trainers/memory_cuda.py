@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from core.config.schema import RunKind
 from trainers.precision import MIXED, Precision
 
 _MIB, _GIB = 2**20, 2**30
@@ -36,14 +37,14 @@ class Unmeasured:
         card: Share of the memory in a GPU's name that its driver hands out.
         workspace: Bytes that matrix products keep for themselves in torch's allocator.
         lost: Share of activations that the allocator holds and cannot use, from a simulation.
-        lost_chunks: Share of a chunk's logits, and what is computed of them, likewise.
+        lost_heads: Vocabulary matrices in float32 that it holds and cannot use, likewise.
     """
 
     context: int = 600 * _MIB
     card: float = 0.985
     workspace: int = 64 * _MIB
-    lost: float = 0.05
-    lost_chunks: float = 0.5
+    lost: float = 0.1
+    lost_heads: float = 1.4
 
 
 UNMEASURED = Unmeasured()
@@ -55,6 +56,11 @@ class Reads(Enum):
     LOSS = "a loss with a known slope"
     TOKENS = "log-probabilities, with a slope for each"
     ENTROPIES = "log-probabilities and entropies, with a slope for each"
+
+
+def reads_of(kind: RunKind) -> Reads:
+    """What a method computes of logits."""
+    return {RunKind.DPO: Reads.TOKENS, RunKind.GRPO: Reads.ENTROPIES}.get(kind, Reads.LOSS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +198,8 @@ def _compiled_per_token(step: Step) -> int:
 
 def lost_bytes(step: Step, moment: Moment, unmeasured: Unmeasured = UNMEASURED) -> int:
     """What the allocator holds beside what it hands out."""
-    chunk = _chunk_bytes(step)
-    return int(unmeasured.lost * moment.activations + unmeasured.lost_chunks * chunk)
+    head = step.sizes.vocabulary * step.sizes.hidden * _FLOAT32
+    return int(unmeasured.lost * moment.activations + unmeasured.lost_heads * head)
 
 
 def _output(step: Step) -> Moment:

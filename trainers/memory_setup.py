@@ -15,7 +15,7 @@ from trainers.engine_seat import footprint_beside_training
 from trainers.memory import MemoryPlan, TrainedModel, describe_memory, plan_memory
 from trainers.memory_batch import DrawnBatches
 from trainers.memory_beside import Beside, reference_bytes, rollout_bytes
-from trainers.memory_cuda import Reads
+from trainers.memory_cuda import reads_of
 from trainers.memory_estimate import estimate_memory
 from trainers.memory_meter import MemoryMeter, available_memory
 from trainers.observer import Severity
@@ -95,11 +95,6 @@ def _plain_targets(config: RunConfig) -> bool:
     return config.rollout.top_p == 1 and not config.rollout.min_tokens
 
 
-def reads_of(kind: RunKind) -> Reads:
-    """What a method computes of logits."""
-    return {RunKind.DPO: Reads.TOKENS, RunKind.GRPO: Reads.ENTROPIES}.get(kind, Reads.LOSS)
-
-
 def examples_per_update(config: RunConfig) -> int:
     """Examples whose gradients one update adds up, padded or not; a pair is two."""
     if config.kind is RunKind.GRPO:
@@ -123,8 +118,10 @@ def what_is_beside(stage: Stage, policy: Policy, examples: Sequence[Example]) ->
     tied = kind is RunKind.GRPO and config.grpo.kl > 0
     model = trained_model(policy)
     reference = reference_bytes(model)
+    shared = not stage.world.engine_device
     return Beside(
-        engine=0 if stage.world.engine_device else engine_bytes(stage, policy, examples),
+        engine=engine_bytes(stage, policy, examples) if shared else 0,
+        engine_awake=_engine_turn(stage, policy, examples) if shared else 0,
         reference=reference if tied else 0,
         rollouts=rollout_bytes(_responses(stage), _rollout_cap(config)) if kept_in_memory else 0,
     )
@@ -144,30 +141,40 @@ def _rollout_cap(config: RunConfig) -> int:
 
 
 def engine_bytes(stage: Stage, policy: Policy, examples: Sequence[Example]) -> int:
-    """What the engine will take: its own weights and its key-value cache.
+    """What the engine will take while training works: its weights and its key-value cache.
 
     The cache has room for the longest prompts with a response to an evaluation or, where the run
-    samples them, with a rollout.
+    samples them, with a rollout. On CUDA an engine that can sleep gives both back.
     """
-    evaluation, prepared = stage.config.evaluation, stage.prepared
-    on_vllm = prepared.engine.name == "vllm"
-    element = _ELEMENT_BYTES[evaluation.dtype]
-    weights = element * trained_model(policy).parameters
-    longest = max(example.prompt_length for example in examples)
-    cap = required(evaluation.max_tokens, "evaluation.max_tokens")
-    if stage.config.kind.samples:
-        cap = max(cap, _rollout_cap(stage.config))
-    tokens = longest + cap
+    tokens = _engine_tokens(stage, examples)
     if policy.device.type == "cuda":
         return footprint_beside_training(stage, tokens).asleep
-    if on_vllm:
+    evaluation, config = stage.config.evaluation, policy.model.config
+    element = _ELEMENT_BYTES[evaluation.dtype]
+    weights = element * trained_model(policy).parameters
+    if stage.prepared.engine.name == "vllm":
         from core.engines.vllm_setup import cache_bytes
 
-        return weights + cache_bytes(policy.model.config, evaluation.dtype, tokens)
-    config = policy.model.config
+        return weights + cache_bytes(config, evaluation.dtype, tokens)
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     pairs = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     return weights + _BATCH * tokens * 2 * config.num_hidden_layers * pairs * width * element
+
+
+def _engine_turn(stage: Stage, policy: Policy, examples: Sequence[Example]) -> int:
+    """What it takes at least in its own turn; its cache is as large as the rest allows."""
+    if policy.device.type != "cuda":
+        return 0
+    found = footprint_beside_training(stage, _engine_tokens(stage, examples))
+    return found.awake - found.cache
+
+
+def _engine_tokens(stage: Stage, examples: Sequence[Example]) -> int:
+    """Of the longest prompt with the longest response."""
+    cap = required(stage.config.evaluation.max_tokens, "evaluation.max_tokens")
+    if stage.config.kind.samples:
+        cap = max(cap, _rollout_cap(stage.config))
+    return max(example.prompt_length for example in examples) + cap
 
 
 def training_need(plan: MemoryPlan) -> TrainingNeed:

@@ -2,14 +2,17 @@
 
 import math
 import os
+import subprocess
+import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
 
 from core.registry.liveness import display_status
 from core.registry.store import Registry, open_registry
-from tests.a5ctl.conftest import ROOT, House, small_house
+from tests.a5ctl.conftest import ROOT, WARM, House, small_house
 from trainers.checkpoint import checkpoint_step, newest_whole
 
 STEPS = 12
@@ -22,11 +25,12 @@ _ACT = """
 import os, signal, time
 from trainers.sft import SFT
 inner, rank = SFT.update, int(os.environ.get("RANK", -1))
+launcher = int(os.environ.get("STARTED_BY", os.getppid()))
 
 def update(self, step):
     found = inner(self, step)
     if (rank, step) == ({rank}, {step}):
-        open({mark!r}, "a").write(f"{{os.getppid()}} {{os.getpid()}}\\n")
+        open({mark!r}, "a").write(f"{{launcher}} {{os.getpid()}}\\n")
         {act}
         time.sleep(1.0)
     return found
@@ -65,6 +69,17 @@ def newest_step(house: House, name: str) -> int:
     path, _ = newest_whole(folder)
     assert path is not None
     return checkpoint_step(path)
+
+
+@pytest.fixture(autouse=True)
+def warm_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the launcher's processes begin where they have imported everything.
+
+    Launchers that are processes themselves start theirs as ever.
+    """
+    if sys.platform == "linux":
+        stand_in = types.SimpleNamespace(Popen=WARM.popen, PIPE=subprocess.PIPE)
+        monkeypatch.setattr("trainers.distributed.launcher.subprocess", stand_in)
 
 
 class Plan:
@@ -143,7 +158,7 @@ def test_a_run_moves_between_numbers_of_processes_and_stops_cleanly(
     monkeypatch.setattr(SFT, "update", update)
     registry = registry_of(house)
 
-    plan.set(0, 6, "os.kill(os.getppid(), signal.SIGINT)")
+    plan.set(0, 6, "os.kill(launcher, signal.SIGINT)")
     result = house.run("resume", "moved", *TWO, "--quiet")
     run = registry.find_run("moved")
     assert result.exit_code == 130, result.output
