@@ -72,7 +72,7 @@ def gap(given: Given) -> None:
             words = (
                 *("sft", "--model", course.model, "--data", "builtin", "--lr", course.rate),
                 *("--size", "64" if given.dry else "256", "--steps", str(steps)),
-                *("--batch-size", "4" if given.dry else "16", "--engine", "hf"),
+                *("--batch-size", "4" if given.dry else "8", "--engine", "hf"),
                 *("--device", side.device, "--set", f"train.precision={side.precision}"),
                 *("--set", f"train.checkpoint_every={steps}"),
             )
