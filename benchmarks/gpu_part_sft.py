@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_part_machine import describe, installed
-from benchmarks.gpu_parts import Given, why_not
+from benchmarks.gpu_parts import PROGRAM, Given, why_not
 from benchmarks.gpu_rows import fail, report, skip
 from benchmarks.gpu_sft import OUR_SIDES
 from benchmarks.gpu_sft_trl import TRL_SIDES
@@ -35,8 +35,7 @@ _SPEEDS = "sft-speeds.json"
 _TURNS = 3
 _LEAST = 8.0  # seconds without which a side does not begin
 _LONGEST = 75.0  # seconds of one side; compiling takes most of it
-# what a side of the family needs beyond torch and transformers
-_OURS_NEED = ("pydantic",)
+# what TRL's sides need beyond torch and transformers
 _TRL_NEEDS = ("trl", "datasets", "accelerate")
 _LIGER_NEEDS = ("liger_kernel",)
 Runs = dict[str, list[dict[str, Any]]]
@@ -116,10 +115,10 @@ def unavailable(side: str, given: Given) -> str | None:
             return "flash-attn is installed, which TRL names as the quicker one"
         if "liger" in side and given.device == "cpu":
             return "liger-kernel's Triton kernels need a GPU"
-        return why_not(needs)
+        return why_not(needs, mend=False)
     if side.endswith("compiled") and given.device == "cpu":
         return "compiling for a CPU takes minutes and says nothing of a GPU"
-    return None if side == PLAIN else why_not(_OURS_NEED)
+    return None if side == PLAIN else why_not(PROGRAM, mend=False)
 
 
 def fastest(runs: Runs, belongs: Any) -> str | None:
