@@ -1,8 +1,8 @@
 """The same 100 steps on the CPU in float32, on the GPU in float32, and with products in bfloat16.
 
 A small model with random weights, and the built-in one, whose course products in bfloat16 move much
-more (docs/decisions.md); only the first is held against bars. All sides see the same examples in the same order, and run at the same time, as only their
-losses count.
+more (docs/decisions.md); only the first is held against bars. All sides see the same examples in
+the same order, and run at the same time, as only their losses count.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def gap(given: Given) -> None:
             words = (
                 *("sft", "--model", course.model, "--data", "builtin", "--lr", course.rate),
                 *("--size", "64" if given.dry else "256", "--steps", str(steps)),
-                *("--batch-size", "4" if given.dry else "16", "--engine", "hf"),
+                *("--batch-size", "4" if given.dry else "8", "--engine", "hf"),
                 *("--device", side.device, "--set", f"train.precision={side.precision}"),
                 *("--set", f"train.checkpoint_every={steps}"),
             )

@@ -288,8 +288,9 @@ def _gpu(found: Results) -> str:
         "What is not installed is named in it. `benchmarks/README.md` says how to carry the "
         "packages that a machine lacks, and `benchmarks/gpu_mfu.py` what MFU means. With "
         "`--dry-run` it goes through all of it on a CPU. What training does to be fast there is "
-        "told in [speed](speed.md), where engines go in [placement](placement.md), and what was "
-        "reckoned before anything could be measured in [decisions](decisions.md)."
+        "told in [speed](speed.md), where engines go in [placement](placement.md), what fits which "
+        "card, by reckoning, in [memory](memory.md), and what else was reckoned before anything "
+        "could be measured in [decisions](decisions.md)."
     )
     suite = found.get("gpu_suite")
     if suite is None or suite["dry_run"]:
