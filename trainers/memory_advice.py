@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from core.engines.footprint import CONTEXT
 from trainers.memory_beside import Beside
 from trainers.memory_estimate import MemoryEstimate, TrainedModel, estimate_memory
 from trainers.precision import FLOAT32, MIXED, STOCHASTIC
@@ -95,9 +96,9 @@ def _smaller(tried: Tried) -> Iterator[Tried]:
 
 def _apart(tried: Tried) -> Tried | None:
     """The engine on another GPU."""
-    if tried.model.device != "cuda" or not tried.beside.engine:
+    if tried.model.device != "cuda" or tried.beside.engine <= CONTEXT:
         return None
-    beside = replace(tried.beside, engine=0, engine_awake=0)
+    beside = replace(tried.beside, engine=CONTEXT, engine_awake=0)
     return replace(tried, beside=beside, options=(*tried.options, "--placement apart"))
 
 

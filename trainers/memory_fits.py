@@ -156,8 +156,7 @@ def _fit(
         precision,
         packed=asked.packed,
         reads=method.reads,
-        # rollouts forbid early ends by default, which the fused kernel does not read
-        fused=method in (FitMethod.SFT, FitMethod.DPO),
+        fused=True,
     )
     weights = asked.parameters * precision.weight_bytes
     usable = int(UNMEASURED.card * gpu * GIB) - UNMEASURED.context

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 
 from core.config.schema import ActivationCheckpointing, RunConfig, RunKind
+from core.engines.footprint import CONTEXT
 from core.engines.placement import TrainingNeed
 from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.compile_setup import expects_compilation
@@ -82,17 +83,15 @@ def fed_model(stage: Stage, policy: Policy, examples: Sequence[Example]) -> Trai
     return replace(
         model,
         reads=reads_of(config.kind),
-        fused=fused and _plain_targets(config),
+        fused=fused and not _sorts(config),
         compiled=tried if compilation is None else compilation.on,
         batch=DrawnBatches(tuple(examples), examples_per_update(config)),
     )
 
 
-def _plain_targets(config: RunConfig) -> bool:
-    """Nothing but a temperature changes logits, which is all that the fused kernel can read."""
-    if config.kind is not RunKind.GRPO:
-        return True
-    return config.rollout.top_p == 1 and not config.rollout.min_tokens
+def _sorts(config: RunConfig) -> bool:
+    """Logits are sorted to find a nucleus, which the fused kernel cannot do."""
+    return config.kind is RunKind.GRPO and config.rollout.top_p < 1
 
 
 def examples_per_update(config: RunConfig) -> int:
@@ -119,8 +118,10 @@ def what_is_beside(stage: Stage, policy: Policy, examples: Sequence[Example]) ->
     model = trained_model(policy)
     reference = reference_bytes(model)
     shared = not stage.world.engine_device
+    # an engine elsewhere opens the policy's GPU too, to read weights from it
+    elsewhere = CONTEXT if policy.device.type == "cuda" else 0
     return Beside(
-        engine=engine_bytes(stage, policy, examples) if shared else 0,
+        engine=engine_bytes(stage, policy, examples) if shared else elsewhere,
         engine_awake=_engine_turn(stage, policy, examples) if shared else 0,
         reference=reference if tied else 0,
         rollouts=rollout_bytes(_responses(stage), _rollout_cap(config)) if kept_in_memory else 0,

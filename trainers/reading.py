@@ -58,11 +58,6 @@ class Reading:
         """Only log-probabilities under the model's own distribution are wanted."""
         return not self.constrained and not self.entropy
 
-    @property
-    def only_temperature(self) -> bool:
-        """Logits are divided by the temperature, and every token stays possible."""
-        return self.early is None and self.rules.top_p == 1
-
     def to(self, device: torch.device) -> "Reading":
         """The same with its tensors on another device."""
         return replace(

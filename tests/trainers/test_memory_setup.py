@@ -106,7 +106,7 @@ def test_packed_rows_are_estimated_by_what_a_step_is_fed(
 
 
 @pytest.mark.parametrize(
-    ("rules", "fused"), [({"min_tokens": 0}, True), ({}, False), ({"top_p": 0.9}, False)]
+    ("rules", "fused"), [({"min_tokens": 0}, True), ({}, True), ({"top_p": 0.9}, False)]
 )
 def test_the_fused_kernel_counts_where_it_can_read_the_rollouts(
     policy: Policy, rules: dict[str, Any], fused: bool

@@ -26,11 +26,13 @@ from trainers.reading import (
 )
 
 _KINDS = (torch.float32, torch.bfloat16, torch.float16)
+# a logit of what cannot be sampled: its share is 0, and finite, so that 0 times it is 0
+_LOWEST = -1e30
 
 
 def takes(hidden: Tensor, reading: Reading) -> bool:
-    """Whether the kernel can read these targets: nothing but a temperature may change logits."""
-    return reading.only_temperature and product_dtype(hidden) in _KINDS
+    """Whether the kernel can read these targets: a nucleus would have to sort their logits."""
+    return reading.rules.top_p == 1 and product_dtype(hidden) in _KINDS
 
 
 def fused_loss(
@@ -125,6 +127,7 @@ def fused_targets(
     rows = _even_rows(len(labels), chunk_rows(hidden, weight, chunk_logits))
     for part in chunks(len(labels), rows):
         logits = hidden[part].to(dtype) @ narrow.T
+        _forbid_ends(logits, reading.part(part))
         temperature = reading.rules.temperature
         found = read_rows(logits, labels[part], temperature=temperature, entropy=reading.entropy)
         parts.append(TargetLogProbs(found[1], found[2]))
@@ -151,6 +154,7 @@ class _Fused(torch.autograd.Function):
         values, seen = [], []
         for index, part in enumerate(chunks(len(labels), rows)):
             logits = gradients.part(index, rows) @ gradients.narrow.T
+            _forbid_ends(logits, reading.part(part))
             asked = logits, labels[part], places[part], reading
             if isinstance(loss, SftLoss):
                 value, found = _constant_slope(*asked, loss)
@@ -177,6 +181,15 @@ class _Fused(torch.autograd.Function):
             if kept is not None:
                 kept.mul_(upstream[0])
         return of_hidden, of_weight, None, None, None, None, None, None
+
+
+def _forbid_ends(logits: Tensor, reading: Reading) -> None:
+    """Make the ends of a response impossible where the rules do; their gradient becomes 0."""
+    if reading.early is None:
+        return
+    lowest = max(_LOWEST, torch.finfo(logits.dtype).min)
+    for end in reading.rules.end_ids:  # one column each: an index tensor would have to be sent
+        logits[:, end].masked_fill_(reading.early, lowest)
 
 
 Turned = tuple[Tensor, TargetLogProbs]

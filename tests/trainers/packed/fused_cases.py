@@ -4,6 +4,7 @@ The interpreter is chosen when a kernel is declared, so it needs a process of it
 """
 
 import os
+from dataclasses import replace
 
 os.environ["TRITON_INTERPRET"] = "1"
 
@@ -22,6 +23,7 @@ from trainers.packed.row_kernel import read_and_write, read_rows, write_gradient
 from trainers.reading import Reading
 
 WARM = Reading(LogitRules(temperature=0.7), entropy=True)
+CLOSED = Reading(LogitRules(temperature=0.7, min_tokens=2, end_ids=(36, 5)), entropy=True)
 
 
 def uneven(log_probs: Tensor, places: Tensor) -> Tensor:
@@ -66,7 +68,8 @@ def tensors(positions: int) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(positions)
     hidden = torch.randn(positions, 8, generator=generator).requires_grad_()
     weight = torch.randn(37, 8, generator=generator).requires_grad_()
-    return hidden, weight, torch.randint(37, (positions,), generator=generator)
+    # no label is an end, which may be impossible
+    return hidden, weight, torch.randint(5, (positions,), generator=generator)
 
 
 def same(ours: Tensor, theirs: Tensor, inputs: tuple[Tensor, Tensor], share: float) -> None:
@@ -85,7 +88,8 @@ def check_losses(positions: int, chunk_logits: int | None, *, half: bool) -> Non
         ours = fused_loss(hidden, weight, labels, 5.0, chunk_logits)
         theirs = chunked_loss(hidden, weight, labels, 5.0)
         same(ours, theirs, (hidden, weight), share)
-        for reading in (Reading(), WARM):
+        early = torch.arange(positions) % 3 == 0
+        for reading in (Reading(), WARM, replace(CLOSED, early=early)):
             found, seen = fused_token_loss(hidden, weight, labels, uneven, reading, chunk_logits)
             wanted, other = chunked_token_loss(hidden, weight, labels, uneven, reading)
             same(found, wanted, (hidden, weight), share)
