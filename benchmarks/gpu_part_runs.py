@@ -142,7 +142,8 @@ def _needed(given: Given, shape: str, timed: Sequence[Mapping[str, float]]) -> f
     count = _batch(given) * len(timed)
     tokens = sum(one["tokens"] for one in timed)
     supervised = sum(one["tokens"] * one["supervised_fraction"] for one in timed)
-    return needed_flops(sizes, [round(tokens / count)] * count, round(supervised))
+    positions = round(tokens / count) - 1
+    return needed_flops(sizes, [positions] * count, round(supervised))
 
 
 def _phases(found: Mapping[str, Any], engine: str, count: int) -> None:

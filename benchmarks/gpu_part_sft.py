@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_part_machine import describe, installed
-from benchmarks.gpu_parts import Given, why_not
+from benchmarks.gpu_parts import PROGRAM, Given, why_not
 from benchmarks.gpu_rows import fail, report, skip
 from benchmarks.gpu_sft import OUR_SIDES
 from benchmarks.gpu_sft_trl import TRL_SIDES
@@ -33,10 +33,15 @@ _FIRST = (
 )
 _SPEEDS = "sft-speeds.json"
 _TURNS = 3
+# GiB of a card from which on a row has so many tokens
+_ROW_TOKENS = {
+    "0.5b": ((75, 16_384), (38, 8_192), (0, 4_096)),
+    "1.5b": ((130, 16_384), (75, 8_192), (0, 2_048)),
+}
+_WIDE = 8_192  # tokens of a row from which on a padded micro-batch has 16 examples
 _LEAST = 8.0  # seconds without which a side does not begin
 _LONGEST = 75.0  # seconds of one side; compiling takes most of it
-# what a side of the family needs beyond torch and transformers
-_OURS_NEED = ("pydantic",)
+# what TRL's sides need beyond torch and transformers
 _TRL_NEEDS = ("trl", "datasets", "accelerate")
 _LIGER_NEEDS = ("liger_kernel",)
 Runs = dict[str, list[dict[str, Any]]]
@@ -116,10 +121,10 @@ def unavailable(side: str, given: Given) -> str | None:
             return "flash-attn is installed, which TRL names as the quicker one"
         if "liger" in side and given.device == "cpu":
             return "liger-kernel's Triton kernels need a GPU"
-        return why_not(needs)
+        return why_not(needs, mend=False)
     if side.endswith("compiled") and given.device == "cpu":
         return "compiling for a CPU takes minutes and says nothing of a GPU"
-    return None if side == PLAIN else why_not(_OURS_NEED)
+    return None if side == PLAIN else why_not(PROGRAM, mend=False)
 
 
 def fastest(runs: Runs, belongs: Any) -> str | None:
@@ -162,11 +167,26 @@ def _like_for_like(runs: Runs) -> None:
 def _jobs(given: Given, shape: str) -> dict[str, Job]:
     known = [*OUR_SIDES, *TRL_SIDES]
     sides = [*(side for side in _FIRST if side in known), *(s for s in known if s not in _FIRST)]
-    sizes = (8, 4, 128, 1, 2) if given.dry else (64, 16, 16_384, 3, 10)
+    if given.dry:
+        sizes = (8, 4, 128, 1, 2)
+    else:
+        tokens = row_tokens(shape, _memory_gib(given))
+        sizes = (64, 16 if tokens >= _WIDE else 4, tokens, 3, 10)
     name = given.shape(shape)
     if name not in SHAPES:
         raise SystemExit(f"no shape is called {name}")
     return {side: Job(name, side, given.device, *sizes) for side in sides}
+
+
+def row_tokens(shape: str, gib: float) -> int:
+    """Tokens of a row that fit a card of that size without checkpointing, by docs/fits.md."""
+    return next(tokens for least, tokens in _ROW_TOKENS[shape] if gib >= least)
+
+
+def _memory_gib(given: Given) -> float:
+    import torch
+
+    return float(torch.cuda.get_device_properties(given.device).total_memory / 2**30)
 
 
 def _once(job: Job, peak: float, given: Given) -> dict[str, Any] | None:

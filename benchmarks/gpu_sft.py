@@ -57,6 +57,9 @@ from benchmarks.gpu_sft_work import (  # noqa: E402
 OUR_SIDES = ("packed", "packed-bf16", "packed-compiled", "packed-bf16-compiled", "padded")
 # gradients of a step; its loss is read when the step is over
 Forward = Callable[[Sequence[Tokens], float], Callable[[], float]]
+# of the weights, by the number of the step
+Update = Callable[[int], object]
+_RATE = 1e-5
 
 
 def our_policy(job: Job, notes: dict[str, Any]) -> "Policy":
@@ -128,6 +131,30 @@ def padded_forward(model: Any, job: Job) -> Forward:
     return step
 
 
+def plain_update(model: Any) -> Update:
+    """torch's own AdamW and clipping."""
+    fused = next(model.parameters()).is_cuda
+    optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE, weight_decay=0.0, fused=fused)
+
+    def update(step: int) -> None:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return update
+
+
+def our_update(policy: "Policy", notes: dict[str, Any]) -> Update:
+    """The optimizer of a run in the policy's precision."""
+    from core.config.schema import TrainSettings
+    from trainers.optimization import build_optimizer
+
+    named = policy.model.named_parameters()
+    optimizer = build_optimizer(named, TrainSettings(), precision=policy.precision)
+    notes["optimizer"] = optimizer.how
+    return lambda step: optimizer.update(_RATE, step)
+
+
 def run_ours(job: Job, examples: Sequence[Tokens]) -> dict[str, Any]:
     """Train for warmup + steps optimizer steps, and report the timed ones."""
     device = torch.device(job.device)
@@ -138,24 +165,22 @@ def run_ours(job: Job, examples: Sequence[Tokens]) -> dict[str, Any]:
     else:
         policy = our_policy(job, notes)
         model, forward = policy.model, packed_forward(policy, job, notes)
+    update = plain_update(model) if policy is None else our_update(policy, notes)
     on_gpu = device.type == "cuda"
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=0.0, fused=on_gpu)
     batches = [
         examples[number * job.batch : (number + 1) * job.batch]
         for number in range(job.warmup + job.steps)
     ]
     seconds, losses = [], []
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats()
     for number, batch in enumerate(batches):
         wait(device)
+        if on_gpu and number == job.warmup:  # trials of kernels are behind it
+            torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
         loss = forward(batch, float(sum(sum(one.supervised[1:]) for one in batch)))
         if policy is not None and number + 1 < len(batches):  # as `SFT.update` does
             policy.ahead(list(policy.split_apart(batches[number + 1], job.row_tokens)))
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        update(number + 1)
         losses.append(loss())
         wait(device)
         seconds.append(time.perf_counter() - started)

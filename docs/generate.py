@@ -55,11 +55,11 @@ def _fits_of(shape: str) -> str:
 
 
 _FITS = """\
-Estimated memory of training on one GPU of 24, 40 or 80 GB that vLLM shares, asleep while the policy
-learns. A cell says the peak in GiB and the tokens per forward pass, which a run chooses itself, as it
-chooses checkpointing; `no` comes with the least that it would take. `bfloat16` takes as much as
-`stochastic`. No GPU has measured these figures; [memory](memory.md) says where they come from, and
-what they leave out."""
+Estimated memory of training on one GPU of 24, 40 or 80 GB that vLLM shares, asleep while the
+policy learns. A cell says the peak in GiB and the tokens per forward pass, which a run chooses
+itself, as it chooses checkpointing; `no` comes with the least that it would take. `bfloat16` takes
+as much as `stochastic`. No GPU has measured these figures; [memory](memory.md) says where they come
+from, and what they leave out."""
 
 
 def setting_names() -> str:

@@ -136,7 +136,7 @@ def promises(found: Results) -> list[Promise]:
         Promise(
             "Losses of 100 steps, GPU in bfloat16 against the CPU in float32",
             "at most 1 %",
-            _suite(found, "mixed: largest gap", "share"),
+            _suite(found, "random weights, cuda-mixed: largest gap", "share"),
             "gpu_suite.py",
         ),
         Promise(
@@ -287,9 +287,10 @@ def _gpu(found: Results) -> str:
         "against the estimate, phases of GRPO, weight copies, checkpoints, recording, evaluation. "
         "What is not installed is named in it. `benchmarks/README.md` says how to carry the "
         "packages that a machine lacks, and `benchmarks/gpu_mfu.py` what MFU means. With "
-        "`--dry-run` it goes through all of it on a CPU. What training does to be fast there stands "
-        "in [speed](speed.md), where engines go in [placement](placement.md), and what was reckoned "
-        "before anything could be measured in [decisions](decisions.md)."
+        "`--dry-run` it goes through all of it on a CPU. What training does to be fast there is "
+        "told in [speed](speed.md), where engines go in [placement](placement.md), what fits which "
+        "card, by reckoning, in [memory](memory.md), and what else was reckoned before anything "
+        "could be measured in [decisions](decisions.md)."
     )
     suite = found.get("gpu_suite")
     if suite is None or suite["dry_run"]:

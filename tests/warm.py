@@ -20,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import types
 from collections.abc import Mapping, Sequence
@@ -130,6 +131,16 @@ class Warm:
         told = self._ask(entry, arguments, environment, {1: show, 2: show})
         os.close(show)
         return WarmProcess(told, shown)
+
+    def into(
+        self,
+        entry: Sequence[str],
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        streams: Mapping[int, int],
+    ) -> WarmProcess:
+        """The same, with these files as its streams, by number: 1 is what it prints on."""
+        return WarmProcess(self._ask(entry, arguments, environment, streams), None)
 
     def popen(
         self,
@@ -269,6 +280,42 @@ def _do(job: dict[str, Any]) -> None:
     exec(compile(what, "<string>", "exec"), main.__dict__)
 
 
+def _code_of(job: dict[str, Any]) -> int:
+    """Do it; returns the exit code that Python would end with."""
+    try:
+        _do(job)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+            return 1
+        return end.code or 0
+    except KeyboardInterrupt:
+        sys.excepthook(*sys.exc_info())
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def _end_with(code: int) -> None:
+    """Wait for threads, do what is to be done at the end, and go.
+
+    Python would then take all that was ever imported apart, in pages that are shared until then:
+    two seconds, in which nothing of the program runs.
+    """
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except OSError:  # whoever read it has left, as Python says by this code
+            code = code or 120
+    os._exit(code)
+
+
 def _run_first() -> None:
     """What Python imports before all else, where somebody has put it on the path."""
     for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep):
@@ -287,9 +334,8 @@ if __name__ == "__main__":
         importlib.import_module(name)
     # a fork has only the thread that forked: another one might hold a lock for ever
     assert len(os.listdir("/proc/self/task")) == 1, "importing has started threads"
-    # a collection would touch, and so copy, every page; at the end libraries want theirs
+    # a collection would touch, and so copy, every page
     gc.freeze()
-    atexit.register(gc.unfreeze)
     asked = _serve(socket.socket(fileno=int(sys.argv[1])))
     if asked is not None:
-        _do(asked)
+        _end_with(_code_of(asked))

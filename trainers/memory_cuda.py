@@ -43,8 +43,8 @@ class Unmeasured:
     context: int = 600 * _MIB
     card: float = 0.985
     workspace: int = 64 * _MIB
-    lost: float = 0.06
-    lost_heads: float = 1.5
+    lost: float = 0.1
+    lost_heads: float = 1.4
 
 
 UNMEASURED = Unmeasured()

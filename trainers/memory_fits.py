@@ -1,7 +1,8 @@
 """Which ways to train a model fit into the memory of a GPU, before there is one.
 
 Everything is reckoned from the model's configuration, as a run on that GPU would: rows are taken to
-be full, layers not to be compiled, and vLLM to share the GPU and to sleep while the policy learns.
+be full, layers not to be compiled, and the engine to share the GPU and to sleep while the policy
+learns.
 """
 
 from collections.abc import Sequence
@@ -175,7 +176,6 @@ def _fit(
 
 
 def _beside(asked: Asked, model: TrainedModel, method: FitMethod) -> Beside:
-    sleeps = asked.engine == "vllm"
     load = EngineLoad(
         name=asked.engine,
         config=asked.config,
@@ -185,7 +185,7 @@ def _beside(asked: Asked, model: TrainedModel, method: FitMethod) -> Beside:
         sequences=_SEQUENCES,
     )
     cache = _FEWEST_SEQUENCES * load.sequence_bytes
-    found = engine_footprint(load, cache=cache, sleeps=sleeps)
+    found = engine_footprint(load, cache=cache, sleeps=True)
     tied = method is FitMethod.GRPO_KL
     return Beside(
         engine=found.asleep,

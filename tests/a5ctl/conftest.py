@@ -70,13 +70,7 @@ class House:
             warm: What may fork it from a process that has imported everything. None where the
                 start matters.
         """
-        environment = {
-            **os.environ,
-            "A5CTL_HOME": str(self.home),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(ROOT),
-            "COLUMNS": "100",
-        }
+        environment = self.environment()
         given = [str(argument) for argument in arguments]
         if warm is not None and warm.can_be(environment):
             return warm.start(entry, given, environment)
@@ -87,6 +81,16 @@ class House:
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+    def environment(self) -> dict[str, str]:
+        """The variables of a process that works in this workspace."""
+        return {
+            **os.environ,
+            "A5CTL_HOME": str(self.home),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+            "COLUMNS": "100",
+        }
 
 
 def write_problems(path: Path, count: int, offset: int = 0) -> None:

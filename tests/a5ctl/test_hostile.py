@@ -271,17 +271,42 @@ def shell(
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-@pytest.mark.parametrize("redirection", ["2>&1 | head -1", ">&- 2>&- <&-", "| true"])
-def test_a_run_does_not_need_anyone_to_read_it(house: House, redirection: str) -> None:
-    program = f"{sys.executable} -m a5ctl"
+def test_a_run_does_not_need_open_streams(house: House) -> None:
+    program, closed = f"{sys.executable} -m a5ctl", ">&- 2>&- <&-"
     options = " ".join((*house.small, "--steps", "2", "--eval-limit", "4"))
-    done = shell(house, f"{program} run sft {options} {redirection}")
+    done = shell(house, f"{program} run sft {options} {closed}")
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    assert "Broken pipe" not in done.stderr
     assert the_run(house).status == "finished"
     for command in ("ls", "ls --json", "compare"):
-        assert "Traceback" not in shell(house, f"{program} {command} {redirection}").stderr
+        assert "Traceback" not in shell(house, f"{program} {command} {closed}").stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs forks")
+@pytest.mark.parametrize("lines", [1, 0], ids=["head", "true"])
+def test_a_run_does_not_need_anyone_to_read_it(house: House, tmp_path: Path, lines: int) -> None:
+    def piped(*arguments: str) -> tuple[int, str]:
+        """As before `2>&1 | head -1` or `| true`; exit code, and what was complained of."""
+        read, write = os.pipe()
+        complaints = tmp_path / "complaints"
+        with complaints.open("wb") as file:
+            streams = {1: write, 2: write if lines else file.fileno()}
+            entry = ("-m", "a5ctl")
+            process = WARM.into(entry, arguments, house.environment(), streams)
+        os.close(write)
+        with os.fdopen(read, "rb") as reader:
+            for _ in range(lines):
+                assert reader.readline()
+        return process.wait(timeout=300), complaints.read_text()
+
+    code, said = piped("run", "sft", *house.small, "--steps", "2", "--eval-limit", "4")
+    assert code == 0, said
+    assert "Traceback" not in said
+    assert "Broken pipe" not in said
+    assert the_run(house).status == "finished"
+    for command in (("ls",), ("ls", "--json"), ("compare",)):
+        assert "Traceback" not in piped(*command)[1]
 
 
 @pytest.mark.slow
@@ -295,10 +320,10 @@ def test_a_run_does_not_need_anyone_to_read_it(house: House, redirection: str) -
     ids=lambda e: " ".join(f"{k}={v}" for k, v in e.items()),
 )
 def test_poor_terminals_are_served(house: House, environment: dict[str, str]) -> None:
-    run_id = house.sft("--eval-limit", "4")
+    few = ("--steps", "2", "--eval-limit", "4")
     commands = (
-        ("run", "sft", *house.small, "--eval-limit", "4"),
-        *(("ls",), ("compare",), ("show", run_id), ("diagnose", run_id), ("ls", "--json")),
+        ("run", "sft", *house.small, *few, "--name", "poor"),
+        *(("ls",), ("compare",), ("show", "poor"), ("diagnose", "poor"), ("ls", "--json")),
     )
     done = shell(house, f"{sys.executable} -c {shlex.quote(ONE_BY_ONE)}", commands, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -306,7 +331,7 @@ def test_poor_terminals_are_served(house: House, environment: dict[str, str]) ->
     shown = done.stdout.split(AND_NOW)
     assert len(shown) == len(commands) + 1
     assert all(part.strip() for part in shown[:-1])
-    assert run_id in [run["id"] for run in json.loads(shown[-2])]
+    assert [run["id"] for run in json.loads(shown[-2])] == [the_run(house).id]
 
 
 def test_no_color_is_honoured(house: House) -> None:

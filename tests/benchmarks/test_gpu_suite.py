@@ -206,6 +206,16 @@ def test_a_smaller_card_is_told_of_and_kept_to(monkeypatch: pytest.MonkeyPatch) 
     assert torch.cuda.mem_get_info() == (0, 40 * gib)
 
 
+@pytest.mark.parametrize(
+    ("shape", "gib", "tokens"),
+    [("0.5b", 139.7, 16_384), ("1.5b", 139.7, 16_384), ("1.5b", 79.1, 8_192), ("0.5b", 23, 4_096)],
+)
+def test_rows_are_as_long_as_a_card_allows(shape: str, gib: float, tokens: int) -> None:
+    from benchmarks.gpu_part_sft import row_tokens
+
+    assert row_tokens(shape, gib) == tokens
+
+
 def test_half_a_row_of_a_killed_part_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"name": "a", "kind": "fact", "text": "b"}\n{"name": "c", "ki')

@@ -38,7 +38,7 @@ def prepared(dtype: torch.dtype = torch.float32) -> Any:
 
 def rows(count: int) -> list[list[int]]:
     draw = random.Random(7)
-    return [[draw.randint(2, 50) for _ in range(draw.randint(1, 5))] for _ in range(count)]
+    return [[draw.randint(2, 40) for _ in range(draw.randint(1, 4))] for _ in range(count)]
 
 
 @pytest.mark.slow
@@ -143,10 +143,9 @@ def test_a_model_without_layers_is_left_alone(monkeypatch: pytest.MonkeyPatch) -
     assert verdict.reason == "layers run as they are: Qwen2ForCausalLM has no list"
 
 
-@pytest.mark.parametrize("kernel", [Kernel.VARLEN, Kernel.VARLEN_REPEATED])
-def test_calls_of_torchs_kernel_are_traced_whole(kernel: Kernel) -> None:
+def test_calls_of_torchs_kernel_are_traced_whole() -> None:
     pytest.importorskip("torch.nn.attention.varlen")
-    traced_whole(kernel)
+    traced_whole(Kernel.VARLEN_REPEATED)  # which calls the other one
 
 
 def test_calls_of_flash_attn_are_traced_whole(monkeypatch: pytest.MonkeyPatch) -> None:
