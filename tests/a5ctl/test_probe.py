@@ -364,6 +364,7 @@ def test_boxed_answers_have_no_tags_to_close(tmp_path: Path) -> None:
     assert "asks for none" in refusal(tmp_path, "eval-box", "--close")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_continues_what_it_began(house: House) -> None:
     run = house.sft("--steps", "2")
     for step in ("0", "2"):
@@ -386,6 +387,7 @@ def refusal_of(house: House, run: str) -> str:
     return " ".join(result.output.split())
 
 
+@pytest.mark.slow
 def test_weights_are_found_through_the_lineage(house: House) -> None:
     parent = house.sft("--steps", "2")
     options = ("--init", parent, *house.small[2:], "--steps", "2", "-q")

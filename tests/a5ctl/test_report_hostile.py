@@ -82,6 +82,7 @@ def test_huge_texts_are_cut_and_say_so(written: Path) -> None:
     assert "characters left out" in written.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @given(st.text(max_size=300) | st.sampled_from([text for text in TEXTS if len(text) < 2000]))
 def test_pieces_are_the_whole_response(text: str) -> None:
     assert "".join(piece.text for piece in response_pieces(text)) == printable(text)
