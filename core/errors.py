@@ -1,4 +1,4 @@
-"""The one exception that means 'the input is wrong, and here is how to fix it'."""
+"""The one exception that means 'the input is wrong, and here is how to fix it'; others in short."""
 
 
 class UserError(Exception):
@@ -6,3 +6,14 @@ class UserError(Exception):
 
     The message names the thing that is wrong, the values that are allowed, and the fix.
     """
+
+
+def first_line(error: BaseException | str, most: int = 200) -> str:
+    """What an error says, on one line; its type where it says nothing.
+
+    Args:
+        error: The error, or its words.
+        most: Characters.
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0].strip()[:most] if lines else type(error).__name__

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.errors import UserError, first_line
 from core.models import prepare_imports
 
 
@@ -41,8 +41,7 @@ def load_causal_lm(folder: Path, dtype: str) -> Any:
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        reason = lines[0].split(". ")[0].rstrip(".")
+        reason = first_line(error).split(". ")[0].rstrip(".")
         raise UserError(f"model {folder} cannot be loaded: {reason}; check the folder") from error
     finally:
         logging.set_verbosity(verbosity)

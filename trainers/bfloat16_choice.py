@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from core.errors import first_line
 from trainers.bfloat16_adamw import Coefficients, State, Update, update_in_pieces
 
 _TRIED = 5000
@@ -62,8 +63,7 @@ def try_kernel(device: torch.device) -> str | None:
     # no Triton, no compiler for what it writes, a GPU it does not know: whatever it is, the other
     # way computes the same
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return f"fails here ({lines[0]})"
+        return f"fails here ({first_line(error)})"
     return None
 
 

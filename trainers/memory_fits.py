@@ -15,7 +15,7 @@ import torch
 
 from core.config.schema import ActivationCheckpointing
 from core.engines.footprint import EngineLoad, engine_footprint
-from core.errors import UserError
+from core.errors import UserError, first_line
 from core.models import BUILTIN_MODEL, BUILTIN_PATH, is_hub_id, prepare_imports
 from trainers.memory import MemoryPlan, plan_memory
 from trainers.memory_beside import Beside, reference_bytes
@@ -140,7 +140,7 @@ def read_model(name: str) -> tuple[Any, int, bool]:
     except (ValueError, KeyError, AttributeError) as error:
         raise UserError(
             f"model {name!r}: transformers builds no causal language model from its config.json "
-            f"({str(error).splitlines()[0]})"
+            f"({first_line(error)})"
         ) from error
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return model.config, parameters, structural_refusal(model) is None
@@ -219,7 +219,7 @@ def _config(name: str) -> Any:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"the configuration of model {name!r} cannot be read "
-            f"({str(error).splitlines()[0].rstrip('.')}); give a folder, a hub id, or one of "
+            f"({first_line(error).rstrip('.')}); give a folder, a hub id, or one of "
             f"{', '.join(SHAPES)}"
         ) from error
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from core.config.schema import ActivationCheckpointing
+from core.errors import first_line
 from trainers.activation_checkpointing import (
     activation_checkpointing_is_on,
     set_activation_checkpointing,
@@ -95,7 +96,7 @@ class OutOfMemoryGuard:
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                reason = str(error).splitlines()[0][:200]
+                reason = first_line(error)
             # behind the except block: its traceback would keep the tensors of the step alive
             policy.model.zero_grad(set_to_none=True)
             gc.collect()

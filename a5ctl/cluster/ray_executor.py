@@ -12,6 +12,7 @@ from a5ctl.cluster.needs import needs_of
 from a5ctl.cluster.ray_cluster import RayCluster
 from a5ctl.plans.executor import CellCommand, Ended
 from a5ctl.plans.local import last_line
+from core.errors import first_line
 from core.plans.cells import Cell
 from core.plans.codes import CellExit
 from core.plans.folder import PlanFolder
@@ -156,7 +157,7 @@ class RayExecutor:
         except errors.TaskCancelledError:
             return self._end(attempt, CellExit.TERMINATED, "it was cancelled")
         except errors.RayTaskError as error:
-            return self._end(attempt, CellExit.FAILED, str(error.cause or error).splitlines()[0])
+            return self._end(attempt, CellExit.FAILED, first_line(error.cause or error))
         except errors.RayError as error:
             return self._lost(attempt, error)
         said = last_line(self.folder.log(attempt.cell.id))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from core.errors import first_line
 from trainers.out_of_memory import OutOfMemoryGuard, is_out_of_memory
 from trainers.policy import Policy
 from trainers.reaction import TrainingStoppedError
@@ -36,6 +37,6 @@ class LockstepGuard(OutOfMemoryGuard):
                 raise
             raise TrainingStoppedError(
                 f"step {step} does not fit into memory with micro-batches of {budget:,} tokens "
-                f"({str(error).splitlines()[0][:200]}); start again with a smaller "
+                f"({first_line(error)}); start again with a smaller "
                 "--set train.microbatch_tokens or with more --gpus, or resume with --gpus 1"
             ) from error

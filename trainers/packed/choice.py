@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from core.config.schema import Attention
-from core.errors import UserError
+from core.errors import UserError, first_line
 from trainers.packed.kernels import ATTENTION, Kernel, block_attention
 
 _LARGEST_HEAD = 256
@@ -137,8 +137,7 @@ def try_kernel(kernel: Kernel, need: AttentionNeed) -> str | None:
     try:
         measured, expected = _outputs(kernel, need), _outputs(Kernel.BLOCKS, need)
     except (ImportError, RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return f"fails here ({lines[0]})"
+        return f"fails here ({first_line(error)})"
     for found, wanted in zip(measured, expected, strict=True):
         error_share = ((found - wanted).abs().max() / wanted.abs().max()).item()
         if not error_share <= _TOLERANCE:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.errors import first_line
 from trainers.packed.attention import call_arguments
 from trainers.packed.kernels import Kernel
 from trainers.packed.row import PackedRow, pack_row
@@ -99,7 +100,7 @@ def try_compiled(
     try:
         problem = _problem(model, layers[0], kernel, compute_dtype, positions, backend)
     except Exception as error:  # compilers raise whatever they like
-        problem = f"compiling fails here ({_first_line(error)})"
+        problem = f"compiling fails here ({_cause(error)})"
     if problem is not None:
         restore_layers(model)
         forget_graphs(layers)
@@ -219,8 +220,6 @@ def _run(
     return [part.detach().float() for part in (output, *gradients)]
 
 
-def _first_line(error: Exception) -> str:
+def _cause(error: Exception) -> str:
     # a failure of the backend comes wrapped, and the wrapper's first line names the backend alone
-    cause = getattr(error, "inner_exception", error)
-    lines = str(cause).strip().splitlines()
-    return lines[0] if lines else type(cause).__name__
+    return first_line(getattr(error, "inner_exception", error))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from core.config.schema import Attention
+from core.errors import first_line
 from trainers.evaluation_mode import evaluating
 from trainers.packed import attention
 from trainers.packed.choice import (
@@ -130,8 +131,7 @@ def _shown_problem(model: Any, compute_dtype: torch.dtype) -> str | None:
             )
             own = _own_log_probs(model, second, device)
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            return f"{type(model).__name__} does not take a packed row ({lines[0]})"
+            return f"{type(model).__name__} does not take a packed row ({first_line(error)})"
     tail = len(alone)
     if not torch.equal(together[-tail:], changed[-tail:]):
         return f"in {type(model).__name__} one example of a packed row changes another"

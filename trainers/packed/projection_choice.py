@@ -9,6 +9,7 @@ from functools import partial
 
 import torch
 
+from core.errors import first_line
 from trainers.packed.fused_loss import fused_loss, triton_version
 from trainers.packed.liger import liger_loss, liger_version
 from trainers.packed.projection import chunked_loss
@@ -142,8 +143,7 @@ def time_projections(
             del results
             found[kind] = _median_seconds(partial(once, kind, size.positions), size.device)
         except Exception as error:  # compilers of kernels raise whatever they like
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            found[kind] = lines[0]
+            found[kind] = first_line(error)
     return found
 
 
