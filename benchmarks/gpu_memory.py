@@ -3,11 +3,12 @@
     python benchmarks/gpu_memory.py                    # anywhere, some minutes on one core
     python benchmarks/gpu_memory.py --measure          # on a GPU; leaves out what does not fit
 
-For each way to train, three or four figures:
+For each way to train:
 
     estimate     of trainers/memory_cuda.py, as preflight and `a5ctl model fits` use it
     followed     live bytes of the program's own step on fake tensors (memory_follow.py)
     reserved     what the caching allocator would hold for that, by its rules (memory_allocator.py)
+    least        what a device must have for that, where the allocator gives back what it can
     measured     torch.cuda.max_memory_allocated of the same step, with --measure
 
 Followed figures are no measurements: what kernels allocate for themselves is known from their
@@ -27,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from benchmarks.memory_allocator import replay  # noqa: E402
+from benchmarks.memory_allocator import least_limit, replay  # noqa: E402
 from benchmarks.memory_measured import measure  # noqa: E402
 from benchmarks.memory_steps import Work, draw, follow, model_config  # noqa: E402
 from trainers.memory_cuda import (  # noqa: E402
@@ -38,6 +39,7 @@ from trainers.memory_cuda import (  # noqa: E402
     fullest,
     lost_bytes,
 )
+from trainers.packed.projection_choice import Projection  # noqa: E402
 from trainers.precision import BFLOAT16, MIXED, STOCHASTIC  # noqa: E402
 from trainers.random_model import SHAPES  # noqa: E402
 
@@ -45,8 +47,12 @@ GIB = 2**30
 RESULTS = ROOT / "benchmarks" / "results" / "gpu_memory.json"
 READS = {"sft": Reads.LOSS, "dpo": Reads.TOKENS, "grpo": Reads.ENTROPIES}
 # rows of a step are about equally long, and never quite
-_ROWS = (0.93, 1.0, 0.97)
-_SMALL, _LARGE = 4096, 16384
+_ROWS = (0.95, 1.0)
+WAYS = (
+    (4096, "sft", Projection.FUSED),
+    (16384, "sft", Projection.FUSED),
+    (16384, "grpo", Projection.CHUNKED),
+)
 
 
 def works(shapes: list[str]) -> Iterator[tuple[str, Work]]:
@@ -54,20 +60,26 @@ def works(shapes: list[str]) -> Iterator[tuple[str, Work]]:
     for shape in shapes:
         for precision in (MIXED, BFLOAT16):
             for again in (False, True):
-                for tokens, method in (
-                    (_SMALL, "sft"),
-                    (_LARGE, "sft"),
-                    (_LARGE, "dpo"),
-                    (_LARGE, "grpo"),
-                ):
-                    yield shape, Work(SHAPES[shape], precision, tokens, again, method, _ROWS)
+                for tokens, method, projection in WAYS:
+                    yield (
+                        shape,
+                        Work(SHAPES[shape], precision, tokens, again, method, _ROWS, projection),
+                    )
 
 
 def look(work: Work, *, on_gpu: bool) -> dict[str, Any]:
     """The figures of one way to train, in bytes."""
     targets = sum(example.supervised_count for example in draw(work))
     sizes = Sizes.of(model_config(work.shape))
-    step = Step(sizes, work.tokens, targets, work.precision, work.checkpointing, READS[work.method])
+    step = Step(
+        sizes,
+        work.tokens,
+        targets,
+        work.precision,
+        work.checkpointing,
+        READS[work.method],
+        fused=work.projection is Projection.FUSED,
+    )
     moment = fullest(step)
     state = sizes.parameters * work.precision.state_bytes
     trace = follow(work)
@@ -79,6 +91,7 @@ def look(work: Work, *, on_gpu: bool) -> dict[str, Any]:
         "followed_parts": parts,
         "estimate_to_followed": (state + moment.total) / peak,
         "reserved": replay(trace).highest,
+        "least": least_limit(trace, peak),
         "estimate_lost": lost_bytes(step, moment),
     }
     if on_gpu:
@@ -114,11 +127,15 @@ def main() -> None:
             "checkpointing": work.checkpointing,
             "tokens": work.tokens,
             "method": work.method,
+            "projection": work.projection.value,
         }
         rows.append({**way, **found})
         print(
             *way.values(),
-            *(f"{name} {found[name] / GIB:.2f}" for name in ("estimate", "followed", "reserved")),
+            *(
+                f"{name} {found[name] / GIB:.2f}"
+                for name in ("estimate", "followed", "reserved", "least")
+            ),
             found.get("measured", ""),
             flush=True,
         )

@@ -25,8 +25,10 @@ def write_and_restore(given: Given) -> None:
     settings = TrainSettings(lr=1e-5, steps=1)
 
     def load(source: Any) -> tuple[Any, Any]:
-        policy = load_policy(source, device=given.device, dtype="bfloat16")
-        return policy, build_optimizer(policy.model.named_parameters(), settings)
+        policy = load_policy(source, device=given.device, precision=given.precision)
+        return policy, build_optimizer(
+            policy.model.named_parameters(), settings, precision=policy.precision
+        )
 
     policy, optimizer = load(model_folder(given, given.shape(SMALL)))
     for parameter in policy.model.parameters():

@@ -51,7 +51,7 @@ def largest_tensor(given: Given) -> None:
 
     device = torch.device(given.device)
     folder = model_folder(given, given.shape(SMALL))
-    policy = load_policy(folder, device=given.device, dtype="bfloat16")
+    policy = load_policy(folder, device=given.device, precision=given.precision)
     template = load_prompt(str(prompt_file(given)))
     problems = load_data(str(data_folder(given))).split("train")[: 16 if given.dry else 56]
     examples = [

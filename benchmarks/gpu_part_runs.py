@@ -19,6 +19,8 @@ from benchmarks.gpu_rows import fail, report, say, skip
 from benchmarks.step_overhead import figures as overhead
 
 _WARM_UP = 3
+_COMPILED = ("--set", "train.compile=on")
+_LEAST = 10.0  # seconds without which a run does not begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +39,28 @@ class Card:
     shape: str
     options: tuple[str, ...] = ()
 
+    @property
+    def how(self) -> str:
+        """The options, for its name."""
+        return "".join(f", {option}" for option in self.options if option != "--set")
+
+
+_BFLOAT16 = ("--set", "train.precision=stochastic")
 
 CARDS = (
     Card(40, "sft", LARGE),
-    Card(24, "sft", SMALL),
     Card(40, "grpo", LARGE),
+    Card(24, "sft", SMALL),
     Card(24, "grpo", SMALL),
+    Card(24, "sft", LARGE, _BFLOAT16),
 )
 
 
 def small(given: Given) -> None:
-    """SFT at the 0.5B shape."""
+    """SFT at the 0.5B shape; a run this short would not compile its layers by itself."""
     _fine_tune(given, SMALL)
+    if given.device == "cuda" and given.left > _LEAST:
+        _fine_tune(given, SMALL, compiled=True)
 
 
 def large(given: Given) -> None:
@@ -71,15 +83,18 @@ def rollouts(given: Given) -> None:
 
 def fits(given: Given) -> None:
     """Each run on an imitation of a card."""
-    for card in CARDS[::2] if given.dry else CARDS:
-        name = f"{card.method}, {card.shape}, {card.gib} GB card"
+    for number, card in enumerate(CARDS[:2] if given.dry else CARDS):
+        if given.left < _LEAST:
+            skip(f"{card.method}, {card.shape}, {card.gib} GB card{card.how}", "no time was left")
+            continue
+        name = f"{card.method}, {card.shape}, {card.gib} GB card{card.how}"
         if given.device != "cuda":
             # the same run without the limit, so that what starts it is known to work
             name = f"{card.method}, {given.shape(card.shape)}, no limit on a CPU"
         tokens = ("--set", "train.checkpoint_every=99")
         base = _sft_options(given, 3) if card.method == "sft" else _grpo_options(given, "hf", 2)
         found = _watched(
-            given, f"fits-{card.method}-{card.gib}", card.method, given.shape(card.shape),
+            given, f"fits-{number}", card.method, given.shape(card.shape),
             (*base, *card.options, *tokens), card.gib if given.device == "cuda" else None,
         )  # fmt: skip
         if found is not None:
@@ -87,29 +102,32 @@ def fits(given: Given) -> None:
             _memory(found, name, card.gib)
 
 
-def _fine_tune(given: Given, shape: str) -> None:
+def _fine_tune(given: Given, shape: str, *, compiled: bool = False) -> None:
     import torch
 
     name = given.shape(shape)
     steps = _WARM_UP + (5 if given.dry else 12)
-    found = _watched(given, f"run-{shape}", "sft", name, _sft_options(given, steps))
+    options = (*_sft_options(given, steps), *(_COMPILED if compiled else ()))
+    run = f"run-{shape}-compiled" if compiled else f"run-{shape}"
+    found = _watched(given, run, "sft", name, options)
     if found is None:
         return
     seconds = _step_seconds(found)
     timed = found["metrics"][_WARM_UP:]
     tokens = sum(one["tokens"] for one in timed)
     gpu, peak = describe(torch.device(given.device))
-    report("tokens of a second", tokens / seconds, "tokens/s", note=found["how"])
+    which = ", compiled" if compiled else ""
+    report(f"whole loop{which}", tokens / seconds, "tokens/s", note=found["how"])
     flops = _needed(given, name, timed)
     note = f"of {gpu}; examples taken as equally long" if peak else f"no peak is known of {gpu}"
-    report("MFU of the whole loop", utilization(flops, seconds, peak), "share", note=note)
+    report(f"MFU of the whole loop{which}", utilization(flops, seconds, peak), "share", note=note)
     between = overhead(found["marks"])
     report(
-        "recording and bookkeeping", between["thread_cpu_mean"] / between["step"], "share",
+        f"recording and bookkeeping{which}", between["thread_cpu_mean"] / between["step"], "share",
         bar="<= 0.01", note=f"{between['thread_cpu_mean']:.2f} ms of the training thread per step "
         f"of {between['step']:.1f} ms; other threads {between['others_cpu']:.2f} ms",
     )  # fmt: skip
-    _memory(found, "memory")
+    _memory(found, f"memory{which}")
 
 
 def _needed(given: Given, shape: str, timed: Sequence[Mapping[str, float]]) -> float:
@@ -124,7 +142,8 @@ def _needed(given: Given, shape: str, timed: Sequence[Mapping[str, float]]) -> f
     count = _batch(given) * len(timed)
     tokens = sum(one["tokens"] for one in timed)
     supervised = sum(one["tokens"] * one["supervised_fraction"] for one in timed)
-    return needed_flops(sizes, [round(tokens / count)] * count, round(supervised))
+    positions = round(tokens / count) - 1
+    return needed_flops(sizes, [positions] * count, round(supervised))
 
 
 def _phases(found: Mapping[str, Any], engine: str, count: int) -> None:
@@ -151,7 +170,7 @@ def _phases(found: Mapping[str, Any], engine: str, count: int) -> None:
         count * updates[number]["response_tokens"] / updates[number]["generate_seconds"]
         for number in firsts
     ]  # fmt: skip
-    report(f"{engine}: rollouts", statistics.median(rate), "tokens/s", note=found["how"])
+    report(f"{engine}: rollout tokens", statistics.median(rate), "tokens/s", note=found["how"])
 
 
 def _memory(found: Mapping[str, Any], name: str, card: int | None = None) -> None:

@@ -19,19 +19,29 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_part_machine import describe, installed
-from benchmarks.gpu_parts import Given, why_not
+from benchmarks.gpu_parts import PROGRAM, Given, why_not
 from benchmarks.gpu_rows import fail, report, skip
 from benchmarks.gpu_sft import OUR_SIDES
 from benchmarks.gpu_sft_trl import TRL_SIDES
 from benchmarks.gpu_sft_work import SHAPES, Job
 
 PLAIN = "padded"
+# so that what matters most is known where time runs out
+_FIRST = (
+    *(PLAIN, "packed", "trl-flash-packing-liger", "trl-flex-packing", "packed-compiled"),
+    *("trl-default", "trl-liger", "packed-bf16", "packed-bf16-compiled"),
+)
 _SPEEDS = "sft-speeds.json"
 _TURNS = 3
+# GiB of a card from which on a row has so many tokens
+_ROW_TOKENS = {
+    "0.5b": ((75, 16_384), (38, 8_192), (0, 4_096)),
+    "1.5b": ((130, 16_384), (75, 8_192), (0, 2_048)),
+}
+_WIDE = 8_192  # tokens of a row from which on a padded micro-batch has 16 examples
 _LEAST = 8.0  # seconds without which a side does not begin
 _LONGEST = 75.0  # seconds of one side; compiling takes most of it
-# what a side of the family needs beyond torch and transformers
-_OURS_NEED = ("pydantic",)
+# what TRL's sides need beyond torch and transformers
 _TRL_NEEDS = ("trl", "datasets", "accelerate")
 _LIGER_NEEDS = ("liger_kernel",)
 Runs = dict[str, list[dict[str, Any]]]
@@ -57,12 +67,12 @@ def _compare(given: Given, shape: str, *, mfu: float) -> None:
         reason = unavailable(side, given)
         if reason is not None:
             skip(side, reason)
-        elif given.left < _LEAST:
+        elif given.left < _LEAST + _for_turns(runs, given):
             skip(side, "no time was left for it")
         elif found := _once(job, peak or 1.0, given):
             runs.setdefault(side, []).append(found)
             report(f"{side}, first turn", found["tokens_per_second"], "tokens/s", note=_how(found))
-    finalists = [side for side in (fastest(runs, f) for f in (_ours, _plain, _theirs)) if side]
+    finalists = _finalists(runs)
     for turn in range(0 if given.dry else _TURNS - 1):
         for side in finalists[:: -1 if turn % 2 == 0 else 1]:
             enough = given.left > 1.3 * runs[side][0]["wall_seconds"]
@@ -70,6 +80,16 @@ def _compare(given: Given, shape: str, *, mfu: float) -> None:
                 runs[side].append(found)
     _summarize(runs, finalists, mfu, f"of {name}" if peak else "")
     _remember(runs, given)
+
+
+def _finalists(runs: Runs) -> list[str]:
+    found = (fastest(runs, family) for family in (_ours, _plain, _theirs))
+    return [side for side in found if side is not None]
+
+
+def _for_turns(runs: Runs, given: Given) -> float:
+    """Seconds that one more turn of the fastest sides so far would take; a dry run has none."""
+    return 0.0 if given.dry else 1.3 * sum(runs[s][0]["wall_seconds"] for s in _finalists(runs))
 
 
 def _remember(runs: Runs, given: Given) -> None:
@@ -94,14 +114,17 @@ def unavailable(side: str, given: Given) -> str | None:
     """Why a side cannot run here; None where it can."""
     if side in TRL_SIDES:
         needs = _TRL_NEEDS + (_LIGER_NEEDS if "liger" in side else ())
-        if "flash" in side and installed("flash-attn") is None:
+        flash = installed("flash-attn") is not None
+        if "flash" in side and not flash:
             return "flash-attn is not installed"
+        if "flex" in side and flash:
+            return "flash-attn is installed, which TRL names as the quicker one"
         if "liger" in side and given.device == "cpu":
             return "liger-kernel's Triton kernels need a GPU"
-        return why_not(needs)
+        return why_not(needs, mend=False)
     if side.endswith("compiled") and given.device == "cpu":
         return "compiling for a CPU takes minutes and says nothing of a GPU"
-    return None if side == PLAIN else why_not(_OURS_NEED)
+    return None if side == PLAIN else why_not(PROGRAM, mend=False)
 
 
 def fastest(runs: Runs, belongs: Any) -> str | None:
@@ -142,12 +165,28 @@ def _like_for_like(runs: Runs) -> None:
 
 
 def _jobs(given: Given, shape: str) -> dict[str, Job]:
-    sides = [*OUR_SIDES, *TRL_SIDES]
-    sizes = (8, 4, 128, 1, 2) if given.dry else (64, 16, 16_384, 3, 10)
+    known = [*OUR_SIDES, *TRL_SIDES]
+    sides = [*(side for side in _FIRST if side in known), *(s for s in known if s not in _FIRST)]
+    if given.dry:
+        sizes = (8, 4, 128, 1, 2)
+    else:
+        tokens = row_tokens(shape, _memory_gib(given))
+        sizes = (64, 16 if tokens >= _WIDE else 4, tokens, 3, 10)
     name = given.shape(shape)
     if name not in SHAPES:
         raise SystemExit(f"no shape is called {name}")
     return {side: Job(name, side, given.device, *sizes) for side in sides}
+
+
+def row_tokens(shape: str, gib: float) -> int:
+    """Tokens of a row that fit a card of that size without checkpointing, by docs/fits.md."""
+    return next(tokens for least, tokens in _ROW_TOKENS[shape] if gib >= least)
+
+
+def _memory_gib(given: Given) -> float:
+    import torch
+
+    return float(torch.cuda.get_device_properties(given.device).total_memory / 2**30)
 
 
 def _once(job: Job, peak: float, given: Given) -> dict[str, Any] | None:

@@ -47,6 +47,11 @@ class Given:
         """Seconds until the part is stopped."""
         return self.until - time.monotonic()
 
+    @property
+    def precision(self) -> str:
+        """Of policies that a part loads itself: what a run takes there by default."""
+        return "mixed" if self.device == "cuda" else "float32"
+
     def shape(self, name: str) -> str:
         """The shape to use where `name` is meant."""
         return "tiny" if self.dry else name
@@ -83,7 +88,7 @@ class Part:
         measure(given)
 
 
-SMALL, LARGE = "qwen2.5-0.5b", "qwen2.5-1.5b"
+TINY, SMALL, LARGE = "tiny", "qwen2.5-0.5b", "qwen2.5-1.5b"
 _TRAINS = ("torch", "transformers", *PROGRAM)
 
 PARTS: tuple[Part, ...] = (
@@ -99,8 +104,8 @@ PARTS: tuple[Part, ...] = (
         "sft-0.5b",
         "a step of SFT at the 0.5B shape, beside a plain loop and TRL, in turns",
         "gpu_part_sft:small",
-        40,
-        190,
+        60,
+        230,
         ("torch", "transformers"),
     ),
     Part(
@@ -166,11 +171,12 @@ PARTS: tuple[Part, ...] = (
     ),
     Part(
         "loss",
-        "100 steps of the built-in model: GPU against CPU",
+        "100 steps of small models: GPU against CPU",
         "gpu_part_loss:gap",
         40,
         90,
         _TRAINS,
+        (TINY,),
     ),
     Part(
         "copy",
@@ -207,13 +213,19 @@ def missing(names: Sequence[str]) -> list[str]:
     return [name for name in names if importlib.util.find_spec(name) is None]
 
 
-def why_not(names: Sequence[str]) -> str | None:
-    """Why a part cannot run, as a sentence; None where nothing is missing."""
+def why_not(names: Sequence[str], *, mend: bool = True) -> str | None:
+    """Why a part cannot run, as a sentence; None where nothing is missing.
+
+    Args:
+        names: What it needs.
+        mend: Say what mends it as well.
+    """
     absent = missing(names)
     if not absent:
         return None
     are = "is" if len(absent) == 1 else "are"
-    return f"{', '.join(absent)} {are} not installed; {_BUNDLE}"
+    told = f"{', '.join(absent)} {are} not installed"
+    return f"{told}; {_BUNDLE}" if mend else told
 
 
 def find(names: Sequence[str]) -> list[Part]:
@@ -230,7 +242,6 @@ def find(names: Sequence[str]) -> list[Part]:
 
 
 def with_models(parts: Sequence[Part]) -> list[Part]:
-    """The parts, and before them the one that makes the models they read."""
-    if any(part.models for part in parts) and all(part.name != "models" for part in parts):
-        return [*find(["models"]), *parts]
-    return list(parts)
+    """The parts, and in its place the one that makes the models they read."""
+    read = any(part.models for part in parts)
+    return find([*(part.name for part in parts), *(["models"] if read else [])])

@@ -97,17 +97,22 @@ class Watch:
 
 
 def imitate_card(gib: float) -> None:
-    """Let torch take no more than a card of that size has, and say so to whoever asks."""
+    """Let torch take no more than a card of that size has, and say so to whoever asks.
+
+    What CUDA and others hold already counts as taken, as it would be there.
+    """
     import torch
 
     size = int(gib * 2**30)
-    _, real = torch.cuda.mem_get_info()
-    torch.cuda.set_per_process_memory_fraction(min(1.0, size / real))
+    ask = torch.cuda.mem_get_info
+    free, total = ask()
+    torch.cuda.set_per_process_memory_fraction(max(0.0, size - (total - free)) / total)
 
-    def told(*_: object, **__: object) -> tuple[int, int]:
-        return max(0, size - torch.cuda.memory_reserved()), size
+    def told(*arguments: Any, **given: Any) -> tuple[int, int]:
+        free, total = ask(*arguments, **given)
+        return max(0, size - (total - free)), size
 
-    torch.cuda.mem_get_info = told  # type: ignore[assignment]
+    torch.cuda.mem_get_info = told
 
 
 def _times_out_of_memory() -> int:

@@ -7,11 +7,14 @@ Random weights of Qwen2.5 shapes, and examples whose lengths are drawn once (pro
 tokens, responses around 110, both seeded), the same for every side. Each side runs in a fresh
 process, in turn with the others, and reports medians over its timed optimizer steps:
 
-    packed            ours: one row without padding, bfloat16 autocast over float32 weights
-    packed-bf16       the same with bfloat16 weights and moments
-    packed-compiled   `packed` with every decoder layer compiled; its compile time is reported
-    padded            transformers' own forward and loss on padded micro-batches, as `packed` else
-    trl-*             TRL's SFTTrainer in four configurations, where TRL is installed
+    packed                ours: rows without padding, bfloat16 autocast over float32 weights
+    packed-bf16           the same with bfloat16 weights and moments
+    packed-compiled       `packed` with every decoder layer compiled; its compile time is reported
+    packed-bf16-compiled  both
+    padded                transformers' own forward and loss on padded micro-batches, else `packed`
+    trl-*                 TRL's SFTTrainer in four configurations, where TRL is installed
+
+Ours is `trainers.policy.Policy` as a run uses it, with the kernels that are chosen on the machine.
 
 MFU counts the work that is needed: 6 FLOPs per weight and token in the layers, the same for the
 vocabulary at supervised tokens alone, and causal attention within examples. So padding and
@@ -29,7 +32,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainers.policy import Policy
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -48,35 +54,47 @@ from benchmarks.gpu_sft_work import (  # noqa: E402
     wait,
 )
 
-OUR_SIDES = ("packed", "packed-bf16", "packed-compiled", "padded")
-Forward = Callable[[Sequence[Tokens], float], float]
+OUR_SIDES = ("packed", "packed-bf16", "packed-compiled", "packed-bf16-compiled", "padded")
+# gradients of a step; its loss is read when the step is over
+Forward = Callable[[Sequence[Tokens], float], Callable[[], float]]
+# of the weights, by the number of the step
+Update = Callable[[int], object]
+_RATE = 1e-5
 
 
-def packed_forward(model: Any, job: Job, dtype: torch.dtype, notes: dict[str, Any]) -> Forward:
-    """Backward passes over the rows of a step, returning its loss."""
-    from trainers.packed.forward import supervised_loss_packed
+def our_policy(job: Job, notes: dict[str, Any]) -> "Policy":
+    """A model as a run has it: kernels chosen by trial here, layers compiled if asked."""
+    from trainers.compile_setup import compiled_layers
     from trainers.packed.prepare import prepare_packed
-    from trainers.packed.projection_choice import ProjectionSize, choose_projection
-    from trainers.packed.row import pack_row, split_rows
+    from trainers.policy import Policy
+    from trainers.precision import BFLOAT16, MIXED
 
     device = torch.device(job.device)
-    packing = prepare_packed(model, dtype)
-    if packing.kernel is None:
-        raise SystemExit(packing.reason)
-    hidden, *_, vocabulary = SHAPES[job.shape]
-    size = ProjectionSize(job.row_tokens // 2, hidden, vocabulary, dtype, device)
-    choice = choose_projection(size)
-    notes |= {"attention": packing.reason, "projection": choice.reason}
+    precision = BFLOAT16 if "bf16" in job.side else MIXED
+    model = build_model(job.shape, device, precision.weights)
+    policy = Policy(model, None, device, precision)
+    policy.packing = prepare_packed(model, precision.compute)
+    if not policy.packed:
+        raise SystemExit(policy.packing.reason)
+    if "compiled" in job.side:
+        policy.compilation = compiled_layers(policy, job.row_tokens)
+        if not policy.compilation.on:
+            raise SystemExit(policy.compilation.reason)
+        notes["compile_seconds"] = policy.compilation.seconds
+    return policy
 
-    def step(examples: Sequence[Tokens], denominator: float) -> float:
-        losses = []
-        for part in split_rows(examples, job.row_tokens):
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=True):
-                row = pack_row(part).to(device)
-                loss = supervised_loss_packed(model, row, denominator, choice.projection)
-            loss.backward()
-            losses.append(loss.detach())
-        return float(torch.stack(losses).sum())
+
+def packed_forward(policy: "Policy", job: Job, notes: dict[str, Any]) -> Forward:
+    """Backward passes over the rows of a step as `trainers.sft` makes them, returning its loss."""
+    from trainers.accumulated import settled
+    from trainers.objectives import SftLoss
+
+    def step(examples: Sequence[Any], denominator: float) -> Callable[[], float]:
+        rows = list(policy.split_apart(examples, job.row_tokens))
+        policy.ahead(rows)
+        done = [policy.accumulate(row, SftLoss(denominator)) for row in rows]
+        notes.update(policy.choices)
+        return lambda: sum(part.loss for part in settled(done))
 
     return step
 
@@ -85,7 +103,7 @@ def padded_forward(model: Any, job: Job) -> Forward:
     """The usual loop: padded micro-batches in the order given, labels and loss of transformers."""
     device = torch.device(job.device)
 
-    def step(examples: Sequence[Tokens], denominator: float) -> float:
+    def step(examples: Sequence[Tokens], denominator: float) -> Callable[[], float]:
         losses = []
         for start in range(0, len(examples), job.microbatch):
             part = examples[start : start + job.microbatch]
@@ -108,38 +126,62 @@ def padded_forward(model: Any, job: Job) -> Forward:
                 ).loss
             loss.backward()
             losses.append(loss.detach())
-        return float(torch.stack(losses).sum())
+        return lambda: float(torch.stack(losses).sum())
 
     return step
+
+
+def plain_update(model: Any) -> Update:
+    """torch's own AdamW and clipping."""
+    fused = next(model.parameters()).is_cuda
+    optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE, weight_decay=0.0, fused=fused)
+
+    def update(step: int) -> None:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return update
+
+
+def our_update(policy: "Policy", notes: dict[str, Any]) -> Update:
+    """The optimizer of a run in the policy's precision."""
+    from core.config.schema import TrainSettings
+    from trainers.optimization import build_optimizer
+
+    named = policy.model.named_parameters()
+    optimizer = build_optimizer(named, TrainSettings(), precision=policy.precision)
+    notes["optimizer"] = optimizer.how
+    return lambda step: optimizer.update(_RATE, step)
 
 
 def run_ours(job: Job, examples: Sequence[Tokens]) -> dict[str, Any]:
     """Train for warmup + steps optimizer steps, and report the timed ones."""
     device = torch.device(job.device)
-    dtype = torch.bfloat16 if job.side == "packed-bf16" else torch.float32
-    model = build_model(job.shape, device, dtype)
     notes: dict[str, Any] = {}
     if job.side == "padded":
-        forward = padded_forward(model, job)
+        model = build_model(job.shape, device, torch.float32)
+        policy, forward = None, padded_forward(model, job)
     else:
-        forward = packed_forward(model, job, torch.bfloat16, notes)
-    if job.side == "packed-compiled":
-        for layer in model.model.layers:
-            layer.compile(dynamic=True)
-    fused = device.type == "cuda"
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=0.0, fused=fused)
+        policy = our_policy(job, notes)
+        model, forward = policy.model, packed_forward(policy, job, notes)
+    update = plain_update(model) if policy is None else our_update(policy, notes)
+    on_gpu = device.type == "cuda"
+    batches = [
+        examples[number * job.batch : (number + 1) * job.batch]
+        for number in range(job.warmup + job.steps)
+    ]
     seconds, losses = [], []
-    if fused:
-        torch.cuda.reset_peak_memory_stats()
-    for number in range(job.warmup + job.steps):
-        start = number * job.batch % len(examples)
-        batch = examples[start : start + job.batch]
+    for number, batch in enumerate(batches):
         wait(device)
+        if on_gpu and number == job.warmup:  # trials of kernels are behind it
+            torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
-        losses.append(forward(batch, float(sum(sum(one.supervised[1:]) for one in batch))))
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        loss = forward(batch, float(sum(sum(one.supervised[1:]) for one in batch)))
+        if policy is not None and number + 1 < len(batches):  # as `SFT.update` does
+            policy.ahead(list(policy.split_apart(batches[number + 1], job.row_tokens)))
+        update(number + 1)
+        losses.append(loss())
         wait(device)
         seconds.append(time.perf_counter() - started)
     return {"seconds": seconds, "losses": losses, **notes}

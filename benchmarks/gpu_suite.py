@@ -102,6 +102,10 @@ class Suite:
         width = shutil.get_terminal_size((140, 24)).columns
         return "\n".join([*head, table(self.found, bars=not self.dry, width=width)])
 
+    def command(self, part: Part, given: Mapping[str, Any]) -> list[str]:
+        """What runs a part."""
+        return [sys.executable, __file__, "--do", part.name, json.dumps(given)]
+
     def _one(self, part: Part, later: float) -> dict[str, Any]:
         reason = why_not(part.needs)
         if reason is not None:
@@ -119,11 +123,10 @@ class Suite:
         # the clock of the machine since its start, which all processes share
         until = time.monotonic() + limit - _CLOSING_OF_PART
         given = {"dry": self.dry, "device": self.device, "work": str(self.work), "until": until}
-        command = [sys.executable, __file__, "--do", part.name, json.dumps(given)]
         started = time.monotonic()
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                command,
+                self.command(part, given),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

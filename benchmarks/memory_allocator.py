@@ -155,3 +155,23 @@ def replay(trace: Trace, limit: int | None = None) -> SimulatedAllocator:
         else:
             allocator.give_back(handles.pop(move.block))
     return allocator
+
+
+def least_limit(trace: Trace, peak: int, steps: int = 7) -> int:
+    """Bytes that a device must have for a trace, within a 128th of its peak.
+
+    Args:
+        trace: What is allocated.
+        peak: The most that is alive; less cannot do.
+        steps: Halvings of the range between once and twice the peak.
+    """
+    low, high = peak, 2 * peak
+    for _ in range(steps):
+        middle = (low + high) // 2
+        try:
+            replay(trace, middle)
+        except MemoryError:
+            low = middle
+        else:
+            high = middle
+    return high

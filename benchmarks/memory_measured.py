@@ -1,5 +1,6 @@
 """The training steps of `memory_steps` on a real GPU, and what torch's allocator says of them."""
 
+import gc
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from core.models import prepare_imports
 from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.optimization import build_optimizer
 from trainers.packed.prepare import prepare_packed
+from trainers.packed.projection_choice import ProjectionChoice
 from trainers.policy import Policy
 
 _STEPS = 3
@@ -40,8 +42,8 @@ def measure(work: Work) -> Measured:
         RuntimeError: it does not fit, or no kernel takes packed rows here.
     """
     device = torch.device("cuda")
+    gc.collect()
     torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
     policy = _policy(work, device)
     optimizer = build_optimizer(policy.model.named_parameters(), TrainSettings())
     torch.cuda.reset_peak_memory_stats()
@@ -74,4 +76,6 @@ def _policy(work: Work, device: torch.device) -> Policy:
     if packing.kernel is None:
         raise RuntimeError(packing.reason)
     set_activation_checkpointing(model, on=work.checkpointing)
-    return Policy(model, None, device, work.precision, packing=packing)
+    policy = Policy(model, None, device, work.precision, packing=packing)
+    policy._projection = ProjectionChoice(work.projection, "as asked for", work.projection)
+    return policy

@@ -5,7 +5,7 @@ not loaded and numbers are not computed. The second step is the one that counts:
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
@@ -20,10 +20,13 @@ from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.logit_rules import PLAIN, LogitRules
 from trainers.objectives import SftLoss, WeightedLogProbLoss
 from trainers.optimization import Optimizer, build_optimizer
-from trainers.packed import attention, projection
+from trainers.packed import attention, head_gradients, projection
+from trainers.packed.feed import RowFeed
+from trainers.packed.fused_loss import triton_version
 from trainers.packed.kernels import Kernel
 from trainers.packed.prepare import Packing
-from trainers.packed.row import PackedRow, pack_row
+from trainers.packed.projection_choice import Projection, ProjectionChoice
+from trainers.packed.row import PackedRow, Tokens, pack_row
 from trainers.policy import Policy
 from trainers.precision import Precision
 from trainers.random_model import ModelShape
@@ -44,6 +47,7 @@ class Work:
         checkpointing: Layers compute their activations again.
         method: `sft`, `dpo` or `grpo`: which loss, and what is read of the logits.
         rows: Micro-batches of a step, as shares of `tokens`.
+        projection: What computes losses over the vocabulary.
         example: Tokens of an example.
         supervised: Share of the tokens that are targets.
     """
@@ -54,6 +58,7 @@ class Work:
     checkpointing: bool = False
     method: str = "sft"
     rows: tuple[float, ...] = (1.0, 1.0)
+    projection: Projection = Projection.FUSED
     example: int = 256
     supervised: float = 0.6
 
@@ -147,7 +152,10 @@ def fake_policy(model: Any, work: Work) -> Policy:
     model.train()
     set_activation_checkpointing(model, on=work.checkpointing)
     packing = Packing(Kernel.VARLEN, "followed")
-    return Policy(model, None, _STAND_IN, work.precision, packing=packing)
+    policy = Policy(model, None, _STAND_IN, work.precision, packing=packing)
+    policy._projection = ProjectionChoice(work.projection, "followed", work.projection)
+    policy._feed = _RealRows(_STAND_IN)
+    return policy
 
 
 def draw(work: Work) -> list[Example]:
@@ -179,18 +187,36 @@ def _example(size: int, supervised: float) -> Example:
     return Example("followed", (1,) * size, marks, prompt, size)
 
 
-@contextmanager
-def _as_on_cuda() -> Iterator[None]:
-    """Chunks as large as on CUDA, and rows of real numbers, from whose values shapes follow."""
-    from torch.utils._python_dispatch import _disable_current_modes
+class _RealRows(RowFeed):
+    """Packs rows of real numbers, from whose values shapes follow."""
 
-    def packed(examples: Sequence[Example]) -> PackedRow:
+    def take(self, examples: Sequence[Tokens]) -> PackedRow:
+        from torch.utils._python_dispatch import _disable_current_modes
+
         with _disable_current_modes():
             return pack_row(examples)
 
-    chunk = {_STAND_IN.type: projection._CHUNK_LOGITS["cuda"]}
-    with patch("trainers.policy.pack_row", packed), patch.dict(projection._CHUNK_LOGITS, chunk):
+
+@contextmanager
+def _as_on_cuda() -> Iterator[None]:
+    """Chunks as large as on CUDA, kernels that leave numbers alone, and products added in place."""
+    chunk = {_STAND_IN.type: head_gradients._CHUNK_LOGITS["cuda"]}
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(head_gradients._CHUNK_LOGITS, chunk))
+        # the same sum without a temporary, as `adds_wide` finds it on CUDA
+        for module in (head_gradients, projection):
+            if hasattr(module, "add_product"):
+                stack.enter_context(patch.object(module, "add_product", _added_in_place))
+        if triton_version() is not None:
+            from trainers.packed import row_kernel
+
+            stack.enter_context(patch.object(row_kernel, "_launch", lambda *_, **__: None))
         yield
+
+
+def _added_in_place(total: Tensor, left: Tensor, right: Tensor) -> None:
+    assert total.shape == (left.shape[0], right.shape[1])
+    total.zero_()
 
 
 def _tensors(model: Any) -> Iterator[Tensor]:

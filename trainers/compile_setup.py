@@ -27,13 +27,16 @@ _GATE_BYTES = 14
 _PLAIN = "layers run as they are"
 
 
-def settle_compilation(stage: Stage, policy: Policy, examples: Sequence[Example]) -> None:
+def settle_compilation(
+    stage: Stage, policy: Policy, examples: Sequence[Example], positions: int
+) -> None:
     """Compile the policy's layers where that was asked for or pays; the policy says why or why not.
 
     Args:
         stage: The run.
         policy: What will learn.
         examples: What it learns from, or rows as long as those can get.
+        positions: Budget of a forward pass.
 
     Raises:
         UserError: compiling was asked for and does not work here.
@@ -48,17 +51,25 @@ def settle_compilation(stage: Stage, policy: Policy, examples: Sequence[Example]
         policy.compilation = Compilation(False, f"{_PLAIN}: {reason}")
     else:
         stage.observer.phase("compiling the layers")
-        policy.compilation = compiled_layers(policy)
+        policy.compilation = compiled_layers(policy, positions)
     if wanted is Compile.ON and not policy.compilation.on:
         reason = policy.compilation.reason.removeprefix(f"{_PLAIN}: ")
         raise UserError(f"train.compile on does not work here: {reason}; use --compile auto")
 
 
-def compiled_layers(policy: Policy, backend: str = "inductor") -> Compilation:
-    """Try to compile the layers of a policy that takes packed rows."""
+def expects_compilation(config: RunConfig, policy: Policy, examples: Sequence[Example]) -> bool:
+    """Whether `settle_compilation` is going to try it, for whoever plans memory before that."""
+    wanted = config.train.compile
+    if wanted is Compile.OFF or _obstacle(policy) is not None:
+        return False
+    return wanted is Compile.ON or _too_little(config, policy, examples) is None
+
+
+def compiled_layers(policy: Policy, positions: int, backend: str = "inductor") -> Compilation:
+    """Try to compile the layers of a policy that takes packed rows of about so many positions."""
     assert policy.packing is not None
     kernel = required(policy.packing.kernel, "the attention kernel")
-    return try_compiled(policy.model, kernel, policy.precision.compute, backend)
+    return try_compiled(policy.model, kernel, policy.precision.compute, positions, backend)
 
 
 def planned_positions(config: RunConfig, examples: Sequence[Example]) -> int:

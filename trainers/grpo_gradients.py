@@ -154,7 +154,7 @@ def _figures(examples: Sequence[Example], done: _Done, *, with_kl: bool) -> dict
         return figures
     figures |= {
         "entropy": sum(part.entropy_sum or 0.0 for part in parts) / targets,
-        "clip_fraction": sum(int(loss.loss.clipped) for loss in watched) / targets,
+        "clip_fraction": sum(float(loss.loss.clipped) for loss in watched) / targets,
         "ratio_max": max(float(loss.loss.ratio_max) for loss in watched),
         "engine_gap": sum(float(loss.gap_sum) for loss in watched) / targets,
         "engine_gap_max": max(float(loss.gap_max) for loss in watched),

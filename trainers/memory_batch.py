@@ -2,11 +2,10 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from trainers.batching import split_microbatches
+from trainers.packed.row import split_rows
 from trainers.tokenization import Example
 
 _DRAWS = 32
@@ -38,7 +37,7 @@ class AnyBatch:
 ANY_BATCH = AnyBatch()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DrawnBatches:
     """Batches drawn from the examples as steps draw them, and split as steps split them.
 
@@ -49,25 +48,20 @@ class DrawnBatches:
 
     examples: Sequence[Example]
     batch_size: int
+    _known: dict[int, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     def largest(self, token_budget: int) -> tuple[int, int]:
         """Of 32 batches, whose order of examples is none that a run has."""
-        return _largest(self, token_budget)
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
+        if token_budget not in self._known:
+            self._known[token_budget] = _largest(self, token_budget)
+        return self._known[token_budget]
 
 
-@lru_cache(maxsize=64)
 def _largest(batches: DrawnBatches, token_budget: int) -> tuple[int, int]:
     draw = random.Random(0)
     most = (1, 1)
     for _ in range(_DRAWS):
-        batch = _batch(batches, draw)
-        for part in split_microbatches(batch, token_budget):
+        for part in split_rows(_batch(batches, draw), token_budget):
             positions = sum(len(example.token_ids) - 1 for example in part)
             targets = sum(example.supervised_count for example in part)
             most = max(most, (positions, targets))

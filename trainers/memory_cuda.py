@@ -4,8 +4,9 @@ It counts what torch's allocator hands out (`torch.cuda.memory_allocated`) while
 through a decoder such as Qwen2 in transformers. Weights, gradients and moments are there all the
 time; beside them one of these moments is the fullest:
 
-    output    the end of the forward pass: everything kept for the backward pass, and one chunk of
+    output    the end of the forward pass: everything kept for the backward pass, and a chunk of
               logits with what is computed from it
+    head      right behind: the gradient of the vocabulary matrix is there twice
     layer     the backward pass of a layer, with what it computes again under checkpointing
     input     the end of the backward pass: both gradients of a tied embedding
 
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from core.config.schema import RunKind
 from trainers.precision import MIXED, Precision
 
 _MIB, _GIB = 2**20, 2**30
@@ -35,14 +37,14 @@ class Unmeasured:
         card: Share of the memory in a GPU's name that its driver hands out.
         workspace: Bytes that matrix products keep for themselves in torch's allocator.
         lost: Share of activations that the allocator holds and cannot use, from a simulation.
-        lost_chunks: Chunks of logits in float32 that it holds and cannot use, likewise.
+        lost_heads: Vocabulary matrices in float32 that it holds and cannot use, likewise.
     """
 
     context: int = 600 * _MIB
     card: float = 0.985
     workspace: int = 64 * _MIB
-    lost: float = 0.05
-    lost_chunks: float = 1.0
+    lost: float = 0.1
+    lost_heads: float = 1.4
 
 
 UNMEASURED = Unmeasured()
@@ -54,6 +56,11 @@ class Reads(Enum):
     LOSS = "a loss with a known slope"
     TOKENS = "log-probabilities, with a slope for each"
     ENTROPIES = "log-probabilities and entropies, with a slope for each"
+
+
+def reads_of(kind: RunKind) -> Reads:
+    """What a method computes of logits."""
+    return {RunKind.DPO: Reads.TOKENS, RunKind.GRPO: Reads.ENTROPIES}.get(kind, Reads.LOSS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,8 @@ class Step:
         precision: Number formats.
         checkpointing: Layers compute their activations again.
         reads: What is computed of logits.
+        fused: One kernel turns logits into their gradient (trainers/packed/fused_loss.py).
+        compiled: Layers are (trainers/packed/compiled.py).
     """
 
     sizes: Sizes
@@ -118,6 +127,8 @@ class Step:
     precision: Precision = MIXED
     checkpointing: bool = False
     reads: Reads = Reads.LOSS
+    fused: bool = False
+    compiled: bool = False
 
     @property
     def stream(self) -> int:
@@ -149,7 +160,8 @@ class Moment:
 
 def fullest(step: Step) -> Moment:
     """The moment of a pass at which the most is alive."""
-    return max((_output(step), _layer(step), _input(step)), key=lambda moment: moment.total)
+    moments = (_output(step), _head(step), _layer(step), _input(step))
+    return max(moments, key=lambda moment: moment.total)
 
 
 def kept_per_token(step: Step) -> int:
@@ -159,6 +171,8 @@ def kept_per_token(step: Step) -> int:
     of the attention is there three times, and that of the MLP twice.
     """
     sizes, narrow, wide = step.sizes, step.precision.compute_bytes, step.stream
+    if step.compiled:
+        return _compiled_per_token(step)
     mlp = 4 * sizes.inner * narrow
     attention = 2 * (sizes.queries + sizes.keys) * narrow + sizes.heads * _FLOAT32
     if step.precision.autocast:
@@ -170,23 +184,51 @@ def kept_per_token(step: Step) -> int:
     return mlp + attention + sizes.queries * wide + 6 * sizes.hidden * wide
 
 
+def _compiled_per_token(step: Step) -> int:
+    """The same of a compiled layer, whose cheap operations are done again in the backward pass.
+
+    What is kept are the layer's input, and what products read or write: both norms, queries, keys,
+    values, the attention and its projection, and three tensors of the MLP's width.
+    """
+    sizes, narrow = step.sizes, step.precision.compute_bytes
+    attention = 2 * (sizes.queries + sizes.keys) * narrow + sizes.heads * _FLOAT32
+    norms = sizes.hidden * (3 * narrow + step.stream) + 2 * _FLOAT32
+    return 3 * sizes.inner * narrow + attention + norms
+
+
 def lost_bytes(step: Step, moment: Moment, unmeasured: Unmeasured = UNMEASURED) -> int:
     """What the allocator holds beside what it hands out."""
-    chunk = min(step.targets, _chunk_limit(step.sizes)) * step.sizes.vocabulary * _FLOAT32
-    return int(unmeasured.lost * moment.activations + unmeasured.lost_chunks * chunk)
+    head = step.sizes.vocabulary * step.sizes.hidden * _FLOAT32
+    return int(unmeasured.lost * moment.activations + unmeasured.lost_heads * head)
 
 
 def _output(step: Step) -> Moment:
-    sizes = step.sizes
-    states = 2 * step.targets * sizes.hidden * step.stream
-    head = sizes.vocabulary * sizes.hidden
-    matrices = head * (step.precision.copy_bytes + step.precision.weight_bytes)
+    """The gradient of the vocabulary matrix is summed up in float32."""
+    precision, head = step.precision, step.sizes.vocabulary * step.sizes.hidden
     return Moment(
         "output",
-        _kept(step) + states,
-        sizes.layers * _layer_copies(step),
-        matrices + _chunk_bytes(step),
+        _kept(step) + _states(step),
+        step.sizes.layers * _layer_copies(step),
+        head * (precision.copy_bytes + _FLOAT32) + _chunk_bytes(step),
     )
+
+
+def _head(step: Step) -> Moment:
+    """The sum is rounded to the format of the weights, or multiplied by the slope of the loss."""
+    sizes, wide = step.sizes, step.precision.weight_bytes
+    rounded = 0 if wide == _FLOAT32 else _FLOAT32 + wide
+    multiplied = 0 if step.fused else 2 * wide
+    return Moment(
+        "head",
+        _kept(step) + _states(step),
+        0 if step.checkpointing else sizes.layers * _layer_copies(step),
+        sizes.vocabulary * sizes.hidden * max(rounded, multiplied),
+    )
+
+
+def _states(step: Step) -> int:
+    """Hidden states that are read, and their gradients."""
+    return 2 * step.targets * step.sizes.hidden * step.stream
 
 
 def _layer(step: Step) -> Moment:
@@ -233,32 +275,22 @@ def _layer_copies(step: Step) -> int:
 
 
 def _chunk_bytes(step: Step) -> int:
-    """Of the logits of one chunk, those before it, and what is computed of them.
+    """Of the logits of one chunk and what is computed of them; those before it are gone.
 
-    Logits are made in the precision of products and read in float32. What belongs to the chunk
-    before is dropped only when its name is used again.
+    Logits are made in the precision of products. Fused, they become their own gradient; else they
+    are read in float32, and copied to make room for what is read of them.
     """
-    sizes, narrow = step.sizes, step.precision.compute_bytes
-    first = min(step.targets, _chunk_limit(sizes))
-    second = min(step.targets - first, first)
-    logits = _FLOAT32
-    # gradients of logits in both formats, and a chunk's own gradient of the matrix where it cannot
-    # be added within the product
-    read = {Reads.LOSS: 1, Reads.TOKENS: 2, Reads.ENTROPIES: 3}[step.reads] * _FLOAT32
-    own = sizes.vocabulary * sizes.hidden * step.precision.copy_bytes
-    shares = 0 if step.reads is Reads.LOSS else _FLOAT32
-    made = logits + narrow if narrow < logits else logits
-    temporary = max(logits + (_FLOAT32 if step.reads is Reads.LOSS else read - logits), made)
-    moments = [
-        (temporary, 0, 0),
-        (logits + shares + (narrow if narrow < logits else 0), 0, own),
-    ]
-    if second:
-        moments += [(logits + shares, made, 0), (shares, temporary, 0)]
-    return max(
-        (before * first + now * second) * sizes.vocabulary + more for before, now, more in moments
-    )
+    narrow = step.precision.compute_bytes
+    if step.fused:
+        return _chunk(step) * step.sizes.vocabulary * narrow
+    made = _FLOAT32 + (narrow if narrow < _FLOAT32 else 0)
+    read = (3 if step.reads is Reads.ENTROPIES else 2) * _FLOAT32
+    return _chunk(step) * step.sizes.vocabulary * max(made, read)
 
 
-def _chunk_limit(sizes: Sizes) -> int:
-    return max(1, CHUNK_LOGITS // sizes.vocabulary)
+def _chunk(step: Step) -> int:
+    """Targets of the largest chunk; fused ones are as even as can be."""
+    most = max(1, CHUNK_LOGITS // step.sizes.vocabulary)
+    if step.fused:
+        return -(-step.targets // -(-step.targets // most))
+    return min(step.targets, most)

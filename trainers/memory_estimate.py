@@ -88,6 +88,8 @@ class TrainedModel:
         typical: Tokens of a usual example; the written-out passes keep attention weights.
         processes: How many share weights, gradients and moments.
         reads: What is computed of logits; counts for packed rows.
+        fused: One kernel turns logits into their gradient; counts for packed rows.
+        compiled: Layers are; counts for packed rows.
         batch: How large micro-batches get under a budget, and how much of them is read.
     """
 
@@ -100,6 +102,8 @@ class TrainedModel:
     typical: int = 256
     processes: int = 1
     reads: Reads = Reads.LOSS
+    fused: bool = False
+    compiled: bool = False
     batch: Microbatches = ANY_BATCH
 
     @property
@@ -142,7 +146,17 @@ def estimate_memory(
 def _packed(model: TrainedModel, microbatch_tokens: int, *, checkpointing: bool) -> MemoryEstimate:
     numbers, precision = model.parameters, model.precision
     tokens, targets = model.batch.largest(microbatch_tokens)
-    step = Step(Sizes.of(model.config), tokens, targets, precision, checkpointing, model.reads)
+    sizes = Sizes.of(model.config)
+    step = Step(
+        sizes,
+        tokens,
+        targets,
+        precision,
+        checkpointing,
+        model.reads,
+        fused=model.fused,
+        compiled=model.compiled,
+    )
     moment = fullest(step)
     return MemoryEstimate(
         weights=numbers * precision.weight_bytes,

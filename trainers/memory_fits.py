@@ -1,12 +1,14 @@
 """Which ways to train a model fit into the memory of a GPU, before there is one.
 
 Everything is reckoned from the model's configuration, as a run on that GPU would: rows are taken to
-be full, and vLLM to share the GPU and to sleep while the policy learns.
+be full, layers not to be compiled, and the engine to share the GPU and to sleep while the policy
+learns.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +16,7 @@ import torch
 from core.config.schema import ActivationCheckpointing
 from core.engines.footprint import EngineLoad, engine_footprint
 from core.errors import UserError
-from core.models import is_hub_id, prepare_imports, resolve_model
+from core.models import BUILTIN_MODEL, BUILTIN_PATH, is_hub_id, prepare_imports
 from trainers.memory import MemoryPlan, plan_memory
 from trainers.memory_beside import Beside, reference_bytes
 from trainers.memory_cuda import UNMEASURED, Reads
@@ -154,6 +156,8 @@ def _fit(
         precision,
         packed=asked.packed,
         reads=method.reads,
+        # rollouts forbid early ends by default, which the fused kernel does not read
+        fused=method in (FitMethod.SFT, FitMethod.DPO),
     )
     weights = asked.parameters * precision.weight_bytes
     usable = int(UNMEASURED.card * gpu * GIB) - UNMEASURED.context
@@ -172,7 +176,6 @@ def _fit(
 
 
 def _beside(asked: Asked, model: TrainedModel, method: FitMethod) -> Beside:
-    sleeps = asked.engine == "vllm"
     load = EngineLoad(
         name=asked.engine,
         config=asked.config,
@@ -182,7 +185,7 @@ def _beside(asked: Asked, model: TrainedModel, method: FitMethod) -> Beside:
         sequences=_SEQUENCES,
     )
     cache = _FEWEST_SEQUENCES * load.sequence_bytes
-    found = engine_footprint(load, cache=cache, sleeps=sleeps)
+    found = engine_footprint(load, cache=cache, sleeps=True)
     tied = method is FitMethod.GRPO_KL
     return Beside(
         engine=found.asleep,
@@ -206,12 +209,22 @@ def _config(name: str) -> Any:
             max_position_embeddings=shape.max_position_embeddings,
             tie_word_embeddings=True,
         )
-    where = name if is_hub_id(name) else str(resolve_model(name).path)
+    if not (is_hub_id(name) or name == BUILTIN_MODEL or Path(name).expanduser().is_dir()):
+        raise UserError(
+            f"model {name!r} is neither a shape ({', '.join(SHAPES)}), nor {BUILTIN_MODEL}, nor an "
+            "existing folder, nor a hub id such as Qwen/Qwen2.5-Math-1.5B; check the name"
+        )
+    where = name if is_hub_id(name) else _folder(name)
     try:
         return AutoConfig.from_pretrained(where, trust_remote_code=False).get_text_config()
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"the configuration of model {name!r} cannot be read "
-            f"({str(error).splitlines()[0]}); give a folder, a hub id, or one of "
+            f"({str(error).splitlines()[0].rstrip('.')}); give a folder, a hub id, or one of "
             f"{', '.join(SHAPES)}"
         ) from error
+
+
+def _folder(name: str) -> str:
+    """Of a model whose weights need not be there."""
+    return str(BUILTIN_PATH if name == BUILTIN_MODEL else Path(name).expanduser())

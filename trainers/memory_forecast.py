@@ -7,7 +7,9 @@ from math import prod
 from pathlib import Path
 
 from core.models import prepare_imports
-from trainers.memory import MemoryPlan, TrainedModel, plan_memory
+from trainers.memory import MemoryPlan, plan_memory
+from trainers.memory_cuda import reads_of
+from trainers.memory_estimate import TrainedModel
 from trainers.precision import precision_named
 from trainers.prepare import Prepared
 
@@ -26,13 +28,16 @@ def forecast_memory(prepared: Prepared) -> MemoryPlan | None:
     prepare_imports()
     from transformers import AutoConfig
 
+    alone = config.train.gpus == 1
     model = TrainedModel(
         AutoConfig.from_pretrained(str(prepared.model_dir), local_files_only=True),
         count_parameters(prepared.model_dir),
         prepared.device,
         precision_named(config.train.precision),
         written_out=prepared.device == "cpu" and _model_type(prepared) == _WRITTEN_OUT,
+        packed=prepared.device == "cuda" and alone,
         processes=config.train.gpus,
+        reads=reads_of(config.kind),
     )
     return plan_memory(
         model,

@@ -5,19 +5,23 @@ from dataclasses import replace
 
 import torch
 
-from core.config.schema import RunConfig, RunKind
+from core.config.schema import ActivationCheckpointing, RunConfig, RunKind
 from core.engines.placement import TrainingNeed
 from trainers.activation_checkpointing import set_activation_checkpointing
+from trainers.compile_setup import expects_compilation
 from trainers.defaults import required
 from trainers.distributed.exhaustion import LockstepGuard
 from trainers.engine_seat import footprint_beside_training
 from trainers.memory import MemoryPlan, TrainedModel, describe_memory, plan_memory
 from trainers.memory_batch import DrawnBatches
 from trainers.memory_beside import Beside, reference_bytes, rollout_bytes
-from trainers.memory_cuda import Reads
+from trainers.memory_cuda import reads_of
+from trainers.memory_estimate import estimate_memory
 from trainers.memory_meter import MemoryMeter, available_memory
 from trainers.observer import Severity
 from trainers.out_of_memory import OutOfMemoryGuard, Relief
+from trainers.packed.fused_loss import triton_version
+from trainers.packed.projection_choice import Projection
 from trainers.policy import Policy
 from trainers.stage import Stage
 from trainers.tokenization import Example
@@ -58,23 +62,37 @@ def trained_model(policy: Policy, processes: int = 1) -> TrainedModel:
         policy.device.type,
         policy.precision,
         written_out=policy.passes is not None,
-        packed=policy.packing is not None and policy.packing.kernel is not None,
+        packed=policy.packed,
         processes=processes,
     )
 
 
 def fed_model(stage: Stage, policy: Policy, examples: Sequence[Example]) -> TrainedModel:
-    """The same, and what the run feeds it."""
-    model = trained_model(policy, stage.world.size)
+    """The same, with what the run feeds it and how it is expected to compute that.
+
+    Once passes have run, it is how they were computed.
+    """
+    model, config = trained_model(policy, stage.world.size), stage.config
     if not model.packed:
         return model
-    batch = DrawnBatches(tuple(examples), examples_per_update(stage.config))
-    return replace(model, reads=reads_of(stage.config.kind), batch=batch)
+    choice, compilation = policy.projection, policy.compilation
+    expected = policy.device.type == "cuda" and triton_version() is not None
+    fused = expected if choice is None else choice.tokens is Projection.FUSED
+    tried = compilation is None and expects_compilation(config, policy, examples)
+    return replace(
+        model,
+        reads=reads_of(config.kind),
+        fused=fused and _plain_targets(config),
+        compiled=tried if compilation is None else compilation.on,
+        batch=DrawnBatches(tuple(examples), examples_per_update(config)),
+    )
 
 
-def reads_of(kind: RunKind) -> Reads:
-    """What a method computes of logits."""
-    return {RunKind.DPO: Reads.TOKENS, RunKind.GRPO: Reads.ENTROPIES}.get(kind, Reads.LOSS)
+def _plain_targets(config: RunConfig) -> bool:
+    """Nothing but a temperature changes logits, which is all that the fused kernel can read."""
+    if config.kind is not RunKind.GRPO:
+        return True
+    return config.rollout.top_p == 1 and not config.rollout.min_tokens
 
 
 def examples_per_update(config: RunConfig) -> int:
@@ -100,8 +118,10 @@ def what_is_beside(stage: Stage, policy: Policy, examples: Sequence[Example]) ->
     tied = kind is RunKind.GRPO and config.grpo.kl > 0
     model = trained_model(policy)
     reference = reference_bytes(model)
+    shared = not stage.world.engine_device
     return Beside(
-        engine=0 if stage.world.engine_device else engine_bytes(stage, policy, examples),
+        engine=engine_bytes(stage, policy, examples) if shared else 0,
+        engine_awake=_engine_turn(stage, policy, examples) if shared else 0,
         reference=reference if tied else 0,
         rollouts=rollout_bytes(_responses(stage), _rollout_cap(config)) if kept_in_memory else 0,
     )
@@ -121,30 +141,40 @@ def _rollout_cap(config: RunConfig) -> int:
 
 
 def engine_bytes(stage: Stage, policy: Policy, examples: Sequence[Example]) -> int:
-    """What the engine will take: its own weights and its key-value cache.
+    """What the engine will take while training works: its weights and its key-value cache.
 
     The cache has room for the longest prompts with a response to an evaluation or, where the run
-    samples them, with a rollout.
+    samples them, with a rollout. On CUDA an engine that can sleep gives both back.
     """
-    evaluation, prepared = stage.config.evaluation, stage.prepared
-    on_vllm = prepared.engine.name == "vllm"
-    element = _ELEMENT_BYTES[evaluation.dtype]
-    weights = element * trained_model(policy).parameters
-    longest = max(example.prompt_length for example in examples)
-    cap = required(evaluation.max_tokens, "evaluation.max_tokens")
-    if stage.config.kind.samples:
-        cap = max(cap, _rollout_cap(stage.config))
-    tokens = longest + cap
+    tokens = _engine_tokens(stage, examples)
     if policy.device.type == "cuda":
         return footprint_beside_training(stage, tokens).asleep
-    if on_vllm:
+    evaluation, config = stage.config.evaluation, policy.model.config
+    element = _ELEMENT_BYTES[evaluation.dtype]
+    weights = element * trained_model(policy).parameters
+    if stage.prepared.engine.name == "vllm":
         from core.engines.vllm_setup import cache_bytes
 
-        return weights + cache_bytes(policy.model.config, evaluation.dtype, tokens)
-    config = policy.model.config
+        return weights + cache_bytes(config, evaluation.dtype, tokens)
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     pairs = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     return weights + _BATCH * tokens * 2 * config.num_hidden_layers * pairs * width * element
+
+
+def _engine_turn(stage: Stage, policy: Policy, examples: Sequence[Example]) -> int:
+    """What it takes at least in its own turn; its cache is as large as the rest allows."""
+    if policy.device.type != "cuda":
+        return 0
+    found = footprint_beside_training(stage, _engine_tokens(stage, examples))
+    return found.awake - found.cache
+
+
+def _engine_tokens(stage: Stage, examples: Sequence[Example]) -> int:
+    """Of the longest prompt with the longest response."""
+    cap = required(stage.config.evaluation.max_tokens, "evaluation.max_tokens")
+    if stage.config.kind.samples:
+        cap = max(cap, _rollout_cap(stage.config))
+    return max(example.prompt_length for example in examples) + cap
 
 
 def training_need(plan: MemoryPlan) -> TrainingNeed:
@@ -161,8 +191,22 @@ def start_meter(policy: Policy) -> MemoryMeter:
     return MemoryMeter.start(policy.device, weights)
 
 
-def compare_memory(stage: Stage, plan: MemoryPlan, meter: MemoryMeter, step: int) -> None:
-    """Record how close the estimate came to the measured peak of training."""
+def compare_memory(
+    stage: Stage, plan: MemoryPlan, meter: MemoryMeter, step: int, trained: TrainedModel
+) -> None:
+    """Record how close the estimate came to the measured peak of training.
+
+    On CUDA both are what torch's allocator hands out: CUDA's own memory is in neither, nor is what
+    the allocator holds beside. Where the passes were not computed as expected, the estimate for
+    what was done is told too.
+
+    Args:
+        stage: The run.
+        plan: What was decided before it.
+        meter: What measured.
+        step: Updates done.
+        trained: What `fed_model` says of the policy now.
+    """
     peak = meter.note()
     if peak is None:
         stage.recorder.event(
@@ -170,15 +214,26 @@ def compare_memory(stage: Stage, plan: MemoryPlan, meter: MemoryMeter, step: int
         )
         return
     # the reference is loaded while training goes on, so it counts towards the peak
-    estimate = plan.estimate.total + plan.beside.reference
-    stage.recorder.event(
-        Severity.INFO,
-        "memory",
+    reference, settings = plan.beside.reference, stage.config.train
+    estimate = plan.estimate.total + reference
+    text = (
         f"training took {peak / _MIB:,.0f} MiB at its peak, {peak / estimate:.2f} of the "
-        f"{estimate / _MIB:,.0f} MiB that were estimated",
-        step=step,
-        data={"peak_bytes": peak, "estimated_bytes": estimate},
+        f"{estimate / _MIB:,.0f} MiB that were estimated"
     )
+    data = {"peak_bytes": peak, "estimated_bytes": estimate}
+    if trained.packed:
+        done = estimate_memory(
+            trained,
+            settings.microbatch_tokens or plan.microbatch_tokens,
+            checkpointing=plan.checkpointing
+            or settings.activation_checkpointing is ActivationCheckpointing.ON,
+        )
+        data["estimated_as_run_bytes"] = done.total + reference
+    if meter.device.type == "cuda":
+        data["reserved_bytes"] = torch.cuda.max_memory_reserved(meter.device)
+        data["estimated_lost_bytes"] = plan.estimate.lost
+        text += f"; torch's allocator held {data['reserved_bytes'] / _MIB:,.0f} MiB in all"
+    stage.recorder.event(Severity.INFO, "memory", text, step=step, data=data)
 
 
 def guard_against_exhaustion(stage: Stage) -> OutOfMemoryGuard:

@@ -81,7 +81,8 @@ METRICS: tuple[MetricMeaning, ...] = (
         "trainers/loop.py",
         ("tokens_total", Unit.TOKENS, "sum of `tokens` up to this update, resumes included"),
         ("unchanged_share", Unit.SHARE, "weights that an update left bit for bit as they were / "
-         "weights looked at; measured now and then"),
+         "weights looked at; measured now and then; where roundings are random, those that had no "
+         "chance to move"),
     ),
     *_group(
         Topic.SFT,

@@ -126,6 +126,8 @@ class OutOfMemoryGuard:
             advice.insert(0, "use --set train.activation_checkpointing=auto")
         if policy.device.type == "cuda":
             advice.append("give the engine a GPU of its own with --placement apart")
+            if policy.precision.weights is torch.float32:
+                advice.append("halve weights, gradients and moments with --precision stochastic")
         return (
             f"step {step} does not fit into memory even with micro-batches of {budget:,} tokens, "
             f"after {self.redone} smaller attempts ({reason}); {', '.join(advice)}, or take a "

@@ -98,6 +98,11 @@ class Policy:
         """transformers' own passes take packed rows."""
         return self.passes is None and self.packing is not None and self.packing.kernel is not None
 
+    @property
+    def projection(self) -> ProjectionChoice | None:
+        """What computes losses over the vocabulary; None before the first packed row."""
+        return self._projection
+
     def split(
         self, examples: Sequence[Example], token_budget: int
     ) -> Iterator[tuple[Example, ...]]:

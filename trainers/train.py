@@ -12,7 +12,13 @@ from trainers.evaluator import Evaluator, build_evaluator, evaluate_together
 from trainers.loop import Loop
 from trainers.memory import MemoryPlan
 from trainers.memory_meter import MemoryMeter
-from trainers.memory_setup import compare_memory, settle_memory, start_meter, training_need
+from trainers.memory_setup import (
+    compare_memory,
+    fed_model,
+    settle_memory,
+    start_meter,
+    training_need,
+)
 from trainers.observer import Severity
 from trainers.optimization import Optimizer
 from trainers.policy import Policy, load_policy
@@ -55,7 +61,7 @@ def train(stage: Stage) -> None:
         evaluator = _evaluator(stage, meter, memory) if world.main else None
     world.barrier()  # an engine may take long to start
     try:
-        settle_compilation(stage, policy, examples)
+        settle_compilation(stage, policy, examples, memory.microbatch_tokens)
         method = recipe.method(examples, memory, evaluator)
         _report_precision(stage, method.policy, method.optimizer)
         state = TrainerState()
@@ -83,7 +89,8 @@ def train(stage: Stage) -> None:
             world=world,
             stop_after=stage.stop_after,
         ).run(state)
-        compare_memory(stage, memory, meter, state.step)
+        trained = fed_model(stage, policy, examples)
+        compare_memory(stage, memory, meter, state.step, trained)
     finally:
         if evaluator is not None:
             evaluator.close()

@@ -25,7 +25,7 @@ def fits(
         int, typer.Option(min=1, help="Tokens of the longest response that is generated.")
     ] = 1024,
     engine: Annotated[
-        str, typer.Option(help="vllm, which sleeps while the policy learns, or hf.")
+        str, typer.Option(help="vllm or hf; either sleeps while the policy learns.")
     ] = "vllm",
     json_: JsonOption = False,
 ) -> None:

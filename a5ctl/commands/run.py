@@ -86,6 +86,8 @@ def sft() -> None:
         a5ctl run sft --model Qwen/Qwen2.5-Math-1.5B --precision stochastic
 
         a5ctl run sft --model Qwen/Qwen2.5-Math-1.5B --attention varlen --compile on
+
+        a5ctl run sft --engine vllm --placement shared --gpu-memory-utilization 0.4
     """
 
 

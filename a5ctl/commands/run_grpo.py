@@ -120,5 +120,9 @@ def grpo() -> None:
 
         a5ctl run grpo --init sft-128-k3f9 --train-batch 64 --epochs-per-rollout 2 --seed 0,1,2
 
+        a5ctl run grpo --init sft-128-k3f9 --placement apart
+
         a5ctl run grpo --data path/to/gsm8k --model Qwen/Qwen2.5-Math-1.5B --precision stochastic
+
+        a5ctl run grpo --init sft-128-k3f9 --placement apart
     """

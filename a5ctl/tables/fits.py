@@ -38,12 +38,12 @@ def commands_text(asked: Asked, fits: Sequence[Fit]) -> list[str]:
 
 def remarks(asked: Asked) -> str:
     """What the figures are and are not."""
-    engine = "vLLM sleeping meanwhile" if asked.engine == "vllm" else "transformers generating"
+    engine = "vLLM" if asked.engine == "vllm" else "transformers' engine"
     rows = "" if asked.packed else " Rows are padded: this architecture takes no packed ones."
     return (
-        f"Estimated GiB at the peak and tokens per pass, with {engine} on the same GPU; no GPU "
-        f"has measured them.{rows} A run chooses checkpointing and tokens by itself. bfloat16 "
-        "takes as much as stochastic."
+        f"Estimated GiB at the peak and tokens per pass, with {engine} on the same GPU by turns; "
+        f"no GPU has measured them.{rows} A run chooses checkpointing and tokens by itself. "
+        "bfloat16 takes as much as stochastic."
     )
 
 

@@ -186,10 +186,10 @@ def device_with(uuid: str) -> "torch.device":
 
 
 def _current(device: "torch.device") -> Any:
-    """CUDA's context of a GPU, made if need be, for calls that go by the current one."""
+    """CUDA's context of a GPU, made if need be, for calls that go by this thread's current one."""
     import torch
 
-    torch.empty(1, device=device)
+    torch.cuda.synchronize(device)
     return torch.cuda.device(device)
 
 

@@ -8,7 +8,8 @@ from core.engines.gpu_options import STEP_TOKENS, Graphs
 MIB = 2**20
 GIB = 2**30
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-BLOCK = 16  # tokens per cache block on a GPU
+BLOCK = 16  # tokens per cache block of most kernels on a GPU
+_LARGEST_BLOCK = 128  # and of some
 # What is not in the model's shape: buffers and workspaces of vLLM, graphs, and what CUDA takes of a
 # GPU for a process of its own. Round numbers, to be on the safe side.
 _LIBRARIES = 512 * MIB
@@ -79,9 +80,22 @@ class EngineLoad:
     @property
     def sequence_bytes(self) -> int:
         """Cache of one sequence of full length."""
-        return (
-            (-(-self.tokens // BLOCK) + 1) * BLOCK * cache_bytes_per_token(self.config, self.dtype)
-        )
+        return self._cache_of(BLOCK)
+
+    @property
+    def least_cache(self) -> int:
+        """The smallest cache that vLLM starts with, whatever its kernel's blocks."""
+        return self._cache_of(_LARGEST_BLOCK)
+
+    @property
+    def full_cache(self) -> int:
+        """Cache for all sequences at full length."""
+        return max(self.sequences * self.sequence_bytes, self.least_cache)
+
+    def _cache_of(self, block: int) -> int:
+        """One sequence in blocks, and one block more, which vLLM keeps for itself."""
+        tokens = (-(-self.tokens // block) + 1) * block
+        return tokens * cache_bytes_per_token(self.config, self.dtype)
 
 
 def engine_footprint(
@@ -97,7 +111,6 @@ def engine_footprint(
     """
     element = DTYPE_BYTES[load.dtype]
     weights = load.parameters * element
-    full = load.sequences * load.sequence_bytes
     context = CONTEXT if own_process else 0
     # another process gets the weights whole, before they take the place of the old ones
     arriving = weights if own_process else 0
@@ -107,7 +120,7 @@ def engine_footprint(
         return EngineFootprint(weights, 0, max(step, arriving), context, sleeps)
     return EngineFootprint(
         weights=weights,
-        cache=full if cache is None else cache,
+        cache=load.full_cache if cache is None else cache,
         step=max(_step_bytes(load, element), arriving),
         kept=_LIBRARIES + _GRAPHS[load.graphs] + context,
         sleeps=sleeps,

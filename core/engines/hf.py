@@ -16,6 +16,7 @@ from core.engines.hf_decoding import decode_batch
 from core.engines.isolation import preserved_rng
 from core.engines.requests import Request, plan_requests
 from core.engines.streaming import ResponseStream
+from core.engines.transfer import wait_for
 from core.engines.weights import OUTPUT_HEAD, WeightContract
 from core.models import end_token_ids, load_tokenizer, prepare_imports
 from core.pretrained import load_causal_lm
@@ -63,7 +64,7 @@ class HfEngine:
         self.dtype = dtype
         self.weight_path = "within the process" if device == "cpu" else "within the GPU"
         self._sleeps = sleeps
-        self._asleep = False
+        self._asleep: list[torch.Size] = []
         self._batch_size = batch_size
         self._contract: WeightContract | None = None
         self._model_dir = model_dir
@@ -120,12 +121,13 @@ class HfEngine:
         if self._contract.tied:
             named.pop(OUTPUT_HEAD, None)
         if self._asleep:
-            _take_storage(self._model, give_back=False)
-            self._asleep = False
+            _take_memory(self._model, self._asleep)
+            self._asleep = []
         own = self._model.state_dict()
         with torch.no_grad():
             for name, tensor in named.items():
                 own[name].copy_(tensor.detach())
+        wait_for(self._model.device)
 
     def sleep(self) -> None:
         """Drop the numbers of the weights, where the engine was started to do so.
@@ -135,8 +137,7 @@ class HfEngine:
         """
         self._check_open()
         if self._sleeps and not self._asleep:
-            _take_storage(self._model, give_back=True)
-            self._asleep = True
+            self._asleep = _give_memory_back(self._model)
 
     def close(self) -> None:
         """Drop the model."""
@@ -159,15 +160,22 @@ def _batches(requests: Sequence[Request], size: int) -> list[list[Request]]:
     return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
 
-def _take_storage(model: Any, *, give_back: bool) -> None:
-    """Free the memory of all parameters, or take it again; tied ones share theirs as before."""
+def _give_memory_back(model: Any) -> list["torch.Size"]:
+    """Drop the numbers of all parameters; returns their shapes, in order."""
     import torch
 
+    shapes = [parameter.shape for parameter in model.parameters()]
     for parameter in model.parameters():
-        needed = 0 if give_back else parameter.numel() * parameter.element_size()
-        parameter.untyped_storage().resize_(needed)
-    if give_back and torch.cuda.is_initialized():
+        parameter.data = parameter.data.new_empty(0)
+    if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+    return shapes
+
+
+def _take_memory(model: Any, shapes: Sequence["torch.Size"]) -> None:
+    """Give all parameters room for their numbers again; tied ones are one and the same."""
+    for parameter, shape in zip(model.parameters(), shapes, strict=True):
+        parameter.data = parameter.data.new_empty(shape)
 
 
 def _load_model(model_dir: Path, dtype: str, device: str, seed: int, dummy: bool) -> Any:

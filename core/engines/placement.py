@@ -92,7 +92,7 @@ def place_apart(load: EngineLoad, gpu: GpuMemory, share: float | None) -> Engine
     cache = _cache(load, gpu, gpu.usable, own_process=True)
     found = engine_footprint(load, cache=cache, own_process=True)
     options, found = _options(load, gpu, found, share)
-    text = f"the engine has {gpu.name} for itself and takes {_described(load, found, gpu)}"
+    text = f"the engine has {gpu.name} for itself and takes about {_described(load, found, gpu)}"
     return EnginePlacement(Place.APART, options, found, text)
 
 
@@ -132,9 +132,7 @@ def place_shared(
         cache = _cache(load, gpu, room, own_process=own_process)
         found = engine_footprint(load, cache=cache, sleeps=True, own_process=own_process)
     options, found = _options(load, gpu, found, share)
-    text = f"the engine {_company(training)} and takes {_described(load, found, gpu)}"
-    if training != NO_TRAINING:
-        text += f"; {_turns(found, gpu, training, awake, fits=fits)}"
+    text = _shared_reason(load, found, gpu, training, awake, fits=fits)
     return EnginePlacement(Place.SHARED, options, found, text)
 
 
@@ -149,7 +147,14 @@ def _options(
         options = GpuOptions(int(asked * 10_000) / 10_000, cache, found.sleeps, load.graphs)
         return options, found
     rest = int(share * gpu.total) - found.weights - found.step - found.kept
-    found = replace(found, cache=max(0, rest))
+    if rest < load.least_cache or share * gpu.total > gpu.free:
+        least = found.awake - found.cache + load.least_cache
+        raise EngineError(
+            f"--gpu-memory-utilization {share:g} is {gib(share * gpu.total)} of {gpu.name}; the "
+            f"engine needs at least {gib(least)} and {gib(gpu.free)} are free; choose something "
+            "between, or leave it out"
+        )
+    found = replace(found, cache=rest)
     return GpuOptions(share, None, found.sleeps, load.graphs), found
 
 
@@ -168,13 +173,12 @@ def _cache(
     if load.name == "hf":
         return 0
     without = engine_footprint(load, cache=0, own_process=own_process).awake
-    whole = load.sequences * load.sequence_bytes
-    fitting = min(whole, room - without)
-    if fitting >= load.sequence_bytes:
+    fitting = min(load.full_cache, room - without)
+    if fitting >= load.least_cache:
         return fitting
-    if least and without + load.sequence_bytes <= gpu.usable:
-        return load.sequence_bytes
-    needed = without + load.sequence_bytes
+    needed = without + load.least_cache
+    if least and needed <= gpu.usable:
+        return load.least_cache
     raise EngineError(
         f"the engine needs at least {gib(needed)} on {gpu.name} for its weights and one response "
         f"of {load.tokens:,} tokens, and about {gib(max(0, room))} of {gib(gpu.total)} are left "
@@ -184,26 +188,22 @@ def _cache(
 
 
 def _least(load: EngineLoad, *, own_process: bool) -> int:
-    return engine_footprint(load, cache=load.sequence_bytes, own_process=own_process).awake
-
-
-def _company(training: TrainingNeed) -> str:
-    return "works alone on its GPU" if training == NO_TRAINING else "shares the GPU with training"
+    return engine_footprint(load, cache=load.least_cache, own_process=own_process).awake
 
 
 def _described(load: EngineLoad, found: EngineFootprint, gpu: GpuMemory) -> str:
-    parts = [f"weights {gib(found.weights)}"]
+    """What it takes, in GiB."""
+    parts = [f"weights {_number(found.weights)}"]
     if found.cache:
         fitting = min(load.sequences, max(1, found.cache // load.sequence_bytes))
-        parts.append(
-            f"cache {gib(found.cache)} for {fitting} of {load.sequences} responses of "
-            f"{load.tokens:,} tokens"
-        )
-    parts.append(f"the rest {gib(found.step + found.kept)}")
-    return f"about {gib(found.awake)} of {gib(gpu.total)} ({', '.join(parts)})"
+        of = "" if fitting == load.sequences else f"of {load.sequences} "
+        parts.append(f"cache {_number(found.cache)} for {fitting} {of}responses")
+    parts.append(f"rest {_number(found.step + found.kept)}")
+    return f"{_number(found.awake)} of {gib(gpu.total)} ({', '.join(parts)})"
 
 
-def _turns(
+def _shared_reason(
+    load: EngineLoad,
     found: EngineFootprint,
     gpu: GpuMemory,
     training: TrainingNeed,
@@ -211,9 +211,16 @@ def _turns(
     *,
     fits: bool,
 ) -> str:
-    need = f"training needs another {gib(training.peak)} of the {gib(gpu.free)} that are free"
+    what = _described(load, found, gpu)
+    if training == NO_TRAINING:
+        return f"the engine has the GPU for itself and takes about {what}"
+    need = f"training needs {_number(training.peak)} of {_number(gpu.free)} free"
     if found.sleeps:
-        return f"{need}, so the engine sleeps while it trains and keeps {gib(found.asleep)}"
-    if fits:
-        return f"{need}, so the engine stays awake"
-    return f"{need}, and the engine cannot sleep because {awake}"
+        kept = f"keeps {_number(found.asleep)}" if found.asleep else "keeps nothing"
+        return f"engine and training take turns: it takes about {what}, asleep it {kept}; {need}"
+    text = f"the engine stays beside training and takes about {what}; {need}"
+    return text if fits else f"{text}, and the engine cannot sleep because {awake}"
+
+
+def _number(count: float) -> str:
+    return gib(count).removesuffix(" GiB")

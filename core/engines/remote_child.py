@@ -140,4 +140,4 @@ def _portable(error: Exception) -> Exception:
     """An error that the parent can raise: its own where it is foreseen, else its words."""
     if type(error) in (UserError, EngineError):
         return type(error)(str(error))
-    return EngineError(f"{type(error).__name__}: {str(error)[:500]}")
+    return EngineError(f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")

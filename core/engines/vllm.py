@@ -17,7 +17,7 @@ from core.engines.base import (
     Sampling,
     TokenPrompt,
 )
-from core.engines.devices import VISIBLE, index_for_vllm, normalize_visible_devices
+from core.engines.devices import VISIBLE, index_for_vllm, is_instance, normalize_visible_devices
 from core.engines.gpu_options import ON_CPU, GpuOptions, vllm_options
 from core.engines.gpus import listed_gpus
 from core.engines.isolation import (
@@ -251,7 +251,8 @@ class VllmEngine:
         torch.cuda.empty_cache()  # what the trainer does not use counts as free
         free, total = torch.cuda.mem_get_info()
         # CUDA has read the variable by now, so that another value only reaches vLLM
-        if index := index_for_vllm(os.environ.get(VISIBLE), listed_gpus()):
+        visible = os.environ.get(VISIBLE, "").strip()
+        if is_instance(visible) and (index := index_for_vllm(visible, listed_gpus())):
             os.environ[VISIBLE] = index
         share = _SHARE_OF_FREE * free / total if gpu.share is None else gpu.share
         return vllm_options(gpu, share)
@@ -317,7 +318,7 @@ class VllmEngine:
         length = min(_CANARY_TOKENS, self.max_model_len - 1)
         size = len(self._tokenizer)
         ids = [(7919 * position + 13) % size for position in range(length)]
-        expected = contract.reference_logprobs(weights, ids).tolist()
+        expected = contract.reference_logprobs(weights, ids, self.dtype).tolist()
         # what came for this copy alone is let go of before the cache takes its memory
         weights.clear()
         self._open_cache()

@@ -93,7 +93,10 @@ class WeightCopies:
 
     def _reload(self, llm: Any, weights: Weights) -> None:
         iterator = _cast(weights.items(), _precision(self._dtype))
+        # an update may still be under way on the trainer's stream, which need not be vLLM's
+        _wait_for_gpu()
         llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iterator})
+        _wait_for_gpu()
 
 
 class InPlace:
@@ -176,6 +179,13 @@ class MadeUp(Mapping[str, "torch.Tensor"]):
 
     def __len__(self) -> int:
         return len(self._shapes)
+
+
+def _wait_for_gpu() -> None:
+    import torch
+
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def _precision(name: str) -> "torch.dtype":

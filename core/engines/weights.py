@@ -59,12 +59,18 @@ class WeightContract:
         return named
 
     def reference_logprobs(
-        self, weights: Mapping[str, "torch.Tensor"], token_ids: list[int]
+        self, weights: Mapping[str, "torch.Tensor"], token_ids: list[int], dtype: str = "bfloat16"
     ) -> "torch.Tensor":
         """Log-probabilities of `token_ids[1:]` (nats, float32, on CPU) under the given weights.
 
         The tensors are used where they lie, in their own precision: where they differ in it, in
-        that of most numbers, so that few are copied. No gradient is kept.
+        that of most numbers, so that few are copied. For an engine in float32 those in bfloat16
+        are widened. No gradient is kept.
+
+        Args:
+            weights: Name to tensor.
+            token_ids: What is read.
+            dtype: Precision of the engine that the figures are compared with.
         """
         import torch
 
@@ -73,6 +79,8 @@ class WeightContract:
         for tensor in given.values():
             sizes[tensor.dtype] += tensor.numel()
         ((usual, _),) = sizes.most_common(1)
+        if dtype == "float32":
+            usual = torch.promote_types(usual, torch.float32)
         given = {name: tensor.to(usual) for name, tensor in given.items()}
         device = next(iter(given.values())).device
         buffers = {n: b.to(device) for n, b in self._model.named_buffers() if n not in given}

@@ -285,6 +285,9 @@ def alive(pid: int) -> bool:
         (("--gpus", "0"), "train.gpus: Input should be greater than or equal to 1 (got 0)"),
         (("--gpus", "6", "--device", "cpu"), "--gpus 6 is more than the 4 examples of an update"),
         (("--set", "train.gpus=two"), "train.gpus: Input should be a valid integer"),
+        (("--placement", "apart", "--device", "cpu"), "this run is on the CPU; leave it out"),
+        (("--placement", "near"), "evaluation.placement: Input should be 'auto', 'shared' or"),
+        (("--gpu-memory-utilization", "1"), "gpu_memory_utilization: Input should be less than 1"),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(

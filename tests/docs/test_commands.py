@@ -19,7 +19,8 @@ from tests.docs.test_readme import COMMANDS, ROOT
 
 # training, asking a model, other tools' folders, servers, another program's screen: other tests
 _ELSEWHERE = re.compile(
-    r"a5ctl (run|resume|reproduce|probe|pairs|model|import|ui|plan (run|cell|stop|report|status)"
+    r"a5ctl (run|resume|reproduce|probe|pairs|model|import|ui|fetch"
+    r"|plan (run|cell|stop|report|status)"
     r"|report plan.toml|registry copy .*(URL|postgres)|registry backup FILE|init$)"
 )
 LINES = [(page, line) for page, line in dict.fromkeys(COMMANDS) if not _ELSEWHERE.match(line)]

@@ -12,6 +12,10 @@ from trainers.bfloat16_adamw import Coefficients, State, update_in_pieces
 
 triton = pytest.importorskip("triton", reason="triton is not installed")
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION:UserWarning"),
+]
 MADE = Coefficients(rate=1e-5, kept=0.999, beta1=0.9, beta2=0.95, root=0.8, epsilon=1e-8)
 KEYS = (123_456_789, -987_654_321)
 # more than a block, and no multiple of one

@@ -7,7 +7,8 @@ import pytest
 from benchmarks.memory_follow import Trace
 from benchmarks.memory_steps import Work, draw, follow_one_pass, meta_model
 from trainers.memory_cuda import CHUNK_LOGITS, Reads, Sizes, Step, fullest
-from trainers.packed import projection
+from trainers.packed import head_gradients
+from trainers.packed.projection_choice import Projection
 from trainers.precision import BFLOAT16, MIXED
 from trainers.random_model import SHAPES, ModelShape
 
@@ -33,7 +34,8 @@ def step_of(work: Work) -> Step:
     targets = sum(example.supervised_count for example in draw(work))
     sizes = Sizes.of(meta_model(work).config)
     reads = READS[work.method]
-    return Step(sizes, work.tokens, targets, work.precision, work.checkpointing, reads)
+    fused = work.projection is Projection.FUSED
+    return Step(sizes, work.tokens, targets, work.precision, work.checkpointing, reads, fused)
 
 
 def test_the_estimate_is_what_is_alive_at_the_fullest_moment(followed: tuple[Work, Trace]) -> None:
@@ -71,7 +73,7 @@ def test_all_but_weights_and_moments_is_given_back(followed: tuple[Work, Trace])
 
 
 def test_chunks_are_as_large_as_the_estimate_believes() -> None:
-    assert projection._CHUNK_LOGITS["cuda"] == CHUNK_LOGITS
+    assert head_gradients._CHUNK_LOGITS["cuda"] == CHUNK_LOGITS
 
 
 def test_parameters_are_counted_as_transformers_makes_them() -> None:

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from core.config.load import build_config
-from trainers.memory_setup import engine_bytes, what_is_beside
+from trainers.memory import plan_memory
+from trainers.memory_cuda import Reads
+from trainers.memory_meter import MemoryMeter
+from trainers.memory_setup import compare_memory, engine_bytes, fed_model, what_is_beside
+from trainers.packed.kernels import Kernel
+from trainers.packed.prepare import Packing
+from trainers.packed.projection_choice import Projection, ProjectionChoice
 from trainers.policy import Policy
 from trainers.tokenization import Example
 
@@ -60,3 +66,77 @@ def test_dpo_asks_the_policy_itself_for_its_reference(policy: Policy) -> None:
     found = what_is_beside(stage_of("dpo", 50), policy, ROWS)
     assert (found.reference, found.rollouts) == (0, 0)
     assert found.engine > 0
+
+
+class Told:
+    """A recorder that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, int] = {}
+        self.message = ""
+
+    def event(self, severity: object, kind: str, message: str, **more: Any) -> None:
+        assert kind == "memory"
+        self.message, self.data = message, more["data"]
+
+
+def packed_stage(policy: Policy, kind: str, **sections: Any) -> Any:
+    """As on CUDA, as far as packed rows can be had here."""
+    policy.passes, policy.packing = None, Packing(Kernel.BLOCKS, "one call per example")
+    stage = stage_of(kind, 50, train={"batch_size": 4, "compile": "off"}, **sections)
+    stage.world = SimpleNamespace(engine_device=None, size=1)
+    stage.recorder = Told()
+    return stage
+
+
+@pytest.mark.parametrize(
+    ("kind", "reads"), [("sft", Reads.LOSS), ("dpo", Reads.TOKENS), ("ei", Reads.LOSS)]
+)
+def test_packed_rows_are_estimated_by_what_a_step_is_fed(
+    policy: Policy, kind: str, reads: Reads
+) -> None:
+    sampled = {"rollout": SAMPLED} if kind == "ei" else {}
+    model = fed_model(packed_stage(policy, kind, **sampled), policy, ROWS)
+    assert model.packed
+    assert model.reads is reads
+    assert not model.fused
+    assert not model.compiled
+    each = 2 if kind == "dpo" else 1
+    assert model.batch.largest(10_000) == (4 * each * 29, 4 * each * 20)
+
+
+@pytest.mark.parametrize(
+    ("rules", "fused"), [({"min_tokens": 0}, True), ({}, False), ({"top_p": 0.9}, False)]
+)
+def test_the_fused_kernel_counts_where_it_can_read_the_rollouts(
+    policy: Policy, rules: dict[str, Any], fused: bool
+) -> None:
+    policy._projection = ProjectionChoice(Projection.FUSED, "quicker", Projection.FUSED)
+    grpo = {"rollout_batch": 8}
+    stage = packed_stage(policy, "grpo", rollout={**SAMPLED, **rules}, grpo=grpo)
+    model = fed_model(stage, policy, ROWS)
+    assert model.reads is Reads.ENTROPIES
+    assert model.fused is fused
+    assert model.batch.largest(10_000) == (8 * 29, 8 * 20)
+
+
+def test_the_end_of_a_run_compares_what_was_estimated_with_what_was_measured(
+    policy: Policy,
+) -> None:
+    stage = packed_stage(policy, "sft")
+    model = fed_model(stage, policy, ROWS)
+    plan = plan_memory(
+        model,
+        longest=30,
+        wanted_tokens=1000,
+        wanted=stage.config.train.activation_checkpointing,
+        available=None,
+    )
+    meter = MemoryMeter(policy.device, 0, peak=plan.estimate.total // 2, _readable=False)
+    compare_memory(stage, plan, meter, 3, model)
+    assert "0.50 of the" in stage.recorder.message
+    assert stage.recorder.data == {
+        "peak_bytes": plan.estimate.total // 2,
+        "estimated_bytes": plan.estimate.total,
+        "estimated_as_run_bytes": plan.estimate.total,
+    }

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from trainers.distributed.world import World
@@ -121,9 +121,11 @@ def shard(policy: Policy, world: World) -> Policy:
     """
     mesh = init_device_mesh(policy.device.type, (world.size,))
     root = _Root(policy)
+    # gradients in bfloat16 are added up over the processes in float32, and rounded once
+    sums = MixedPrecisionPolicy(reduce_dtype=torch.float32)
     for layer in policy.model.model.layers:
-        fully_shard(layer, mesh=mesh)
-    fully_shard(root, mesh=mesh)
+        fully_shard(layer, mesh=mesh, mp_policy=sums)
+    fully_shard(root, mesh=mesh, mp_policy=sums)
     for module in root.modules():
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)

@@ -103,7 +103,7 @@ class PolicyGradientLoss:
     reference_log_probs: Tensor | None = None
     kl: float = 0.0
     importance: Tensor | None = None
-    clipped: int | Tensor = field(default=0, init=False)
+    clipped: float | Tensor = field(default=0.0, init=False)
     targets: int = field(default=0, init=False)
     kl_sum: float | Tensor = field(default=0.0, init=False)
     ratio_max: float | Tensor = field(default=0.0, init=False)
@@ -159,8 +159,7 @@ class PolicyGradientLoss:
         self.targets += len(log_ratio)
         self.ratio_max = larger(self.ratio_max, seen(log_ratio.max().exp()))
         if clipped is not None:
-            count = clipped.sum()
-            self.clipped = self.clipped + (int(count) if count.device.type == "cpu" else count)
+            self.clipped = self.clipped + seen(clipped.sum())
 
 
 @dataclass(frozen=True, slots=True)

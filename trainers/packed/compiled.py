@@ -6,8 +6,9 @@ rows are symbols in it, and calls without `cu_seq_lens_q` (padded rows, generati
 went before.
 """
 
+import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,10 @@ from trainers.packed.trials import trial_autocast, trial_tokens
 # another order and fewer roundings to bfloat16 do, below what a missing term does
 _CLOSE = {torch.float64: 1e-6, torch.float32: 1e-3}
 _CLOSE_HALF = 0.05
-_LENGTHS = ((9, 30, 5), (12, 7), (41,))
+_LENGTHS = (211, 307, 389)
+# of the rows that are tried, as shares of a typical one; a compiler splits long sums by the size
+# that it sees first, so the typical one comes first
+_SHARES = (1.0, 0.61, 0.37)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,10 @@ def compile_layers(model: Any, backend: str = "inductor", *, fresh: bool = True)
         backend: Of torch.compile.
         fresh: Forget the graphs of earlier models, which count against a limit.
     """
+    layers = layers_of(model)
     if fresh:
-        forget_graphs()
-    for layer in layers_of(model):
+        forget_graphs(layers)
+    for layer in layers:
         compiled = torch.compile(layer._call_impl, dynamic=True, backend=backend)
         # nn.Module.compile sets the same attribute; ours asks first what kind of call it is
         layer._compiled_call_impl = _packed_alone(layer, compiled)
@@ -70,7 +75,11 @@ def restore_layers(model: Any) -> None:
 
 
 def try_compiled(
-    model: Any, kernel: Kernel, compute_dtype: torch.dtype, backend: str = "inductor"
+    model: Any,
+    kernel: Kernel,
+    compute_dtype: torch.dtype,
+    positions: int,
+    backend: str = "inductor",
 ) -> Compilation:
     """Compile a model's layers; leave them as they are where one fails or computes something else.
 
@@ -80,6 +89,7 @@ def try_compiled(
         model: Prepared for packed rows with this kernel.
         kernel: Its attention.
         compute_dtype: Of the forward pass; autocast is entered for bfloat16 over wider weights.
+        positions: Of a typical row: what is compiled is meant for about that many.
         backend: Of torch.compile.
     """
     layers = layers_of(model)
@@ -87,15 +97,16 @@ def try_compiled(
         return Compilation(False, f"layers run as they are: {type(model).__name__} has no list")
     started = time.perf_counter()
     try:
-        problem = _problem(model, layers[0], kernel, compute_dtype, backend)
+        problem = _problem(model, layers[0], kernel, compute_dtype, positions, backend)
     except Exception as error:  # compilers raise whatever they like
         problem = f"compiling fails here ({_first_line(error)})"
     if problem is not None:
         restore_layers(model)
-        forget_graphs()
+        forget_graphs(layers)
         return Compilation(False, f"layers run as they are: {problem}")
     seconds = time.perf_counter() - started
-    text = f"{len(layers)} layers compiled into one graph for any length in {seconds:.0f} s"
+    made = "one graph" if graphs() == 1 else f"{graphs()} graphs"
+    text = f"{len(layers)} layers compiled into {made} for rows of any length in {seconds:.0f} s"
     return Compilation(True, text, seconds)
 
 
@@ -106,11 +117,18 @@ def graphs() -> int:
     return int(counters["stats"]["unique_graphs"])
 
 
-def forget_graphs() -> None:
-    """Count from 0, and keep nothing of models that may be gone."""
+def forget_graphs(layers: Sequence[nn.Module]) -> None:
+    """Count from 0, and keep no graph of these layers' code, which earlier models may have shared.
+
+    Graphs of other code stay: an engine in this process has compiled its own model.
+    """
+    from torch._dynamo import eval_frame
     from torch._dynamo.utils import counters
 
-    torch._dynamo.reset()
+    reset_code = getattr(eval_frame, "reset_code", None)  # a torch without it keeps them
+    for code in {inspect.unwrap(type(layer).forward).__code__ for layer in layers}:
+        if reset_code is not None:
+            reset_code(code)
     counters.clear()
 
 
@@ -123,17 +141,19 @@ def _packed_alone(layer: nn.Module, compiled: Callable[..., Any]) -> Callable[..
 
 
 def _problem(
-    model: Any, layer: nn.Module, kernel: Kernel, compute_dtype: torch.dtype, backend: str
+    model: Any,
+    layer: nn.Module,
+    kernel: Kernel,
+    compute_dtype: torch.dtype,
+    positions: int,
+    backend: str,
 ) -> str | None:
     """What is wrong with the compiled layer, as the end of a sentence; None where nothing is."""
     from torch._dynamo.utils import counters
 
     device = next(model.parameters()).device
     size = model.get_output_embeddings().weight.shape[0]
-    rows = [
-        pack_row([trial_tokens(length, length, size) for length in lengths]).to(device)
-        for lengths in _LENGTHS
-    ]
+    rows = [_trial_row(int(share * positions), size).to(device) for share in _SHARES]
     calls = [_call_of(model, layer, row, kernel, compute_dtype) for row in rows]
     wanted = [_run(model, layer, *call, compute_dtype) for call in calls]
     compile_layers(model, backend)
@@ -148,9 +168,18 @@ def _problem(
                 return f"a compiled layer computes something else (off by {apart:.1%})"
     if counters["graph_break"]:
         return f"the graph breaks ({next(iter(counters['graph_break'])).splitlines()[0]})"
-    if made[-1] > made[0]:
-        return "another length of row needs another graph"
+    if made[-1] >= len(rows):
+        return "every length of row needs another graph"
     return None
+
+
+def _trial_row(positions: int, vocabulary: int) -> PackedRow:
+    """Examples as long as those of word problems, and one that fills up the row."""
+    lengths: list[int] = []
+    while (left := positions - sum(lengths)) > 0:
+        lengths.append(min(left, _LENGTHS[len(lengths) % len(_LENGTHS)]))
+    # an example of n tokens takes n - 1 positions
+    return pack_row([trial_tokens(one + 1, one, vocabulary) for one in lengths])
 
 
 def _call_of(

@@ -158,6 +158,7 @@ class _Fused(torch.autograd.Function):
                 value, found = _asked_slope(*asked, loss)
             if any(learns):
                 gradients.add(index, rows, logits)
+            del asked, logits  # or they would still be there while the next chunk's are made
             values.append(value)
             seen.append(found)
         ctx.save_for_backward(gradients.hidden, gradients.weight)

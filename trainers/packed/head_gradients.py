@@ -44,6 +44,8 @@ class HeadGradients:
 
     def add(self, index: int, rows: int, of_logits: Tensor) -> None:
         """Carry the gradient by a chunk's logits, (n, V), on to states and matrix."""
+        if not len(of_logits):
+            return
         of_logits = of_logits.to(self._dtype)
         if self.hidden is not None:
             self.hidden[index * rows : (index + 1) * rows] = of_logits @ self.narrow

@@ -192,6 +192,7 @@ class _Loss(torch.autograd.Function):
             loss -= (chosen - total).sum() / denominator
             if any(learns):
                 gradients.add(index, rows, _towards_label(logits, total, target, -1 / denominator))
+            del logits  # or it would still be there while the next chunk's are made
         ctx.save_for_backward(gradients.hidden, gradients.weight)
         return loss
 
@@ -222,11 +223,13 @@ class _TokenLoss(torch.autograd.Function):
         for index, part in enumerate(chunks(len(labels), rows)):
             logits = _logits(gradients.part(index, rows), gradients.narrow)
             shares, found = read(logits, labels[part], reading.part(part))
+            del logits
             value, slope = value_and_slope(loss, found.log_probs, places[part])
             if any(learns):
                 shares.scatter_(1, labels[part, None], found.log_probs.expm1()[:, None])
                 scale = slope[:, None] / -reading.rules.temperature
                 gradients.add(index, rows, shares.mul_(scale))
+            del shares  # or they would still be there while the next chunk's are made
             values.append(value)
             seen.append(found)
         ctx.save_for_backward(gradients.hidden, gradients.weight)

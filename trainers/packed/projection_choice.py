@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 import torch
 
@@ -16,6 +17,7 @@ from trainers.packed.projection import chunked_loss
 _CLEAR_GAIN = 0.03
 _TIMED_CALLS = 5
 _SAME = 0.02
+_COMPARED = 64
 
 
 class Projection(Enum):
@@ -120,6 +122,33 @@ def time_projections(
     Returns:
         Seconds, or the reason why a projection cannot be used.
     """
+    hidden, weight, labels = _random_values(size)
+    half = size.dtype is torch.bfloat16 and size.parameters is not torch.bfloat16
+
+    def once(kind: Projection, positions: int) -> list[torch.Tensor]:
+        with torch.autocast(size.device.type, dtype=torch.bfloat16, enabled=half):
+            loss = FORMS[kind](hidden[:positions], weight, labels[:positions], float(positions))
+        return [loss.detach(), *torch.autograd.grad(loss, (hidden, weight))]
+
+    # compared where any memory has room for it: the one that is timed may not fit
+    few = min(_COMPARED, size.positions)
+    found: dict[Projection, float | str] = {}
+    wanted: list[torch.Tensor] | None = None
+    for kind in kinds:
+        try:
+            results = once(kind, few)
+            wanted = results if wanted is None else wanted
+            _compare(wanted, results)
+            del results
+            found[kind] = _median_seconds(partial(once, kind, size.positions), size.device)
+        except Exception as error:  # compilers of kernels raise whatever they like
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            found[kind] = lines[0]
+    return found
+
+
+def _random_values(size: ProjectionSize) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """States, output embedding and labels of that size."""
     generator = torch.Generator(size.device).manual_seed(0)
     shapes = ((size.positions, size.hidden), (size.vocabulary, size.hidden))
     hidden, weight = (
@@ -131,26 +160,7 @@ def time_projections(
     labels = torch.randint(
         size.vocabulary, (size.positions,), generator=generator, device=size.device
     )
-    half = size.dtype is torch.bfloat16 and size.parameters is not torch.bfloat16
-    found: dict[Projection, float | str] = {}
-    wanted: list[torch.Tensor] | None = None
-    for kind in kinds:
-
-        def once(form: Callable[..., torch.Tensor] = FORMS[kind]) -> list[torch.Tensor]:
-            with torch.autocast(size.device.type, dtype=torch.bfloat16, enabled=half):
-                loss = form(hidden, weight, labels, float(size.positions))
-            return [loss.detach(), *torch.autograd.grad(loss, (hidden, weight))]
-
-        try:
-            results = once()
-            wanted = results if wanted is None else wanted
-            _compare(wanted, results)
-            del results
-            found[kind] = _median_seconds(once, size.device)
-        except Exception as error:  # compilers of kernels raise whatever they like
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            found[kind] = lines[0]
-    return found
+    return hidden, weight, labels
 
 
 def _seconds(figures: Mapping[Projection, float | str], kind: Projection) -> float:

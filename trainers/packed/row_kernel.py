@@ -1,10 +1,9 @@
 """One Triton kernel over rows of logits: log-probabilities, entropies, and the gradient in place.
 
 A program reads its row once for the sum of exponentials, which it rescales whenever a larger logit
-appears (Milakov & Gimelshein 2018, "Online normalizer calculation for softmax"), and a second time,
-mostly from the L2 cache, to overwrite it by the gradient. So a chunk of logits goes through device
-memory three times, twice read and once written, where torch's own operations take about eighteen
-passes over a float32 copy.
+appears (Milakov & Gimelshein 2018, "Online normalizer calculation for softmax"), and a second time
+to overwrite it by the gradient. So a chunk of logits goes through device memory three times, twice
+read and once written, where torch's own operations take about fifteen passes over a float32 copy.
 
 Import this only where Triton is installed; `TRITON_INTERPRET=1` in the environment runs it on CPUs.
 """

@@ -1,7 +1,5 @@
 """What vLLM is told on a GPU: only what every version that is supported knows."""
 
-import dataclasses
-
 import pytest
 
 from core.engines.gpu_options import CAPTURE_SIZES, GpuOptions, Graphs, vllm_options
@@ -15,14 +13,3 @@ def test_graphs_are_small_lists_of_sizes_up_to_the_largest_batch(graphs: Graphs)
     assert told.get("mode") == (0 if graphs is Graphs.DECODE else None)
     assert CAPTURE_SIZES[-1] == 256
     assert "kv_cache_memory_bytes" not in options
-
-
-@pytest.mark.vllm
-@pytest.mark.parametrize("graphs", list(Graphs))
-def test_vllm_knows_every_option(graphs: Graphs) -> None:
-    from vllm.config import CompilationConfig
-    from vllm.engine.arg_utils import EngineArgs
-
-    options = vllm_options(GpuOptions(cache_bytes=2**30, sleeps=True, graphs=graphs), 0.4)
-    assert options.keys() <= {field.name for field in dataclasses.fields(EngineArgs)}
-    CompilationConfig(**options.get("compilation_config", {}))

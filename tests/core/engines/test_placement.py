@@ -26,7 +26,7 @@ QWEN_05B = SimpleNamespace(
 )  # fmt: skip
 LOAD = EngineLoad("vllm", QWEN_05B, 494_032_768, "bfloat16", 1300, 256)
 # fully fine-tuned in float32: moments between updates, more within one
-TRAINING = TrainingNeed(4 * GIB, 14 * GIB)
+TRAINING = TrainingNeed(4 * GIB, 18 * GIB)
 
 
 def card(gib: float, used: float = 2.0) -> GpuMemory:
@@ -43,7 +43,8 @@ def test_a_large_gpu_has_room_for_both_and_the_engine_stays_awake() -> None:
     assert not found.options.sleeps
     assert found.options.cache_bytes == 256 * LOAD.sequence_bytes
     assert found.footprint.idle + TRAINING.peak < card(139).usable
-    assert "so the engine stays awake" in found.reason
+    assert found.reason.startswith("the engine stays beside training and takes about 6.6 of 139.0")
+    assert found.reason.endswith("training needs 18.0 of 137.0 free")
 
 
 def test_on_24_gib_they_take_turns_and_the_engine_keeps_the_cache_it_needs() -> None:
@@ -53,30 +54,39 @@ def test_on_24_gib_they_take_turns_and_the_engine_keeps_the_cache_it_needs() -> 
     assert found.footprint.asleep + TRAINING.peak <= gpu.usable
     assert found.footprint.awake + TRAINING.staying <= gpu.usable
     assert found.options.cache_bytes == 256 * LOAD.sequence_bytes
-    assert "sleeps while it trains" in found.reason
+    assert found.reason == (
+        "engine and training take turns: it takes about 6.6 of 24.0 GiB (weights 0.9, cache 3.9 "
+        "for 256 responses, rest 1.8), asleep it keeps 0.8; training needs 18.0 of 22.0 free"
+    )
 
 
 def test_an_engine_that_cannot_sleep_gets_what_training_leaves_and_says_why() -> None:
-    gpu = card(24)
+    gpu = card(25)
     found = place_shared(LOAD, gpu, TRAINING, None, awake="of something")
     assert not found.options.sleeps
-    assert LOAD.sequence_bytes <= (found.options.cache_bytes or 0) < 256 * LOAD.sequence_bytes
+    assert LOAD.least_cache <= (found.options.cache_bytes or 0) < 256 * LOAD.sequence_bytes
     assert found.reason.endswith("the engine cannot sleep because of something")
 
 
 def test_without_training_there_are_no_turns() -> None:
-    found = place_shared(LOAD, card(8, 0.5), NO_TRAINING, None)
+    found = place_shared(LOAD, card(6, 0.5), NO_TRAINING, None)
     assert not found.options.sleeps
-    assert found.reason.startswith("the engine works alone on its GPU and takes about ")
+    assert found.reason.startswith("the engine has the GPU for itself and takes about ")
     assert 0 < (found.options.cache_bytes or 0) < 256 * LOAD.sequence_bytes
 
 
 def test_a_share_that_was_asked_for_is_passed_on_and_vllm_sizes_its_cache() -> None:
-    small, large = (place_shared(LOAD, card(24), TRAINING, share) for share in (0.2, 0.6))
+    small, large = (place_shared(LOAD, card(28), TRAINING, share) for share in (0.2, 0.6))
     assert (small.options.share, small.options.cache_bytes) == (0.2, None)
-    assert small.footprint.awake == pytest.approx(0.2 * 24 * GIB, rel=0.01)
+    assert small.footprint.awake == pytest.approx(0.2 * 28 * GIB, rel=0.01)
     assert not small.options.sleeps
     assert large.options.sleeps
+
+
+@pytest.mark.parametrize("share", [0.05, 0.95])
+def test_a_share_that_cannot_be_is_refused_with_what_could(share: float) -> None:
+    with pytest.raises(EngineError, match=r"needs at least 2\.7 GiB and 22\.0 GiB are free"):
+        place_shared(LOAD, card(24), TRAINING, share)
 
 
 def test_transformers_sleep_by_the_same_rule() -> None:
@@ -128,7 +138,7 @@ def test_turns_never_take_more_than_there_is(
         return
     assert found.footprint.awake + training.staying <= gpu.usable
     assert (found.options.share or 0) * gpu.total <= gpu.free
-    assert load.sequence_bytes <= (found.options.cache_bytes or 0)
+    assert load.least_cache <= (found.options.cache_bytes or 0) <= load.full_cache
     if not found.options.sleeps:
         assert found.footprint.idle + training.peak <= gpu.usable
 

@@ -1,5 +1,6 @@
 """Starting vLLM again and again: silence, second engines, failures that end an engine."""
 
+import dataclasses
 import subprocess
 import sys
 import textwrap
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from core.engines.base import EngineError, Sampling
+from core.engines.gpu_options import GpuOptions, Graphs, vllm_options
+from core.models import prepare_imports
 from tests.core.engines.conftest import start, weights_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
@@ -79,3 +82,14 @@ def test_bfloat16_copies_pass_the_check(model_dir, other_model_dir, prompts):
 def test_start_that_fails_says_why(model_dir):
     with pytest.raises(EngineError, match="could not start"):
         start("vllm", model_dir, dtype="no-such-type")
+
+
+@pytest.mark.parametrize("graphs", list(Graphs))
+def test_vllm_knows_every_option_that_it_gets_on_a_gpu(graphs):
+    prepare_imports()
+    from vllm.config import CompilationConfig
+    from vllm.engine.arg_utils import EngineArgs
+
+    options = vllm_options(GpuOptions(cache_bytes=2**30, sleeps=True, graphs=graphs), 0.4)
+    assert options.keys() <= {field.name for field in dataclasses.fields(EngineArgs)}
+    CompilationConfig(**options.get("compilation_config", {}))

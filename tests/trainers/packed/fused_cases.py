@@ -118,7 +118,7 @@ def check_frozen_head() -> None:
 
 def main() -> None:
     """All cases."""
-    for columns in (31, 4096, 5003):
+    for columns in (31, 5003):
         for dtype in (torch.float32, torch.bfloat16):
             for temperature in (1.0, 0.7):
                 check_rows(columns, dtype, temperature)

@@ -20,12 +20,16 @@ def tiny(architecture: str, **settings: Any) -> Any:
     import transformers
 
     config = getattr(transformers, f"{architecture}Config")(
-        vocab_size=VOCABULARY,
         hidden_size=32,
         intermediate_size=48,
         num_hidden_layers=2,
         num_attention_heads=4,
-        **{"num_key_value_heads": 2, "max_position_embeddings": 128, **settings},
+        **{
+            "vocab_size": VOCABULARY,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 128,
+            **settings,
+        },
         initializer_range=0.3,
         pad_token_id=0,
         bos_token_id=1,

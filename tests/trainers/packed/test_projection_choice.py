@@ -100,6 +100,27 @@ def test_a_kernel_that_agrees_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(isinstance(value, float) for value in time_projections(SMALL, EVERY).values())
 
 
+def test_what_does_not_fit_is_passed_over_and_the_others_are_still_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def too_large(hidden, weight, labels, denominator):  # type: ignore[no-untyped-def]
+        if len(labels) == large.positions:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return chunked_loss(hidden, weight, labels, denominator)
+
+    def doubled(hidden, weight, labels, denominator):  # type: ignore[no-untyped-def]
+        return 2.0 * chunked_loss(hidden, weight, labels, denominator)
+
+    large = replace(SMALL, positions=100)
+    monkeypatch.setitem(FORMS, Projection.CHUNKED, too_large)
+    monkeypatch.setitem(FORMS, Projection.FUSED, doubled)
+    monkeypatch.setitem(FORMS, Projection.LIGER, chunked_loss)
+    figures = time_projections(large, EVERY)
+    assert "out of memory" in str(figures[Projection.CHUNKED])
+    assert figures[Projection.FUSED] == "its result differs by 100.0%"
+    assert isinstance(figures[Projection.LIGER], float)
+
+
 def test_liger_is_called_with_the_sum_divided_here(monkeypatch: pytest.MonkeyPatch) -> None:
     class Fake:
         @staticmethod
