@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trainers.tokenization import Example
+
 
 @dataclass(frozen=True, slots=True)
 class Accumulated:
@@ -60,3 +62,27 @@ def settled(parts: Sequence[Accumulated]) -> list[Settled]:
         )
         for part in parts
     ]
+
+
+def work_figures(examples: Sequence[Example], positions: float, padding: float) -> dict[str, float]:
+    """What the passes of an update went through.
+
+    Args:
+        examples: What was learned from.
+        positions: Token positions that were computed.
+        padding: How many of them held no token.
+    """
+    tokens = sum(len(example.token_ids) for example in examples)
+    supervised = sum(example.supervised_count for example in examples)
+    return {
+        "tokens": float(tokens),
+        "supervised_fraction": supervised / max(1, tokens),
+        "padding_share": padding / max(1, positions),
+    }
+
+
+def shared_fraction(examples: Sequence[Example], positions: float, padding: float) -> float:
+    """Input tokens that were not computed, because others began with the same ones."""
+    # an example's last token is a target only
+    inputs = sum(len(example.token_ids) - 1 for example in examples)
+    return 1.0 - (positions - padding) / inputs

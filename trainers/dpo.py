@@ -16,19 +16,18 @@ with w_i = (1/P) dl/dh_i held fixed. A first pass without gradients finds h, a s
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from core.config.methods import DpoSettings
-from core.rollouts import Rollout
-from trainers.accumulated import Accumulated
+from trainers.accumulated import Accumulated, shared_fraction, work_figures
 from trainers.batching import BatchPlan
 from trainers.objectives import PreferenceTerms, WeightedLogProbLoss, preference_coefficients
 from trainers.optimization import LearningRate, Optimizer
 from trainers.out_of_memory import OutOfMemoryGuard
 from trainers.pair_batches import PairExample, response_log_probs, responses_of, split_pairs
+from trainers.planned import Planned
 from trainers.policy import Policy
 
 
@@ -43,7 +42,7 @@ class _Passes:
 
 
 @dataclass(slots=True)
-class DPO:
+class DPO(Planned):
     """The method: given a step number, update the policy once.
 
     Attributes:
@@ -81,24 +80,6 @@ class DPO:
     def ready(self, step: int) -> bool:
         """All that an update needs is known from the start."""
         return step <= self.total_steps
-
-    def samplings_left(self, step: int) -> int:
-        """It samples nothing."""
-        return 0
-
-    def ends_round(self, step: int) -> bool:
-        """There is one round, whose end is evaluated anyway."""
-        return False
-
-    def dump(self) -> None:
-        """Which pairs a step sees follows from its number, and the reference has its own file."""
-
-    def load(self, memory: dict[str, Any] | None, step: int) -> None:
-        """Nothing was remembered."""
-
-    def rollouts(self, step: int) -> Sequence[Rollout]:
-        """It learns from responses that were sampled before."""
-        return ()
 
     def update(self, step: int) -> dict[str, float]:
         """One optimizer update over the pairs of this step, and what happened."""
@@ -170,16 +151,13 @@ def _preferences(passes: _Passes) -> dict[str, float]:
 def _work(batch: Sequence[PairExample], passes: _Passes, seconds: float) -> dict[str, float]:
     """What the step took; tokens count once, though two passes read them."""
     examples = responses_of(batch)
-    tokens = sum(len(example.token_ids) for example in examples)
     positions = sum(part.positions for part in passes.parts)
     padding = sum(part.padding for part in passes.parts)
-    inputs = tokens - len(examples)  # an example's last token is a target only
+    figures = work_figures(examples, positions, padding)
     return {
-        "tokens": float(tokens),
-        "supervised_fraction": sum(example.supervised_count for example in examples) / tokens,
-        "padding_share": padding / positions,
-        "shared_fraction": 1.0 - (positions - padding) / inputs,
+        **figures,
+        "shared_fraction": shared_fraction(examples, positions, padding),
         "log_prob_seconds": passes.seconds,
         "step_seconds": seconds,
-        "tokens_per_second": tokens / seconds,
+        "tokens_per_second": figures["tokens"] / seconds,
     }

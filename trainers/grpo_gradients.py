@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from trainers.accumulated import Accumulated, settled
+from trainers.accumulated import Accumulated, settled, work_figures
 from trainers.frozen import freeze
 from trainers.grpo_batch import Learning, ScoredBatch
 from trainers.grpo_loss import WatchedLoss, watched_loss
@@ -139,14 +139,11 @@ class Gradients:
 
 
 def _figures(examples: Sequence[Example], done: _Done, *, with_kl: bool) -> dict[str, float]:
-    tokens = sum(len(example.token_ids) for example in examples)
     parts = settled([part for part, _ in done])
     positions = sum(part.positions for part in parts)
     figures = {
         "loss": sum(part.loss for part in parts),
-        "tokens": float(tokens),
-        "supervised_fraction": sum(e.supervised_count for e in examples) / max(1, tokens),
-        "padding_share": sum(part.padding for part in parts) / max(1, positions),
+        **work_figures(examples, positions, sum(part.padding for part in parts)),
     }
     watched = [loss for _, loss in done]
     targets = sum(loss.loss.targets for loss in watched)

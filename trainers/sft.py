@@ -11,23 +11,22 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from core.config.schema import Normalization, TrainSettings
-from core.rollouts import Rollout
-from trainers.accumulated import Accumulated, Settled, settled
+from trainers.accumulated import Accumulated, Settled, settled, shared_fraction, work_figures
 from trainers.batching import BatchPlan
 from trainers.distributed.share import Share, share_of
 from trainers.distributed.world import ALONE, World
 from trainers.objectives import SftLoss
 from trainers.optimization import LearningRate, Optimizer
 from trainers.out_of_memory import OutOfMemoryGuard
+from trainers.planned import Planned
 from trainers.policy import Policy
 from trainers.tokenization import Example
 
 
 @dataclass(slots=True)
-class SFT:
+class SFT(Planned):
     """The method: given a step number, update the policy once.
 
     Attributes:
@@ -66,24 +65,6 @@ class SFT:
     def ready(self, step: int) -> bool:
         """All that an update needs is known from the start."""
         return step <= self.total_steps
-
-    def samplings_left(self, step: int) -> int:
-        """It samples nothing."""
-        return 0
-
-    def ends_round(self, step: int) -> bool:
-        """There is one round, whose end is evaluated anyway."""
-        return False
-
-    def dump(self) -> None:
-        """Which examples a step sees follows from its number: nothing to remember."""
-
-    def load(self, memory: dict[str, Any] | None, step: int) -> None:
-        """Nothing was remembered."""
-
-    def rollouts(self, step: int) -> Sequence[Rollout]:
-        """It learns from solutions that others wrote."""
-        return ()
 
     def update(self, step: int) -> dict[str, float]:
         """One optimizer update over the batch of this step, and what happened."""
@@ -140,24 +121,20 @@ class SFT:
         rate: float,
         started: float,
     ) -> dict[str, float]:
-        tokens = sum(len(example.token_ids) for example in batch)
-        supervised = sum(example.supervised_count for example in batch)
         loss, positions, padding = self.world.sum(
             sum(part.loss for part in parts),
             sum(part.positions for part in parts),
             sum(part.padding for part in parts),
         )
-        inputs = tokens - len(batch)  # an example's last token is a target only
+        figures = work_figures(batch, positions, padding)
         seconds = time.perf_counter() - started
         return {
             "loss": loss,
             "grad_norm": grad_norm,
             "lr": rate,
             "epoch": self.plan.epoch_at(step - self.before),
-            "tokens": float(tokens),
-            "supervised_fraction": supervised / tokens,
-            "padding_share": padding / positions,
-            "shared_fraction": 1.0 - (positions - padding) / inputs,
+            **figures,
+            "shared_fraction": shared_fraction(batch, positions, padding),
             "step_seconds": seconds,
-            "tokens_per_second": tokens / seconds,
+            "tokens_per_second": figures["tokens"] / seconds,
         }
