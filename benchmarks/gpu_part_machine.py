@@ -38,8 +38,10 @@ def machine(given: Given) -> None:
         skip("GPU memory", f"{name} is no GPU; {cores}")
     note = f"dense bf16 by the datasheet of {name}" if peak else f"no peak is known of {name}"
     report("peak", peak, "TFLOP/s", note=note)
-    rate = product_rate(device, 256 if given.dry else 8192)
-    report("bf16 matrix product", rate / 1e12, "TFLOP/s", note="8192 x 8192 x 8192, random numbers")
+    size = 256 if given.dry else 8192
+    rate = product_rate(device, size)
+    shape = f"{size} x {size} x {size}, random numbers"
+    report("bf16 matrix product", rate / 1e12, "TFLOP/s", note=shape)
     report("copy within the device", copy_rate(device, given.dry), "GB/s", note="read and written")
     say(
         "torch",

@@ -70,11 +70,15 @@ METRICS: tuple[MetricMeaning, ...] = (
          "that of a likelihood"),
         ("grad_norm", Unit.NONE, "Euclidean norm over all gradients, before clipping to clip_norm"),
         ("lr", Unit.NONE, "learning rate of this update"),
+        ("step_seconds", Unit.SECONDS, "wall time of the update"),
+        ("tokens_per_second", Unit.PACE, "tokens / step_seconds; for GRPO / update_seconds"),
+    ),
+    *_group(
+        Topic.UPDATE,
+        "trainers/accumulated.py",
         ("tokens", Unit.TOKENS, "prompt and response tokens of the update, without padding"),
         ("supervised_fraction", Unit.SHARE, "tokens that are learned from / tokens"),
         ("padding_share", Unit.SHARE, "positions computed for nothing / positions computed"),
-        ("step_seconds", Unit.SECONDS, "wall time of the update"),
-        ("tokens_per_second", Unit.PACE, "tokens / step_seconds; for GRPO / update_seconds"),
     ),
     *_group(
         Topic.UPDATE,
