@@ -4,6 +4,7 @@ Only weights as safetensors, configuration and tokenizer are taken: a pickle can
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ _OWN_FILES = ".cache"
 _ROOM = 1.02
 
 
-def cached_model(spec: str) -> Path:
+def cached_model(spec: str, files: Sequence[str] = MODEL_FILES) -> Path:
     """The folder of a hub id in the hub's cache; downloaded unless it is there.
+
+    Args:
+        spec: Hub id.
+        files: Which of its files.
 
     Raises:
         UserError: it is not there and cannot be had.
@@ -25,7 +30,7 @@ def cached_model(spec: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(spec, allow_patterns=list(MODEL_FILES)))
+        return Path(snapshot_download(spec, allow_patterns=list(files)))
     except Exception as error:  # the library raises many unrelated types for 'not reachable'
         raise UserError(_why_not(spec, error)) from error
 

@@ -16,6 +16,7 @@ import torch
 from core.config.schema import ActivationCheckpointing
 from core.engines.footprint import EngineLoad, engine_footprint
 from core.errors import UserError, first_line
+from core.hub import cached_model
 from core.models import BUILTIN_MODEL, BUILTIN_PATH, is_hub_id, prepare_imports
 from trainers.memory import MemoryPlan, plan_memory
 from trainers.memory_beside import Beside, reference_bytes
@@ -213,9 +214,11 @@ def _config(name: str) -> Any:
             f"model {name!r} is neither a shape ({', '.join(SHAPES)}), nor {BUILTIN_MODEL}, nor an "
             "existing folder, nor a hub id such as Qwen/Qwen2.5-Math-1.5B; check the name"
         )
-    where = name if is_hub_id(name) else _folder(name)
+    # transformers itself would try an unreachable hub for half a minute
+    where = cached_model(name, ("config.json",)) if is_hub_id(name) else _folder(name)
     try:
-        return AutoConfig.from_pretrained(where, trust_remote_code=False).get_text_config()
+        config = AutoConfig.from_pretrained(where, local_files_only=True, trust_remote_code=False)
+        return config.get_text_config()
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"the configuration of model {name!r} cannot be read "
@@ -224,6 +227,6 @@ def _config(name: str) -> Any:
         ) from error
 
 
-def _folder(name: str) -> str:
+def _folder(name: str) -> Path:
     """Of a model whose weights need not be there."""
-    return str(BUILTIN_PATH if name == BUILTIN_MODEL else Path(name).expanduser())
+    return BUILTIN_PATH if name == BUILTIN_MODEL else Path(name).expanduser()

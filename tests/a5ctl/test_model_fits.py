@@ -89,7 +89,7 @@ def test_a_folder_needs_no_more_than_its_configuration(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         (("nonsense",), "neither a shape (tiny, qwen2.5-0.5b"),
-        (("Qwen/Qwen2.5-7B-not-there",), "cannot be read"),
+        (("Qwen/Qwen2.5-7B-not-there",), "could not be fetched from the model hub"),
         (("tiny", "--gpu-memory", "x"), "'x' is no list of sizes"),
         (("tiny", "--gpu-memory", "0.5"), "between 1 and 10,000"),
         (("tiny", "--engine", "magic"), "use vllm or hf"),
