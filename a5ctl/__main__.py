@@ -24,12 +24,16 @@ def main() -> None:
 def _run() -> None:
     from typer.main import get_command
 
-    from a5ctl.app import build
+    from a5ctl.app import build, known, outline
 
-    # a completion may ask for every command
-    completes = any(name.endswith("_COMPLETE") for name in os.environ)
-    called = None if completes or len(sys.argv) < 2 else sys.argv[1]
-    get_command(build(called))()
+    words = [word for word in sys.argv[1:3] if word != "--"]
+    if any(name.endswith("_COMPLETE") for name in os.environ):
+        program = build()
+    elif words and words[0] in known():
+        program = build(words[0])
+    else:
+        program = outline()
+    get_command(program)()
 
 
 def _stopped_in_silence(end: SystemExit) -> bool:

@@ -1,8 +1,8 @@
 """The `a5ctl` program: names its commands, and turns errors into sentences and exit codes.
 
-A command is imported when a line calls it, and all of them where help or the Tab key may ask for
-any. Exit codes: 0 done, 1 something failed (or, as diff has it, differs), 2 bad input, 130 stopped
-by Ctrl-C.
+A command is imported when a line calls it, and all of them only where the Tab key may ask for any.
+Exit codes: 0 done, 1 something failed (or, as diff has it, differs), 2 bad input, 130 stopped by
+Ctrl-C.
 """
 
 import errno
@@ -95,6 +95,11 @@ _ABOUT_GROUPS = {
 }
 
 
+def known() -> set[str]:
+    """Every command and group by its name."""
+    return {*_GROUPS, *(name for commands in _COMMANDS.values() for name in commands)}
+
+
 def build(called: str | None = None) -> typer.Typer:
     """The program.
 
@@ -102,6 +107,34 @@ def build(called: str | None = None) -> typer.Typer:
         called: The command or group that a line calls; where there is one of that name, only it is
             part of the program.
     """
+    program = _empty()
+    wanted = {called} & known() or known()
+    for name in (name for name in _GROUPS if name in wanted):
+        _add_group(program, name)
+    for panel, commands in _COMMANDS.items():
+        for name in (name for name in commands if name in wanted):
+            _add(program, name, commands[name], rich_help_panel=panel)
+    return program
+
+
+def outline() -> typer.Typer:
+    """The program as its help shows it: every name with its summary, and nothing imported."""
+    from a5ctl.command_summaries import SUMMARIES
+
+    program = _empty()
+    for panel, commands in _COMMANDS.items():
+        for name in commands:
+            program.command(name, help=SUMMARIES[name], rich_help_panel=panel)(_unreachable)
+    for name, (panel, about) in _ABOUT_GROUPS.items():
+        program.command(name, help=about, rich_help_panel=panel)(_unreachable)
+    return program
+
+
+def _unreachable() -> None:
+    raise RuntimeError("an outline of the program was asked to carry out a command")
+
+
+def _empty() -> typer.Typer:
     program = typer.Typer(
         name="a5ctl",
         help="Run, compare and diagnose post-training experiments on math word problems.",
@@ -110,13 +143,6 @@ def build(called: str | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     program.callback()(_root)
-    known = {*_GROUPS, *(name for commands in _COMMANDS.values() for name in commands)}
-    wanted = {called} & known or known
-    for name in (name for name in _GROUPS if name in wanted):
-        _add_group(program, name)
-    for panel, commands in _COMMANDS.items():
-        for name in (name for name in commands if name in wanted):
-            _add(program, name, commands[name], rich_help_panel=panel)
     return program
 
 

@@ -25,6 +25,7 @@ def generated() -> dict[Path, str]:
         FOLDER / "metrics.md": metrics_reference(),
         FOLDER / "fits.md": what_fits(),
         FOLDER.parent / "a5ctl" / "setting_names.py": setting_names(),
+        FOLDER.parent / "a5ctl" / "command_summaries.py": command_summaries(),
     }
 
 
@@ -60,6 +61,32 @@ policy learns. A cell says the peak in GiB and the tokens per forward pass, whic
 itself, as it chooses checkpointing; `no` comes with the least that it would take. `bfloat16` takes
 as much as `stochastic`. No GPU has measured these figures; [memory](memory.md) says where they come
 from, and what they leave out."""
+
+
+def command_summaries() -> str:
+    """What each command does, in a line, for the help of the whole program."""
+    from typer.main import get_command
+
+    from a5ctl.app import app
+
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    firsts = {
+        name: " ".join(command.help.partition("\n\n")[0].split())
+        for name, command in commands.items()
+        if not hasattr(command, "commands")
+    }
+    lines = [f"    {json.dumps(name)}: {json.dumps(text)}," for name, text in firsts.items()]
+    return "\n".join([_SUMMARIES_HEAD, *lines, "}", ""])
+
+
+_SUMMARIES_HEAD = '''"""What every command does, so that the program's help imports none of them.
+
+Written by docs/generate.py; edit the commands, not this file.
+"""
+
+# fmt: off
+# ruff: noqa: E501
+SUMMARIES = {'''
 
 
 def setting_names() -> str:

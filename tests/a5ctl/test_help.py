@@ -6,8 +6,9 @@ import sys
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from a5ctl.app import build
+from a5ctl.app import build, known, outline
 from tests.a5ctl import walk
 from tests.a5ctl.conftest import House
 
@@ -178,3 +179,20 @@ def test_modules_of_other_commands_are_not_imported(called: str, others: str) ->
     modules = done.stdout.split()
     assert f"a5ctl.commands.{called}" in modules
     assert f"a5ctl.commands.{others}" not in modules
+
+
+def test_the_outline_reads_like_the_whole_program() -> None:
+    runner = CliRunner()
+    shown = [
+        runner.invoke(program, ["--help"], env={"COLUMNS": "100"}).output
+        for program in (build(), outline())
+    ]
+    assert shown[0] == shown[1]
+    assert "compare" in shown[0]
+
+
+def test_every_name_of_the_outline_is_a_command_and_a_wrong_one_is_answered() -> None:
+    assert {name for name, *_ in COMMANDS} == known()
+    wrong = CliRunner().invoke(outline(), ["compar"])
+    assert wrong.exit_code == 2
+    assert "compare" in wrong.output
