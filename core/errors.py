@@ -17,3 +17,9 @@ def first_line(error: BaseException | str, most: int = 200) -> str:
     """
     lines = str(error).strip().splitlines()
     return lines[0].strip()[:most] if lines else type(error).__name__
+
+
+def typed_line(error: BaseException) -> str:
+    """The same behind the error's type, for errors of libraries, whose words may say little."""
+    kind, said = type(error).__name__, first_line(error, 160)
+    return kind if said == kind else f"{kind}: {said}"

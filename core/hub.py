@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.errors import UserError, typed_line
 
 WEIGHTS = "*.safetensors"
 MODEL_FILES = (WEIGHTS, "*.json", "*.jinja", "tokenizer.model", "merges.txt")
@@ -124,10 +124,8 @@ def _why_not(spec: str, error: Exception) -> str:
             f"model {spec!r} is not a local folder, and the model hub knows no such name; check "
             "the name, and log in with hf auth login if it is a private one"
         )
-    lines = str(error).strip().splitlines()
-    cause = f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
     return (
         f"model {spec!r} is not a local folder and could not be fetched from the model hub "
-        f"({cause}); check the name and the connection, or give the folder of a local copy (a5ctl "
-        "fetch makes one where there is a network)"
+        f"({typed_line(error)}); check the name and the connection, or give the folder of a local "
+        "copy (a5ctl fetch makes one where there is a network)"
     )

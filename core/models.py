@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError
+from core.errors import UserError, typed_line
 from core.hub import MODEL_FILES, cached_model
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
         tokenizer = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
     except Exception as error:
         raise UserError(
-            f"the tokenizer in {path} cannot be loaded ({_first_line(error)}); "
+            f"the tokenizer in {path} cannot be loaded ({typed_line(error)}); "
             "a tokenizer.json made by a current transformers is needed"
         ) from error
     if not tokenizer.is_fast:
@@ -228,8 +228,3 @@ def _check_size(folder: Path, spec: str, held: int) -> None:
 def _model_files(path: Path) -> Iterator[Path]:
     found = {file for pattern in MODEL_FILES for file in path.glob(pattern)}
     yield from sorted(found, key=lambda file: file.name)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.errors import first_line
+from core.errors import first_line, typed_line
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,11 @@ from core.errors import first_line
 )
 def test_the_first_line_says_something(error: BaseException | str, said: str) -> None:
     assert first_line(error) == said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(KeyError("x"), "KeyError: 'x'"), (ValueError(""), "ValueError")],
+)
+def test_a_type_is_named_once(error: BaseException, said: str) -> None:
+    assert typed_line(error) == said
