@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from core.engines.base import (
     Completion,
     EngineError,
-    FinishReason,
     GenerationProgress,
     Sampling,
     TokenPrompt,
@@ -31,6 +30,7 @@ from core.engines.requests import Request, plan_requests
 from core.engines.segments import plain_segments
 from core.engines.select import vllm_version
 from core.engines.vllm_copy import WeightCopies
+from core.engines.vllm_outputs import completion
 from core.engines.vllm_setup import (
     ENVIRONMENT,
     MAX_SEQUENCES,
@@ -134,7 +134,7 @@ class VllmEngine:
             # generated must not depend on what was asked before
             self._reset_prefix_cache()
             for done, (request, output) in enumerate(self._run(requests, sampling), 1):
-                groups[request.prompt][request.sample] = _completion(output, sampling)
+                groups[request.prompt][request.sample] = completion(output, sampling)
                 if on_progress is not None:
                     on_progress(done, len(requests))
         return [[item for item in group if item is not None] for group in groups]
@@ -385,21 +385,3 @@ class VllmEngine:
             raise EngineError(f"this engine failed before ({self._broken}); start a new one")
         if self._llm is None:
             raise EngineError("this engine is closed")
-
-
-def _completion(output: Any, sampling: Sampling) -> Completion:
-    ids = tuple(output.token_ids)
-    logprobs = None
-    if sampling.logprobs:
-        logprobs = tuple(
-            entry[token].logprob for entry, token in zip(output.logprobs, ids, strict=True)
-        )
-    return Completion(output.text, ids, _finish(output), logprobs)
-
-
-def _finish(output: Any) -> FinishReason:
-    """vLLM says `stop` for end tokens and stop strings alike; the stop reason tells them apart."""
-    if output.finish_reason == "stop":
-        by_string = isinstance(output.stop_reason, str)
-        return FinishReason.STOP_STRING if by_string else FinishReason.EOS
-    return FinishReason.LENGTH if output.finish_reason == "length" else FinishReason.UNKNOWN
