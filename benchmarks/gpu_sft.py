@@ -49,7 +49,7 @@ from benchmarks.gpu_sft_work import (  # noqa: E402
     Tokens,
     build_model,
     draw_examples,
-    needed_flops,
+    flops_of,
     product_rate,
     wait,
 )
@@ -204,7 +204,7 @@ def one_process(job: Job, peak: float) -> dict[str, Any]:
     timed = examples[job.warmup * job.batch :]
     spent = sum(result["seconds"][job.warmup :])
     tokens = sum(len(one.token_ids) for one in timed)
-    flops = needed_flops(job.shape, timed) / spent
+    flops = flops_of(job.shape, timed) / spent
     on_gpu = device.type == "cuda"
     return {
         **result,

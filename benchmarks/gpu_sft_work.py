@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.gpu_mfu import needed_flops
 from core.models import prepare_imports
 
 # hidden, MLP, layers, heads, key heads, vocabulary; from the config.json files of Qwen2.5
@@ -80,16 +81,11 @@ def build_model(shape: str, device: torch.device, dtype: torch.dtype) -> Any:
     return model.to(dtype).train()
 
 
-def needed_flops(shape: str, examples: Sequence[Tokens]) -> float:
-    """Forward and backward work of a pass over the examples, padding and waste left out."""
-    hidden, inner, layers, heads, key_heads, vocabulary = SHAPES[shape]
-    keys = hidden * key_heads // heads
-    per_token = layers * (2 * hidden * hidden + 2 * hidden * keys + 3 * hidden * inner)
+def flops_of(shape: str, examples: Sequence[Tokens]) -> float:
+    """Forward and backward work of a pass over the examples, as `gpu_mfu` counts it."""
     lengths = [len(one.token_ids) - 1 for one in examples]
     supervised = sum(sum(one.supervised[1:]) for one in examples)
-    # scores and mixing: 2 products x 2 FLOPs x half a square, three times with the backward pass
-    attention = sum(6 * layers * hidden * length * length for length in lengths)
-    return 6.0 * (per_token * sum(lengths) + hidden * vocabulary * supervised) + attention
+    return needed_flops(SHAPES[shape], lengths, supervised)
 
 
 def wait(device: torch.device) -> None:

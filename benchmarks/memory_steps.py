@@ -29,7 +29,7 @@ from trainers.packed.projection_choice import Projection, ProjectionChoice
 from trainers.packed.row import PackedRow, Tokens, pack_row
 from trainers.policy import Policy
 from trainers.precision import Precision
-from trainers.random_model import ModelShape
+from trainers.random_model import ModelShape, qwen2_config
 from trainers.reading import TokenLoss
 from trainers.tokenization import Example
 
@@ -119,19 +119,7 @@ def _update(optimizer: Optimizer, follower: Follower) -> None:
 def model_config(shape: ModelShape) -> Any:
     """A transformers config of a shape."""
     prepare_imports()
-    from transformers import Qwen2Config
-
-    return Qwen2Config(
-        vocab_size=shape.vocab_size,
-        hidden_size=shape.hidden_size,
-        intermediate_size=shape.intermediate_size,
-        num_hidden_layers=shape.num_hidden_layers,
-        num_attention_heads=shape.num_attention_heads,
-        num_key_value_heads=shape.num_key_value_heads,
-        max_position_embeddings=shape.max_position_embeddings,
-        tie_word_embeddings=True,
-        pad_token_id=None,
-    )
+    return qwen2_config(shape)
 
 
 def meta_model(work: Work) -> Any:

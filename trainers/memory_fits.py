@@ -24,7 +24,7 @@ from trainers.memory_cuda import UNMEASURED, Reads
 from trainers.memory_estimate import TrainedModel
 from trainers.packed.prepare import structural_refusal
 from trainers.precision import MIXED, STOCHASTIC, Precision
-from trainers.random_model import SHAPES
+from trainers.random_model import SHAPES, qwen2_config
 
 GIB = 2**30
 # responses that the engine should at least have cache for in its own turn
@@ -195,20 +195,10 @@ def _beside(asked: Asked, model: TrainedModel, method: FitMethod) -> Beside:
 
 
 def _config(name: str) -> Any:
-    from transformers import AutoConfig, Qwen2Config
+    from transformers import AutoConfig
 
     if name in SHAPES:
-        shape = SHAPES[name]
-        return Qwen2Config(
-            vocab_size=shape.vocab_size,
-            hidden_size=shape.hidden_size,
-            intermediate_size=shape.intermediate_size,
-            num_hidden_layers=shape.num_hidden_layers,
-            num_attention_heads=shape.num_attention_heads,
-            num_key_value_heads=shape.num_key_value_heads,
-            max_position_embeddings=shape.max_position_embeddings,
-            tie_word_embeddings=True,
-        )
+        return qwen2_config(SHAPES[name])
     if not (is_hub_id(name) or name == BUILTIN_MODEL or Path(name).expanduser().is_dir()):
         raise UserError(
             f"model {name!r} is neither a shape ({', '.join(SHAPES)}), nor {BUILTIN_MODEL}, nor an "

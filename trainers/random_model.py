@@ -11,6 +11,7 @@ from trainers.tokenizer_training import train_tokenizer
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PretrainedConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class ModelShape:
         """Width of one attention head."""
         return self.hidden_size // self.num_attention_heads
 
+
+_SIZES = (
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
+    *("num_attention_heads", "num_key_value_heads", "max_position_embeddings"),
+)
 
 # Sizes as published in the config.json of Qwen2.5-0.5B and Qwen2.5-1.5B.
 SHAPES: Mapping[str, ModelShape] = {
@@ -101,6 +107,14 @@ def find_shape(shape: str, layers: int | None = None) -> ModelShape:
         raise UserError(f"number of layers {layers} is too small; give 1 or more")
     chosen = SHAPES[shape]
     return chosen if layers is None else replace(chosen, num_hidden_layers=layers)
+
+
+def qwen2_config(shape: ModelShape) -> "PretrainedConfig":
+    """A transformers config of a shape, without the files that `make_model` writes."""
+    from transformers import Qwen2Config
+
+    sizes = {key: value for key, value in asdict(shape).items() if key in _SIZES}
+    return Qwen2Config(**sizes, tie_word_embeddings=True, pad_token_id=None)
 
 
 def refuse_full_folder(out_dir: Path) -> None:
