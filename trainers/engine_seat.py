@@ -30,6 +30,7 @@ from core.engines.segments import (
     plain_environment,
     tells_allocator,
 )
+from core.engines.vllm_setup import MAX_SEQUENCES
 from core.models import prepare_imports
 from trainers.defaults import required
 from trainers.distributed.world import World
@@ -37,7 +38,6 @@ from trainers.memory_forecast import count_parameters
 from trainers.prepare import Prepared
 from trainers.stage import Stage
 
-MOST_SEQUENCES = 256
 # evaluations of a run whose number of updates is not known before it begins
 _SOME_EVALUATIONS = 8
 
@@ -118,7 +118,7 @@ def seat_alone(config: RunConfig, folder: Path, name: str, tokens: int) -> Engin
     """
     import torch
 
-    load = _load(config, folder, name, tokens, MOST_SEQUENCES, decoding_steps(config, 0))
+    load = _load(config, folder, name, tokens, MAX_SEQUENCES, decoding_steps(config, 0))
     free, total = torch.cuda.mem_get_info()
     share = config.evaluation.gpu_memory_utilization
     return place_shared(load, GpuMemory("the GPU", total, free), NO_TRAINING, share)
@@ -156,13 +156,13 @@ def decoding_steps(config: RunConfig, problems: int, responses: int = 0) -> int:
         responses: Of a rollout batch.
     """
     evaluation = config.evaluation
-    waves = ceil(max(1, problems * evaluation.n) / MOST_SEQUENCES)
+    waves = ceil(max(1, problems * evaluation.n) / MAX_SEQUENCES)
     steps = _evaluations(config) * waves * required(evaluation.max_tokens, "evaluation.max_tokens")
     if not config.kind.samples:
         return steps
     batches = config.grpo.steps if config.kind is RunKind.GRPO else config.ei.steps
     cap = required(config.rollout.max_tokens, "rollout.max_tokens")
-    return steps + (batches or 1) * ceil(max(1, responses) / MOST_SEQUENCES) * cap
+    return steps + (batches or 1) * ceil(max(1, responses) / MAX_SEQUENCES) * cap
 
 
 def gpu_memory(entry: str, entries: Sequence[str]) -> GpuMemory | None:
@@ -207,7 +207,7 @@ def _load(
         parameters=count_parameters(folder),
         dtype=config.evaluation.dtype,
         tokens=min(tokens, shape.max_position_embeddings),
-        sequences=min(sequences, MOST_SEQUENCES),
+        sequences=min(sequences, MAX_SEQUENCES),
         graphs=graphs_for(steps),
     )
 

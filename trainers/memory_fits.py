@@ -15,6 +15,7 @@ import torch
 
 from core.config.schema import ActivationCheckpointing
 from core.engines.footprint import EngineLoad, engine_footprint
+from core.engines.vllm_setup import MAX_SEQUENCES
 from core.errors import UserError, first_line
 from core.hub import cached_model
 from core.models import BUILTIN_MODEL, BUILTIN_PATH, is_hub_id, prepare_imports
@@ -29,7 +30,6 @@ from trainers.random_model import SHAPES, qwen2_config
 GIB = 2**30
 # responses that the engine should at least have cache for in its own turn
 _FEWEST_SEQUENCES = 16
-_SEQUENCES = 256
 
 
 class FitMethod(StrEnum):
@@ -182,7 +182,7 @@ def _beside(asked: Asked, model: TrainedModel, method: FitMethod) -> Beside:
         parameters=asked.parameters,
         dtype="bfloat16",
         tokens=asked.longest + asked.cap,
-        sequences=_SEQUENCES,
+        sequences=MAX_SEQUENCES,
     )
     cache = _FEWEST_SEQUENCES * load.sequence_bytes
     found = engine_footprint(load, cache=cache, sleeps=True)

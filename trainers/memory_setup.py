@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from core.config.schema import ActivationCheckpointing, RunConfig, RunKind
-from core.engines.footprint import CONTEXT
+from core.engines.footprint import CONTEXT, DTYPE_BYTES, HF_BATCH
 from core.engines.placement import TrainingNeed
 from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.compile_setup import expects_compilation
@@ -28,10 +28,7 @@ from trainers.stage import Stage
 from trainers.tokenization import Example
 
 _MIB = 2**20
-_ELEMENT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _NUMBERS_PER_PAGE = 1024
-# sequences that the transformers engine decodes together
-_BATCH = 64
 
 
 def settle_memory(stage: Stage, policy: Policy, examples: Sequence[Example]) -> MemoryPlan:
@@ -151,7 +148,7 @@ def engine_bytes(stage: Stage, policy: Policy, examples: Sequence[Example]) -> i
     if policy.device.type == "cuda":
         return footprint_beside_training(stage, tokens).asleep
     evaluation, config = stage.config.evaluation, policy.model.config
-    element = _ELEMENT_BYTES[evaluation.dtype]
+    element = DTYPE_BYTES[evaluation.dtype]
     weights = element * trained_model(policy).parameters
     if stage.prepared.engine.name == "vllm":
         from core.engines.vllm_setup import cache_bytes
@@ -159,7 +156,7 @@ def engine_bytes(stage: Stage, policy: Policy, examples: Sequence[Example]) -> i
         return weights + cache_bytes(config, evaluation.dtype, tokens)
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     pairs = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    return weights + _BATCH * tokens * 2 * config.num_hidden_layers * pairs * width * element
+    return weights + HF_BATCH * tokens * 2 * config.num_hidden_layers * pairs * width * element
 
 
 def _engine_turn(stage: Stage, policy: Policy, examples: Sequence[Example]) -> int:

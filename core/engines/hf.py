@@ -12,6 +12,7 @@ from core.engines.base import (
     Sampling,
     TokenPrompt,
 )
+from core.engines.footprint import HF_BATCH
 from core.engines.hf_decoding import decode_batch
 from core.engines.isolation import preserved_rng
 from core.engines.requests import Request, plan_requests
@@ -43,7 +44,7 @@ class HfEngine:
         dtype: str,
         device: str,
         seed: int = 0,
-        batch_size: int = 64,
+        batch_size: int = HF_BATCH,
         max_model_len: int | None = None,
         dummy_weights: bool = False,
         sleeps: bool = False,
