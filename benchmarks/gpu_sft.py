@@ -34,6 +34,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.units import GIB
+
 if TYPE_CHECKING:
     from trainers.policy import Policy
 
@@ -212,7 +214,7 @@ def one_process(job: Job, peak: float) -> dict[str, Any]:
         "mfu_datasheet": flops / (peak * 1e12),
         "mfu_measured_product": flops / rate,
         "product_tflops": rate / 1e12,
-        "peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None,
+        "peak_memory_gib": torch.cuda.max_memory_allocated() / GIB if on_gpu else None,
         "gpu": torch.cuda.get_device_name() if on_gpu else None,
         "torch": torch.__version__,
     }

@@ -18,9 +18,9 @@ from enum import Enum
 from typing import Any
 
 from core.config.schema import RunKind
+from core.units import MIB
 from trainers.precision import MIXED, Precision
 
-_MIB, _GIB = 2**20, 2**30
 # as trainers/packed/projection.py has it
 CHUNK_LOGITS = 2**28
 _FLOAT32 = 4
@@ -40,9 +40,9 @@ class Unmeasured:
         lost_heads: Vocabulary matrices in float32 that it holds and cannot use, likewise.
     """
 
-    context: int = 600 * _MIB
+    context: int = 600 * MIB
     card: float = 0.985
-    workspace: int = 64 * _MIB
+    workspace: int = 64 * MIB
     lost: float = 0.1
     lost_heads: float = 1.4
 

@@ -7,6 +7,7 @@ packed, trainers/memory_cuda.py knows what is alive when. docs/memory.md says ho
 from dataclasses import dataclass
 from typing import Any
 
+from core.units import MIB
 from trainers.fast.head import chunk_rows
 from trainers.memory_batch import ANY_BATCH, Microbatches
 from trainers.memory_cuda import (
@@ -20,14 +21,13 @@ from trainers.memory_cuda import (
 )
 from trainers.precision import FLOAT32, Precision
 
-_MIB = 2**20
 # logits that one chunk of the projection may hold, as in trainers/padded_head.py
 _CHUNK_LOGITS = 16 * 2**20
 # logits, their softmax and its gradient live together in the backward pass
 _LOGITS_COPIES = 3
 # measured on CPU (docs/memory.md): threads and late imports, and what the allocator cannot reuse
 # between micro-batches of unlike sizes
-_FIXED_OVERHEAD = 45 * _MIB
+_FIXED_OVERHEAD = 45 * MIB
 _FRAGMENTATION = 0.15
 _FLOAT32 = 4
 
