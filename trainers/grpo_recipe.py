@@ -14,12 +14,11 @@ from trainers.grpo_source import RolloutSource
 from trainers.logit_rules import LogitRules
 from trainers.memory import MemoryPlan
 from trainers.memory_setup import guard_against_exhaustion
-from trainers.optimization import LearningRate, build_optimizer
 from trainers.policy import Policy, load_policy
 from trainers.preflight_grpo import GRPO_CHECKS
-from trainers.preflight_report import PreflightInput
-from trainers.preflight_rollouts import look
+from trainers.preflight_rollouts import run_rollout_preflight
 from trainers.preflight_settled import settle_preflight
+from trainers.recipe import learning_rate_of, optimizer_of, preflight_input
 from trainers.rehearsal import settle_pace
 from trainers.rollouts import QuestionOrder, RolloutSampler, RolloutStore, longest_rows
 from trainers.stage import Stage
@@ -71,22 +70,8 @@ class GrpoRecipe:
         Raises:
             UserError: something is fatal.
         """
-        stage, policy = self.stage, self.policy
-        report = look(
-            PreflightInput(
-                config=stage.config,
-                problems=stage.prepared.train,
-                examples=examples,
-                template=stage.prepared.template,
-                tokenizer=policy.tokenizer,
-                parameters=sum(p.numel() for p in policy.model.parameters()),
-                max_context=policy.max_positions,
-                evaluated=stage.prepared.evaluation,
-                memory=memory,
-            ),
-            GRPO_CHECKS,
-        )
-        settle_preflight(stage, report)
+        given = preflight_input(self, self.stage.prepared.train, examples, memory)
+        settle_preflight(self.stage, run_rollout_preflight(given, GRPO_CHECKS))
 
     def method(
         self, examples: Sequence[Example], memory: MemoryPlan, evaluator: Evaluator | None
@@ -95,23 +80,11 @@ class GrpoRecipe:
         stage, policy = self.stage, self.policy
         guard = guard_against_exhaustion(stage)
         budget = settle_pace(stage, policy, examples, memory, guard)
-        train = stage.config.train
         total = self._settings.steps * self._settings.updates_per_rollout
         return GRPO(
             policy=policy,
-            optimizer=build_optimizer(
-                policy.model.named_parameters(),
-                train,
-                precision=policy.precision,
-                seed=stage.config.seed,
-            ),
-            learning_rate=LearningRate(
-                required(train.lr, "train.lr"),
-                train.schedule,
-                train.warmup,
-                train.min_lr_ratio,
-                total,
-            ),
+            optimizer=optimizer_of(stage, policy),
+            learning_rate=learning_rate_of(stage, total),
             settings=self._settings,
             max_tokens=self._cap,
             seed=stage.config.seed,
