@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import UserError
 from core.protocol import GRADING_FIELDS, fingerprints
+from core.toml_text import parse_toml, read_toml_text
 
 _FORMAT = 1
 
@@ -140,20 +141,14 @@ def read_protocol(path: Path) -> RecordedProtocol:
         UserError: it cannot be read, it is no protocol file, or it was edited and still has the
             fingerprints of what it was before.
     """
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"protocol file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"protocol file {path} is not valid TOML: {error}") from error
+    origin = f"protocol file {path}"
+    tree = parse_toml(read_toml_text(path, origin), origin)
     try:
         file = _File.model_validate(tree)
     except ValidationError as error:
-        raise UserError(f"protocol file {path}: {_sentence(error)}") from error
+        raise UserError(f"{origin}: {_sentence(error)}") from error
     if file.format != _FORMAT:
-        raise UserError(
-            f"protocol file {path} has format {file.format}, and this a5ctl reads format {_FORMAT}"
-        )
+        raise UserError(f"{origin} has format {file.format}, and this a5ctl reads format {_FORMAT}")
     fields = {**file.generation.model_dump(), **file.grading.model_dump()}
     _check_fingerprints(path, fields, file.fingerprints)
     return RecordedProtocol(str(path), fields, ProtocolSource(**file.source.model_dump()))

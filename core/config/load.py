@@ -1,8 +1,6 @@
 """Configs from TOML and `--set key=value`, and back, with errors that a person can act on."""
 
 import difflib
-import hashlib
-import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -16,6 +14,8 @@ from core.config.older import OLDER, TODAY, hashed_form, today, tree_of_today
 from core.config.schema import OPTIONAL_SECTIONS, RunConfig
 from core.errors import UserError
 from core.nearest import did_you_mean
+from core.toml_text import parse_toml, read_toml_text
+from core.tree_hash import tree_hash
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -24,12 +24,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or is not TOML.
     """
-    try:
-        return tree_of_today(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UserError(f"config file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"config file {path} is not valid TOML: {error}") from error
+    origin = f"config file {path}"
+    return tree_of_today(parse_toml(read_toml_text(path, origin), origin))
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -44,7 +40,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise UserError(f"--set {text!r} is not key=value; write for example --set train.lr=1e-5")
     try:
         return today(key, tomllib.loads(f"value = {value}")["value"])
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return today(key, value)
 
 
@@ -95,8 +91,7 @@ def config_hash(config: RunConfig) -> str:
     tree["train"].pop("gpus")
     for label in ("name", "group", "tags", "note"):
         tree.pop(label, None)
-    text = json.dumps(tree, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return tree_hash(tree, 16)
 
 
 def leaf_keys() -> tuple[str, ...]:

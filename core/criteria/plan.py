@@ -1,9 +1,6 @@
 """The TOML form of a plan: sets of runs, and criteria that compare them (docs/criteria.md)."""
 
-import difflib
 import fnmatch
-import hashlib
-import json
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -19,8 +16,11 @@ from core.config.load import leaf_keys
 from core.config.older import plan_of_today
 from core.config.section import Section
 from core.errors import UserError
+from core.nearest import near
 from core.registry.records import Outcome, RunRecord
 from core.responses.names import GraderName
+from core.toml_text import parse_toml, read_toml_text
+from core.tree_hash import tree_hash
 
 Value = str | int | float | bool
 _MOST_COMPARISONS = 1000
@@ -198,13 +198,7 @@ def load_plan(path: Path) -> LoadedPlan:
         UserError: the file cannot be read, or one sentence that names what is wrong in it.
     """
     origin = f"criteria file {path}"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{origin} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{origin} is not valid TOML: {_reason(error)}") from error
-    return parse_plan(text, origin)
+    return parse_plan(read_toml_text(path, origin), origin)
 
 
 def parse_plan(text: str, origin: str) -> LoadedPlan:
@@ -217,12 +211,7 @@ def parse_plan(text: str, origin: str) -> LoadedPlan:
     Raises:
         UserError: one sentence that names what is wrong in it.
     """
-    try:
-        tree = tomllib.loads(text)
-    except RecursionError as error:
-        raise UserError(f"{origin} is not valid TOML: it is nested too deep") from error
-    except ValueError as error:
-        raise UserError(f"{origin} is not valid TOML: {_reason(error)}") from error
+    tree = parse_toml(text, origin)
     if "base" in tree and "sets" not in tree:
         raise UserError(
             f"{origin} is a plan of experiments, which has its criteria for cells; "
@@ -235,14 +224,9 @@ def parse_plan(text: str, origin: str) -> LoadedPlan:
     return LoadedPlan(plan, plan_hash(tree), text)
 
 
-def _reason(error: ValueError) -> str:
-    return str(error).partition(";")[0]
-
-
 def plan_hash(tree: Mapping[str, Any]) -> str:
     """16 hex digits over the content of a plan."""
-    text = json.dumps(tree, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return tree_hash(tree, 16, default=str)
 
 
 def plan_changes(before: str, after: str) -> list[str]:
@@ -271,9 +255,7 @@ def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, tuple):
             _once(value, f" in {key!r}")
         if key not in leaf_keys():
-            near = difflib.get_close_matches(key, leaf_keys(), n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else "docs/cli.md lists them"
-            raise ValueError(f"{key!r} is not a setting; {hint}")
+            raise ValueError(f"{key!r} is not a setting; {near(key, leaf_keys(), 'docs/cli.md')}")
     return settings
 
 

@@ -1,29 +1,14 @@
-"""What plans say about wrong names, and dotted keys that stop where a setting is a table."""
+"""What plans say about wrong fields, and dotted keys that stop where a setting is a table."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from core.config.load import leaf_keys
+from core.nearest import near
 
 _QUOTED_CHARS = 60
-
-
-def near(wrong: str, known: Iterable[str], otherwise: str) -> str:
-    """The nearest valid name as a question, or where the names are listed."""
-    known = list(known)
-    last = wrong.rsplit(".", 1)[-1]
-    found = [name for name in known if name.rsplit(".", 1)[-1] == last]
-    found = found or difflib.get_close_matches(wrong, known, n=1, cutoff=0.4)
-    if "." not in wrong:
-        ends = {name.rsplit(".", 1)[-1]: name for name in known}
-        close = difflib.get_close_matches(last, ends, n=1, cutoff=0.6)
-        found = [ends[end] for end in close] or found
-    if found:
-        return f"did you mean {' or '.join(map(repr, found[:3]))}?"
-    return f"{otherwise} lists them"
 
 
 def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
