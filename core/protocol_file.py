@@ -14,6 +14,8 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import UserError
+from core.given_files import read_given_text
+from core.given_toml import parse_toml
 from core.protocol import GRADING_FIELDS, fingerprints
 
 _FORMAT = 1
@@ -141,10 +143,10 @@ def read_protocol(path: Path) -> RecordedProtocol:
             fingerprints of what it was before.
     """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = parse_toml(read_given_text(path))
     except OSError as error:
         raise UserError(f"protocol file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"protocol file {path} is not valid TOML: {error}") from error
     try:
         file = _File.model_validate(tree)

@@ -4,7 +4,6 @@ import difflib
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 from core.config.older import OLDER, TODAY, hashed_form, today, tree_of_today
 from core.config.schema import OPTIONAL_SECTIONS, RunConfig
 from core.errors import UserError
+from core.given_files import read_given_text
+from core.given_toml import parse_toml
 from core.nearest import did_you_mean
 
 
@@ -25,10 +26,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         UserError: the file is missing or is not TOML.
     """
     try:
-        return tree_of_today(tomllib.loads(path.read_text(encoding="utf-8")))
+        return tree_of_today(parse_toml(read_given_text(path)))
     except OSError as error:
         raise UserError(f"config file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of the encoding, too
         raise UserError(f"config file {path} is not valid TOML: {error}") from error
 
 
@@ -43,8 +44,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not separator or not key:
         raise UserError(f"--set {text!r} is not key=value; write for example --set train.lr=1e-5")
     try:
-        return today(key, tomllib.loads(f"value = {value}")["value"])
-    except tomllib.TOMLDecodeError:
+        return today(key, parse_toml(f"value = {value}")["value"])
+    except ValueError:
         return today(key, value)
 
 

@@ -5,7 +5,6 @@ import fnmatch
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +18,8 @@ from core.config.load import leaf_keys
 from core.config.older import plan_of_today
 from core.config.section import Section
 from core.errors import UserError
+from core.given_files import read_given_text
+from core.given_toml import parse_toml
 from core.registry.records import Outcome, RunRecord
 from core.responses.names import GraderName
 
@@ -199,7 +200,7 @@ def load_plan(path: Path) -> LoadedPlan:
     """
     origin = f"criteria file {path}"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_given_text(path)
     except OSError as error:
         raise UserError(f"{origin} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -218,9 +219,7 @@ def parse_plan(text: str, origin: str) -> LoadedPlan:
         UserError: one sentence that names what is wrong in it.
     """
     try:
-        tree = tomllib.loads(text)
-    except RecursionError as error:
-        raise UserError(f"{origin} is not valid TOML: it is nested too deep") from error
+        tree = parse_toml(text)
     except ValueError as error:
         raise UserError(f"{origin} is not valid TOML: {_reason(error)}") from error
     if "base" in tree and "sets" not in tree:
@@ -260,7 +259,7 @@ def plan_changes(before: str, after: str) -> list[str]:
 
 
 def _parts(text: str) -> dict[str, Any]:
-    tree = tomllib.loads(text)
+    tree = parse_toml(text)
     sets = {f"set {name!r}": value for name, value in tree.pop("sets", {}).items()}
     criteria = {f"criterion {c.get('name')!r}": c for c in tree.pop("criterion", [])}
     return {**tree, **sets, **criteria}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
+from core.given_files import given_lines
 
 _NEEDED = ("prompt", "chosen", "rejected")
 _OPTIONAL_TEXTS = ("problem_id", "question", "truth", "grader")
@@ -115,14 +116,13 @@ def pairs_hash(pairs: Iterable[PreferencePair]) -> str:
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
-        lines = path.read_bytes().split(b"\n")
+        for number, line in enumerate(given_lines(path), start=1):
+            if line.strip():
+                yield number, line
     except OSError as error:
         raise UserError(
             f"pair file {path} cannot be read: {error.strerror}; a5ctl pairs RUN writes one"
         ) from error
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield number, line
 
 
 def _decoded(line: bytes, place: str) -> Mapping[str, Any]:

@@ -1,6 +1,5 @@
 """Reads a plan of experiments: from a file to cells with identities."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from core.config.load import assign, leaf_keys, read_toml
 from core.config.older import hashed_form, plan_of_today
 from core.criteria.plan import plan_hash
 from core.errors import UserError
+from core.given_files import read_given_text
+from core.given_toml import parse_toml
 from core.plans.cells import Cells, expand
 from core.plans.criteria import criteria_of
 from core.plans.form import Budget, Halving, PlanCriterion, PlanForm, Range, Search
@@ -40,7 +41,7 @@ def load_plan(path: Path) -> Plan:
         UserError: the file cannot be read, or one sentence that names what is wrong in it.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_given_text(path)
     except OSError as error:
         raise UserError(f"plan {path} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -82,9 +83,7 @@ def parse_plan(path: Path, text: str) -> Plan:
 
 def _tree(path: Path, text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise UserError(f"plan {path} is not valid TOML: it is nested too deep") from error
+        return parse_toml(text)
     except ValueError as error:
         raise UserError(f"plan {path} is not valid TOML: {_reason(error)}") from error
 
