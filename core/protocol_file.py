@@ -4,7 +4,6 @@ The file holds every field of both fingerprints, the fingerprints themselves, an
 problems were found. A value that nobody recorded is left out.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +13,8 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import UserError
+from core.given_toml import parse_toml, read_toml_text, tables_of
 from core.protocol import GRADING_FIELDS, fingerprints
-from core.toml_text import parse_toml, read_toml_text
 
 _FORMAT = 1
 
@@ -142,7 +141,7 @@ def read_protocol(path: Path) -> RecordedProtocol:
             fingerprints of what it was before.
     """
     origin = f"protocol file {path}"
-    tree = parse_toml(read_toml_text(path, origin), origin)
+    tree = tables_of(read_toml_text(path, origin), origin)
     try:
         file = _File.model_validate(tree)
     except ValidationError as error:
@@ -183,7 +182,7 @@ def _as_dict(source: ProtocolSource) -> dict[str, Any]:
 def _dumps(tree: Mapping[str, Any]) -> str:
     """With the prompt on several lines where that keeps it exactly."""
     text = tomli_w.dumps(tree, multiline_strings=True)
-    return text if tomllib.loads(text) == tree else tomli_w.dumps(tree)
+    return text if parse_toml(text) == tree else tomli_w.dumps(tree)
 
 
 def _sentence(error: ValidationError) -> str:

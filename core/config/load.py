@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from core.config.older import OLDER, TODAY, hashed_form, today, tree_of_today
 from core.config.schema import OPTIONAL_SECTIONS, RunConfig
 from core.errors import UserError
+from core.given_toml import parse_toml, read_toml_text, tables_of
 from core.nearest import did_you_mean
-from core.toml_text import parse_toml, read_toml_text
 from core.tree_hash import tree_hash
 
 
@@ -25,7 +24,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         UserError: the file is missing or is not TOML.
     """
     origin = f"config file {path}"
-    return tree_of_today(parse_toml(read_toml_text(path, origin), origin))
+    return tree_of_today(tables_of(read_toml_text(path, origin), origin))
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -39,8 +38,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not separator or not key:
         raise UserError(f"--set {text!r} is not key=value; write for example --set train.lr=1e-5")
     try:
-        return today(key, tomllib.loads(f"value = {value}")["value"])
-    except (tomllib.TOMLDecodeError, RecursionError):
+        return today(key, parse_toml(f"value = {value}")["value"])
+    except ValueError:
         return today(key, value)
 
 

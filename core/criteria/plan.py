@@ -2,7 +2,6 @@
 
 import fnmatch
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,10 +15,10 @@ from core.config.load import leaf_keys
 from core.config.older import plan_of_today
 from core.config.section import Section
 from core.errors import UserError
+from core.given_toml import parse_toml, read_toml_text, tables_of
 from core.nearest import near
 from core.registry.records import Outcome, RunRecord
 from core.responses.names import GraderName
-from core.toml_text import parse_toml, read_toml_text
 from core.tree_hash import tree_hash
 
 Value = str | int | float | bool
@@ -211,7 +210,7 @@ def parse_plan(text: str, origin: str) -> LoadedPlan:
     Raises:
         UserError: one sentence that names what is wrong in it.
     """
-    tree = parse_toml(text, origin)
+    tree = tables_of(text, origin)
     if "base" in tree and "sets" not in tree:
         raise UserError(
             f"{origin} is a plan of experiments, which has its criteria for cells; "
@@ -244,7 +243,7 @@ def plan_changes(before: str, after: str) -> list[str]:
 
 
 def _parts(text: str) -> dict[str, Any]:
-    tree = tomllib.loads(text)
+    tree = parse_toml(text)
     sets = {f"set {name!r}": value for name, value in tree.pop("sets", {}).items()}
     criteria = {f"criterion {c.get('name')!r}": c for c in tree.pop("criterion", [])}
     return {**tree, **sets, **criteria}

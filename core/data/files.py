@@ -19,6 +19,7 @@ from core.data.json_lines import decode_record, text_field
 from core.data.mmlu import choice_problem
 from core.data.problem import Problem
 from core.errors import UserError
+from core.given_files import given_lines
 from core.responses.parse import parse_response
 
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
@@ -191,11 +192,12 @@ def _pair(record: Mapping[str, Any], identity: str, place: str) -> Problem:
 
 
 def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    number = 0
     try:
-        lines = path.read_bytes().splitlines()
+        for block in given_lines(path):
+            for line in block.splitlines():
+                number += 1
+                if line.strip():
+                    yield number, decode_record(line, f"{path}:{number}", _ADVICE)
     except OSError as error:
         raise UserError(f"data file {path} cannot be read: {error.strerror}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        yield number, decode_record(line, f"{path}:{number}", _ADVICE)

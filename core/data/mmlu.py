@@ -2,6 +2,7 @@
 
 A row is question, A, B, C, D and the letter of the right option (or its number from 0). A header is
 understood: then the columns are found by name (question, A, B, C, D, answer). The subject comes
+from core.units import GIB
 from the file's name, `abstract_algebra_test.csv`, and stands in the ids.
 """
 
@@ -13,8 +14,10 @@ from pathlib import Path
 from core.data.choices import LETTERS, with_options
 from core.data.problem import Problem
 from core.errors import UserError
+from core.given_files import read_given
 
 SPLITS = ("dev", "val", "test")
+_LARGEST_TABLE = GIB
 _COLUMNS = ("question", "a", "b", "c", "d", "answer")
 _EXPECTED = "six columns: question, A, B, C, D and the letter of the right option"
 
@@ -115,7 +118,7 @@ def _header(row: Sequence[str]) -> list[int] | None:
 def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Rows with the number of their first line."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_given(path, _LARGEST_TABLE).decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"data file {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -15,6 +15,7 @@ from typing import Any
 
 from core.data.json_lines import decode_record, text_field
 from core.errors import UserError
+from core.given_files import given_lines
 
 _ADVICE = "a pair file holds one JSON object per line"
 _NEEDED = ("prompt", "chosen", "rejected")
@@ -117,14 +118,13 @@ def pairs_hash(pairs: Iterable[PreferencePair]) -> str:
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
-        lines = path.read_bytes().split(b"\n")
+        for number, line in enumerate(given_lines(path), start=1):
+            if line.strip():
+                yield number, line
     except OSError as error:
         raise UserError(
             f"pair file {path} cannot be read: {error.strerror}; a5ctl pairs RUN writes one"
         ) from error
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield number, line
 
 
 def _text(record: Mapping[str, Any], key: str, place: str) -> str:

@@ -78,12 +78,9 @@ def check_engine(
     Raises:
         EngineError: the memory is too small for a single response.
     """
-    from core.models import prepare_imports
+    from core.models import load_config
 
-    prepare_imports()
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(str(model_dir), local_files_only=True).get_text_config()
+    config = load_config(model_dir).get_text_config()
     positions = min(max_model_len, config.max_position_embeddings)
     if choice.name == "vllm" and device == "cpu":
         from core.engines.vllm_setup import cache_bytes

@@ -10,6 +10,7 @@ from core.config.load import assign, leaf_keys, read_toml
 from core.config.older import hashed_form, plan_of_today
 from core.criteria.plan import plan_hash
 from core.errors import UserError
+from core.given_toml import read_toml_text, tables_of
 from core.nearest import near
 from core.plans.cells import Cells, expand
 from core.plans.criteria import criteria_of
@@ -17,7 +18,6 @@ from core.plans.form import Budget, Halving, PlanCriterion, PlanForm, Range, Sea
 from core.plans.plan import Plan
 from core.plans.wording import flat_settings, sentence
 from core.secrets import mask_text
-from core.toml_text import parse_toml, read_toml_text
 
 _NOT_IN_BASE = {
     "name": "runs are named by their cells",
@@ -53,7 +53,7 @@ def parse_plan(path: Path, text: str) -> Plan:
     Raises:
         UserError: one sentence that names what is wrong in it.
     """
-    written = parse_toml(text, f"plan {path}")
+    written = tables_of(text, f"plan {path}")
     tree = plan_of_today(written)
     base = tree.get("base")
     if isinstance(base, Mapping):
