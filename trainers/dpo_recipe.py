@@ -19,11 +19,11 @@ from trainers.observer import Severity
 from trainers.out_of_memory import OutOfMemoryGuard
 from trainers.pair_batches import PairExample, response_log_probs, responses_of, split_pairs
 from trainers.pair_copy import PAIRS_FILE, changed_since, keep_pairs
-from trainers.policy import Policy, load_policy
+from trainers.policy import Policy
 from trainers.preflight_pairs import PairsInput, as_problems, run_pair_preflight
 from trainers.preflight_settled import settle_preflight
 from trainers.prepare import select_pairs
-from trainers.recipe import learning_rate_of, optimizer_of, preflight_input
+from trainers.recipe import first_policy, learning_rate_of, optimizer_of, preflight_input
 from trainers.reference import REFERENCE_FILE, reference_key, stored_reference
 from trainers.rehearsal import settle_pace
 from trainers.stage import Stage
@@ -154,16 +154,12 @@ def _reference(
     budget: int,
 ) -> Tensor:
     """Log-probabilities under the run's first weights, from the run's folder or computed now."""
-    train, device = stage.config.train, stage.config.model.device
 
     def compute() -> Tensor:
         stage.observer.phase("computing the log-probabilities of the reference")
         before = policy
         if stage.resuming:  # the policy may have learned since
-            folder = stage.prepared.model_dir
-            before = load_policy(
-                folder, device=device, precision=train.precision, attention=train.attention
-            )
+            before = first_policy(stage)
             before.run_like(policy)
         found, _ = guard.run(
             before,

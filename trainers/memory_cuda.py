@@ -196,10 +196,10 @@ def _compiled_per_token(step: Step) -> int:
     return 3 * sizes.inner * narrow + attention + norms
 
 
-def lost_bytes(step: Step, moment: Moment, unmeasured: Unmeasured = UNMEASURED) -> int:
+def lost_bytes(step: Step, moment: Moment) -> int:
     """What the allocator holds beside what it hands out."""
     head = step.sizes.vocabulary * step.sizes.hidden * _FLOAT32
-    return int(unmeasured.lost * moment.activations + unmeasured.lost_heads * head)
+    return int(UNMEASURED.lost * moment.activations + UNMEASURED.lost_heads * head)
 
 
 def _output(step: Step) -> Moment:

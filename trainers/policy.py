@@ -253,10 +253,6 @@ class Policy:
         padding = ids.numel() - tokens
         return Accumulated(number_or_scalar(value), ids.numel(), padding, _summed(entropy))
 
-    def supervised_log_probs(self, input_ids: Tensor, labels: Tensor) -> Tensor:
-        """Log-probability of each supervised label, in nats, as `read_targets` gives it."""
-        return self.read_targets(input_ids, labels)[0]
-
     def read_targets(
         self, input_ids: Tensor, labels: Tensor, reading: Reading = PLAIN_READING
     ) -> tuple[Tensor, Tensor | None]:

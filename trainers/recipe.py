@@ -9,7 +9,7 @@ from trainers.evaluator import Evaluator
 from trainers.loop import Method
 from trainers.memory import MemoryPlan
 from trainers.optimization import LearningRate, Optimizer, build_optimizer
-from trainers.policy import Policy
+from trainers.policy import Policy, load_policy
 from trainers.preflight_report import PreflightInput
 from trainers.stage import Stage
 from trainers.tokenization import Example
@@ -100,4 +100,15 @@ def learning_rate_of(stage: Stage, total: int) -> LearningRate:
         settings.warmup,
         settings.min_lr_ratio,
         total,
+    )
+
+
+def first_policy(stage: Stage) -> Policy:
+    """The policy that the run began with, loaded once more."""
+    config = stage.config
+    return load_policy(
+        stage.prepared.model_dir,
+        device=config.model.device,
+        precision=config.train.precision,
+        attention=config.train.attention,
     )

@@ -2,7 +2,6 @@
 
 A row is question, A, B, C, D and the letter of the right option (or its number from 0). A header is
 understood: then the columns are found by name (question, A, B, C, D, answer). The subject comes
-from core.units import GIB
 from the file's name, `abstract_algebra_test.csv`, and stands in the ids.
 """
 
@@ -15,6 +14,7 @@ from core.data.choices import LETTERS, with_options
 from core.data.problem import Problem
 from core.errors import UserError
 from core.given_files import read_given
+from core.units import GIB
 
 SPLITS = ("dev", "val", "test")
 _LARGEST_TABLE = GIB

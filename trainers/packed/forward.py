@@ -32,7 +32,7 @@ def supervised_log_probs_packed(model: Any, row: PackedRow) -> Tensor:
         row: On the model's device.
 
     Returns:
-        Shape (S,), in the row's order: what `Policy.supervised_log_probs` gives for the same
+        Shape (S,), in the row's order: what `Policy.read_targets` gives for the same
         examples padded. Split by `row.counts` for one tensor per example.
 
     Raises:
