@@ -195,7 +195,7 @@ def one_process(job: Job, peak: float) -> dict[str, Any]:
     shape = SHAPES[job.shape]
     shrink = 8 if job.shape == "tiny" else 1
     count = job.batch * (job.warmup + job.steps)
-    examples = draw_examples(count, shape[-1], shrink)
+    examples = draw_examples(count, shape.vocab_size, shrink)
     rate = product_rate(device, 256 if job.shape == "tiny" else 8192)
     if job.side in TRL_SIDES:
         narrow = job.side.endswith("bf16")

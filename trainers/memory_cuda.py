@@ -19,10 +19,9 @@ from typing import Any
 
 from core.config.schema import RunKind
 from core.units import MIB
+from trainers.packed.head_gradients import rows_at_once
 from trainers.precision import MIXED, Precision
 
-# as trainers/packed/projection.py has it
-CHUNK_LOGITS = 2**28
 _FLOAT32 = 4
 
 
@@ -290,7 +289,7 @@ def _chunk_bytes(step: Step) -> int:
 
 def _chunk(step: Step) -> int:
     """Targets of the largest chunk; fused ones are as even as can be."""
-    most = max(1, CHUNK_LOGITS // step.sizes.vocabulary)
+    most = rows_at_once(step.sizes.vocabulary, "cuda")
     if step.fused:
         return -(-step.targets // -(-step.targets // most))
     return min(step.targets, most)

@@ -19,10 +19,9 @@ from trainers.memory_cuda import (
     kept_per_token,
     lost_bytes,
 )
+from trainers.packed.head_gradients import rows_at_once
 from trainers.precision import FLOAT32, Precision
 
-# logits that one chunk of the projection may hold, as in trainers/padded_head.py
-_CHUNK_LOGITS = 16 * 2**20
 # logits, their softmax and its gradient live together in the backward pass
 _LOGITS_COPIES = 3
 # measured on CPU (docs/memory.md): threads and late imports, and what the allocator cannot reuse
@@ -232,7 +231,7 @@ def _projection_bytes(model: TrainedModel, microbatch_tokens: int) -> int:
         # logits, their softmax in float32, and its errors; a block of rows of the head's gradient
         rows = min(microbatch_tokens, chunk_rows(vocabulary))
         return rows * vocabulary * (_FLOAT32 + 2 * model.element_bytes)
-    rows = max(1, _CHUNK_LOGITS // vocabulary)
+    rows = rows_at_once(vocabulary, "cpu")
     logits = min(microbatch_tokens, rows) * vocabulary * _FLOAT32 * _LOGITS_COPIES
     # in transit besides the gradient itself: the sum over chunks and the chunk's own, and where
     # input and output share the matrix, that of the input

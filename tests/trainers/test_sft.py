@@ -97,7 +97,7 @@ def test_chunks_of_the_projection_change_nothing(
 ) -> None:
     ids, labels = collate(encoded(policy, Supervise.RESPONSE), 0)
     whole = policy.read_targets(ids, labels)[0]
-    monkeypatch.setattr("trainers.padded_head._CHUNK_LOGITS", 400 * 3)
+    monkeypatch.setattr("trainers.packed.head_gradients.CHUNK_LOGITS", {"cpu": 400 * 3})
     parts = policy.read_targets(ids, labels)[0]
     assert torch.allclose(whole, parts, atol=1e-6)
     parts.sum().backward()

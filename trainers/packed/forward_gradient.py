@@ -73,7 +73,7 @@ class ForwardGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients by states and matrix, times that of the loss."""
+        """Gradients by states (S, H) and matrix (V, H), times the scalar one of the loss."""
         scaled = [None if kept is None else kept * upstream[0] for kept in ctx.saved_tensors]
         return scaled[0], scaled[1], None, None, None, None, None, None
 
@@ -87,7 +87,7 @@ class ForwardGradientInPlace(ForwardGradient):
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients by states and matrix, times that of the loss."""
+        """Gradients by states (S, H) and matrix (V, H), times the scalar one of the loss."""
         of_hidden, of_weight = ctx.saved_tensors
         for kept in (of_hidden, of_weight):
             if kept is not None:

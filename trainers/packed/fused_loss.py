@@ -37,7 +37,7 @@ _LOWEST = -1e30
 
 
 def takes(hidden: Tensor, reading: Reading) -> bool:
-    """Whether the kernel can read these targets: a nucleus would have to sort their logits."""
+    """Whether the kernel can read targets at these states (S, H): a nucleus would have to sort."""
     return reading.rules.top_p == 1 and product_dtype(hidden) in _KINDS
 
 

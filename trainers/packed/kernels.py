@@ -101,7 +101,10 @@ def load_flash_attn() -> Callable[..., Any]:
 def varlen_attention(
     query: Tensor, key: Tensor, value: Tensor, cu_seqlens: Tensor, longest: int, scale: float
 ) -> Tensor:
-    """torch's own kernel, fewer key heads handed over as they are; half precision on CUDA."""
+    """torch's own kernel for the tensors of `block_attention`, in half precision on CUDA.
+
+    Fewer key heads are handed over as they are.
+    """
     function, known = load_varlen() if _varlen is None else _varlen
     grouped = query.shape[1] != key.shape[1]
     options = varlen_options(known, scale, query.shape[-1], grouped=grouped)
