@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.errors import UserError
 from core.given_toml import parse_toml, read_toml_text, tables_of
 from core.protocol import GRADING_FIELDS, fingerprints
+from core.wrong_fields import first_wrong
 
 _FORMAT = 1
 
@@ -186,10 +187,10 @@ def _dumps(tree: Mapping[str, Any]) -> str:
 
 
 def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing":
-        return f"{key} is missing; a5ctl protocol show RUN --out FILE.toml writes a whole file"
-    if first["type"] == "extra_forbidden":
-        return f"{key} is not part of a protocol; take it out"
-    return f"{key}: {first['msg']} (got {str(first['input'])[:60]!r})"
+    wrong = first_wrong(error)
+    if wrong.missing:
+        remedy = "a5ctl protocol show RUN --out FILE.toml writes a whole file"
+        return f"{wrong.place} is missing; {remedy}"
+    if wrong.unknown:
+        return f"{wrong.place} is not part of a protocol; take it out"
+    return wrong.sentence

@@ -15,6 +15,7 @@ from core.errors import UserError
 from core.given_toml import parse_toml, read_toml_text, tables_of
 from core.nearest import did_you_mean
 from core.tree_hash import tree_hash
+from core.wrong_fields import first_wrong
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -126,13 +127,10 @@ def _suggestion(key: str) -> str:
 
 
 def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"{key!r} is not a setting{_suggestion(key)}"
-    message = first["msg"].removeprefix("Value error, ")
-    value = f" (got {first['input']!r})" if not isinstance(first["input"], Mapping) else ""
-    if first["type"] in ("enum", "literal_error"):
-        allowed = re.findall(r"'([^']*)'", first.get("ctx", {}).get("expected", ""))
-        value += did_you_mean(str(first["input"]), allowed)
-    return f"{key}: {message}{value}" if key else message
+    wrong = first_wrong(error)
+    if wrong.unknown:
+        return f"{wrong.place!r} is not a setting{_suggestion(wrong.place)}"
+    value = f" (got {wrong.given!r})" if not isinstance(wrong.given, Mapping) else ""
+    if wrong.kind in ("enum", "literal_error"):
+        value += did_you_mean(str(wrong.given), re.findall(r"'([^']*)'", wrong.expected))
+    return f"{wrong.place}: {wrong.message}{value}" if wrong.parts else wrong.message

@@ -20,10 +20,10 @@ from core.nearest import near
 from core.registry.records import Outcome, RunRecord
 from core.responses.names import GraderName
 from core.tree_hash import tree_hash
+from core.wrong_fields import first_wrong, shown
 
 Value = str | int | float | bool
 _MOST_COMPARISONS = 1000
-_QUOTED_CHARS = 60
 
 
 class Direction(StrEnum):
@@ -263,21 +263,12 @@ def _once(values: tuple[Any, ...], where: str = "") -> tuple[Any, ...]:
     if not values:
         raise ValueError(f"the list{where} is empty")
     if twice := [value for number, value in enumerate(values) if value in values[:number]]:
-        raise ValueError(f"{_quoted(twice[0])} is there twice{where}")
+        raise ValueError(f"{shown(twice[0])} is there twice{where}")
     return values
 
 
-def _quoted(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _QUOTED_CHARS else f"{text[:_QUOTED_CHARS]}..."
-
-
 def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"{place} is not known here; docs/criteria.md lists what is"
-    message = first["msg"].removeprefix("Value error, ")
-    plain = isinstance(first["input"], str | int | float | bool)
-    value = f" (got {_quoted(first['input'])})" if plain and first["type"] != "value_error" else ""
-    return f"{place}: {message}{value}" if place else f"{message}{value}"
+    wrong = first_wrong(error)
+    if wrong.unknown:
+        return f"{wrong.place} is not known here; docs/criteria.md lists what is"
+    return wrong.sentence

@@ -7,8 +7,7 @@ from pydantic import ValidationError
 
 from core.config.load import leaf_keys
 from core.nearest import near
-
-_QUOTED_CHARS = 60
+from core.wrong_fields import first_wrong
 
 
 def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -30,16 +29,11 @@ def sentence(error: ValidationError, known: Mapping[str, Iterable[str]]) -> str:
         error: What validation found.
         known: Names that are allowed, by the place they are allowed in; "" is the top.
     """
-    first = error.errors(include_url=False)[0]
-    parts = [str(part) for part in first["loc"]]
-    place = ".".join(parts)
-    if first["type"] == "extra_forbidden":
-        around = next((part for part in reversed(parts[:-1]) if not part.isdecimal()), "")
-        return f"{place} is not known here; {near(parts[-1], known[around], 'docs/plans.md')}"
-    if first["type"] == "missing":
-        return f"{place} is missing; docs/plans.md says what belongs there"
-    message = first["msg"].removeprefix("Value error, ")
-    plain = isinstance(first["input"], str | int | float | bool)
-    shown = repr(first["input"])[:_QUOTED_CHARS]
-    value = f" (got {shown})" if plain and first["type"] != "value_error" else ""
-    return f"{place}: {message}{value}" if place else f"{message}{value}"
+    wrong = first_wrong(error)
+    if wrong.unknown:
+        *above, name = wrong.parts
+        around = next((part for part in reversed(above) if not part.isdecimal()), "")
+        return f"{wrong.place} is not known here; {near(name, known[around], 'docs/plans.md')}"
+    if wrong.missing:
+        return f"{wrong.place} is missing; docs/plans.md says what belongs there"
+    return wrong.sentence
