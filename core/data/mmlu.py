@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.given_files import read_given
 
 SPLITS = ("dev", "val", "test")
-_LARGEST_TABLE = 2**30
+_LARGEST_TABLE = 2**28
 _COLUMNS = ("question", "a", "b", "c", "d", "answer")
 _EXPECTED = "six columns: question, A, B, C, D and the letter of the right option"
 
