@@ -12,10 +12,9 @@ from core.engines import cuda_ipc
 from core.engines.base import Sampling
 from core.engines.cuda_ipc import CudaIpcError, OwnMemory
 from core.engines.gpu_options import GpuOptions
-from core.engines.remote import RemoteEngine
+from core.engines.remote import RemoteEngine, visible_to_engine
 from core.engines.select import build_engine, choose_engine
 from tests.core.engines.conftest import weights_of
-from trainers.engine_seat import visible_to_engine
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 GREEDY = Sampling(max_tokens=24, stop=())
