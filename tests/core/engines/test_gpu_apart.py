@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from core.engines import cuda_ipc
 from core.engines.base import Sampling
 from core.engines.cuda_ipc import CudaIpcError, OwnMemory
 from core.engines.gpu_options import GpuOptions
@@ -99,7 +98,7 @@ def test_without_ipc_they_come_through_main_memory(
     def refuse(*_: object) -> None:
         raise CudaIpcError("it is not wanted here")
 
-    monkeypatch.setattr(cuda_ipc, "OwnMemory", refuse)
+    monkeypatch.setattr("core.engines.remote.OwnMemory", refuse)
     engine = start(None)
     check_copies(engine, model_dir, other_model_dir, prompts)
     assert engine.weight_path == "through main memory, because it is not wanted here"
