@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.engines.select import vllm_version
+from core.engines.stack import vllm_version
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

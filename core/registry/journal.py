@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from core.units import MIB
+
 if TYPE_CHECKING:
     from core.registry.entries import Entry
     from core.registry.store import Registry
 
 JOURNAL_NAME = "journal.jsonl"
 _LINES_PER_TRANSACTION = 2000
-_BYTES_PER_TRANSACTION = 16 * 2**20
+_BYTES_PER_TRANSACTION = 16 * MIB
 
 
 @dataclass(frozen=True, slots=True)
