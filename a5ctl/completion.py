@@ -18,6 +18,8 @@ from typing import Any, get_args
 import typer
 from typer.models import ParameterInfo
 
+from a5ctl.format import percent
+
 Items = list[tuple[str, str]]
 Completer = Callable[[typer.Context, str], Items]
 
@@ -205,7 +207,7 @@ def _graders() -> Items:
 def _runs(ctx: typer.Context) -> list[tuple[str, str | None, str]]:
     """(id, name, help) of all runs, newest first."""
     return [
-        (id_, name, " ".join([kind, status, *([] if got is None else [f"{100 * got:.1f}%"])]))
+        (id_, name, " ".join([kind, status, *([] if got is None else [percent(got)])]))
         for id_, kind, status, name, got in _read(ctx, _RUNS)
     ]
 

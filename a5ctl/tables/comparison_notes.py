@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from a5ctl.format import figure, percent
+from a5ctl.format import figure, noise, percent
 from a5ctl.tables.comparison import Comparison
 from a5ctl.tables.comparison_columns import CURVE, comparison_columns, told_once
 from a5ctl.tables.comparison_view import setting_line
@@ -92,10 +92,7 @@ def _detectable(comparison: Comparison) -> list[str]:
     if found is None or found.difference == 0:
         return []
     which = "this discordance" if comparison.paired else "the discordance of the best two runs"
-    return [
-        f"with {found.problems:,} problems and {which}, differences under "
-        f"{100 * found.difference:.1f} points cannot be told from noise (80% power)"
-    ]
+    return [f"with {found.problems:,} problems and {which}, {noise(found.difference)} (80% power)"]
 
 
 def _test_notes(comparison: Comparison) -> list[str]:
