@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from a5ctl.options import HomeOption, JsonOption, RegistryOption
+from a5ctl.options import HomeOption, JsonOption, QuietOption, RegistryOption
 from a5ctl.run_settings import COMMON, RECORD, Setting, left_to_the_defaults
 
 if TYPE_CHECKING:
@@ -62,16 +62,6 @@ Mirrors = Annotated[
         rich_help_panel=RECORD,
     ),
 ]
-Quiet = Annotated[
-    bool,
-    typer.Option(
-        "--quiet",
-        "-q",
-        envvar="A5CTL_QUIET",
-        help="Print only the summary.",
-        rich_help_panel=RECORD,
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +73,7 @@ class Call:
     config: Config = None
     set_: Set = None
     mirror: Mirrors = None
-    quiet: Quiet = False
+    quiet: QuietOption = False
     json_: JsonOption = False
     home: HomeOption = None
     registry: RegistryOption = None

@@ -6,6 +6,7 @@ A test fails when the files are not what this gives. `docs/pages/` has a module 
 """
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -19,20 +20,23 @@ from docs.pages.names import command_summaries, setting_names  # noqa: E402
 from docs.pages.schema import schema_reference  # noqa: E402
 from docs.pages.watchdog import watchdog_reference  # noqa: E402
 
+# names come first: what is told of the program reads them
+WRITTEN: Mapping[Path, Callable[[], str]] = {
+    ROOT / "a5ctl" / "setting_names.py": setting_names,
+    ROOT / "a5ctl" / "command_summaries.py": command_summaries,
+    FOLDER / "cli.md": cli_reference,
+    FOLDER / "schema.md": schema_reference,
+    FOLDER / "watchdog.md": watchdog_reference,
+    FOLDER / "metrics.md": metrics_reference,
+    FOLDER / "fits.md": what_fits,
+}
+
 
 def generated() -> dict[Path, str]:
     """Every generated file with its text."""
-    return {
-        FOLDER / "cli.md": cli_reference(),
-        FOLDER / "schema.md": schema_reference(),
-        FOLDER / "watchdog.md": watchdog_reference(),
-        FOLDER / "metrics.md": metrics_reference(),
-        FOLDER / "fits.md": what_fits(),
-        ROOT / "a5ctl" / "setting_names.py": setting_names(),
-        ROOT / "a5ctl" / "command_summaries.py": command_summaries(),
-    }
+    return {path: made() for path, made in WRITTEN.items()}
 
 
 if __name__ == "__main__":
-    for path, text in generated().items():
-        path.write_text(text, encoding="utf-8")
+    for path, made in WRITTEN.items():
+        path.write_text(made(), encoding="utf-8")

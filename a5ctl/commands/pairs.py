@@ -34,7 +34,7 @@ def pairs(
     step: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Only responses of this step; all if not given.", rich_help_panel=_CHOICE
+            min=0, help="Only responses of this step; all when not given.", rich_help_panel=_CHOICE
         ),
     ] = None,
     allow_test: Annotated[

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from docs.pages.markdown import NOTE, table
-from docs.pages.names import fields_of
+from docs.pages.names import default_of, fields_of
 
 
 def cli_reference() -> str:
@@ -109,9 +109,11 @@ def _option(parameter: Any) -> tuple[str, ...]:
     names = ", ".join(sorted(parameter.opts, key=len, reverse=True))
     value = "" if parameter.is_flag else f" {parameter.metavar or 'VALUE'}"
     variable = f" (`{parameter.envvar}`)" if parameter.envvar else ""
-    silent = parameter.is_flag or parameter.default is None or parameter.required
-    default = "required" if parameter.required else "" if silent else f"`{parameter.default}`"
-    return f"`{names}{value}`", (parameter.help or "") + variable, default
+    told = parameter.show_default if isinstance(parameter.show_default, str) else None
+    silent = parameter.is_flag or parameter.default is None
+    default = told or ("" if silent else parameter.default)
+    shown = "required" if parameter.required else f"`{default}`" if default != "" else ""
+    return f"`{names}{value}`", (parameter.help or "") + variable, shown
 
 
 def _settings() -> str:
@@ -125,6 +127,5 @@ def _settings() -> str:
 
 def _leaves(section: Any, prefix: str) -> Iterator[tuple[str, ...]]:
     for name, field in fields_of(section, prefix):
-        default = field.default
-        shown = "" if default in (None, (), "") else f"`{str(default).replace('True', 'true')}`"
+        shown = f"`{default}`" if (default := default_of(field)) else ""
         yield f"`{name}`", " ".join((field.description or "").split()), shown

@@ -33,18 +33,23 @@ SUMMARIES = {'''
 
 
 def setting_names() -> str:
-    """A module with the names of all settings and the values of those that have few.
+    """A module with all settings, their defaults, and the values of those that have few.
 
     Importing the settings themselves takes longer than the completion of a line may.
     """
     from core.config.schema import RunConfig
 
-    lines = [" ".join([name, *_choices(field)]) for name, field in fields_of(RunConfig)]
+    lines = [
+        " ".join(
+            [f"{name}={default}" if (default := default_of(field)) else name, *_choices(field)]
+        )
+        for name, field in fields_of(RunConfig)
+    ]
     return f'"""{_NAMES}"""\n\nSETTINGS = """\\\n' + "\n".join(lines) + '\n"""\n'
 
 
 _NAMES = """\
-Settings with the values of those that have few, for the Tab key.
+Settings with their defaults, and the values of those that have few: for help and the Tab key.
 
 Written by docs/generate.py; edit core/config, not this file.
 """
@@ -57,6 +62,18 @@ def fields_of(section: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from fields_of(field.annotation, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", field
+
+
+def default_of(field: Any) -> str:
+    """A setting's default as it is typed; empty where it is open or empty."""
+    default = field.default
+    if default in (None, (), ""):
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, dict):
+        return ",".join(f"{name}={value:g}" for name, value in default.items())
+    return str(default)
 
 
 def _choices(field: Any) -> list[str]:
