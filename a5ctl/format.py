@@ -32,11 +32,6 @@ def deviation(error: float) -> str:
     return f"± {100 * error:.1f}"
 
 
-def noise(detectable: float) -> str:
-    """What a test could not have found, as the end of a sentence."""
-    return f"differences under {gap(detectable)} cannot be told from noise"
-
-
 def count(number: float) -> str:
     """An integer with thousands separators."""
     return f"{round(number):,}"
@@ -97,6 +92,20 @@ def moment(seconds: float) -> str:
 def p_value(p: float) -> str:
     """A p value, never rounded to zero."""
     return "<0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
+
+
+def noise_words(detectable: float, seeds_needed: int | None = None, seeds: int = 1) -> str:
+    """How large a difference has to be, and what would find the one that there is.
+
+    Args:
+        detectable: The difference found with 80% power, a share.
+        seeds_needed: To find the difference at hand; None where that is not known.
+        seeds: That there are, where seeds are counted.
+    """
+    text = f"differences under {gap(detectable)} cannot be told from noise"
+    if seeds_needed is None or seeds_needed <= seeds:
+        return text
+    return f"{text}; one as large as this would take about {seeds_needed} seeds"
 
 
 def figure(value: float, unit: str = "") -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from a5ctl.format import interval, moment, noise, p_value, points
+from a5ctl.format import interval, moment, noise_words, p_value, points
 from a5ctl.tables.verdicts import Finding, Judged, PlanReport, Timing, Verdict
 from core.criteria.plan import Criterion
 
@@ -122,5 +122,5 @@ def _finding(finding: Finding, criterion: Criterion) -> str:
     if finding.reason:
         text += f"; {finding.reason}"
     if finding.verdict is Verdict.CANNOT_TELL and figures.detectable > 0:
-        text += f"; {noise(figures.detectable)}"
+        text += f"; {noise_words(figures.detectable, figures.seeds_needed, figures.seeds)}"
     return text
