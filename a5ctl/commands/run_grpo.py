@@ -123,6 +123,4 @@ def grpo() -> None:
         a5ctl run grpo --init sft-128-k3f9 --placement apart
 
         a5ctl run grpo --data path/to/gsm8k --model Qwen/Qwen2.5-Math-1.5B --precision stochastic
-
-        a5ctl run grpo --init sft-128-k3f9 --placement apart
     """
