@@ -139,6 +139,19 @@ def few_values(setting: str) -> tuple[str, ...]:
     return _settings().get(setting, ())
 
 
+def default_of(setting: str) -> str:
+    """What a setting is where nobody gives it; empty where that is reckoned, or nothing."""
+    return _defaults().get(setting, "")
+
+
+@functools.cache
+def _defaults() -> dict[str, str]:
+    from a5ctl.setting_names import DEFAULTS
+
+    parted = (line.partition(" ") for line in DEFAULTS.splitlines())
+    return {key: value for key, _, value in parted}
+
+
 @functools.cache
 def _settings() -> dict[str, tuple[str, ...]]:
     from a5ctl.setting_names import SETTINGS

@@ -7,13 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from a5ctl.completion import few_values, one_of
+from a5ctl.completion import default_of, few_values, one_of
 
 COMMON = "What to work on"
 TRAIN = "Training"
 EVAL = "Evaluation"
 RECORD = "Recording"
 ROLLOUTS = "Rollouts"
+
+_RECKONED = frozenset({"grpo.steps", "grpo.rollout_batch", "dpo.beta", "rollout.grader"})
+"""Model or prompt change the default of these; their help says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Setting:
             callback=left_to_the_defaults if self.variable else None,
             autocompletion=one_of(*values) if values and self.kind is str else None,
             help=self.help.replace("{values}", _listed(values)),
+            show_default=self.default or True,
             rich_help_panel=self.panel,
         )
         return Parameter(
@@ -62,6 +66,14 @@ class Setting:
             default=None,
             annotation=Annotated[self.kind | None, option],
         )
+
+    @property
+    def default(self) -> str:
+        """What help calls the default; empty where there is none, or help says how it comes."""
+        found = "" if self.key in _RECKONED else default_of(self.key)
+        if self.kind is bool:
+            return self.name if found == "true" else f"no-{self.name}"
+        return found
 
     def value(self, typed: Any) -> Any:
         """The setting's value; None where nothing was typed."""
@@ -96,7 +108,7 @@ _SOURCE, DATA_SEED, _TEMPLATE = panel(
         "data",
         "A5CTL_DATA",
     ),
-    ("data.seed", int, "Pin the subset to this seed.", "data-seed"),
+    ("data.seed", int, "Pin the subset to this seed; --seed moves it if not given.", "data-seed"),
     (
         "prompt.template",
         str,
@@ -111,17 +123,17 @@ ASKED = (_SOURCE, _TEMPLATE, DEVICE)
 """What an evaluation asks, and where."""
 LEARNING_RATE = panel(
     TRAIN,
-    ("train.lr", float, "Peak learning rate."),
+    ("train.lr", float, "Peak learning rate; by method and model if not given."),
     ("train.schedule", str, "{values}."),
     ("train.warmup", float, "Share of steps that warm up."),
     ("train.min_lr_ratio", float, "Last rate as a share of --lr."),
 )
 EPOCHS, STEPS, TOKENS, BATCH_SIZE, SUPERVISE, MAX_LENGTH, GPUS = panel(
     TRAIN,
-    ("train.epochs", float, "Budget in passes."),
+    ("train.epochs", float, "Budget in passes; by method and size if no budget is given."),
     ("train.steps", int, "Budget in updates."),
     ("train.tokens", int, "Budget in training tokens."),
-    ("train.batch_size", int, "Examples per update."),
+    ("train.batch_size", int, "Examples per update; 32 if not given, 16 for the built-in model."),
     ("train.supervise", str, "{values}."),
     ("train.max_length", int, "Longest example in tokens."),
     ("train.gpus", int, "GPUs that train together; with --device cpu, processes."),
@@ -170,28 +182,42 @@ EVALUATION = panel(
     (
         "evaluation.grader",
         str,
-        "Headline grader: {values}.",
+        "Headline grader: {values}; r1_zero if not given and the prompt asks for tags.",
         None,
         "A5CTL_GRADER",
     ),
     ("evaluation.split", str, "{values}."),
-    ("evaluation.limit", int, "Ask only the first N problems.", "eval-limit"),
-    ("evaluation.max_tokens", int, "Cap on response tokens."),
+    ("evaluation.limit", int, "Ask only the first N problems; all if not given.", "eval-limit"),
+    (
+        "evaluation.max_tokens",
+        int,
+        "Cap on response tokens; 1024 if not given, 256 for the built-in model.",
+    ),
     ("evaluation.temperature", float, "0 is greedy."),
 )
 WHILE_TRAINING = panel(
     EVAL,
-    ("data.evaluation_source", str, "Evaluate on other data.", "eval-data"),
-    ("evaluation.every", int, "Also evaluate every N updates.", "eval-every"),
+    ("data.evaluation_source", str, "Evaluate on other data than --data.", "eval-data"),
+    (
+        "evaluation.every",
+        int,
+        "Also evaluate every N updates, not only at both ends.",
+        "eval-every",
+    ),
 )
 SAMPLING = panel(
     ROLLOUTS,
     ("rollout.temperature", float, "Of the responses sampled.", "rollout-temperature"),
-    ("rollout.max_tokens", int, "Cap on the tokens of those responses.", "rollout-max-tokens"),
+    (
+        "rollout.max_tokens",
+        int,
+        "Cap on the tokens of those responses; --max-tokens if not given.",
+        "rollout-max-tokens",
+    ),
     (
         "rollout.grader",
         str,
-        "Decides what is right: {values}.",
+        "Decides what is right: {values}; strict if not given and the prompt asks for tags.",
         "train-grader",
     ),
     (

@@ -1,4 +1,4 @@
-"""Settings with the values of those that have few, for the Tab key.
+"""Settings with the values of those that have few, for the Tab key, and their defaults, for help.
 
 Written by docs/generate.py; edit core/config, not this file.
 """
@@ -110,4 +110,75 @@ dpo.pairs
 dpo.beta
 dpo.loss sigmoid ipo
 dpo.label_smoothing
+"""
+
+DEFAULTS = """\
+kind sft
+seed 0
+model.source builtin
+model.device auto
+data.source builtin
+data.filter none
+prompt.template think_answer
+prompt.chat false
+train.schedule cosine
+train.warmup 0.05
+train.min_lr_ratio 0.1
+train.activation_checkpointing auto
+train.max_length 1024
+train.supervise response
+train.supervise_eos true
+train.normalization tokens
+train.normalize_constant 1.0
+train.weight_decay 0.0
+train.beta1 0.9
+train.beta2 0.95
+train.epsilon 1e-08
+train.clip_norm 1.0
+train.keep_last 2
+train.keep_best 1
+train.on_alarm warn
+train.max_rollbacks 3
+train.precision auto
+train.attention auto
+train.compile auto
+train.gpus 1
+evaluation.at_start true
+evaluation.split test
+evaluation.engine auto
+evaluation.dtype auto
+evaluation.temperature 0.0
+evaluation.top_p 1.0
+evaluation.min_tokens 0
+evaluation.n 1
+evaluation.grader_time_limit 2.0
+evaluation.placement auto
+rollout.per_question 8
+rollout.temperature 1.0
+rollout.top_p 1.0
+rollout.min_tokens 4
+rollout.grader strict
+rollout.keep text
+ei.steps 5
+ei.questions 512
+ei.max_per_problem 4
+ei.deduplicate true
+ei.optimizer_reset false
+grpo.steps 200
+grpo.rollout_batch 256
+grpo.epochs_per_rollout 1
+grpo.loss grpo_clip
+grpo.clip_low 0.2
+grpo.clip_high 0.2
+grpo.std_normalization true
+grpo.advantage_epsilon 1e-06
+grpo.length_normalization sequence_mean
+grpo.kl 0.0
+grpo.dynamic_sampling false
+grpo.max_refills 3
+grpo.skip_zero_advantage true
+grpo.mask_truncated false
+dpo.beta 0.1
+dpo.loss sigmoid
+dpo.label_smoothing 0.0
 """

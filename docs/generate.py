@@ -96,12 +96,16 @@ def setting_names() -> str:
     """
     from core.config.schema import RunConfig
 
-    lines = [" ".join([name, *_choices(field)]) for name, field in _fields(RunConfig, "")]
-    return f'"""{_NAMES}"""\n\nSETTINGS = """\\\n' + "\n".join(lines) + '\n"""\n'
+    fields = list(_fields(RunConfig, ""))
+    lines = [" ".join([name, *_choices(field)]) for name, field in fields]
+    defaults = [f"{name} {shown}" for name, field in fields if (shown := _plain_default(field))]
+    written = {"SETTINGS": lines, "DEFAULTS": defaults}
+    tables = [f'{name} = """\\\n' + "\n".join(rows) + '\n"""\n' for name, rows in written.items()]
+    return f'"""{_NAMES}"""\n\n' + "\n".join(tables)
 
 
 _NAMES = """\
-Settings with the values of those that have few, for the Tab key.
+Settings with the values of those that have few, for the Tab key, and their defaults, for help.
 
 Written by docs/generate.py; edit core/config, not this file.
 """
@@ -371,18 +375,15 @@ def _command(command: Any, name: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """The help text; its indented examples become one code block."""
-    paragraphs = [part.strip("\n") for part in text.split("\n\n")]
-    prose = [p.strip() for p in paragraphs if not p.startswith("    ")]
-    examples = [p.strip() for p in paragraphs if p.startswith("    ")]
-    kept = [p for p in prose if p and p not in ("Example:", "Examples:")]
-    if examples:
-        kept.append("For example:\n\n```\n" + "\n".join(examples) + "\n```")
-    return "\n\n".join(kept)
+    """The help text; its examples become one code block."""
+    prose, _, examples = text.partition("Examples:")
+    lines = [line.strip() for line in examples.splitlines() if line.strip()]
+    block = ["\n".join(["For example:\n", "```", *lines, "```"])] if lines else []
+    return "\n\n".join([prose.strip(), *block])
 
 
 def _placeholder(parameter: Any) -> str:
-    name = (parameter.metavar or parameter.name.upper()).strip("[]")
+    name = parameter.metavar or parameter.name.upper()
     name += "..." if parameter.nargs == -1 else ""
     return name if parameter.required else f"[{name}]"
 
@@ -397,6 +398,8 @@ def _option(parameter: Any) -> tuple[str, ...]:
     variable = f" (`{parameter.envvar}`)" if parameter.envvar else ""
     silent = parameter.is_flag or parameter.default is None or parameter.required
     default = "required" if parameter.required else "" if silent else f"`{parameter.default}`"
+    if isinstance(parameter.show_default, str):
+        default = f"`{parameter.show_default}`"
     return f"`{names}{value}`", (parameter.help or "") + variable, default
 
 
@@ -411,9 +414,16 @@ def _settings() -> str:
 
 def _leaves(section: Any, prefix: str) -> Iterator[tuple[str, ...]]:
     for name, field in _fields(section, prefix):
-        default = field.default
-        shown = "" if default in (None, (), "") else f"`{str(default).replace('True', 'true')}`"
+        default = _plain_default(field) or ("" if field.default in (None, ()) else field.default)
+        shown = f"`{default}`" if default else ""
         yield f"`{name}`", " ".join((field.description or "").split()), shown
+
+
+def _plain_default(field: Any) -> str:
+    """A default as one types it, where it is a word or a number."""
+    if isinstance(field.default, bool):
+        return str(field.default).lower()
+    return str(field.default) if isinstance(field.default, str | int | float) else ""
 
 
 def _fields(section: Any, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -52,7 +52,11 @@ def parse_reward(text: str) -> dict[str, float]:
 GROUPS = panel(
     ROLLOUTS,
     ("rollout.per_question", int, "Responses to one question.", "group-size"),
-    ("grpo.rollout_batch", int, "Responses sampled at a time."),
+    (
+        "grpo.rollout_batch",
+        int,
+        "Responses sampled at a time; 256 if not given, 128 for the built-in model.",
+    ),
     (
         "grpo.dynamic_sampling",
         bool,
@@ -61,7 +65,11 @@ GROUPS = panel(
 )
 METHOD = panel(
     "GRPO",
-    ("grpo.steps", int, "Rollout batches of the whole run."),
+    (
+        "grpo.steps",
+        int,
+        "Rollout batches of the whole run; 200 if not given, 160 for the built-in model.",
+    ),
     (
         "grpo.train_batch",
         int,
@@ -123,6 +131,4 @@ def grpo() -> None:
         a5ctl run grpo --init sft-128-k3f9 --placement apart
 
         a5ctl run grpo --data path/to/gsm8k --model Qwen/Qwen2.5-Math-1.5B --precision stochastic
-
-        a5ctl run grpo --init sft-128-k3f9 --placement apart
     """
