@@ -5,11 +5,14 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
+from rich.segment import Segment
 from rich.text import Text
 
+_FILLING = re.compile(" +(?=\n)")
 _BEYOND_ASCII = re.compile("[\x7f-\U0010ffff]")
 
 
@@ -22,6 +25,11 @@ class PatientConsole(Console):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.file.fileno())
         os.close(nowhere)
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        """Blanks that fill a line up are for screens; files and pipes get the text alone."""
+        text = super()._render_buffer(buffer)
+        return text if self.is_terminal else _FILLING.sub("", text)
 
 
 def out() -> Console:

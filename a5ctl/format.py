@@ -51,6 +51,20 @@ def p_value(p: float) -> str:
     return "<0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
 
 
+def noise_words(detectable: float, seeds_needed: int | None, seeds: int) -> str:
+    """How large a difference has to be, and what would find the one that there is.
+
+    Args:
+        detectable: The difference found with 80% power, a share.
+        seeds_needed: To find the difference at hand; None where that is not known.
+        seeds: That there are.
+    """
+    text = f"differences under {100 * detectable:.1f} points cannot be told from noise"
+    if seeds_needed is None or seeds_needed <= seeds:
+        return text
+    return f"{text}; one as large as this would take about {seeds_needed} seeds"
+
+
 def figure(value: float, unit: str = "") -> str:
     """A value in few characters; shares in percent."""
     if unit == "share":

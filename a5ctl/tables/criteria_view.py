@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from a5ctl.format import interval, p_value, points
+from a5ctl.format import interval, noise_words, p_value, points
 from a5ctl.tables.verdicts import Finding, Judged, PlanReport, Timing, Verdict
 from core.criteria.plan import Criterion
 
@@ -123,9 +123,7 @@ def _finding(finding: Finding, criterion: Criterion) -> str:
     if finding.reason:
         text += f"; {finding.reason}"
     if finding.verdict is Verdict.CANNOT_TELL and figures.detectable > 0:
-        text += (
-            f"; differences under {100 * figures.detectable:.1f} points cannot be told from noise"
-        )
+        text += f"; {noise_words(figures.detectable, figures.seeds_needed, figures.seeds)}"
     return text
 
 

@@ -81,6 +81,12 @@ def test_the_mix_over_the_steps_is_drawn_on_one_scale(home: Path) -> None:
     assert "one scale for all rows: a full block is 50.0%, a dot is none" in lines
 
 
+@pytest.mark.parametrize("options", [(), ("--by", "step"), ("--against", "sft-aaaa:0")])
+def test_lines_in_a_pipe_end_with_their_text(home: Path, options: tuple[str, ...]) -> None:
+    text = shown(home, "sft-aaaa", *options)
+    assert [line for line in text.splitlines() if line != line.rstrip()] == []
+
+
 def test_another_grader_gives_another_mix(home: Path) -> None:
     found = document(home, "sft-aaaa", "--by", "step", "--grader", "lenient")
     assert found["grader"] == "lenient"
