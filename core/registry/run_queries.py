@@ -1,13 +1,12 @@
 """Queries about runs."""
 
 import difflib
-import json
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from core.errors import UserError
-from core.registry.codec import clean
+from core.registry.codec import clean, stored_table
 from core.registry.database import Database, Row
 from core.registry.records import (
     ArtifactRecord,
@@ -232,8 +231,9 @@ def descendants(database: Database, run_uuid: str) -> list[RunRecord]:
 
 
 def _event(row: Row) -> EventRecord:
-    values = (*row[:5], None if row[5] is None else json.loads(row[5]))
-    return EventRecord(*values)
+    data = None if row[5] is None else stored_table(row[5], "what an event tells")
+    time, step, severity, kind, message, _ = row
+    return EventRecord(time, step, severity, kind, message, data)
 
 
 def _record(row: Row) -> RunRecord:
