@@ -32,7 +32,8 @@ from core.registry.server import explained, masked, refuses_the_row
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-_LISTED = 500  # values of one query: every database takes as many
+# values of one list in a query; SQLite before 3.32 takes 999 variables
+_LISTED = 500
 
 Row = tuple[Any, ...]
 
