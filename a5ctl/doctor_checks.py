@@ -14,13 +14,14 @@ from pathlib import Path
 
 from a5ctl.format import size
 from core.errors import UserError
+from core.units import GIB, gib
 
 REQUIRED = (
     "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub", "numpy", "sympy",
     "pylatexenc", "pydantic", "sqlmodel", "sqlalchemy", "alembic", "typer", "rich", "tomli-w",
     "zstandard",
 )  # fmt: skip
-_LOW_DISK = 1 << 30
+_LOW_DISK = GIB
 _NO_DISK = 100 << 20
 _LOW_MEMORY = 2 << 30
 
@@ -186,7 +187,7 @@ def _memory(total: int | None) -> Check:
         return Check("machine", "memory", Status.OK, "unknown on this system")
     low = total < _LOW_MEMORY
     return Check(
-        "machine", "memory", Status.WARN if low else Status.OK, f"{total / 2**30:.1f} GiB",
+        "machine", "memory", Status.WARN if low else Status.OK, gib(total),
         "use the built-in model and --engine hf" if low else "",
     )  # fmt: skip
 
