@@ -222,7 +222,7 @@ def _shared_memory(found: GpuFindings) -> Check:
     little = size < _LITTLE_SHARED
     return Check(
         _GROUP, "/dev/shm", Status.WARN if little else Status.OK,
-        f"{gib(size)}"
+        gib(size)
         + (", too little for several GPUs to exchange through" if little else ""),
         "start the container with --shm-size=8g or --ipc=host" if little else "",
     )  # fmt: skip
