@@ -63,10 +63,10 @@ def _time(each: CheckedCell) -> str:
 
 
 def _memory(each: CheckedCell) -> str:
-    """Measured on runs like it, else at most what the architecture says."""
+    """Measured on runs like it, else about what the architecture says."""
     if each.forecast.peak is not None:
         return mib(each.forecast.peak)
-    return "-" if each.memory is None else f"<{mib(each.memory)}"
+    return "-" if each.memory is None else f"~{mib(each.memory)}"
 
 
 def _twins(each: CheckedCell) -> str:
