@@ -20,7 +20,8 @@ from a5ctl.format import (
     percent,
     points,
 )
-from a5ctl.tables.comparison import Cell, Comparison
+from a5ctl.tables.comparison import Comparison
+from a5ctl.tables.comparison_cell import Cell
 from a5ctl.tables.moments import Moment
 from a5ctl.tables.settings import short_name, value_text
 from a5ctl.tables.sparks import POINTS, mean_of, sparkline

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from core.models import BUILTIN_PATH
 from core.registry.journal import JOURNAL_NAME
 from core.registry.store import Registry
 from core.responses.names import GRADER_VERSIONS, GraderName
-from tests.a5ctl import handmade
-from tests.a5ctl.asking import ask
+from tests.a5ctl import asking, handmade
 from tests.a5ctl.handmade import evaluation, right, wrong
 from tests.core.interchange.test_readers import FILES, WANDB, store, write_logs, write_samples
 
+ask = partial(asking.ask, width=200)
 TABLES = ("run", "metric", "metric_summary", "evaluation", "response", "grade", "event", "problem")
 
 

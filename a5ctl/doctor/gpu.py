@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from a5ctl.doctor_checks import Check, Status
-from a5ctl.doctor_look import Card, GpuFindings
+from a5ctl.doctor.check import Check, Status
+from a5ctl.doctor.look import Card, GpuFindings
 from core.engines.devices import needs_mapping
 from core.engines.stack import torch_obstacle, vllm_obstacle
 from core.units import GIB, gib
