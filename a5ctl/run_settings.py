@@ -14,9 +14,8 @@ TRAIN = "Training"
 EVAL = "Evaluation"
 RECORD = "Recording"
 ROLLOUTS = "Rollouts"
-
-_RECKONED = frozenset({"grpo.steps", "grpo.rollout_batch", "dpo.beta", "rollout.grader"})
-"""Model or prompt change the default of these; their help says so."""
+_DEPENDS = frozenset({"grpo.steps", "grpo.rollout_batch", "dpo.beta", "rollout.grader"})
+"""Settings whose default depends on the model or the prompt; their help says how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,8 @@ class Setting:
             envvar=self.variable,
             callback=left_to_the_defaults if self.variable else None,
             autocompletion=one_of(*values) if values and self.kind is str else None,
+            show_default=(None if self.key in _DEPENDS else default_of(self.key)) or False,
             help=self.help.replace("{values}", _listed(values)),
-            show_default=self.default or True,
             rich_help_panel=self.panel,
         )
         return Parameter(
@@ -66,14 +65,6 @@ class Setting:
             default=None,
             annotation=Annotated[self.kind | None, option],
         )
-
-    @property
-    def default(self) -> str:
-        """What help calls the default; empty where there is none, or help says how it comes."""
-        found = "" if self.key in _RECKONED else default_of(self.key)
-        if self.kind is bool:
-            return self.name if found == "true" else f"no-{self.name}"
-        return found
 
     def value(self, typed: Any) -> Any:
         """The setting's value; None where nothing was typed."""
@@ -108,7 +99,7 @@ _SOURCE, DATA_SEED, _TEMPLATE = panel(
         "data",
         "A5CTL_DATA",
     ),
-    ("data.seed", int, "Pin the subset to this seed; --seed moves it if not given.", "data-seed"),
+    ("data.seed", int, "Pin the subset to this seed; that of the run when not given.", "data-seed"),
     (
         "prompt.template",
         str,
@@ -117,23 +108,38 @@ _SOURCE, DATA_SEED, _TEMPLATE = panel(
         "A5CTL_PROMPT",
     ),
 )
-(DEVICE,) = panel(COMMON, ("model.device", str, "{values}.", None, "A5CTL_DEVICE"))
+(DEVICE,) = panel(
+    COMMON,
+    ("model.device", str, "{values}; auto is cuda where there is one.", None, "A5CTL_DEVICE"),
+)
 MATERIAL = (DATA_SEED, _SOURCE, _TEMPLATE, DEVICE)
 ASKED = (_SOURCE, _TEMPLATE, DEVICE)
 """What an evaluation asks, and where."""
 LEARNING_RATE = panel(
     TRAIN,
-    ("train.lr", float, "Peak learning rate; by method and model if not given."),
+    (
+        "train.lr",
+        float,
+        "Peak learning rate; when not given the method's own, or one measured for builtin.",
+    ),
     ("train.schedule", str, "{values}."),
     ("train.warmup", float, "Share of steps that warm up."),
     ("train.min_lr_ratio", float, "Last rate as a share of --lr."),
 )
 EPOCHS, STEPS, TOKENS, BATCH_SIZE, SUPERVISE, MAX_LENGTH, GPUS = panel(
     TRAIN,
-    ("train.epochs", float, "Budget in passes; by method and size if no budget is given."),
+    (
+        "train.epochs",
+        float,
+        "Budget in passes; their number follows from the examples when there is no budget.",
+    ),
     ("train.steps", int, "Budget in updates."),
     ("train.tokens", int, "Budget in training tokens."),
-    ("train.batch_size", int, "Examples per update; 32 if not given, 16 for the built-in model."),
+    (
+        "train.batch_size",
+        int,
+        "Examples per update; 32 when not given, or what was measured for builtin.",
+    ),
     ("train.supervise", str, "{values}."),
     ("train.max_length", int, "Longest example in tokens."),
     ("train.gpus", int, "GPUs that train together; with --device cpu, processes."),
@@ -149,7 +155,7 @@ COURSE = panel(
     (
         "train.threads",
         int,
-        "CPU threads; measured if not given.",
+        "CPU threads; measured when not given.",
         None,
         "A5CTL_THREADS",
     ),
@@ -173,37 +179,43 @@ COURSE = panel(
 )
 EVALUATION = panel(
     EVAL,
-    ("evaluation.engine", str, "{values}.", None, "A5CTL_ENGINE"),
+    (
+        "evaluation.engine",
+        str,
+        "{values}; auto is vllm where it is installed.",
+        None,
+        "A5CTL_ENGINE",
+    ),
     (
         "evaluation.gpu_memory_utilization",
         float,
-        "Share of the GPU's memory for vLLM; reckoned from what it has to do if not given.",
+        "Share of the GPU's memory for vLLM; reckoned from what it has to do when not given.",
     ),
     (
         "evaluation.grader",
         str,
-        "Headline grader: {values}; r1_zero if not given and the prompt asks for tags.",
+        "Headline grader: {values}; what the prompt asks for when not given.",
         None,
         "A5CTL_GRADER",
     ),
     ("evaluation.split", str, "{values}."),
-    ("evaluation.limit", int, "Ask only the first N problems; all if not given.", "eval-limit"),
+    ("evaluation.limit", int, "Ask only the first N problems.", "eval-limit"),
     (
         "evaluation.max_tokens",
         int,
-        "Cap on response tokens; 1024 if not given, 256 for the built-in model.",
+        "Cap on response tokens; when not given 256 for builtin, else 1,024.",
     ),
     ("evaluation.temperature", float, "0 is greedy."),
 )
 WHILE_TRAINING = panel(
     EVAL,
-    ("data.evaluation_source", str, "Evaluate on other data than --data.", "eval-data"),
     (
-        "evaluation.every",
-        int,
-        "Also evaluate every N updates, not only at both ends.",
-        "eval-every",
+        "data.evaluation_source",
+        str,
+        "Evaluate on other data than the test split of --data.",
+        "eval-data",
     ),
+    ("evaluation.every", int, "Also evaluate every N updates.", "eval-every"),
 )
 SAMPLING = panel(
     ROLLOUTS,
@@ -211,13 +223,13 @@ SAMPLING = panel(
     (
         "rollout.max_tokens",
         int,
-        "Cap on the tokens of those responses; --max-tokens if not given.",
+        "Cap on the tokens of those responses; that of evaluations when not given.",
         "rollout-max-tokens",
     ),
     (
         "rollout.grader",
         str,
-        "Decides what is right: {values}; strict if not given and the prompt asks for tags.",
+        "Decides what is right: {values}; strict when not given, if the prompt has tags.",
         "train-grader",
     ),
     (

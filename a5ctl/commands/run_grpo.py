@@ -55,7 +55,7 @@ GROUPS = panel(
     (
         "grpo.rollout_batch",
         int,
-        "Responses sampled at a time; 256 if not given, 128 for the built-in model.",
+        "Responses sampled at a time; when not given 128 for builtin, else 256.",
     ),
     (
         "grpo.dynamic_sampling",
@@ -68,12 +68,12 @@ METHOD = panel(
     (
         "grpo.steps",
         int,
-        "Rollout batches of the whole run; 200 if not given, 160 for the built-in model.",
+        "Rollout batches of the whole run; when not given 160 of 128 for builtin, else 200.",
     ),
     (
         "grpo.train_batch",
         int,
-        "Responses per update; the rollout batch if not given, which is on-policy.",
+        "Responses per update; the rollout batch when not given, which is on-policy.",
     ),
     ("grpo.epochs_per_rollout", int, "Passes over a rollout batch."),
     ("grpo.loss", str, "{values}."),
@@ -87,8 +87,16 @@ METHOD = panel(
         bool,
         "Leave out responses whose gradient is 0: the same update in less time.",
     ),
-    ("grpo.tis_cap", float, "Weigh tokens by p(trainer) / p(engine), at most this."),
-    ("grpo.overlong_buffer", int, "Tokens before the cap over which the reward falls by 1."),
+    (
+        "grpo.tis_cap",
+        float,
+        "Weigh tokens by p(trainer) / p(engine), at most this; off when not given.",
+    ),
+    (
+        "grpo.overlong_buffer",
+        int,
+        "Tokens before the cap over which the reward falls by 1; off when not given.",
+    ),
     ("grpo.mask_truncated", bool, "Learn nothing from responses that the cap has cut."),
     (
         "grpo.reward",
