@@ -22,8 +22,8 @@ def flowing(text: str) -> str:
 class _Page:
     """What the help of commands and of groups has in common."""
 
-    def __init__(self, *args: Any, help: str | None = None, **more: Any) -> None:
-        super().__init__(*args, help=help and flowing(help), **more)
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more | {"help": flowing(more.get("help") or "") or None})
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Arguments in capitals, as the documentation writes them; switches without a type."""

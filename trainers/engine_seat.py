@@ -3,14 +3,13 @@
 `core.engines.placement` decides; here is what it has to know. Nothing is decided on the CPU.
 """
 
-import os
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 from core.config.schema import RunConfig, RunKind
-from core.engines.devices import VISIBLE, is_instance, seen_first, visible_entries
+from core.engines.devices import is_instance, visible_entries
 from core.engines.footprint import EngineFootprint, EngineLoad, engine_footprint
 from core.engines.gpu_options import GpuOptions, graphs_for
 from core.engines.gpus import listed_gpus, memory_by_uuid
@@ -27,7 +26,6 @@ from core.engines.placement import (
 from core.engines.segments import (
     allocator_settings,
     expands,
-    plain_environment,
     tells_allocator,
 )
 from core.engines.vllm_setup import MAX_SEQUENCES
@@ -252,18 +250,3 @@ def _usual_tokens(config: RunConfig) -> int:
     if config.kind.samples:
         cap = max(cap, required(config.rollout.max_tokens, "rollout.max_tokens"))
     return 2 * cap
-
-
-def visible_to_engine(own: str | None) -> dict[str, str | None]:
-    """Variables of the engine's process: its own GPU first, and training's, to read weights from.
-
-    Args:
-        own: The GPU that it has for itself; None where it shares the first one.
-    """
-    variables = plain_environment(os.environ)
-    if own is not None:
-        import torch
-
-        trainers = visible_entries(torch.cuda.device_count())
-        variables[VISIBLE] = seen_first(own, trainers[0] if trainers else None)
-    return variables

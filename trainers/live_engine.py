@@ -11,6 +11,7 @@ from core.engines.footprint import DTYPE_BYTES
 from core.engines.gpu_options import ON_CPU, GpuOptions
 from core.engines.placement import NO_TRAINING, TrainingNeed
 from core.engines.select import build_engine
+from trainers.engine_seat import seat
 from trainers.observer import Severity
 from trainers.policy import Policy
 from trainers.prepare import Prepared
@@ -102,8 +103,6 @@ class LiveEngine:
         """Settle where the engine works and with how much memory, and tell of it."""
         if self.stage.prepared.device == "cpu":
             return ON_CPU
-        from trainers.engine_seat import seat
-
         found = seat(self.stage, self.max_model_len, self.training)
         self.stage.event(Severity.INFO, "engine_placement", found.reason)
         self._sleeps = found.options.sleeps

@@ -9,7 +9,7 @@ from trainers.compile_setup import settle_compilation
 from trainers.engine_seat import take_seat
 from trainers.evaluation_facts import EvaluationFacts, facts_of_record
 from trainers.evaluator import Evaluator, build_evaluator, evaluate_together
-from trainers.loop import Loop
+from trainers.loop import Loop, Method
 from trainers.memory import MemoryPlan
 from trainers.memory_meter import MemoryMeter
 from trainers.memory_setup import (
@@ -64,36 +64,51 @@ def train(stage: Stage) -> None:
         settle_compilation(stage, policy, examples, memory.microbatch_tokens)
         method = recipe.method(examples, memory, evaluator)
         _report_precision(stage, method.policy, method.optimizer)
-        state = TrainerState()
-        initial = stage.prepared.model_dir
-        rewinder = Rewinder(method.policy, method.optimizer, initial, capture_rng())
-        if checkpoint is not None:
-            state = restore(checkpoint, method.optimizer, policy.device)
-        state = after_rollbacks(stage.checkpoint_folder, state)
-        if stage.resuming:
-            stage.recorder.begin_segment(state.step)
-            stage.event(Severity.INFO, "resumed", _resumed(state), state.step)
-        state = Loop(
-            method=method,
-            evaluate=meter.apart(
-                lambda step: evaluate_together(world, evaluator, step, method.policy)
-            ),
-            recorder=stage.recorder,
-            observer=stage.observer,
-            interrupts=stage.interrupts,
-            folder=stage.checkpoint_folder,
-            train=stage.config.train,
-            evaluation=stage.config.evaluation,
-            rewinder=rewinder,
-            evaluated=world.decide(lambda: _evaluated(stage)),
-            world=world,
-            stop_after=stage.stop_after,
-        ).run(state)
+        state, rewinder = _begin(stage, method, checkpoint)
+        loop = _loop(stage, method, rewinder, evaluator, meter)
+        state = loop.run(state)
         trained = fed_model(stage, policy, examples)
         compare_memory(stage, memory, meter, state.step, trained)
     finally:
         if evaluator is not None:
             evaluator.close()
+
+
+def _begin(stage: Stage, method: Method, checkpoint: Path | None) -> tuple[TrainerState, Rewinder]:
+    """Where the run begins or goes on, and how a rollback gets behind that."""
+    state, initial = TrainerState(), stage.prepared.model_dir
+    rewinder = Rewinder(method.policy, method.optimizer, initial, capture_rng())
+    if checkpoint is not None:
+        state = restore(checkpoint, method.optimizer, method.policy.device)
+    state = after_rollbacks(stage.checkpoint_folder, state)
+    if stage.resuming:
+        stage.recorder.begin_segment(state.step)
+        stage.event(Severity.INFO, "resumed", _resumed(state), state.step)
+    return state, rewinder
+
+
+def _loop(
+    stage: Stage,
+    method: Method,
+    rewinder: Rewinder,
+    evaluator: Evaluator | None,
+    meter: MemoryMeter,
+) -> Loop:
+    world = stage.world
+    return Loop(
+        method=method,
+        evaluate=meter.apart(lambda step: evaluate_together(world, evaluator, step, method.policy)),
+        recorder=stage.recorder,
+        observer=stage.observer,
+        interrupts=stage.interrupts,
+        folder=stage.checkpoint_folder,
+        train=stage.config.train,
+        evaluation=stage.config.evaluation,
+        rewinder=rewinder,
+        evaluated=world.decide(lambda: _evaluated(stage)),
+        world=world,
+        stop_after=stage.stop_after,
+    )
 
 
 def _report_precision(stage: Stage, policy: Policy, optimizer: Optimizer) -> None:

@@ -49,9 +49,11 @@ class LogPane(Log):
                 file.seek(start)
                 new = file.read(size - start)
         except FileNotFoundError:
-            return self._say_instead("no log: nothing that ran here had anything to log")
+            self._say_instead("no log: nothing that ran here had anything to log")
+            return
         except OSError as error:
-            return self._say_instead(f"{error.strerror or error}: {self._path}")
+            self._say_instead(f"{error.strerror or error}: {self._path}")
+            return
         if self._said_nothing:
             self._said_nothing = False
             self.clear()

@@ -6,6 +6,7 @@ trainer that does the same it needs its own process, which may then have a GPU o
 
 import contextlib
 import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,16 @@ from core.engines.base import (
     Sampling,
     TokenPrompt,
 )
+from core.engines.cuda_ipc import CudaIpcError, OwnMemory
+from core.engines.devices import VISIBLE, seen_first, visible_entries
 from core.engines.remote_child import serve
+from core.engines.segments import plain_environment
 from core.engines.staging import SharedMemory
 from core.engines.transfer import Sender
 from core.units import MIB
 
 if TYPE_CHECKING:
     import torch
-
-    from core.engines.cuda_ipc import OwnMemory
 
 _LEAVE_WITHIN_S = 5.0
 # enough that the messages about it take no part of the time
@@ -139,8 +141,6 @@ class RemoteEngine:
         """Let both processes see a piece of the policy's GPU; once, and for good."""
         if self._tried_gpu:
             return
-        from core.engines.cuda_ipc import CudaIpcError, OwnMemory
-
         self._tried_gpu = True
         memory = None
         try:
@@ -200,3 +200,18 @@ def _chained(
     if first is not None:
         yield first
     yield from rest
+
+
+def visible_to_engine(own: str | None) -> dict[str, str | None]:
+    """Variables of the engine's process: its own GPU first, and training's, to read weights from.
+
+    Args:
+        own: The GPU that it has for itself; None where it shares the first one.
+    """
+    variables = plain_environment(os.environ)
+    if own is not None:
+        import torch
+
+        trainers = visible_entries(torch.cuda.device_count())
+        variables[VISIBLE] = seen_first(own, trainers[0] if trainers else None)
+    return variables

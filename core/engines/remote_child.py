@@ -9,14 +9,13 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from core.engines.base import Completion, EngineError, InferenceEngine
+from core.engines.cuda_ipc import SharedHandle, TheirMemory
 from core.engines.staging import Attached
 from core.engines.transfer import Receiver
 from core.errors import UserError
 
 if TYPE_CHECKING:
     import torch
-
-    from core.engines.cuda_ipc import SharedHandle
 
 
 def serve(
@@ -82,10 +81,8 @@ class _Child:
 
         return self._engine.generate(prompts, sampling, progress)
 
-    def _open(self, handle: "SharedHandle") -> str:
+    def _open(self, handle: SharedHandle) -> str:
         """See the trainer's GPU memory, and say how weights come from there."""
-        from core.engines.cuda_ipc import TheirMemory
-
         self._gpu = TheirMemory(handle)
         return _described(self._gpu.tensor.device)
 

@@ -11,12 +11,13 @@ import torch
 from core.config.load import build_config
 from core.engines.base import EngineError
 from core.engines.placement import GpuMemory, Place, TrainingNeed
+from core.engines.remote import visible_to_engine
 from core.errors import UserError
 from core.units import GIB
 from trainers import engine_seat
 from trainers.distributed.checks import check_placement
 from trainers.distributed.world import World
-from trainers.engine_seat import decoding_steps, seat, spare_gpu, take_seat, visible_to_engine
+from trainers.engine_seat import decoding_steps, seat, spare_gpu, take_seat
 
 NEED = TrainingNeed(2 * GIB, 12 * GIB)
 

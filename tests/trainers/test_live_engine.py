@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-import trainers.engine_seat
 import trainers.live_engine
 from core.config.load import build_config
 from core.engines.gpu_options import GpuOptions
@@ -45,7 +44,7 @@ class Noted:
         self.engine = Noting(self.happened)
         options = GpuOptions(sleeps=sleeps)
         found = SimpleNamespace(reason="it sits here", options=options)
-        monkeypatch.setattr(trainers.engine_seat, "seat", lambda *_: found)
+        monkeypatch.setattr(trainers.live_engine, "seat", lambda *_: found)
 
         def build(*_: Any, gpu: GpuOptions, **__: Any) -> Noting:
             assert gpu is options

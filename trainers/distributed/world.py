@@ -79,8 +79,7 @@ class World:
 
     def _elsewhere(self, build: "Callable[[], InferenceEngine]") -> "InferenceEngine":
         """The engine in a process of its own."""
-        from core.engines.remote import RemoteEngine
-        from trainers.engine_seat import visible_to_engine
+        from core.engines.remote import RemoteEngine, visible_to_engine
 
         environment: dict[str, str | None] = dict.fromkeys(_OWN_VARIABLES if self.size > 1 else ())
         return RemoteEngine(build, environment | visible_to_engine(self.engine_device))

@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from core.engines import cuda_ipc
 from core.engines.base import Sampling
 from core.engines.cuda_ipc import CudaIpcError, OwnMemory
 from core.engines.gpu_options import GpuOptions
-from core.engines.remote import RemoteEngine
+from core.engines.remote import RemoteEngine, visible_to_engine
 from core.engines.select import build_engine, choose_engine
 from tests.core.engines.conftest import weights_of
-from trainers.engine_seat import visible_to_engine
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 GREEDY = Sampling(max_tokens=24, stop=())
@@ -100,7 +98,7 @@ def test_without_ipc_they_come_through_main_memory(
     def refuse(*_: object) -> None:
         raise CudaIpcError("it is not wanted here")
 
-    monkeypatch.setattr(cuda_ipc, "OwnMemory", refuse)
+    monkeypatch.setattr("core.engines.remote.OwnMemory", refuse)
     engine = start(None)
     check_copies(engine, model_dir, other_model_dir, prompts)
     assert engine.weight_path == "through main memory, because it is not wanted here"

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.engines import cuda_ipc
 from core.engines.base import EngineError
 from core.engines.cuda_ipc import CudaIpcError, SharedHandle
 from core.engines.remote import RemoteEngine
@@ -80,7 +79,7 @@ class Unreachable:
 def test_where_a_gpu_cannot_be_shared_main_memory_is_and_the_reason_is_told(
     engine: RemoteEngine, monkeypatch: pytest.MonkeyPatch, memory: type, reason: str
 ) -> None:
-    monkeypatch.setattr(cuda_ipc, "OwnMemory", memory)
+    monkeypatch.setattr("core.engines.remote.OwnMemory", memory)
     monkeypatch.setattr(engine, "_tried_gpu", False)
     engine._share_gpu_memory(CUDA)
     assert engine.weight_path.startswith("through main memory, because ")
