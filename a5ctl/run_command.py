@@ -26,7 +26,7 @@ _LAST = frozenset({"mirror", "quiet", "json_", "home", "registry"})
 Seeds = Annotated[
     str | None,
     typer.Option(
-        "--seed", help="One seed or several: 0,1,2; 0 if not given.", rich_help_panel=COMMON
+        "--seed", help="One seed or several: 0,1,2; 0 when not given.", rich_help_panel=COMMON
     ),
 ]
 Model = Annotated[
@@ -120,7 +120,7 @@ def trains(
     """
     counted = typer.Option(
         "--size",
-        help=f"{size}: 256, or several: 128,256,full; all if not given.",
+        help=f"{size}: 256, or several: 128,256,full; all when not given.",
         rich_help_panel=COMMON,
     )
     front = {"size": Annotated[str | None, counted], **(own or {}), "init": Init}

@@ -55,7 +55,7 @@ def first_wrong(error: ValidationError) -> WrongField:
     return WrongField(
         tuple(str(part) for part in first["loc"]),
         first["type"],
-        first["msg"].removeprefix("Value error, "),
+        first["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list"),
         first["input"],
         first.get("ctx", {}).get("expected", ""),
     )

@@ -13,7 +13,7 @@ from core.config.older import OLDER, TODAY, hashed_form, today, tree_of_today
 from core.config.schema import OPTIONAL_SECTIONS, RunConfig
 from core.errors import UserError
 from core.given_toml import parse_toml, read_toml_text, tables_of
-from core.nearest import did_you_mean
+from core.nearest import did_you_mean, named_alike
 from core.tree_hash import tree_hash
 from core.wrong_fields import first_wrong
 
@@ -120,9 +120,7 @@ def _suggestion(key: str) -> str:
     if key == OLDER:
         return f"; it is called {TODAY} now"
     keys = leaf_keys()
-    last = key.rsplit(".", 1)[-1]
-    near = [k for k in keys if k.rsplit(".", 1)[-1] == last]
-    near = near or difflib.get_close_matches(key, keys, n=3, cutoff=0.5)
+    near = named_alike(key, keys) or difflib.get_close_matches(key, keys, n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(near)}?" if near else f"; settings are {', '.join(keys)}"
 
 

@@ -13,12 +13,12 @@ Prompts and completions may be chat messages; a list of responses stands for sev
 """
 
 import codecs
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.data.json_lines import decode_record
 from core.engines.base import FinishReason
 from core.errors import UserError
 from core.registry.codec import clean
@@ -87,7 +87,7 @@ def parse_line(line: bytes, place: str) -> Iterator[DumpedResponse]:
     Raises:
         UserError: see `read_dump`.
     """
-    record = _record(line, place)
+    record = decode_record(line, place, "a file of responses holds one JSON object per line")
     question = _question(record, place)
     truth = _truth(record, place)
     step = _step(record, place)
@@ -107,21 +107,6 @@ def restore_stop(response: DumpedResponse) -> tuple[str, FinishReason]:
     if finish is FinishReason.LENGTH or not left_open:
         return text, finish
     return text + _CLOSE, FinishReason.STOP_STRING
-
-
-def _record(line: bytes, place: str) -> Mapping[str, Any]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        why = str(error).partition(";")[0]
-        raise UserError(f"{place}: the line is not valid JSON ({why})") from error
-    if isinstance(record, list):
-        raise UserError(
-            f"{place}: the line is not a JSON object but an array; give each object a line"
-        )
-    if not isinstance(record, dict):
-        raise UserError(f"{place}: the line is not a JSON object")
-    return record
 
 
 def _question(record: Mapping[str, Any], place: str) -> str:

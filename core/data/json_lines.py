@@ -21,10 +21,25 @@ def decode_record(line: str | bytes, place: str, advice: str) -> Mapping[str, An
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, absurd numbers, depth
-        raise UserError(f"{place}: the line is not valid JSON ({error}); {advice}") from error
+        why = _why(error)
+        raise UserError(f"{place}: the line is not valid JSON ({why}); {advice}") from error
+    if isinstance(record, list):
+        raise UserError(
+            f"{place}: the line is not a JSON object but an array; give each object a line"
+        )
     if not isinstance(record, dict):
         raise UserError(f"{place}: the line is not a JSON object")
     return record
+
+
+def _why(error: Exception) -> str:
+    """What is wrong, at which character of the line."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"no UTF-8 at byte {error.start + 1}"
+    if isinstance(error, json.JSONDecodeError):
+        # the decoder counts lines of its own, and numbers its places in two ways
+        return f"{error.msg.removesuffix(' at').lower()} at character {error.pos + 1}"
+    return str(error).partition(";")[0]
 
 
 def text_field(record: Mapping[str, Any], key: str, place: str) -> str:

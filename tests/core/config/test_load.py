@@ -72,6 +72,8 @@ def test_an_assignment_without_key_or_value_is_refused(text: str) -> None:
 def test_an_unknown_key_names_the_nearest() -> None:
     with pytest.raises(UserError, match=r"did you mean train\.lr\?"):
         assign({}, "lr", 1.0)
+    with pytest.raises(UserError, match=r"did you mean train\.batch_size\?"):
+        assign({}, "per_device_train_batch_size", 1)
     with pytest.raises(
         UserError, match=r"'train\.epoch' is not a setting; did you mean train\.epochs"
     ):

@@ -101,7 +101,8 @@ def test_half_characters_become_escapes() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b'{"question":', "not valid JSON"),
+        (b'{"question":', "(expecting value at character 13); a file of responses holds one JSON"),
+        (b'{"question": "caf\xe9"}', "(no UTF-8 at byte 18)"),
         (b"[" * 100_000, "not valid JSON"),
         (b"\xff\xfe", "not valid JSON"),
         (b"[1]", "not a JSON object"),

@@ -178,6 +178,8 @@ def test_cells_are_chosen_by_id_and_by_label(load) -> None:
     ("text", "said"),
     [
         ("[base]\ntrain.lrr = 1\n", "base.train.lrr is not a setting; did you mean 'train.lr'"),
+        ("[base]\ntrain.learning_rate = 1\n", "did you mean 'train.lr'?"),
+        ("[base]\n[axes]\ntrain.lr = 1\n", "axes.train.lr: Input should be a list (got 1)"),
         ("[base]\n[axes]\ndata.sise = [1]\n", "'data.sise' is not a setting; did you mean"),
         ("[base]\n[axis]\ndata.size = [1]\n", "axis is not known here; did you mean 'axes'"),
         ("[base]\n[axes]\nseed = [1]\n", "list seeds under seeds"),
