@@ -232,7 +232,7 @@ def descendants(database: Database, run_uuid: str) -> list[RunRecord]:
 
 def _event(row: Row) -> EventRecord:
     data = None if row[5] is None else stored_table(row[5], "what an event tells")
-    return EventRecord(*row[:5], data)
+    return EventRecord(*(*row[:5], data))
 
 
 def _record(row: Row) -> RunRecord:
