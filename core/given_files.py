@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-LARGEST_TEXT = 64 * 2**20
+from core.units import MIB
+
+LARGEST_TEXT = 64 * MIB
 """Bytes of a configuration, a plan, a prompt: far more than people write."""
-LONGEST_LINE = 16 * 2**20
+LONGEST_LINE = 16 * MIB
 """Bytes of one line of data."""
 
 

@@ -2,7 +2,11 @@
 
 import re
 import tomllib
+from pathlib import Path
 from typing import Any
+
+from core.errors import UserError
+from core.given_files import read_given_text
 
 _DEEPEST = 64
 _LONG_KEY = re.compile(
@@ -22,3 +26,41 @@ def parse_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
+
+
+def read_toml_text(path: Path, origin: str) -> str:
+    """The text of a TOML file, not parsed yet.
+
+    Args:
+        path: The file.
+        origin: What to call it in messages: `config file train.toml`.
+
+    Raises:
+        UserError: it cannot be read, or is no text.
+    """
+    try:
+        return read_given_text(path)
+    except OSError as error:
+        raise UserError(f"{origin} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(_refusal(origin, error)) from error
+
+
+def tables_of(text: str, origin: str) -> dict[str, Any]:
+    """The tables of a text that has a name.
+
+    Args:
+        text: The text.
+        origin: What to call it in messages.
+
+    Raises:
+        UserError: see `parse_toml`.
+    """
+    try:
+        return parse_toml(text)
+    except ValueError as error:
+        raise UserError(_refusal(origin, error)) from error
+
+
+def _refusal(origin: str, error: ValueError) -> str:
+    return f"{origin} is not valid TOML: {str(error).partition(';')[0]}"

@@ -10,14 +10,15 @@ from pathlib import Path
 from core.errors import UserError
 from core.given_files import check_regular, read_given
 from core.hub import MODEL_FILES
+from core.units import MIB
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _PICKLE_PATTERNS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _SHARD = re.compile(r"[^/\\\0]+\.safetensors")
 # a model has at least so many rows of its hidden size, as it has of all that is called num_...
 _SIZES = ("vocab_size", "intermediate_size", "head_dim")
-_LARGEST_CONFIG = 4 * 2**20
-_LARGEST_JSON = 256 * 2**20
+_LARGEST_CONFIG = 4 * MIB
+_LARGEST_JSON = 256 * MIB
 
 
 def check_folder(folder: Path, spec: str) -> None:

@@ -24,7 +24,8 @@ _OTHERS = (
 
 def compare(
     runs: Annotated[
-        list[str] | None, typer.Argument(help="Runs to compare; all when none are named.")
+        list[str] | None,
+        typer.Argument(metavar="RUN", help="Runs to compare; all when none are named."),
     ] = None,
     group: options.Group = None,
     kind: options.Kind = None,
@@ -63,7 +64,7 @@ def compare(
 
         a5ctl compare --lineage grpo-x2m1
 
-        a5ctl compare --criteria plan.toml
+        a5ctl compare --criteria criteria.toml
     """
     from a5ctl.collector import collector_paused
     from a5ctl.commands.compare_otherwise import follow_line, judge_by_plan

@@ -29,7 +29,7 @@ def grade(
     ] = "r1_zero",
     step: Annotated[
         int | None,
-        typer.Option(help="Which step, where lines name one; the last when not given."),
+        typer.Option(help="Which step, where lines name one; the last one when not given."),
     ] = None,
     class_: Annotated[
         str | None, typer.Option("--class", metavar="CLASS", help="Only this failure class.")

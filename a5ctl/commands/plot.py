@@ -27,7 +27,8 @@ def plot(
         ),
     ],
     runs: Annotated[
-        list[str] | None, typer.Argument(help="Ids, unique prefixes, or names of runs.")
+        list[str] | None,
+        typer.Argument(metavar="RUN", help="Ids, unique prefixes, or names of runs."),
     ] = None,
     group: Annotated[str | None, typer.Option(help="The runs of this group, too.")] = None,
     each: Annotated[
@@ -43,7 +44,7 @@ def plot(
             help="Size of the picture: column (of a paper), page, slide, or inches such as 6x4."
         ),
     ] = "page",
-    title: Annotated[str, typer.Option(help="Title of the picture; none if not given.")] = "",
+    title: Annotated[str, typer.Option(help="Title of the picture; none when not given.")] = "",
     x: Annotated[str, typer.Option(help="What runs along the bottom: step, time or tokens.")] = (
         "step"
     ),

@@ -9,7 +9,17 @@ from rich.text import Text
 
 from a5ctl.console import plain
 from a5ctl.figures import ACCURACY
-from a5ctl.format import compact, count, duration, figure, interval, p_value, percent, points
+from a5ctl.format import (
+    compact,
+    count,
+    deviation,
+    duration,
+    figure,
+    interval,
+    p_value,
+    percent,
+    points,
+)
 from a5ctl.tables.comparison import Cell, Comparison
 from a5ctl.tables.moments import Moment
 from a5ctl.tables.settings import short_name, value_text
@@ -55,7 +65,7 @@ def comparison_columns(comparison: Comparison) -> list[Column]:
     if comparison.view.by is not None and comparison.varying:
         rows = [*settings, replace(name, title="runs", priority=2)]
     else:
-        rows = [name, *settings]
+        rows = [name, *_label_column(comparison), *settings]
     return [
         *rows,
         *_value_columns(comparison),
@@ -139,6 +149,19 @@ def _name(cell: Cell) -> Text:
     return plain(f"{first} x{len(cell.entries)} {what}", style="cyan")
 
 
+def _label_column(comparison: Comparison) -> list[Column]:
+    """What people called their runs; no column where nobody named one."""
+    longest = min(_LONGEST, max(len(_label(cell).plain) for cell in comparison.cells))
+    return [Column("name", 2, longest, _label, "left", least=longest)] if longest else []
+
+
+def _label(cell: Cell) -> Text:
+    """The name of a run that stands alone; a plan's names only repeat the settings."""
+    run = cell.entries[0].run
+    of_plan = any(tag.startswith("cell:") for tag in run.tags)
+    return plain("" if len(cell.entries) > 1 or of_plan else run.name or "")
+
+
 def _setting_column(comparison: Comparison, key: str, priority: int) -> Column:
     values = [_shown(key, cell) for cell in comparison.cells]
     longest = min(_LONGEST, max(map(len, values)))
@@ -174,7 +197,7 @@ def _uncertainty(comparison: Comparison, cell: Cell) -> Text:
         return Text(f"[{figure(found[0])}, {figure(found[1])}]")
     if error is None:
         return Text("-")
-    return Text(f"± {100 * error:.1f} (SE)" if share else f"± {figure(error)} (SE)")
+    return Text(f"{deviation(error)} (SE)" if share else f"± {figure(error)} (SE)")
 
 
 def _values_of(comparison: Comparison, cell: Cell) -> tuple[float, ...]:

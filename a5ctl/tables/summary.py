@@ -52,10 +52,10 @@ def matrix_table(registry: Registry, run_ids: Sequence[str], width: int) -> Rend
 
 
 def _figures(registry: Registry, evaluations: Sequence[EvaluationRecord]) -> RenderableType:
+    if not evaluations:
+        return Text("nothing was evaluated", style="yellow")
     grid = Table.grid(padding=(0, 2))
-    for evaluation in (
-        evaluations[:1] if len(evaluations) == 1 else [evaluations[0], evaluations[-1]]
-    ):
+    for evaluation in (*evaluations[:1], *evaluations[1:][-1:]):
         grid.add_row(
             f"step {evaluation.step}",
             Text(percent(evaluation.accuracy), style="bold"),

@@ -14,9 +14,10 @@ from core.data.choices import LETTERS, with_options
 from core.data.problem import Problem
 from core.errors import UserError
 from core.given_files import read_given
+from core.units import MIB
 
 SPLITS = ("dev", "val", "test")
-_LARGEST_TABLE = 2**28
+_LARGEST_TABLE = 256 * MIB
 _COLUMNS = ("question", "a", "b", "c", "d", "answer")
 _EXPECTED = "six columns: question, A, B, C, D and the letter of the right option"
 

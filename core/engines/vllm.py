@@ -28,7 +28,7 @@ from core.engines.isolation import (
 )
 from core.engines.requests import Request, plan_requests
 from core.engines.segments import plain_segments
-from core.engines.select import vllm_version
+from core.engines.stack import vllm_version
 from core.engines.vllm_copy import WeightCopies
 from core.engines.vllm_outputs import completion
 from core.engines.vllm_setup import (

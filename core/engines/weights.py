@@ -61,7 +61,7 @@ class WeightContract:
     def reference_logprobs(
         self, weights: Mapping[str, "torch.Tensor"], token_ids: list[int], dtype: str = "bfloat16"
     ) -> "torch.Tensor":
-        """Log-probabilities of `token_ids[1:]` (nats, float32, on CPU) under the given weights.
+        """Log-probabilities of `token_ids[1:]` under weights: shape (n - 1,), float32 nats, on CPU.
 
         The tensors are used where they lie, in their own precision: where they differ in it, in
         that of most numbers, so that few are copied. For an engine in float32 those in bfloat16

@@ -26,9 +26,8 @@ from core.registry.records import RunRecord, RunStatus
 from core.registry.run_queries import run_by_uuid
 from core.registry.run_writes import update_run
 from core.registry.store import Registry
-from core.workspace import Workspace, new_run_id
+from core.workspace import CHECKPOINTS, Workspace, new_run_id
 
-CHECKPOINTS = "checkpoints"
 _UUID = re.compile(r"[0-9a-f]{32}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _RUN_MARK = b'{"entry":"run"'

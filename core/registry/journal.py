@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from core.units import MIB
+
 if TYPE_CHECKING:
     from core.registry.entries import Entry
     from core.registry.store import Registry
@@ -20,7 +22,7 @@ JOURNAL_NAME = "journal.jsonl"
 # longer ones are no lines: the file has a hole, or never held a journal
 _LONGEST_LINE = 2**28
 _LINES_PER_TRANSACTION = 2000
-_BYTES_PER_TRANSACTION = 16 * 2**20
+_BYTES_PER_TRANSACTION = 16 * MIB
 
 
 @dataclass(frozen=True, slots=True)
