@@ -86,9 +86,11 @@ def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     return F.silu(gate).mul_(up)
 
 
-def swiglu_backward(gradient: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of gate and up; `gradient` is overwritten."""
-    up_gradient = gradient * F.silu(gate)
+def swiglu_backward(
+    gradient: Tensor, gate: Tensor, up: Tensor, activated: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients of gate and up; `gradient` and `activated`, silu(gate), are overwritten."""
+    up_gradient = activated.mul_(gradient)
     return torch.ops.aten.silu_backward(gradient.mul_(up), gate), up_gradient
 
 
