@@ -5,11 +5,14 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
+from rich.segment import Segment
 from rich.text import Text
 
+_FILLING = re.compile(" +(?=\n)")
 _BEYOND_ASCII = re.compile("[\x7f-\U0010ffff]")
 
 
@@ -22,6 +25,11 @@ class PatientConsole(Console):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.file.fileno())
         os.close(nowhere)
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        """Blanks that fill a line up are for screens; files and pipes get the text alone."""
+        text = super()._render_buffer(buffer)
+        return text if self.is_terminal else _FILLING.sub("", text)
 
 
 def out() -> Console:
@@ -62,6 +70,11 @@ def print_json(value: Any) -> None:
     text = json.dumps(value, ensure_ascii=False, indent=2, default=str, allow_nan=False)
     _accept_any_text()
     sys.stdout.write(_BEYOND_ASCII.sub(_json_escaped, text) + "\n")
+
+
+def json_line(value: Any) -> str:
+    """One line of JSON; what a terminal would act on stands in it as escapes."""
+    return json.dumps(value, ensure_ascii=True, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def print_text(text: str) -> None:

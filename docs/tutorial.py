@@ -1,9 +1,11 @@
-"""Runs every command of docs/tutorial.md in a fresh workspace and writes what it prints below it.
+"""Runs every command of a page in a fresh workspace and writes what it prints below it.
 
     python docs/tutorial.py
+    python docs/tutorial.py docs/a-week-with-a5ctl.md
 
-It takes some minutes. Lines of blocks that begin with `$ ` are commands; the rest of a block is
-replaced. Nothing is cut; colours and bars are left out, as in a pipe.
+The tutorial takes some minutes, the week most of an hour. Lines of console blocks that begin with
+`$ ` are commands; the rest of a block is replaced. A block with a title is a file of the workspace.
+Nothing is cut; colours and bars are left out, as in a pipe.
 """
 
 import argparse
@@ -18,20 +20,23 @@ PAGE = Path(__file__).with_name("tutorial.md")
 ROOT = Path(__file__).parents[1]
 WIDTH = 88
 _BLOCK = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
-_STOPPED = (124, 130)
+_FILE = re.compile(r"```\w+ title=\"([\w.-]+)\"\n(.*?)```\n", re.DOTALL)
+_EITHER = re.compile(f"{_BLOCK.pattern}|{_FILE.pattern}", re.DOTALL)
+_STOPPED = (124, 130, 137)
 
 
 def main() -> int:
     """Run all commands; the page is written when all of them have ended as they should."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("page", type=Path, nargs="?", default=PAGE)
     parser.add_argument("--workspace", type=Path, help="An empty folder; a temporary one else.")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tutorial-") as temporary:
-        place = given.workspace or Path(temporary) / "tutorial"
+        place = given.workspace or Path(temporary) / given.page.stem
         place.mkdir(parents=True, exist_ok=True)
-        text = PAGE.read_text(encoding="utf-8")
-        made = _BLOCK.sub(lambda block: f"```console\n{_told(block[1], place)}```\n", text)
-    PAGE.write_text(made, encoding="utf-8")
+        text = given.page.read_text(encoding="utf-8")
+        made = _EITHER.sub(lambda block: _made(block, place), text)
+    given.page.write_text(made, encoding="utf-8")
     return 0
 
 
@@ -43,6 +48,15 @@ def commands(text: str) -> list[str]:
         for line in block.splitlines()
         if line.startswith("$ ")
     ]
+
+
+def _made(block: re.Match[str], place: Path) -> str:
+    """A block with what its commands print; a file is written, and shown as it is."""
+    shown, name, text = block.groups()
+    if name is None:
+        return f"```console\n{_told(shown, place)}```\n"
+    (place / name).write_text(text, encoding="utf-8")
+    return block[0]
 
 
 def _told(block: str, place: Path) -> str:
@@ -63,7 +77,7 @@ def _run(command: str, place: Path) -> list[str]:
     allowed = _STOPPED if command.startswith("timeout ") else (0,)
     if ended.returncode not in allowed:
         raise SystemExit(f"{command} ended with {ended.returncode}")
-    shown = ended.stdout.replace(str(place), "~/tutorial").rstrip()
+    shown = ended.stdout.replace(str(place), f"~/{place.name}").rstrip()
     return [line.rstrip() for line in shown.splitlines()]
 
 

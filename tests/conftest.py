@@ -5,12 +5,30 @@ vLLM tests are skipped by name where it is missing, never in CI.
 
 import gc
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
+import hypothesis
 import pytest
 
-from core.engines.select import vllm_version
+from core.engines.stack import vllm_version
+
+_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 8 * 2**30
+
+hypothesis.settings.register_profile("quick", max_examples=25)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Write to memory where it has room; try fewer examples where only the quick part is wanted.
+
+    Nothing here has to outlive a power cut, and a registry waits for the disk at every turn.
+    """
+    if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", os.fspath(_MEMORY))
+    if config.getoption("markexpr") == "not slow":
+        hypothesis.settings.load_profile("quick")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

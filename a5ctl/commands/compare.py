@@ -63,7 +63,7 @@ def compare(
 
         a5ctl compare --lineage grpo-x2m1
 
-        a5ctl compare --criteria plan.toml
+        a5ctl compare --criteria criteria.toml
     """
     from a5ctl.collector import collector_paused
     from a5ctl.commands.compare_otherwise import follow_line, judge_by_plan

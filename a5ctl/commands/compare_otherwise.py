@@ -36,10 +36,11 @@ def judge_by_plan(
     path: Path, home: Path | None, registry: str | None, *, force: bool, json_: bool
 ) -> None:
     """Print what a plan's criteria say of its runs; note the plan where it is new."""
-    from a5ctl.console import out, plain, print_json
+    from a5ctl.console import out, print_json
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.tables.criteria import check_plan
     from a5ctl.tables.criteria_view import plan_json, plan_lines
+    from a5ctl.tables.hanging import hanging
     from core.criteria.plan import load_plan
 
     loaded = load_plan(path)
@@ -53,7 +54,7 @@ def judge_by_plan(
         return
     console = out()
     for line, style in plan_lines(report):
-        console.print(plain(line, style=style))
+        console.print(hanging(line, style, console), soft_wrap=True)
 
 
 def _exists(home: Path | None, registry: str | None) -> bool:

@@ -187,6 +187,7 @@ def _diagnosis(
     *,
     alone: bool = False,
 ) -> "Diagnosis":
+    from a5ctl.tables.alarmed import alarm_lines
     from a5ctl.tables.cause_context import cause_context
     from a5ctl.tables.diagnosis import commands_for, diagnose_evaluation, further_advice
     from a5ctl.tables.steps import choose_evaluation
@@ -211,6 +212,7 @@ def _diagnosis(
         further_advice(run, evaluation, evaluations) if alone else (),
         probes=store.probes_of(evaluation.uuid),
         context=cause_context(store, run, evaluation, evaluations, used),
+        alarms=alarm_lines(store, run, evaluation.step),
     )
 
 

@@ -43,7 +43,7 @@ class PlanDisplay(LiveArea):
         self._jobs = jobs
         self._looked = -_LOOK_EVERY_S
         self._logged = time.monotonic()
-        self._stopping = ""
+        self._stopping = self._advised = ""
         self.stops_cells = True
 
     def begins(self, cell: Cell) -> None:
@@ -89,7 +89,7 @@ class PlanDisplay(LiveArea):
         elif now - self._logged >= _LOG_EVERY_S:
             self._logged = now
             lines = cell_lines(self._registry, found.values(), under_way)
-            self._print(plain(self._summary(lines), "dim"))
+            self._print(plain(self._standing_text(lines), "dim"))
 
     def _table(self, lines: list[CellLine]) -> RenderableType:
         """As many cells as the screen holds: those at work, then what comes, then what is done."""
@@ -101,6 +101,12 @@ class PlanDisplay(LiveArea):
         more = plain(f"{len(lines) - room + 1} more cells", "dim")
         table = cells_table([line for line in lines if id(line) in kept], self._console)
         return Group(table, more)
+
+    def _standing_text(self, lines: list[CellLine]) -> str:
+        """For a log, where the advice of the time before can still be read."""
+        counts, advice = self._summary(lines).split("\n")
+        said, self._advised = self._advised, advice
+        return counts if said == advice else f"{counts}\n{advice}"
 
     def _summary(self, lines: list[CellLine]) -> str:
         counts = state_counts(line.found for line in lines)

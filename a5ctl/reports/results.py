@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from a5ctl.format import count, interval, p_value, percent, points
+from a5ctl.format import count, deviation, interval, noise_words, p_value, percent, points
 from a5ctl.reports.content import Cell, Claim, Fact, Remark, Table, Tone, Verdicts
 from a5ctl.tables.comparison import Comparison
+from a5ctl.tables.comparison_notes import detectable_line
 from a5ctl.tables.comparison_view import comparison_columns, setting_line
 from a5ctl.tables.criteria_view import claim, timing_lines
 from a5ctl.tables.verdicts import Finding, Judged, PlanReport, Verdict
@@ -43,15 +44,7 @@ def result_remarks(comparison: Comparison) -> tuple[Remark, ...]:
         remarks.append(
             Remark("Rows with several seeds show the mean and its standard error over seeds.")
         )
-    found = comparison.detectable
-    if found is not None and found.difference > 0:
-        which = "this discordance" if comparison.paired else "the discordance of the best two runs"
-        remarks.append(
-            Remark(
-                f"With {found.problems:,} problems and {which}, differences under "
-                f"{100 * found.difference:.1f} points cannot be told from noise (80% power)."
-            )
-        )
+    remarks += [Remark(f"{line[0].upper()}{line[1:]}.") for line in detectable_line(comparison)]
     remarks += [Remark(setting_line(test)) for test in comparison.settings]
     if comparison.baseline is not None:
         remarks.append(
@@ -116,7 +109,7 @@ def headline_facts(
     if comparison is not None:
         best = comparison.cells[0]
         several = len(best.entries) > 1
-        spread = f"± {100 * (best.standard_error or 0):.1f} (SE over {len(best.entries)} seeds)"
+        spread = f"{deviation(best.standard_error or 0)} (SE over {len(best.entries)} seeds)"
         sure = spread if several or best.interval is None else f"95% {interval(best.interval)}"
         name = "best accuracy" if len(comparison.cells) > 1 else "accuracy"
         facts.append(Fact(name, percent(best.mean), f"{_who(comparison)}, {sure}"))
@@ -168,8 +161,8 @@ def _finding(finding: Finding) -> tuple[Cell, ...]:
             count(figures.problems),
         )
         if finding.verdict is Verdict.CANNOT_TELL and figures.detectable > 0:
-            noise = f"differences under {100 * figures.detectable:.1f} points cannot be told from"
-            why = f"{why}; {noise} noise" if why else f"{noise} noise"
+            noise = noise_words(figures.detectable, figures.seeds_needed, figures.seeds)
+            why = f"{why}; {noise}" if why else noise
     return (
         Cell(finding.candidate),
         Cell(place or "-"),

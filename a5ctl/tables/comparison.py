@@ -24,6 +24,7 @@ from a5ctl.tables.pairs import (
     SettingTest,
     detectable_between,
     detectable_of,
+    detectable_over_seeds,
     paired_tests,
     setting_tests,
 )
@@ -190,8 +191,7 @@ def build_comparison(
     if paired:
         detectable = detectable_of(paired)
     elif measure.name == ACCURACY:
-        best = sorted(entries, key=lambda entry: -entry.accuracy)[:2]
-        detectable = detectable_between(registry, best, grader)
+        detectable = _detectable(registry, cells, entries, grader)
     notes = [
         *left_out_warnings(left_out),
         *protocol_warnings(entries),
@@ -213,6 +213,16 @@ def build_comparison(
         measure=measure,
         common=common,
     )
+
+
+def _detectable(
+    registry: Registry, cells: Sequence[Cell], entries: Sequence[Entry], grader: str | None
+) -> Detectable | None:
+    """Of the best two rows over their seeds where they have some; else of the best two runs."""
+    rows = [cell.entries for cell in cells[:2] if not cell.mixed]
+    over_seeds = detectable_over_seeds(registry, rows, grader)
+    best = sorted(entries, key=lambda entry: -entry.accuracy)[:2]
+    return over_seeds or detectable_between(registry, best, grader)
 
 
 def _rank(good: float) -> tuple[bool, float]:

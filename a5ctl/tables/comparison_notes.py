@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from a5ctl.format import figure, percent
+from a5ctl.format import figure, noise_words, percent
 from a5ctl.tables.comparison import Comparison
 from a5ctl.tables.comparison_columns import CURVE, comparison_columns, told_once
 from a5ctl.tables.comparison_view import setting_line
@@ -37,7 +37,7 @@ def comparison_notes(comparison: Comparison, hidden: Sequence[str] = ()) -> list
     if comparison.same:
         notes.append(f"taken as one setting, whatever it is: {', '.join(comparison.same)}")
     notes += _sample_notes(comparison)
-    notes += _detectable(comparison)
+    notes += detectable_line(comparison)
     if comparison.baseline is not None:
         notes += _test_notes(comparison)
     if hidden:
@@ -87,14 +87,19 @@ def _method(comparison: Comparison) -> str:
     return " or ".join(sorted(found)) or "exact McNemar"
 
 
-def _detectable(comparison: Comparison) -> list[str]:
+def detectable_line(comparison: Comparison) -> list[str]:
+    """How large a difference has to be; nothing where the table cannot say."""
     found = comparison.detectable
     if found is None or found.difference == 0:
         return []
+    if found.seeds is not None:
+        return [
+            f"between the best two rows, over {found.seeds} paired seeds and {found.problems:,} "
+            f"problems: {noise_words(found.difference, found.seeds_needed, found.seeds)}"
+        ]
     which = "this discordance" if comparison.paired else "the discordance of the best two runs"
     return [
-        f"with {found.problems:,} problems and {which}, differences under "
-        f"{100 * found.difference:.1f} points cannot be told from noise (80% power)"
+        f"with {found.problems:,} problems and {which}, {noise_words(found.difference)} (80% power)"
     ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from a5ctl.format import interval, p_value, points
+from a5ctl.format import interval, noise_words, p_value, points
 from a5ctl.tables.comparison import Comparison
 from a5ctl.tables.comparison_columns import Column, comparison_columns, told_once
 from a5ctl.tables.folded import FoldColumn, FoldedTable
@@ -79,8 +79,8 @@ def setting_line(test: SettingTest) -> str:
     return (
         f"{name}: {points(found.difference)} points {interval(found.interval)}, "
         f"p {p_value(test.adjusted)} (Holm) over {len(found.seeds)} paired seeds and "
-        f"{found.problems:,} problems, both random; differences under "
-        f"{100 * found.detectable:.1f} points cannot be told from noise"
+        f"{found.problems:,} problems, both random; "
+        f"{noise_words(found.detectable, found.seeds_needed, len(found.seeds))}"
     )
 
 

@@ -198,7 +198,8 @@ def _figures(
     if len(a) >= MIN_SEEDS and shared > 1:
         across = compare_across_seeds(a, b, boundary)
         return Figures(
-            across.difference, across.interval, across.p, len(a), shared, across.detectable
+            *(across.difference, across.interval, across.p, len(a), shared),
+            *(across.detectable, across.seeds_needed),
         )
     mean_a, mean_b = _mean(a), _mean(b)
     one = compare_paired_shares(mean_a, mean_b, boundary)

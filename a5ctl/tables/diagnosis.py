@@ -65,6 +65,7 @@ class Diagnosis:
         counterfactuals: The accuracy as it is, and if one thing were otherwise.
         lengths: Right against wrong, in tokens.
         probes: What probes of this evaluation found.
+        alarms: What was wrong in its training up to there, one line each.
     """
 
     run: RunRecord
@@ -80,6 +81,7 @@ class Diagnosis:
     counterfactuals: tuple[Counterfactual, ...]
     lengths: tuple[LengthContrast, ...]
     probes: tuple[ProbeFindings, ...] = ()
+    alarms: tuple[str, ...] = ()
 
     def of_class(self, failure: FailureClass) -> list[Case]:
         """The failed responses of one class, in the order asked."""
@@ -95,6 +97,7 @@ def diagnose_evaluation(
     further: tuple[Advice, ...] = (),
     probes: Sequence[ProbeRecord] = (),
     context: CauseContext | None = None,
+    alarms: tuple[str, ...] = (),
 ) -> Diagnosis:
     """Take one evaluation apart.
 
@@ -107,6 +110,7 @@ def diagnose_evaluation(
         further: Advice that does not come from the failures; it stands last.
         probes: Probes of this evaluation.
         context: What is known beside the responses; only the cap where it is not given.
+        alarms: What was wrong in the training up to there.
 
     Raises:
         UserError: there are no responses, or the grader never judged them.
@@ -140,6 +144,7 @@ def diagnose_evaluation(
         counterfactuals=counterfactuals(summary),
         lengths=length_contrasts(responses, right),
         probes=tuple(find(probe, responses, grader) for probe in probes),
+        alarms=alarms,
     )
 
 
@@ -184,6 +189,7 @@ def commands_for(
         more_data=run.config.get("data", {}).get("size") is not None,
         probe=f"a5ctl probe {name}",
         supervise=run.config.get("train", {}).get("supervise", "response"),
+        show=f"a5ctl show {name}",
     )
 
 

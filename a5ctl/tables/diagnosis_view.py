@@ -127,6 +127,7 @@ def header(diagnosis: Diagnosis, *, full: bool = True) -> RenderableType:
         Text(others),
         *(Text(line) for line in _counts(diagnosis)),
         *([plain(note, style="yellow")] if note else []),
+        *(plain(f"! {line}", style="yellow") for line in diagnosis.alarms),
         plain(_setup(diagnosis), style="dim"),
         *([plain(protocol, style="dim")] if full else []),
     )
@@ -231,6 +232,7 @@ def diagnosis_json(
         "type3": diagnosis.type3,
         **{name: getattr(evaluation, name) for name in ("unclosed", "unparseable", "numeric")},
         "truncated": evaluation.truncated,
+        "alarms": list(diagnosis.alarms),
         "protocol": dict(evaluation.protocol),
         "fingerprints": {"generation": evaluation.generation, "grading": evaluation.grading},
         "verdict": {

@@ -57,10 +57,17 @@ class SettingTest:
 
 @dataclass(frozen=True, slots=True)
 class Detectable:
-    """The smallest difference, as a share, that so many problems find with 80% power."""
+    """The smallest difference, as a share, that so many problems find with 80% power.
+
+    Attributes:
+        seeds: Paired ones, where settings are compared and not two runs.
+        seeds_needed: To find the difference that there is.
+    """
 
     difference: float
     problems: int
+    seeds: int | None = None
+    seeds_needed: int | None = None
 
 
 def paired_tests(
@@ -139,6 +146,19 @@ def detectable_of(paired: Mapping[str, Paired]) -> Detectable | None:
         if test.detectable is not None and test.comparison is not None
     ]
     return max(known, key=lambda found: found.difference, default=None)
+
+
+def detectable_over_seeds(
+    registry: Registry, rows: Sequence[Sequence[Entry]], grader: str | None
+) -> Detectable | None:
+    """The figure for two rows of one setting each; None where they share too few seeds."""
+    if len(rows) < 2 or min(map(len, rows)) < MIN_SEEDS:
+        return None
+    a, b = ({e.run.seed: e for e in row if e.run.seed is not None} for row in rows[:2])
+    found = _across(registry, a, b, grader, force=False).comparison
+    if found is None:
+        return None
+    return Detectable(found.detectable, found.problems, len(found.seeds), found.seeds_needed)
 
 
 def detectable_between(

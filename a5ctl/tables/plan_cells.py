@@ -14,11 +14,14 @@ from a5ctl.tables.fit import FitColumn, FittedTable, fitted_table
 from a5ctl.tables.runs import run_seconds
 from core.plans.length import expected_updates, share_done
 from core.plans.runs import CellRun, CellState
-from core.registry.records import Headline
+from core.registry.processes import host_name
+from core.registry.records import Headline, RunRecord
 from core.registry.store import Registry
 
 _TOKENS = "tokens_total"
 _STEP_SECONDS = "step_seconds"
+TITLE = 40
+"""Characters that tell one cell from another: figures go before these are cut."""
 _STYLES = {
     CellState.MISSING: "dim",
     CellState.RUNNING: "cyan",
@@ -109,19 +112,26 @@ def cells_table(lines: Sequence[CellLine], console: Console) -> FittedTable:
         return FitColumn(header, [plain(cell) for cell in cells], importance, **options)
 
     runs = [line.found.run for line in lines]
+    heads = [line.headline for line in lines]
     columns = [
         column("cell", [line.found.cell.id for line in lines], 99),
-        column("what", [_what(line) for line in lines], 98, elastic=16),
+        column("what", [_what(line) for line in lines], 98, elastic=TITLE),
         FitColumn("state", [_state(line) for line in lines], 95),
         column("run", [run.id if run else "" for run in runs], 90),
         column("step", [_progress(line) for line in lines], 70, right=True),
-        column("accuracy", [percent(h.accuracy) if h else "-" for h in _heads(lines)], 85),
-        column("95%", [interval(h.interval) if h else "-" for h in _heads(lines)], 40),
+        column("accuracy", [percent(h.accuracy) if h else "-" for h in heads], 85, right=True),
+        column("95%", [interval(h.interval) if h else "-" for h in heads], 40),
         column("took", [duration(line.seconds) for line in lines], 50, right=True),
         column("left", [duration(line.left) for line in lines], 75, right=True),
-        column("host", [(run.host or "") if run else "" for run in runs], 20, elastic=8),
+        column("host", _hosts(runs), 20, elastic=8),
     ]
     return fitted_table(columns, console)
+
+
+def _hosts(runs: Iterable[RunRecord | None]) -> list[str]:
+    """Where each runs; nothing where all of it is on this machine."""
+    hosts = [(run.host or "") if run else "" for run in runs]
+    return [""] * len(hosts) if set(hosts) <= {"", host_name()} else hosts
 
 
 def _state(line: CellLine) -> Text:
@@ -166,10 +176,6 @@ def cell_json(line: CellLine) -> dict[str, Any]:
 def plain_labels(labels: Mapping[str, Any]) -> dict[str, Any]:
     """Labels as JSON has them."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in labels.items()}
-
-
-def _heads(lines: Sequence[CellLine]) -> list[Headline | None]:
-    return [line.headline for line in lines]
 
 
 def _what(line: CellLine) -> str:

@@ -9,7 +9,7 @@ from a5ctl.console import plain
 from a5ctl.format import duration
 from a5ctl.plans.check import CheckedCell
 from a5ctl.tables.fit import FitColumn, FittedTable, fitted_table
-from a5ctl.tables.plan_cells import plain_labels, state_text
+from a5ctl.tables.plan_cells import TITLE, plain_labels, state_text
 
 _MIB = 2**20
 
@@ -23,7 +23,7 @@ def check_table(checked: Sequence[CheckedCell], console: Console) -> FittedTable
     cells = [each.found.cell for each in checked]
     columns = [
         column("cell", [cell.id for cell in cells], 99),
-        column("what", [cell.title for cell in cells], 98, elastic=16),
+        column("what", [cell.title for cell in cells], 98, elastic=TITLE),
         FitColumn("state", [state_text(each.found.state) for each in checked], 90),
         column("starts from", [cell.start or "" for cell in cells], 60),
         column("updates", [_updates(each) for each in checked], 70, right=True),

@@ -8,9 +8,10 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from a5ctl.console import plain
-from a5ctl.format import interval, p_value, percent, points
+from a5ctl.format import deviation, interval, p_value, percent, points
 from a5ctl.tables.criteria_view import plan_json, plan_lines
 from a5ctl.tables.fit import FitColumn, fitted_table
+from a5ctl.tables.hanging import hanging
 from a5ctl.tables.plan_effects import Effect, PlanFigures, Row
 from a5ctl.tables.verdicts import PlanReport
 from core.plans.cells import title
@@ -53,11 +54,11 @@ def report_parts(reported: Reported, console: Console) -> Iterator[RenderableTyp
         yield Text("")
         yield fitted_table(_columns(headers, rows), console)
         if number:
-            yield plain(_SPEAKS, "dim")
+            yield hanging(_SPEAKS, "dim", console)
     if reported.verdicts is not None:
         yield Text("")
         for line, style in plan_lines(reported.verdicts):
-            yield plain(line, style)
+            yield hanging(line, style, console)
 
 
 def report_tables(figures: PlanFigures) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
@@ -117,7 +118,7 @@ def _labels(labels: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 def _row(row: Row) -> tuple[str, ...]:
     spread = "-"
     if row.standard_error is not None:
-        spread = f"± {100 * row.standard_error:.1f}"
+        spread = deviation(row.standard_error)
     elif row.interval is not None:
         spread = interval(row.interval)
     seeds = f"{row.finished}" if row.finished == row.seeds else f"{row.finished} of {row.seeds}"

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from a5ctl.console import plain
 from a5ctl.format import compact, duration, interval, p_value, percent, points
+from a5ctl.tables.alarmed import alarm_lines
 from a5ctl.tables.comparison import build_comparison
 from a5ctl.tables.comparison_view import comparison_table
 from a5ctl.tables.selection import selection_note
@@ -26,6 +27,7 @@ def run_summary(registry: Registry, run: RunRecord) -> RenderableType:
         lines.append(change)
     if note := selection_note([run]):
         lines.append(plain(note, style="yellow"))
+    lines += [plain(f"! {line}", style="yellow") for line in alarm_lines(registry, run)]
     lines += [_effort(registry, run), Text(""), _next_commands(run)]
     title = Text("finished ").append_text(plain(run.id, style="bold cyan"))
     return Panel(Group(*lines), title=title, title_align="left", border_style="green", expand=False)
@@ -50,10 +52,10 @@ def matrix_table(registry: Registry, run_ids: Sequence[str], width: int) -> Rend
 
 
 def _figures(registry: Registry, evaluations: Sequence[EvaluationRecord]) -> RenderableType:
+    if not evaluations:
+        return Text("nothing was evaluated", style="yellow")
     grid = Table.grid(padding=(0, 2))
-    for evaluation in (
-        evaluations[:1] if len(evaluations) == 1 else [evaluations[0], evaluations[-1]]
-    ):
+    for evaluation in (*evaluations[:1], *evaluations[1:][-1:]):
         grid.add_row(
             f"step {evaluation.step}",
             Text(percent(evaluation.accuracy), style="bold"),

@@ -24,6 +24,8 @@ class Figures:
     Attributes:
         p: That the difference is the boundary of the claim; two-sided.
         detectable: What could have been found with 80% power.
+        seeds_needed: With which a difference of this size would have been; None where that is
+            not reckoned, or is beyond what anybody runs.
     """
 
     difference: float
@@ -32,6 +34,7 @@ class Figures:
     seeds: int
     problems: int
     detectable: float
+    seeds_needed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

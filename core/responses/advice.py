@@ -37,6 +37,7 @@ class Commands:
         graded: Shows this evaluation, with no grader named yet; `diagnose` when not given.
         restore: Reads a file again with the stop string put back; None where it was kept.
         supervise: Part of the response that the run was trained on.
+        show: Shows the training behind these weights, with its alarms; None where there was none.
         stops: Strings that ended a response; None where nobody wrote them down.
     """
 
@@ -48,6 +49,7 @@ class Commands:
     graded: str | None = None
     restore: str | None = None
     supervise: str = "response"
+    show: str | None = None
     stops: tuple[str, ...] | None = None
 
     @property
@@ -64,6 +66,7 @@ def commands_of_run(run: str) -> Commands:
         evaluate=f"a5ctl run eval --run {name}",
         train=f"a5ctl run sft --init {name}",
         probe=f"a5ctl probe {name}",
+        show=f"a5ctl show {name}",
     )
 
 
@@ -94,6 +97,10 @@ def advice_on(
         if train is not None:
             text = "train on whole responses, reasoning included"
             yield Advice(text, f"{train} --supervise response")
+    elif cause is CauseName.SAYS_NOTHING:
+        if commands.show is not None:
+            text = "look for alarms of its training; a learning rate that is too high does this"
+            yield Advice(text, commands.show)
     elif cause in _FORM:
         grader = GraderName.QUESTION_ONLY if boxes else GraderName.LENIENT
         by = "the boxes" if boxes else "the last number"

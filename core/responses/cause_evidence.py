@@ -100,6 +100,10 @@ def _length_cap(reading: Reading, indices: frozenset[int]) -> str:
     return said
 
 
+def _says_nothing(reading: Reading, indices: frozenset[int]) -> str:
+    return f"{reading.of_all(len(indices))} are empty or blank: no reasoning and no answer to judge"
+
+
 def _no_tags(reading: Reading, indices: frozenset[int]) -> str:
     other = sum(reading.signs[index].other_format for index in indices)
     marked = f", {other:,} of them with a box, #### or 'the answer is'" if other else ""
@@ -146,6 +150,7 @@ _SENTENCES: Mapping[CauseName, Callable[[Reading, frozenset[int]], str]] = {
     CauseName.NEVER_STOPS: _never_stops,
     CauseName.NEVER_CLOSES: _never_closes,
     CauseName.LENGTH_CAP: _length_cap,
+    CauseName.SAYS_NOTHING: _says_nothing,
     CauseName.NO_TAGS: _no_tags,
     CauseName.WRONG_SEPARATOR: _wrong_separator,
     CauseName.SENTENCE_ANSWER: _sentence_answer,

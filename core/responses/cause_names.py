@@ -15,6 +15,7 @@ class CauseName(StrEnum):
     NEVER_STOPS = "never_stops"
     NEVER_CLOSES = "never_closes"
     LENGTH_CAP = "length_cap"
+    SAYS_NOTHING = "says_nothing"
     NO_TAGS = "no_tags"
     WRONG_SEPARATOR = "wrong_separator"
     SENTENCE_ANSWER = "sentence_answer"
@@ -29,6 +30,7 @@ MEANINGS: Mapping[CauseName, str] = {
     CauseName.NEVER_STOPS: "it does not end its responses",
     CauseName.NEVER_CLOSES: "it leaves its answer or its reasoning open",
     CauseName.LENGTH_CAP: "the length cap cuts responses that were still working",
+    CauseName.SAYS_NOTHING: "it ends before it has said anything",
     CauseName.NO_TAGS: "it answers in another format than the grader asks for",
     CauseName.WRONG_SEPARATOR: "not one space stands between </think> and <answer>",
     CauseName.SENTENCE_ANSWER: "its answers are sentences instead of numbers",

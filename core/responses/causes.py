@@ -56,6 +56,7 @@ least half as many problems. In GSM8K the commonest truth belongs to 3% of the p
 _FORMAT_CAUSES = (
     CauseName.NEVER_STOPS,
     CauseName.NEVER_CLOSES,
+    CauseName.SAYS_NOTHING,
     CauseName.NO_TAGS,
     CauseName.WRONG_SEPARATOR,
     CauseName.SENTENCE_ANSWER,
@@ -114,6 +115,8 @@ def _applying(
         return [CauseName.NEVER_STOPS]
     if not wrong:
         return []
+    if not subject.text.strip():
+        return [CauseName.SAYS_NOTHING]
     found = [] if sign.separated else [CauseName.WRONG_SEPARATOR]
     finished = index in ending.finished
     if index in ending.open or (finished and sign.opened and not sign.think_closed):

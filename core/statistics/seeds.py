@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MIN_SEEDS = 3
 _SMALLEST_P = 1e-12
 _POWER_QUANTILE = 0.8416  # of 80%
+_MOST_SEEDS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class SeedComparison:
         p: Two-sided p-value that the difference is none (or the margin that was asked about).
         interval: 95% interval that goes with the p-value.
         detectable: The difference found with 80% power at this standard error.
+        seeds_needed: With which a difference as large as this one would be found with 80% power,
+            see `seeds_to_find`.
     """
 
     seeds: tuple[int, ...]
@@ -41,6 +44,7 @@ class SeedComparison:
     p: float
     interval: tuple[float, float]
     detectable: float
+    seeds_needed: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,38 @@ def compare_across_seeds(
         p=float(found.p),
         interval=(max(-1.0, center - half), min(1.0, center + half)),
         detectable=(float(found.critical) + _POWER_QUANTILE) * error,
+        seeds_needed=seeds_to_find(
+            abs(center - margin), error, float(found.seed_share), len(seeds), len(shared)
+        ),
     )
+
+
+def seeds_to_find(
+    distance: float, error: float, seed_share: float, seeds: int, problems: int
+) -> int | None:
+    """The fewest seeds that find such a difference with 80% power, the spread being as it is.
+
+    The variance over seeds falls as 1 / seeds; what rests on the problems is taken to stay, so
+    that the figure is rather too large. It is a guide from few seeds, not a promise.
+
+    Args:
+        distance: From the null hypothesis, a share.
+        error: Standard error of the mean over `seeds` seeds and `problems` problems.
+        seed_share: Part of its variance that rests on the seeds, in [0, 1].
+
+    Returns:
+        None where `_MOST_SEEDS` would not do.
+    """
+    by_seeds, by_problems = (part * error**2 for part in (seed_share, 1 - seed_share))
+    many = t_quantile(problems - 1, 0.95)
+    for wanted in range(MIN_SEEDS, _MOST_SEEDS + 1):
+        fewer = by_seeds * seeds / wanted
+        variance = fewer + by_problems
+        share = fewer / variance
+        critical = share * t_quantile(wanted - 1, 0.95) + (1 - share) * many
+        if (critical + _POWER_QUANTILE) * variance**0.5 <= distance:
+            return wanted
+    return None
 
 
 def crossed(gaps: "NDArray[Any]", margin: float = 0.0) -> Crossed:

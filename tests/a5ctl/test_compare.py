@@ -204,6 +204,12 @@ def test_a_baseline_of_three_seeds_is_tested_as_a_setting(tmp_path: Path) -> Non
     assert tested["runs"] == ["sft-60-bbbb0", "sft-60-bbbb1", "sft-60-bbbb2"]
     assert tested["comparison"]["difference"] == pytest.approx(1 / 3)
     assert tested["comparison"]["p"] == tested["adjusted"] < 0.001
+    over_seeds = house.json("compare")["detectable"]
+    assert (over_seeds["seeds"], over_seeds["problems"]) == (3, 60)
+    assert over_seeds["difference"] == pytest.approx(tested["comparison"]["detectable"])
+    assert "between the best two rows, over 3 paired seeds and 60 problems" in " ".join(
+        house.run("compare").output.split()
+    )
     text = " ".join(house.run("compare", "--baseline", "sft-60-aaaa0").output.split())
     assert "over 3 paired seeds and 60 problems, both random" in text
     assert "with 60 problems and this discordance, differences under" in text
@@ -216,6 +222,7 @@ def test_the_smallest_difference_that_can_be_told_stands_under_every_table(tmp_p
     house = House(tmp_path, tmp_path, tmp_path)
     # the best two differ in 10 of 100 problems: 2.8 * sqrt(0.1 / 100)
     expected = {"difference": pytest.approx(2.8 * 0.1 / 10**0.5), "problems": 100}
+    expected |= {"seeds": None, "seeds_needed": None}
     assert house.json("compare")["detectable"] == expected
     text = " ".join(house.run("compare").output.split())
     assert "with 100 problems and the discordance of the best two runs" in text

@@ -205,6 +205,8 @@ def test_a_cell_on_another_machine_is_left_to_it(house: House, silent_s: int, sa
                 ),
                 {"beat": beat, "uuid": run.uuid},
             )
+    status = house.run("plan", "status", str(plan.path))
+    assert "elsewhere" in status.output, "where the others run"
     one = house.run("plan", "cell", str(plan.path), plan.cells[0].id)
     assert (one.exit_code, said in " ".join(one.output.split())) == (75, True)
     every = house.run("plan", "run", str(plan.path), "--quiet")

@@ -1,6 +1,7 @@
 """How a plan is carried out, with an executor that records cells instead of training them."""
 
 import functools
+import io
 import math
 import random
 import signal
@@ -9,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from a5ctl.plans import watching
 from a5ctl.plans.driver import Driver, Manner, end_code
 from a5ctl.plans.executor import Ended
 from a5ctl.plans.halving import carry_out_in_rungs
@@ -214,6 +217,19 @@ def test_every_cell_is_carried_out_once(bench) -> None:
     again = house.driver()
     again.carry_out(lambda: house.plan.cells)
     assert len(house.executor.submitted) == 6
+
+
+def test_a_log_gives_the_same_advice_once(bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = bench(PLAN)
+    monkeypatch.setattr(watching, "_LOG_EVERY_S", 0.0)
+    monkeypatch.setattr(watching, "_LOOK_EVERY_S", 0.0)
+    console = Console(file=io.StringIO(), width=200)
+    with watching.PlanDisplay(console, house.registry, quiet=False, jobs=2) as display:
+        driver = Driver(house.plan, house.registry, house.executor, display, Manner())
+        driver.carry_out(lambda: house.plan.cells)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert said.count("finished") > 1
+    assert said.count("Ctrl-C stops all cells") == 1
 
 
 def test_killed_cells_come_again_and_failed_ones_only_when_asked(bench) -> None:

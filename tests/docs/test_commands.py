@@ -11,31 +11,42 @@ import pytest
 from typer.testing import CliRunner
 
 from a5ctl.app import app
+from core.config.methods import KeepRollouts
+from core.data.problem import Problem
 from core.registry.recorder import Recorder
+from core.registry.records import RunStatus
+from core.rollouts import RolloutBatch
 from core.workspace import open_workspace
 from tests.a5ctl import handmade
 from tests.a5ctl.handmade import cut, evaluation, right, unclosed, wrong
-from tests.docs.test_readme import COMMANDS, ROOT
+from tests.docs.account import LOOKED, executed_by
+from tests.docs.printed import ROOT
+from tests.rollouts import rollout
 
-# training, asking a model, other tools' folders, servers, another program's screen: other tests
-_ELSEWHERE = re.compile(
-    r"a5ctl (run|resume|reproduce|probe|pairs|model|import|ui|fetch"
-    r"|plan (run|cell|stop|report|status)"
-    r"|report plan.toml|registry copy .*(URL|postgres)|registry backup FILE|init$)"
+LINES = {line.text: line for line in executed_by(LOOKED)}
+_STANDS_FOR = {
+    "RUNS": "dpo-few-pairs dpo-all-pairs",
+    "SFT": "sft-256-k3f9",
+    "FILE": "backup.db",
+    "URL": "elsewhere.db",
+    "gsm8k-test-00012": "p002",
+}
+_LOOKS = re.compile(
+    r"a5ctl (compare|ls|show|diagnose|plot|report|sql|plan|protocol diff"
+    r"|registry path)\b"
 )
-LINES = [(page, line) for page, line in dict.fromkeys(COMMANDS) if not _ELSEWHERE.match(line)]
-_LOOKS = re.compile(r"a5ctl (compare|ls|show|diagnose|plot|report|sql|plan|export|grade)\b")
 _ID = re.compile(r"\b(?:sft|grpo|eval)-(?:\d+-)?[a-z0-9]{4}\b")
 _TRAIN = {"lr": 1e-4, "supervise": "response"}
 _GROUPS = ("answer", "answer-low", "table", "matrix-k3f9", "matrix-9nwq", "G")
-_KEEP = "protocol show sft-256-k3f9 --out"
+_KEEPS = re.compile(r"protocol show \S+ --out")
+_SEVERAL = (_STANDS_FOR["RUNS"],)
 _NAMES = re.compile(r"a5ctl (?:compare|diagnose|plot \S+|report|show)((?: [a-z][\w-]+)+)")
 
 
 def _runs() -> list[str]:
     """Every run that a line names."""
     found: dict[str, None] = {}
-    for _, line in LINES:
+    for line in LINES:
         found |= dict.fromkeys(_ID.findall(line))
         found |= dict.fromkeys(" ".join(_NAMES.findall(line)).split())
         found |= dict.fromkeys(re.findall(r"--(?:lineage|against|baseline|diff) ([\w-]+)", line))
@@ -71,8 +82,14 @@ def readers_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.write_text(json.dumps(question) + "\n", encoding="utf-8")
     dumped = {"question": "How many is 1 + 1?", "response": right(2)[0], "ground_truth": "2"}
     (home / "responses.jsonl").write_text(json.dumps(dumped) + "\n", encoding="utf-8")
+    for run_id in _STANDS_FOR["RUNS"].split():
+        settings = {"pairs": f"{run_id}.jsonl"}
+        handmade.record(home, run_id, [evaluation(answers)], kind="dpo", method=settings)
+    _rollouts(home, "grpo-x2m1")
+    shutil.copytree(ROOT / "examples" / "plans", home / "examples" / "plans")
     shutil.copy(home / "registry.db", home / "old.db")
-    made = CliRunner().invoke(app, shlex.split(f"{_KEEP} {home}/house.toml --home {home}"))
+    show = f"protocol show sft-256-k3f9 --out {home}/house.toml --home {home}"
+    made = CliRunner().invoke(app, shlex.split(show))
     assert made.exit_code == 0, made.output
     return home
 
@@ -91,22 +108,42 @@ def _curves(home: Path, run_id: str) -> None:
     registry.close()
 
 
+def _rollouts(home: Path, run_id: str) -> None:
+    registry = handmade.open_home(home)
+    run = registry.find_run(run_id)
+    problem = Problem("p000", "How many is 0 + 10?", "10")
+    texts = (right(10)[0], cut(10)[0])
+    made = tuple(rollout(text, problem, sample=n) for n, text in enumerate(texts))
+    with Recorder(registry, run.uuid, open_workspace(home).run_folder(run_id)) as recorder:
+        recorder.rollouts(RolloutBatch(0, 1, (problem,), 2, made), KeepRollouts.TEXT)
+    registry.close()
+
+
+def copied(home: Path, place: Path) -> Path:
+    """A copy of the workspace to be changed; what is never changed in place is shared."""
+
+    def copy(source: str, target: str) -> None:
+        written = source.endswith((".db", ".db-wal", ".db-shm", ".jsonl", ".toml"))
+        shutil.copy2(source, target) if written else os.link(source, target)
+
+    return shutil.copytree(home, place, copy_function=copy)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("page", "line"), LINES)
+@pytest.mark.parametrize("line", LINES)
 def test_a_printed_command_does_what_it_says(
-    readers_house: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    page: str,
-    line: str,
+    readers_house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
-    house = readers_house
-    if not _LOOKS.match(line):
-        house = shutil.copytree(readers_house, tmp_path / "house")
-    if _KEEP in line:
+    house = readers_house if _LOOKS.match(line) else copied(readers_house, tmp_path / "house")
+    if _KEEPS.search(line):
         (house / "house.toml").unlink()
+    if " close " in line:
+        registry = handmade.open_home(house)
+        registry.set_status(registry.find_run(line.split()[-1]).uuid, RunStatus.RUNNING)
+        registry.close()
     monkeypatch.chdir(house)
     monkeypatch.setenv("COLUMNS", "120")
-    words = shlex.split(line.replace("/backups", os.fspath(tmp_path)), comments=True)[1:]
-    result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0, f"{page}: {line}\n{result.output}\n{result.exception}"
+    words = [_STANDS_FOR.get(word, word) for word in LINES[line].words()[1:]]
+    words = [part for word in words for part in (word.split() if word in _SEVERAL else [word])]
+    result = CliRunner().invoke(app, [word.replace("/backups", str(tmp_path)) for word in words])
+    assert result.exit_code == 0, f"{LINES[line]}\n{result.output}\n{result.exception}"

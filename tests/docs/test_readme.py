@@ -4,52 +4,30 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.a5ctl.conftest import House
 from tests.a5ctl.handmade import evaluation, record, right, unclosed, wrong
 from tests.a5ctl.test_help import resolve
+from tests.docs.printed import ROOT, lines
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^```(?:\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_COLUMNS = re.compile(r"\s{2,}(?![-#\"'])\S.*")
-"""Some pages explain commands in a column of their own."""
-_SHORTENED = re.compile(r"\.\.\.|[<>|\[\]{}&]|\bRUN\b.*\bRUN\b|\\$")
-"""Not meant to be typed as it stands."""
-
-_HEADLINE = re.compile(r"a5ctl \w+(-\d+)?-\w{4}  ")
-"""What a run prints first."""
 
 
-def lines(page: Path) -> list[str]:
-    """The command lines of a page's code blocks, with what is written over several joined."""
-    found = []
-    for block in _BLOCK.findall(page.read_text(encoding="utf-8")):
-        for line in re.sub(r"\\\n\s*", " ", block).splitlines():
-            bare = line.removeprefix("$ ")
-            if bare.startswith("a5ctl ") and not _HEADLINE.match(bare) and bare.count('"') % 2 == 0:
-                found.append(_COLUMNS.sub("", bare))
-    return found
-
-
-COMMANDS = [
-    (page.name, line)
-    for page in PAGES
-    if page.name != "cli.md"
-    for line in lines(page)
-    if not _SHORTENED.search(line) and "-completion" not in line  # that would be done at once
-]
-
-
-def test_most_commands_are_looked_at() -> None:
-    assert len(COMMANDS) > 100
-    assert [line for name, line in COMMANDS if name == "README.md"]
-
-
-@pytest.mark.parametrize(("page", "line"), COMMANDS)
-def test_a_printed_command_can_be_typed(page: str, line: str) -> None:
-    resolve(line)
+def test_every_printed_command_can_be_typed() -> None:
+    """Those that tests execute in words of their own, too."""
+    refused = {}
+    for line in lines():
+        if line.spoken or line.text.endswith(("[OPTIONS]", "-completion")):
+            continue
+        words = line.words()
+        if words[0] == "a5ctl":
+            try:
+                resolve(shlex.join(words))
+            except click.ClickException as error:
+                refused[line] = error.format_message()
+    assert refused == {}
 
 
 def test_the_first_lines_of_the_readme_need_nothing_but_what_they_made() -> None:

@@ -39,4 +39,4 @@ def test_names_in_commands_were_given_before() -> None:
 def test_a_block_is_run_and_rewritten(tmp_path: Path) -> None:
     (tmp_path / "ws").mkdir()
     told = PAGE["_told"]("$ echo one\nold\n$ a5ctl registry path\n", tmp_path / "ws")
-    assert told == "$ echo one\none\n$ a5ctl registry path\n~/tutorial/registry.db\n"
+    assert told == "$ echo one\none\n$ a5ctl registry path\n~/ws/registry.db\n"

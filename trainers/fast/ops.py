@@ -89,13 +89,19 @@ def swiglu(gate: Tensor, up: Tensor) -> Tensor:
 def swiglu_backward(
     gradient: Tensor, gate: Tensor, up: Tensor, activated: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of gate and up; `gradient` and `activated`, silu(gate), are overwritten."""
+    """Gradients of gate and up, all of one shape.
+
+    `gradient`, and `activated`, which is silu(gate), are overwritten.
+    """
     up_gradient = activated.mul_(gradient)
     return torch.ops.aten.silu_backward(gradient.mul_(up), gate), up_gradient
 
 
 def add_gradient(parameter: Tensor, gradient: Tensor) -> None:
-    """Add to `.grad`, in the parameter's own dtype; frozen parameters are left alone."""
+    """Add a gradient of any dtype and the parameter's shape to `.grad`, in the parameter's dtype.
+
+    Frozen parameters are left alone.
+    """
     if not parameter.requires_grad:
         return
     if parameter.grad is None:

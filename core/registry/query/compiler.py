@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from core.errors import UserError
 from core.registry.query.fields import Catalogue, Field, FieldType
-from core.registry.query.operands import Expression, Operand, Operands
+from core.registry.query.operands import COUNTS, Expression, Operand, Operands
 from core.registry.query.syntax import (
     AllOf,
     AnyOf,
@@ -171,6 +171,12 @@ def _wanted(field: Field, value: Value) -> str | float | bool:
         FieldType.FLAG: _flag,
     }
     wanted = readers[field.type](value)
+    part, share = _share(value), COUNTS.get(field.name)
+    if share is not None and part is not None and 0 < part < 1:
+        raise UserError(
+            f"{field.name} counts responses, and {value.text} at character {value.place} of the "
+            f"filter is a part of them; {share} has the parts"
+        )
     if wanted is None:
         raise UserError(
             f"{field.name} is compared with {value.text!r} at character {value.place} of the "

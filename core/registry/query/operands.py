@@ -29,6 +29,8 @@ _SHARES = {
     "unparseable_share": ("unparseable", "numeric"),
     "truncated_share": ("truncated", "n"),
 }
+COUNTS = {count: share for share, (count, _) in _SHARES.items()}
+"""Fields that count responses, and those that say which part of all that is."""
 
 
 @dataclass(frozen=True, slots=True)

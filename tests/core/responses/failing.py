@@ -112,6 +112,10 @@ def ended(form: str) -> Fail:
     )
 
 
+def says_nothing(solved: Solved, rng: random.Random) -> tuple[str, FinishReason]:
+    return rng.choice(["", " \n"]), EOS
+
+
 def answered(form: str) -> Fail:
     """The tags, and this in the answer."""
 

@@ -31,6 +31,7 @@ FAILURES = {
     "no_space": (joined(""), CauseName.WRONG_SEPARATOR),
     "newline": (joined("\n"), CauseName.WRONG_SEPARATOR),
     "words_between": (joined(" The answer: "), CauseName.WRONG_SEPARATOR),
+    "empty": (failing.says_nothing, CauseName.SAYS_NOTHING),
     "hashes": (ended("\n#### {n}"), CauseName.NO_TAGS),
     "box": (ended("The final answer is \\boxed{{{n}}}."), CauseName.NO_TAGS),
     "plain": (ended("So {name} has {n} {thing}."), CauseName.NO_TAGS),

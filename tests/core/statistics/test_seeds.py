@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import optimize, special, stats
 
 from core.statistics import MIN_SEEDS, compare_across_seeds
-from core.statistics.seeds import crossed
+from core.statistics.seeds import crossed, seeds_to_find
 
 Rng = np.random.Generator
 
@@ -92,6 +92,30 @@ def test_interval_and_p_value_agree(seed: int):
     for bound in compare_across_seeds(a, b).interval:
         if abs(bound) < 1:
             assert compare_across_seeds(a, b, bound).p == pytest.approx(0.05, rel=1e-6)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_as_many_seeds_are_needed_as_find_the_difference(seed: int):
+    rng = np.random.default_rng(seed)
+    gaps = rng.choice([-1.0, 0.0, 1.0], p=[0.1, 0.7, 0.2], size=(5, 30)) + rng.normal(0, 1, (5, 1))
+    one, found = compare_across_seeds(*table(gaps)), crossed(gaps)
+    rest = (float(found.standard_error), float(found.seed_share), 5, 30)
+    enough = seeds_to_find(one.detectable + 1e-9, *rest)
+    assert enough is not None
+    assert enough <= 5
+    more = seeds_to_find(one.detectable - 1e-9, *rest)
+    assert more is None or more > 5
+
+
+def test_the_seeds_that_are_needed_give_the_power():
+    rng, problems, difference, spread, noise = np.random.default_rng(3), 400, 0.1, 0.08, 0.4
+    over_seeds = (spread**2 + noise**2 / problems) / 3
+    error = over_seeds**0.5
+    needed = seeds_to_find(difference, error, 1.0, 3, problems)
+    assert needed is not None
+    tables = difference + rng.normal(0, spread, (400, needed, 1))
+    tables = tables + rng.normal(0, noise, (400, needed, problems))
+    assert 0.75 < np.mean(crossed(tables).p < 0.05) < 0.95
 
 
 def test_only_shared_seeds_and_problems_count():
