@@ -1,6 +1,7 @@
 """Entry point of `a5ctl` and of `python -m a5ctl`: safe streams first, then the program."""
 
 import os
+import re
 import sys
 
 from core.insistence import patient_interrupts
@@ -9,6 +10,7 @@ from core.insistence import patient_interrupts
 def main() -> None:
     """Run the program; Ctrl-C while it is still loading is no accident either."""
     _ensure_streams()
+    _ensure_width()
     try:
         with patient_interrupts():
             _run()
@@ -59,6 +61,13 @@ def _ensure_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
             mode = "r" if number == 0 else "w"
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
+
+
+def _ensure_width() -> None:
+    """Forget a width or height that no terminal has; lines of a table are as long as it says."""
+    for name in ("COLUMNS", "LINES"):
+        if not re.fullmatch("[1-9][0-9]{0,3}", os.environ.get(name, "1"), re.ASCII):
+            del os.environ[name]
 
 
 if __name__ == "__main__":

@@ -95,6 +95,10 @@ _ABOUT_GROUPS = {
 }
 
 
+_LONGEST = 4000
+"""Characters of an error."""
+
+
 def known() -> set[str]:
     """Every command and group by its name."""
     return {*_GROUPS, *(name for commands in _COMMANDS.values() for name in commands)}
@@ -211,6 +215,9 @@ def _remedy(error: OSError) -> str:
 def _complain(message: str) -> None:
     from a5ctl.console import err, plain
 
+    if len(message) > _LONGEST:  # what is wrong may be a value of any length
+        half = _LONGEST // 2
+        message = f"{message[:half]} [...] {message[-half:]}"
     err().print(plain("error: ", style="bold red").append_text(plain(message)))
 
 

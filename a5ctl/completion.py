@@ -18,6 +18,8 @@ from typing import Any, get_args
 import typer
 from typer.models import ParameterInfo
 
+from a5ctl.format import percent
+
 Items = list[tuple[str, str]]
 Completer = Callable[[typer.Context, str], Items]
 
@@ -112,10 +114,11 @@ def complete_failure(ctx: typer.Context, incomplete: str) -> Items:
 @_silent
 def complete_setting(ctx: typer.Context, incomplete: str) -> Items:
     """Settings for `--set`: names with `=` behind them, then the values of those that have few."""
-    lines = _settings().items()
+    known = _settings()
     if "=" in incomplete:
-        return _among([(f"{key}={one}", "") for key, few in lines for one in few], incomplete)
-    return _among([(f"{key}=", "") for key, _ in lines], incomplete)
+        offered = [(f"{key}={one}", "") for key in known for one in few_values(key)]
+        return _among(offered, incomplete)
+    return _among([(f"{key}=", "") for key in known], incomplete)
 
 
 @_silent
@@ -136,14 +139,24 @@ def complete_subject(ctx: typer.Context, incomplete: str) -> Items:
 
 def few_values(setting: str) -> tuple[str, ...]:
     """What a setting can be, where that is a choice of few."""
-    return _settings().get(setting, ())
+    return _settings()[setting][1] if setting in _settings() else ()
+
+
+def default_of(setting: str) -> str | None:
+    """What a setting is where nothing says otherwise; None where it is open."""
+    return _settings()[setting][0] if setting in _settings() else None
 
 
 @functools.cache
-def _settings() -> dict[str, tuple[str, ...]]:
+def _settings() -> dict[str, tuple[str | None, tuple[str, ...]]]:
+    """Default and few values of each setting."""
     from a5ctl.setting_names import SETTINGS
 
-    return {key: tuple(few) for key, *few in map(str.split, SETTINGS.splitlines())}
+    found = {}
+    for named, *few in map(str.split, SETTINGS.splitlines()):
+        key, _, default = named.partition("=")
+        found[key] = (default or None, tuple(few))
+    return found
 
 
 def one_of(*values: str) -> Completer:
@@ -205,7 +218,7 @@ def _graders() -> Items:
 def _runs(ctx: typer.Context) -> list[tuple[str, str | None, str]]:
     """(id, name, help) of all runs, newest first."""
     return [
-        (id_, name, " ".join([kind, status, *([] if got is None else [f"{100 * got:.1f}%"])]))
+        (id_, name, " ".join([kind, status, *([] if got is None else [percent(got)])]))
         for id_, kind, status, name, got in _read(ctx, _RUNS)
     ]
 

@@ -72,6 +72,11 @@ def print_json(value: Any) -> None:
     sys.stdout.write(_BEYOND_ASCII.sub(_json_escaped, text) + "\n")
 
 
+def json_line(value: Any) -> str:
+    """One line of JSON; what a terminal would act on stands in it as escapes."""
+    return json.dumps(value, ensure_ascii=True, allow_nan=False).replace("\x7f", "\\u007f")
+
+
 def print_text(text: str) -> None:
     """Print text for another program as it is; what it holds has to be `printable`."""
     _accept_any_text()

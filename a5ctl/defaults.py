@@ -8,7 +8,6 @@ a default of theirs wins over what a run on some other machine had.
 
 import hashlib
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,8 @@ from core.config.load import assign, build_config
 from core.config.older import tree_of_today
 from core.config.schema import OPTIONAL_SECTIONS, RunKind
 from core.errors import UserError
+from core.given_files import read_given
+from core.given_toml import parse_toml
 
 FILE_NAME = "a5ctl.toml"
 VARIABLES = {
@@ -123,7 +124,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_given(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -140,8 +141,8 @@ def _checked(path: Path, content: bytes, kind: str) -> dict[str, Any]:
 
 def _settings(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        flat = flatten(tree_of_today(tomllib.loads(content.decode("utf-8"))))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        flat = flatten(tree_of_today(parse_toml(content.decode("utf-8"))))
+    except ValueError as error:  # of the encoding, too
         raise UserError(f"defaults file {path} is not valid TOML: {error}") from error
     for key in flat:
         if key in _OF_ONE_RUN:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from a5ctl.format import size
 from core.errors import UserError
 
 REQUIRED = (
@@ -216,7 +217,7 @@ def _disk(folder: Path) -> Check:
     free = shutil.disk_usage(_existing(folder)).free
     status = Status.FAIL if free < _NO_DISK else Status.WARN if free < _LOW_DISK else Status.OK
     fix = "" if status is Status.OK else "free some space, or choose another disk with --home"
-    return Check("workspace", "disk", status, f"{free / 2**30:.1f} GiB free", fix)
+    return Check("workspace", "disk", status, f"{size(free)} free", fix)
 
 
 def _filesystem(home: Path | None, registry: str | None) -> Check:

@@ -1,5 +1,6 @@
-"""How figures are written everywhere: one way each for shares, intervals, durations and counts."""
+"""How figures are written everywhere: one way each for shares, times, bytes and counts."""
 
+from datetime import UTC, datetime
 from itertools import pairwise
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -21,9 +22,33 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.1f}"
 
 
+def gap(difference: float) -> str:
+    """How far two shares are apart, in percentage points without a sign."""
+    return f"{100 * abs(difference):.1f} points"
+
+
+def deviation(error: float) -> str:
+    """The standard error of a share, in percentage points."""
+    return f"± {100 * error:.1f}"
+
+
 def count(number: float) -> str:
     """An integer with thousands separators."""
     return f"{round(number):,}"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 run`, `2 runs`, `1,000 runs`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def size(count: float) -> str:
+    """Bytes on a disk as `512 B`, `3.4 MB` or `120 GB`, in powers of a thousand."""
+    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= limit:
+            number = count / limit
+            return f"{number:.0f} {unit}" if number >= 100 else f"{number:.1f} {unit}"
+    return f"{count:.0f} B"
 
 
 def compact(number: float) -> str:
@@ -46,20 +71,38 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
 
 
+def age(seconds: float) -> str:
+    """A rough age: `12s`, `5m`, `3h`, `9d`."""
+    for limit, unit, whole in ((60, "s", 1), (3600, "m", 60), (172_800, "h", 3600)):
+        if seconds < limit:
+            return f"{max(0, int(seconds // whole))}{unit}"
+    return f"{int(seconds // 86_400)}d"
+
+
+def iso(seconds: float | None) -> str | None:
+    """Seconds since the epoch in ISO 8601, UTC."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def moment(seconds: float) -> str:
+    """Seconds since the epoch as `2026-11-22 10:36:28 UTC`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 def p_value(p: float) -> str:
     """A p value, never rounded to zero."""
     return "<0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
 
 
-def noise_words(detectable: float, seeds_needed: int | None, seeds: int) -> str:
+def noise_words(detectable: float, seeds_needed: int | None = None, seeds: int = 1) -> str:
     """How large a difference has to be, and what would find the one that there is.
 
     Args:
         detectable: The difference found with 80% power, a share.
         seeds_needed: To find the difference at hand; None where that is not known.
-        seeds: That there are.
+        seeds: That there are, where seeds are counted.
     """
-    text = f"differences under {100 * detectable:.1f} points cannot be told from noise"
+    text = f"differences under {gap(detectable)} cannot be told from noise"
     if seeds_needed is None or seeds_needed <= seeds:
         return text
     return f"{text}; one as large as this would take about {seeds_needed} seeds"

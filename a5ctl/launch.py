@@ -89,7 +89,7 @@ def launch_resume(
         typer.Exit: it did not finish.
     """
     console = err() if as_json else out()
-    several = (gpus or run.config.get("train", {}).get("gpus", 1)) > 1
+    several = (gpus or _gpus(run)) > 1
     with _house(workspace, registry, several, quiet=quiet, as_json=as_json) as house:
         outcome = resume(run, house, gpus)
     _report(outcome, registry, console, as_json=as_json)
@@ -147,7 +147,7 @@ def carry_out_one(
         UserError: it cannot be run.
     """
     if isinstance(what, RunRecord):
-        several = what.config.get("train", {}).get("gpus", 1) > 1
+        several = _gpus(what) > 1
         with _house(workspace, registry, several, quiet=quiet, as_json=as_json) as house:
             outcome = resume(what, replace(house, stop_after=stop_after))
     else:
@@ -158,6 +158,12 @@ def carry_out_one(
     if outcome.status == "finished" and not (quiet or as_json):
         _report(outcome, registry, out(), as_json=False)
     return outcome
+
+
+def _gpus(run: RunRecord) -> int:
+    """Of its stored settings, which are checked only where it goes on."""
+    gpus = run.config.get("train", {}).get("gpus", 1)
+    return gpus if isinstance(gpus, int) else 1
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def find_evaluation(
     Raises:
         UserError: there is none.
     """
-    from a5ctl.tables.diagnosis import choose_evaluation
+    from a5ctl.tables.steps import choose_evaluation
 
     _, store = open_workspace_and_registry(home, registry)
     name, _, tail = reference.rpartition(":")

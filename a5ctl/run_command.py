@@ -1,20 +1,23 @@
 """The commands under `a5ctl run`, made of their settings and of what all of them take."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from inspect import Parameter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from a5ctl.options import HomeOption, JsonOption, RegistryOption
+from a5ctl.options import HomeOption, JsonOption, QuietOption, RegistryOption
 from a5ctl.run_settings import COMMON, RECORD, Setting, left_to_the_defaults
 
 if TYPE_CHECKING:
     from a5ctl.cells import Cells
 
 Command = Callable[..., None]
+Given = dict[str, Any]
+"""What was typed, by setting; None where nothing was."""
 
 _BY_NAME = Parameter.KEYWORD_ONLY
 _LAST = frozenset({"mirror", "quiet", "json_", "home", "registry"})
@@ -59,32 +62,39 @@ Mirrors = Annotated[
         rich_help_panel=RECORD,
     ),
 ]
-Quiet = Annotated[
-    bool,
-    typer.Option(
-        "--quiet",
-        "-q",
-        envvar="A5CTL_QUIET",
-        help="Print only the summary.",
-        rich_help_panel=RECORD,
-    ),
-]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What all commands take that is no single setting."""
+
+    model: Model = None
+    seed: Seeds = None
+    config: Config = None
+    set_: Set = None
+    mirror: Mirrors = None
+    quiet: QuietOption = False
+    json_: JsonOption = False
+    home: HomeOption = None
+    registry: RegistryOption = None
+
+
+_OF_ALL = tuple(
+    Parameter(field.name, _BY_NAME, default=field.default, annotation=field.type)
+    for field in fields(Call)
+)
 
 
 def takes(*settings: Setting) -> Callable[[Command], Command]:
-    """Let a command take settings: it gets what was typed as `given`, by setting, None elsewhere.
+    """Let a command take settings, and what all commands take: it gets a `Call` and a `Given`.
 
     Args:
         settings: In the order of the help, behind what the command takes itself.
     """
-    named = {setting.parameter.name: setting for setting in settings}
 
     def decorate(command: Command) -> Command:
-        def wrapper(**typed: Any) -> None:
-            given = {setting.key: setting.value(typed.pop(n)) for n, setting in named.items()}
-            command(given=given, **typed)
-
-        return _signed(wrapper, command, [*_parameters(command), *_parameters_of(settings)])
+        _, _, *own = inspect.signature(command).parameters.values()
+        return _made(command, command, own, settings)
 
     return decorate
 
@@ -108,75 +118,54 @@ def trains(
     counted = typer.Option(
         "--size", help=f"{size}: 256, or several: 128,256,full.", rich_help_panel=COMMON
     )
-    more = {"size": Annotated[str | None, counted], **(own or {})}
+    front = {"size": Annotated[str | None, counted], **(own or {}), "init": Init}
 
-    @takes(*settings)
-    def command(
-        given: dict[str, Any],
-        size: str | None = None,
-        seed: Seeds = None,
-        model: Model = None,
-        init: Init = None,
-        config: Config = None,
-        set_: Set = None,
-        mirror: Mirrors = None,
-        quiet: Quiet = False,
-        json_: JsonOption = False,
-        home: HomeOption = None,
-        registry: RegistryOption = None,
-        **others: Any,
-    ) -> None:
+    def command(call: Call, given: Given, size: str | None, init: str | None, **own: Any) -> None:
         from a5ctl.cells import build_cells, model_source, start_tree
 
-        derived = derive(**others)
-        source = model_source(model, init, home, registry)
-        tree = start_tree(kind, config, source, home)
-        cells = build_cells(tree, {**source.settings, **given, **derived}, set_, size, seed)
-        launch(cells, home, registry, mirror, quiet=quiet, as_json=json_)
+        derived = derive(**own)
+        source = model_source(call.model, init, call.home, call.registry)
+        tree = start_tree(kind, call.config, source, call.home)
+        settings = {**source.settings, **given, **derived}
+        launch(build_cells(tree, settings, call.set_, size, call.seed), call)
 
-    front = [Parameter(name, _BY_NAME, default=None, annotation=t) for name, t in more.items()]
-    return lambda described: _signed(command, described, [*front, *_parameters(command)])
+    taken = [Parameter(name, _BY_NAME, default=None, annotation=t) for name, t in front.items()]
+    return lambda described: _made(command, described, taken, settings)
 
 
-def launch(
-    cells: "Cells",
-    home: Path | None,
-    registry: str | None,
-    mirrors: list[str] | None = None,
-    *,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+def launch(cells: "Cells", call: Call) -> None:
     """Prepare this process, and carry the runs out."""
     from a5ctl.process import prepare_process
 
     prepare_process()
     from a5ctl import launch as runs
 
-    provenance = cells.provenance
-    runs.launch(cells, home, registry, mirrors or (), provenance, quiet=quiet, as_json=as_json)
+    runs.launch(
+        cells,
+        call.home,
+        call.registry,
+        call.mirror or (),
+        cells.provenance,
+        quiet=call.quiet,
+        as_json=call.json_,
+    )
 
 
-def _parameters_of(settings: Sequence[Setting]) -> list[Parameter]:
-    return [setting.parameter for setting in settings]
+def _made(
+    command: Command, described: Command, own: Iterable[Parameter], settings: Sequence[Setting]
+) -> Command:
+    """A command as the program takes it, under the name and the help of what is described."""
+    by_name = {setting.parameter.name: setting for setting in settings}
 
+    def made(**typed: Any) -> None:
+        given = {setting.key: setting.value(typed.pop(n)) for n, setting in by_name.items()}
+        call = Call(**{one.name: typed.pop(one.name) for one in _OF_ALL})
+        command(call, given, **typed)
 
-def _parameters(command: Command) -> list[Parameter]:
-    """What a command takes from the command line."""
-    return [
-        parameter.replace(kind=_BY_NAME)
-        for name, parameter in inspect.signature(command).parameters.items()
-        if name != "given" and parameter.kind is not Parameter.VAR_KEYWORD
-    ]
-
-
-def _signed(made: Command, described: Command, parameters: Sequence[Parameter]) -> Command:
-    """A command under another's name and help; of parameters twice there the first one counts."""
-    each = {parameter.name: parameter for parameter in reversed(parameters)}
-    ordered = sorted(dict.fromkeys(p.name for p in parameters), key=_LAST.__contains__)
+    taken = [p.replace(kind=_BY_NAME) for p in own] + [*_OF_ALL, *(s.parameter for s in settings)]
+    taken.sort(key=lambda parameter: parameter.name in _LAST)
     made.__name__, made.__doc__ = described.__name__, described.__doc__
     made.__module__ = described.__module__
-    signature = inspect.Signature([each[name] for name in ordered])
-    made.__signature__ = signature  # type: ignore[attr-defined]
-    made.__annotations__ = {name: each[name].annotation for name in ordered}
+    made.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]
+    made.__annotations__ = {parameter.name: parameter.annotation for parameter in taken}
     return made

@@ -7,13 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from a5ctl.completion import few_values, one_of
+from a5ctl.completion import default_of, few_values, one_of
 
 COMMON = "What to work on"
 TRAIN = "Training"
 EVAL = "Evaluation"
 RECORD = "Recording"
 ROLLOUTS = "Rollouts"
+_DEPENDS = frozenset({"grpo.steps", "grpo.rollout_batch", "dpo.beta", "rollout.grader"})
+"""Settings whose default depends on the model or the prompt; their help says how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Setting:
             envvar=self.variable,
             callback=left_to_the_defaults if self.variable else None,
             autocompletion=one_of(*values) if values and self.kind is str else None,
+            show_default=(None if self.key in _DEPENDS else default_of(self.key)) or False,
             help=self.help.replace("{values}", _listed(values)),
             rich_help_panel=self.panel,
         )
@@ -96,7 +99,7 @@ _SOURCE, DATA_SEED, _TEMPLATE = panel(
         "data",
         "A5CTL_DATA",
     ),
-    ("data.seed", int, "Pin the subset to this seed.", "data-seed"),
+    ("data.seed", int, "Pin the subset to this seed; that of the run when not given.", "data-seed"),
     (
         "prompt.template",
         str,
@@ -105,23 +108,38 @@ _SOURCE, DATA_SEED, _TEMPLATE = panel(
         "A5CTL_PROMPT",
     ),
 )
-(DEVICE,) = panel(COMMON, ("model.device", str, "{values}.", None, "A5CTL_DEVICE"))
+(DEVICE,) = panel(
+    COMMON,
+    ("model.device", str, "{values}; auto is cuda where there is one.", None, "A5CTL_DEVICE"),
+)
 MATERIAL = (DATA_SEED, _SOURCE, _TEMPLATE, DEVICE)
 ASKED = (_SOURCE, _TEMPLATE, DEVICE)
 """What an evaluation asks, and where."""
 LEARNING_RATE = panel(
     TRAIN,
-    ("train.lr", float, "Peak learning rate."),
+    (
+        "train.lr",
+        float,
+        "Peak learning rate; when not given the method's own, or one measured for builtin.",
+    ),
     ("train.schedule", str, "{values}."),
     ("train.warmup", float, "Share of steps that warm up."),
     ("train.min_lr_ratio", float, "Last rate as a share of --lr."),
 )
 EPOCHS, STEPS, TOKENS, BATCH_SIZE, SUPERVISE, MAX_LENGTH, GPUS = panel(
     TRAIN,
-    ("train.epochs", float, "Budget in passes."),
+    (
+        "train.epochs",
+        float,
+        "Budget in passes; their number follows from the examples when there is no budget.",
+    ),
     ("train.steps", int, "Budget in updates."),
     ("train.tokens", int, "Budget in training tokens."),
-    ("train.batch_size", int, "Examples per update."),
+    (
+        "train.batch_size",
+        int,
+        "Examples per update; 32 when not given, or what was measured for builtin.",
+    ),
     ("train.supervise", str, "{values}."),
     ("train.max_length", int, "Longest example in tokens."),
     ("train.gpus", int, "GPUs that train together; with --device cpu, processes."),
@@ -137,7 +155,7 @@ COURSE = panel(
     (
         "train.threads",
         int,
-        "CPU threads; measured if not given.",
+        "CPU threads; measured when not given.",
         None,
         "A5CTL_THREADS",
     ),
@@ -161,37 +179,57 @@ COURSE = panel(
 )
 EVALUATION = panel(
     EVAL,
-    ("evaluation.engine", str, "{values}.", None, "A5CTL_ENGINE"),
+    (
+        "evaluation.engine",
+        str,
+        "{values}; auto is vllm where it is installed.",
+        None,
+        "A5CTL_ENGINE",
+    ),
     (
         "evaluation.gpu_memory_utilization",
         float,
-        "Share of the GPU's memory for vLLM; reckoned from what it has to do if not given.",
+        "Share of the GPU's memory for vLLM; reckoned from what it has to do when not given.",
     ),
     (
         "evaluation.grader",
         str,
-        "Headline grader: {values}.",
+        "Headline grader: {values}; what the prompt asks for when not given.",
         None,
         "A5CTL_GRADER",
     ),
     ("evaluation.split", str, "{values}."),
     ("evaluation.limit", int, "Ask only the first N problems.", "eval-limit"),
-    ("evaluation.max_tokens", int, "Cap on response tokens."),
+    (
+        "evaluation.max_tokens",
+        int,
+        "Cap on response tokens; when not given 256 for builtin, else 1,024.",
+    ),
     ("evaluation.temperature", float, "0 is greedy."),
 )
 WHILE_TRAINING = panel(
     EVAL,
-    ("data.evaluation_source", str, "Evaluate on other data.", "eval-data"),
+    (
+        "data.evaluation_source",
+        str,
+        "Evaluate on other data than the test split of --data.",
+        "eval-data",
+    ),
     ("evaluation.every", int, "Also evaluate every N updates.", "eval-every"),
 )
 SAMPLING = panel(
     ROLLOUTS,
     ("rollout.temperature", float, "Of the responses sampled.", "rollout-temperature"),
-    ("rollout.max_tokens", int, "Cap on the tokens of those responses.", "rollout-max-tokens"),
+    (
+        "rollout.max_tokens",
+        int,
+        "Cap on the tokens of those responses; that of evaluations when not given.",
+        "rollout-max-tokens",
+    ),
     (
         "rollout.grader",
         str,
-        "Decides what is right: {values}.",
+        "Decides what is right: {values}; strict when not given, if the prompt has tags.",
         "train-grader",
     ),
     (

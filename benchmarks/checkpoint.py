@@ -25,34 +25,28 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
+from benchmarks.random_weights import random_qwen2  # noqa: E402
 from benchmarks.timing import summary, write  # noqa: E402
 from core.config.schema import TrainSettings  # noqa: E402
-from core.models import load_tokenizer, prepare_imports, resolve_model  # noqa: E402
+from core.models import load_tokenizer, resolve_model  # noqa: E402
 from core.whole_files import sync_folder  # noqa: E402
 from trainers.checkpoint import TrainerState, damage, save_checkpoint  # noqa: E402
 from trainers.optimization import Optimizer, build_optimizer  # noqa: E402
 from trainers.policy import Policy, load_policy  # noqa: E402
 from trainers.precision import FLOAT32  # noqa: E402
+from trainers.random_model import ModelShape  # noqa: E402
 
-_SHAPES = {"50M": (512, 12, 1408), "200M": (1024, 14, 2816)}
+_SHAPES = {
+    "50M": ModelShape(16_384, 16_384, 512, 1408, 12, 8, 4),
+    "200M": ModelShape(16_384, 16_384, 1024, 2816, 14, 16, 8),
+}
 
 
-def random_policy(hidden: int, layers: int, middle: int) -> Policy:
-    """A random Qwen2 of this shape with 16,384 tokens and the built-in model's tokenizer."""
-    prepare_imports()
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
-    config = Qwen2Config(
-        vocab_size=16_384,
-        hidden_size=hidden,
-        intermediate_size=middle,
-        num_hidden_layers=layers,
-        num_attention_heads=hidden // 64,
-        num_key_value_heads=hidden // 128,
-        tie_word_embeddings=True,
-    )
+def random_policy(shape: ModelShape) -> Policy:
+    """A random Qwen2 with the built-in model's tokenizer."""
     tokenizer = load_tokenizer(resolve_model("builtin").path)
-    return Policy(Qwen2ForCausalLM(config), tokenizer, torch.device("cpu"), FLOAT32)
+    cpu = torch.device("cpu")
+    return Policy(random_qwen2(shape, cpu), tokenizer, cpu, FLOAT32)
 
 
 def trained(policy: Policy) -> Optimizer:
@@ -156,7 +150,7 @@ def main() -> None:
         if shape is None:
             policy = load_policy(builtin, device="cpu", precision="float32")
         else:
-            policy = random_policy(*shape)
+            policy = random_policy(shape)
         with tempfile.TemporaryDirectory(dir=given.folder) as folder:
             figures[name] = measure(policy, given.repeat, Path(folder))
         print(shown(name, figures[name]), flush=True)

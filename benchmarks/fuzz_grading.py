@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.units import MIB
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -109,7 +111,7 @@ def resident(pid: str) -> float:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     except (OSError, IndexError):
         return 0.0
-    return pages * 4096 / 2**20
+    return pages * 4096 / MIB
 
 
 def report(found: Fuzz, seconds: float) -> dict[str, Any]:

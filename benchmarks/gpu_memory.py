@@ -23,6 +23,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from core.units import GIB
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -43,7 +45,6 @@ from trainers.packed.projection_choice import Projection  # noqa: E402
 from trainers.precision import BFLOAT16, MIXED, STOCHASTIC  # noqa: E402
 from trainers.random_model import SHAPES  # noqa: E402
 
-GIB = 2**30
 RESULTS = ROOT / "benchmarks" / "results" / "gpu_memory.json"
 READS = {"sft": Reads.LOSS, "dpo": Reads.TOKENS, "grpo": Reads.ENTROPIES}
 # rows of a step are about equally long, and never quite

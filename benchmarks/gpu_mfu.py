@@ -21,6 +21,10 @@ The peak is the datasheet's dense bfloat16 rate with float32 sums; `product_rate
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainers.random_model import ModelShape
 
 # dense bfloat16 TFLOP/s from NVIDIA's datasheets (half of the rates given "with sparsity"); the
 # first that fits counts, so longer names stand before those that they begin with
@@ -51,22 +55,20 @@ def peak_tflops(gpu: str) -> float | None:
     return None
 
 
-def needed_flops(
-    shape: tuple[int, int, int, int, int, int], lengths: Sequence[int], supervised: int
-) -> float:
+def needed_flops(shape: "ModelShape", lengths: Sequence[int], supervised: int) -> float:
     """Forward and backward work of one pass over some examples.
 
     Args:
-        shape: Hidden size, MLP size, layers, query heads, key heads, vocabulary.
+        shape: Sizes of the model.
         lengths: Positions of each example: its tokens less one, as the last predicts nothing.
         supervised: Positions that are trained on, of all examples.
     """
-    hidden, inner, layers, heads, key_heads, vocabulary = shape
-    keys = hidden * key_heads // heads
+    hidden, inner, layers = shape.hidden_size, shape.intermediate_size, shape.num_hidden_layers
+    keys = shape.num_key_value_heads * shape.head_dim
     per_token = layers * (2 * hidden * hidden + 2 * hidden * keys + 3 * hidden * inner)
     # scores and mixing: 2 products x 2 FLOPs x half a square, three times with the backward pass
     attention = sum(6 * layers * hidden * length * length for length in lengths)
-    return 6.0 * (per_token * sum(lengths) + hidden * vocabulary * supervised) + attention
+    return 6.0 * (per_token * sum(lengths) + hidden * shape.vocab_size * supervised) + attention
 
 
 def utilization(flops: float, seconds: float, peak: float | None) -> float | None:

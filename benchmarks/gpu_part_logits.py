@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from benchmarks.gpu_part_models import data_folder, model_folder, prompt_file
 from benchmarks.gpu_parts import SMALL, Given
 from benchmarks.gpu_rows import report, skip
+from core.units import GIB
 
 _FLOAT32 = 4
 
@@ -81,7 +82,7 @@ def largest_tensor(given: Given) -> None:
 
 
 def _gib(count: int) -> str:
-    return f"{count / 2**30:.2f}"
+    return f"{count / GIB:.2f}"
 
 
 def growth(device: torch.device, work: Callable[[], object]) -> int | None:

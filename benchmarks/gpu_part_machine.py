@@ -13,6 +13,7 @@ from benchmarks.gpu_mfu import peak_tflops
 from benchmarks.gpu_parts import Given
 from benchmarks.gpu_rows import report, say, skip
 from benchmarks.gpu_sft_work import product_rate, wait
+from core.units import GIB
 
 # distribution -> what it is to the suite
 _PACKAGES = {
@@ -33,7 +34,7 @@ def machine(given: Given) -> None:
     cores = f"{os.cpu_count()} CPU cores"
     if device.type == "cuda":
         found: Any = torch.cuda.get_device_properties(device)
-        report("GPU memory", found.total_memory / 2**30, "GiB", note=f"{name}; {cores}")
+        report("GPU memory", found.total_memory / GIB, "GiB", note=f"{name}; {cores}")
     else:
         skip("GPU memory", f"{name} is no GPU; {cores}")
     note = f"dense bf16 by the datasheet of {name}" if peak else f"no peak is known of {name}"

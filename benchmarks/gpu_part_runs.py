@@ -134,16 +134,11 @@ def _needed(given: Given, shape: str, timed: Sequence[Mapping[str, float]]) -> f
     """FLOPs of the timed steps; attention is counted as if examples were equally long."""
     from trainers.random_model import SHAPES
 
-    found = SHAPES[shape]
-    sizes = (
-        found.hidden_size, found.intermediate_size, found.num_hidden_layers,
-        found.num_attention_heads, found.num_key_value_heads, found.vocab_size,
-    )  # fmt: skip
     count = _batch(given) * len(timed)
     tokens = sum(one["tokens"] for one in timed)
     supervised = sum(one["tokens"] * one["supervised_fraction"] for one in timed)
     positions = round(tokens / count) - 1
-    return needed_flops(sizes, [positions] * count, round(supervised))
+    return needed_flops(SHAPES[shape], [positions] * count, round(supervised))
 
 
 def _phases(found: Mapping[str, Any], engine: str, count: int) -> None:

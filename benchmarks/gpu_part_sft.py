@@ -24,6 +24,7 @@ from benchmarks.gpu_rows import fail, report, skip
 from benchmarks.gpu_sft import OUR_SIDES
 from benchmarks.gpu_sft_trl import TRL_SIDES
 from benchmarks.gpu_sft_work import SHAPES, Job
+from core.units import GIB
 
 PLAIN = "padded"
 # so that what matters most is known where time runs out
@@ -186,7 +187,7 @@ def row_tokens(shape: str, gib: float) -> int:
 def _memory_gib(given: Given) -> float:
     import torch
 
-    return float(torch.cuda.get_device_properties(given.device).total_memory / 2**30)
+    return float(torch.cuda.get_device_properties(given.device).total_memory / GIB)
 
 
 def _once(job: Job, peak: float, given: Given) -> dict[str, Any] | None:

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core.units import GIB, MIB
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-
-_MIB = 2**20
 
 
 class Watch:
@@ -83,10 +83,10 @@ class Watch:
             "marks": self.marks,
             "metrics": self.metrics,
             "how": method.policy.how,
-            "allocated_mib": self.allocated / _MIB,
-            "reserved_mib": self.reserved / _MIB,
-            "measured_mib": (meter.note() or 0) / _MIB,
-            "estimated_mib": (plan.estimate.total + plan.beside.reference) / _MIB,
+            "allocated_mib": self.allocated / MIB,
+            "reserved_mib": self.reserved / MIB,
+            "measured_mib": (meter.note() or 0) / MIB,
+            "estimated_mib": (plan.estimate.total + plan.beside.reference) / MIB,
             "out_of_memory": _times_out_of_memory(),
             "checkpointing": plan.checkpointing,
             "microbatch_tokens": plan.microbatch_tokens,
@@ -103,7 +103,7 @@ def imitate_card(gib: float) -> None:
     """
     import torch
 
-    size = int(gib * 2**30)
+    size = int(gib * GIB)
     ask = torch.cuda.mem_get_info
     free, total = ask()
     torch.cuda.set_per_process_memory_fraction(max(0.0, size - (total - free)) / total)

@@ -34,6 +34,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.units import GIB
+
 if TYPE_CHECKING:
     from trainers.policy import Policy
 
@@ -193,7 +195,7 @@ def one_process(job: Job, peak: float) -> dict[str, Any]:
     shape = SHAPES[job.shape]
     shrink = 8 if job.shape == "tiny" else 1
     count = job.batch * (job.warmup + job.steps)
-    examples = draw_examples(count, shape[-1], shrink)
+    examples = draw_examples(count, shape.vocab_size, shrink)
     rate = product_rate(device, 256 if job.shape == "tiny" else 8192)
     if job.side in TRL_SIDES:
         narrow = job.side.endswith("bf16")
@@ -212,7 +214,7 @@ def one_process(job: Job, peak: float) -> dict[str, Any]:
         "mfu_datasheet": flops / (peak * 1e12),
         "mfu_measured_product": flops / rate,
         "product_tflops": rate / 1e12,
-        "peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None,
+        "peak_memory_gib": torch.cuda.max_memory_allocated() / GIB if on_gpu else None,
         "gpu": torch.cuda.get_device_name() if on_gpu else None,
         "torch": torch.__version__,
     }

@@ -4,19 +4,21 @@ import random
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from benchmarks.gpu_mfu import needed_flops
-from core.models import prepare_imports
+from benchmarks.random_weights import random_qwen2
+from trainers.random_model import SHAPES as QWEN
+from trainers.random_model import ModelShape
 
-# hidden, MLP, layers, heads, key heads, vocabulary; from the config.json files of Qwen2.5
+_POSITIONS = 4096
 SHAPES = {
-    "tiny": (64, 128, 2, 4, 2, 512),
-    "0.5b": (896, 4864, 24, 14, 2, 151_936),
-    "1.5b": (1536, 8960, 28, 12, 2, 151_936),
+    "tiny": ModelShape(512, 512, 64, 128, 2, 4, 2, _POSITIONS),
+    "0.5b": replace(QWEN["qwen2.5-0.5b"], max_position_embeddings=_POSITIONS),
+    "1.5b": replace(QWEN["qwen2.5-1.5b"], max_position_embeddings=_POSITIONS),
 }
 
 
@@ -57,28 +59,10 @@ def draw_examples(count: int, vocabulary: int, shrink: int) -> list[Tokens]:
 
 
 def build_model(shape: str, device: torch.device, dtype: torch.dtype) -> Any:
-    """A Qwen2 with random weights, made on the device."""
-    prepare_imports()
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
-    hidden, inner, layers, heads, key_heads, vocabulary = SHAPES[shape]
-    config = Qwen2Config(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=inner,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=key_heads,
-        max_position_embeddings=4096,
-        tie_word_embeddings=True,
-        pad_token_id=0,
-        bos_token_id=None,
-        eos_token_id=1,
-    )
-    torch.manual_seed(0)
-    with device:
-        model = Qwen2ForCausalLM(config)
-    return model.to(dtype).train()
+    """A Qwen2 with random weights, made on the device; its padding and EOS are those of TRL's."""
+    model = random_qwen2(SHAPES[shape], device, dtype)
+    model.config.pad_token_id, model.config.eos_token_id = 0, 1
+    return model
 
 
 def flops_of(shape: str, examples: Sequence[Tokens]) -> float:

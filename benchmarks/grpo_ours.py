@@ -26,12 +26,8 @@ prepare_process()
 import torch  # noqa: E402
 
 from benchmarks.grpo_workload import GROUP, GRPO_WORKLOADS, grpo_settings  # noqa: E402
-from benchmarks.sft_ours import Measured, import_libraries, peak_kib  # noqa: E402
-from core.registry.store import open_registry  # noqa: E402
-from core.workspace import Workspace  # noqa: E402
-from trainers.execute import House, start  # noqa: E402
+from benchmarks.sft_ours import Measured, import_libraries, peak_kib, until_measured  # noqa: E402
 from trainers.observer import Observer, StepReport  # noqa: E402
-from trainers.prepare import prepare  # noqa: E402
 
 PHASES = {
     "generate": "generate_seconds",
@@ -79,19 +75,8 @@ def run(job: dict[str, Any], folder: Path) -> tuple[Marks, Any]:
     """Train as the job says; returns what was seen and the choices that were made."""
     work = GRPO_WORKLOADS[job["work"]]
     config = grpo_settings(work, Path(job["folder"]), **job["settings"])
-    workspace = Workspace(folder)
-    registry = open_registry(workspace.registry_url())
     marks = Marks(work.rollouts // GROUP * GROUP)
-    try:
-        outcome = start(
-            prepare(config, workspace, registry), House(workspace, registry, marks, sys.argv)
-        )
-        raise RuntimeError(f"the run ended early: {outcome.message}")
-    except Measured:
-        stored = registry.runs()[0].config
-    finally:
-        registry.close()
-    return marks, stored
+    return marks, until_measured(config, folder, marks)
 
 
 def main() -> None:

@@ -11,10 +11,10 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
 from benchmarks.memory_follow import BLOCK, Trace
+from core.units import MIB
 
-_MIB = 2**20
-_SMALL, _SMALL_SEGMENT = _MIB, 2 * _MIB
-_OWN_SEGMENT, _LARGE_SEGMENT, _STEP = 10 * _MIB, 20 * _MIB, 2 * _MIB
+_SMALL, _SMALL_SEGMENT = MIB, 2 * MIB
+_OWN_SEGMENT, _LARGE_SEGMENT, _STEP = 10 * MIB, 20 * MIB, 2 * MIB
 
 
 @dataclass(slots=True)

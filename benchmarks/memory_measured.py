@@ -2,13 +2,12 @@
 
 import gc
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
-from benchmarks.memory_steps import Work, draw, loss_of, model_config
+from benchmarks.memory_steps import Work, draw, loss_of
+from benchmarks.random_weights import random_qwen2
 from core.config.schema import TrainSettings
-from core.models import prepare_imports
 from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.optimization import build_optimizer
 from trainers.packed.prepare import prepare_packed
@@ -65,13 +64,7 @@ def measure(work: Work) -> Measured:
 
 
 def _policy(work: Work, device: torch.device) -> Policy:
-    prepare_imports()
-    from transformers import Qwen2ForCausalLM
-
-    torch.manual_seed(0)
-    with device:
-        model: Any = Qwen2ForCausalLM(model_config(work.shape))
-    model = model.to(work.precision.weights).train()
+    model = random_qwen2(work.shape, device, work.precision.weights)
     packing = prepare_packed(model, work.precision.compute)
     if packing.kernel is None:
         raise RuntimeError(packing.reason)

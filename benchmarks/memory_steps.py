@@ -188,9 +188,9 @@ class _RealRows(RowFeed):
 @contextmanager
 def _as_on_cuda() -> Iterator[None]:
     """Chunks as large as on CUDA, kernels that leave numbers alone, and products added in place."""
-    chunk = {_STAND_IN.type: head_gradients._CHUNK_LOGITS["cuda"]}
+    chunk = {_STAND_IN.type: head_gradients.CHUNK_LOGITS["cuda"]}
     with ExitStack() as stack:
-        stack.enter_context(patch.dict(head_gradients._CHUNK_LOGITS, chunk))
+        stack.enter_context(patch.dict(head_gradients.CHUNK_LOGITS, chunk))
         # the same sum without a temporary, as `adds_wide` finds it on CUDA
         for module in (head_gradients, projection):
             if hasattr(module, "add_product"):

@@ -32,7 +32,6 @@ from benchmarks.timing import write  # noqa: E402
 
 OURS = "a5ctl"
 PEERS = ("mlflow", "mlflow_in_background", "wandb", "trackio", "aim", "tensorboard")
-BAR_BELOW_MLFLOW = 10.0
 
 
 def ours(folder: Path) -> Peer:

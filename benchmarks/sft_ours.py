@@ -27,6 +27,7 @@ prepare_process()
 import torch  # noqa: E402
 
 from benchmarks.sft_workload import WORKLOADS, settings  # noqa: E402
+from core.config.schema import RunConfig  # noqa: E402
 from core.models import prepare_imports  # noqa: E402
 from core.registry.store import open_registry  # noqa: E402
 from core.workspace import Workspace  # noqa: E402
@@ -103,26 +104,39 @@ def import_libraries() -> None:
     from transformers.models.qwen2 import modeling_qwen2  # noqa: F401
 
 
+def until_measured(config: RunConfig, folder: Path, observer: Observer) -> Any:
+    """Start a run in a new workspace; returns its settings as stored, once it is `Measured`.
+
+    Args:
+        config: Of the run.
+        folder: Of the workspace.
+        observer: Ends the run by raising `Measured`.
+
+    Raises:
+        RuntimeError: the run ended by itself.
+    """
+    workspace = Workspace(folder)
+    registry = open_registry(workspace.registry_url())
+    try:
+        outcome = start(
+            prepare(config, workspace, registry), House(workspace, registry, observer, sys.argv)
+        )
+        raise RuntimeError(f"the run ended early: {outcome.message}")
+    except Measured:
+        return registry.runs()[0].config
+    finally:
+        registry.close()
+
+
 def run(job: dict[str, Any], folder: Path) -> tuple[Marks, Any]:
     """Train as the job says; returns what was seen and the choices that were made."""
     work = WORKLOADS[job["work"]]
     config = settings(work, Path(job["folder"]), train__steps=job["steps"], **job["settings"])
-    workspace = Workspace(folder)
-    registry = open_registry(workspace.registry_url())
     marks = Marks(job["warmup"], job["count_operations"])
     if not hasattr(train, "build_evaluator"):
         raise RuntimeError("trainers.train no longer builds the evaluator: adapt this script")
     train.build_evaluator = lambda *_, **__: NoEvaluator()  # type: ignore[assignment]
-    try:
-        outcome = start(
-            prepare(config, workspace, registry), House(workspace, registry, marks, sys.argv)
-        )
-        raise RuntimeError(f"the run ended early: {outcome.message}")
-    except Measured:
-        stored = registry.runs()[0].config
-    finally:
-        registry.close()
-    return marks, stored
+    return marks, until_measured(config, folder, marks)
 
 
 def fingerprint(folder: Path) -> dict[str, Any]:

@@ -14,16 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from core.dump_evaluation import DumpSettings
 from core.errors import UserError
 from core.evaluation import EvaluationResult
-from core.registry.entries import (
-    RunEntry,
-    StatusEntry,
-    clean_tree,
+from core.registry.entries import RunEntry, StatusEntry, clean_tree, new_uuid, to_line
+from core.registry.evaluation_entries import (
     evaluation_head,
     evaluation_line,
-    new_uuid,
     problem_rows,
     response_rows,
-    to_line,
 )
 from core.registry.journal import journal_size
 from core.registry.new_folders import write_run_folder

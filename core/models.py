@@ -1,26 +1,25 @@
-"""Finding a model, checking its files, loading its tokenizer: shared by trainers and engines."""
+"""Finding a model, loading its configuration and tokenizer: shared by trainers and engines."""
 
 import hashlib
 import importlib.util
 import json
-import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError, typed_line
-from core.hub import MODEL_FILES, cached_model
+from core.hub import cached_model
+from core.model_folder import check_folder, model_files
+from core.quiet_transformers import quiet_transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 BUILTIN_MODEL = "builtin"
 BUILTIN_PATH = Path(__file__).parent / "assets" / "base"
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
-_PICKLE_PATTERNS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CUDA_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
 
@@ -47,11 +46,11 @@ def resolve_model(spec: str) -> ModelSource:
         UserError: nothing of that name, a file is missing, or the weights are pickles.
     """
     if spec == BUILTIN_MODEL:
-        _check_folder(BUILTIN_PATH, spec)
+        check_folder(BUILTIN_PATH, spec)
         return ModelSource(BUILTIN_PATH, BUILTIN_MODEL)
     folder = Path(spec).expanduser()
     if folder.is_dir():
-        _check_folder(folder, spec)
+        check_folder(folder, spec)
         return ModelSource(folder.resolve(), spec)
     if folder.exists():
         raise UserError(f"model {spec!r} is a file; give the folder that holds it")
@@ -61,7 +60,7 @@ def resolve_model(spec: str) -> ModelSource:
             "such as Qwen/Qwen2.5-Math-1.5B; check the path"
         )
     path = cached_model(spec)
-    _check_folder(path, spec)
+    check_folder(path, spec)
     return ModelSource(path, spec)
 
 
@@ -76,6 +75,27 @@ def is_hub_name(spec: str) -> bool:
     return _HUB_ID.fullmatch(spec) is not None
 
 
+def load_config(folder: Path) -> Any:
+    """The configuration of a checked model folder, as transformers has it; its code is not run.
+
+    Raises:
+        UserError: the architecture is unknown, or a value is impossible.
+    """
+    prepare_imports()
+    from transformers import AutoConfig
+
+    try:
+        with quiet_transformers():
+            return AutoConfig.from_pretrained(
+                str(folder), local_files_only=True, trust_remote_code=False
+            )
+    except Exception as error:  # its checks raise many unrelated types
+        raise UserError(
+            f"model {folder} has a config.json that transformers cannot use "
+            f"({typed_line(error).rstrip('.')}); get that file again"
+        ) from error
+
+
 def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     """Load the tokenizer of a model folder; only fast tokenizers, which know character offsets.
 
@@ -86,8 +106,14 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
+        with quiet_transformers():
+            # without the last, a folder with code of its own has a person asked whether to run it
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(path), local_files_only=True, trust_remote_code=False
+            )
+            tokenizer("1 + 1", add_special_tokens=False)  # some settings are looked at only now
     except Exception as error:
+        load_config(path)  # which it reads too, and may have failed at
         raise UserError(
             f"the tokenizer in {path} cannot be loaded ({typed_line(error)}); "
             "a tokenizer.json made by a current transformers is needed"
@@ -127,14 +153,19 @@ def end_token_ids(path: Path, tokenizer: Any) -> tuple[int, ...]:
     if file.is_file():
         declared = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id")
         more = declared if isinstance(declared, list) else [declared]
-        ids += [int(token) for token in more if token is not None]
+        if not all(token is None or type(token) is int for token in more):
+            raise UserError(
+                f"{file} has an eos_token_id that is neither a token's number nor a list of them; "
+                "get that file again"
+            )
+        ids += [token for token in more if token is not None]
     return tuple(dict.fromkeys(ids))
 
 
 def model_hash(path: Path) -> str:
     """SHA-256 (64 hex digits) over names and contents of weight, config and tokenizer files."""
     digest = hashlib.sha256()
-    for file in _model_files(path):
+    for file in model_files(path):
         digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
@@ -155,76 +186,3 @@ def prepare_imports() -> None:
     if torch.version.cuda is None:
         for name in _CUDA_COMPANIONS:
             sys.modules.setdefault(name, None)  # type: ignore[arg-type]
-
-
-def _check_folder(folder: Path, spec: str) -> None:
-    if not (folder / "config.json").is_file():
-        raise UserError(f"model {spec!r} has no config.json in {folder}; give a model folder")
-    _check_json(folder, spec)
-    if not any(folder.glob("*.safetensors")):
-        if any(any(folder.glob(pattern)) for pattern in _PICKLE_PATTERNS):
-            raise UserError(
-                f"model {spec!r} has its weights only as pickle files, which can run code when "
-                "loaded; convert them with save_pretrained(..., safe_serialization=True)"
-            )
-        raise UserError(f"model {spec!r} has no .safetensors weights in {folder}; add them")
-    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
-        raise UserError(
-            f"model {spec!r} has no tokenizer in {folder}; add one of {', '.join(_TOKENIZER_FILES)}"
-        )
-    _check_size(folder, spec, _numbers_held(folder, spec))
-
-
-def _check_json(folder: Path, spec: str) -> None:
-    for name in ("config.json", "generation_config.json"):
-        file = folder / name
-        try:
-            broken = file.is_file() and not isinstance(json.loads(file.read_bytes()), dict)
-        except (OSError, ValueError, RecursionError):
-            broken = True
-        if broken:
-            raise UserError(
-                f"model {spec!r} has a {name} that is not a readable JSON object; "
-                "get that file again"
-            )
-
-
-def _numbers_held(folder: Path, spec: str) -> int:
-    """How many numbers the weights hold, by their headers, which also say how long files must be.
-
-    Raises:
-        UserError: a file is cut or damaged.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    count = 0
-    for file in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(file, framework="numpy") as weights:
-                shapes = (weights.get_slice(name).get_shape() for name in weights.keys())  # noqa: SIM118
-                count += sum(math.prod(shape) for shape in shapes)
-        except (OSError, SafetensorError) as error:
-            raise UserError(
-                f"model {spec!r} has a damaged weight file {file.name} ({error}); get it again"
-            ) from error
-    return count
-
-
-def _check_size(folder: Path, spec: str, held: int) -> None:
-    """Building the model that config.json describes must not take more than its weights do."""
-    config = json.loads((folder / "config.json").read_bytes())
-    width = config.get("hidden_size")
-    for name in ("vocab_size", "num_hidden_layers"):
-        count = config.get(name)
-        # an embedding has a row per token, and a layer at least the weights of one norm
-        if isinstance(width, int) and isinstance(count, int) and count * width > held:
-            raise UserError(
-                f"model {spec!r} has {name} {count:,} and hidden_size {width:,} in config.json, "
-                f"and its weights hold {held:,} numbers; config and weights belong to different "
-                "models, get both again"
-            )
-
-
-def _model_files(path: Path) -> Iterator[Path]:
-    found = {file for pattern in MODEL_FILES for file in path.glob(pattern)}
-    yield from sorted(found, key=lambda file: file.name)

@@ -5,6 +5,7 @@ from typing import Any
 
 from core.errors import UserError, first_line
 from core.models import prepare_imports
+from core.quiet_transformers import quiet_transformers
 
 
 def load_causal_lm(folder: Path, dtype: str) -> Any:
@@ -22,31 +23,23 @@ def load_causal_lm(folder: Path, dtype: str) -> Any:
     """
     prepare_imports()
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
-            str(folder),
-            dtype=getattr(torch, dtype),
-            attn_implementation="sdpa",
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            ignore_mismatched_sizes=True,  # reported below, by name
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        with quiet_transformers():
+            model, found = AutoModelForCausalLM.from_pretrained(
+                str(folder),
+                dtype=getattr(torch, dtype),
+                attn_implementation="sdpa",
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # reported below, by name
+                output_loading_info=True,
+            )
+    except Exception as error:  # models raise many unrelated types for a wrong configuration
         reason = first_line(error).split(". ")[0].rstrip(".")
         raise UserError(f"model {folder} cannot be loaded: {reason}; check the folder") from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if bar:
-            logging.enable_progress_bar()
     _check_complete(folder, found)
     return model
 

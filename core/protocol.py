@@ -5,13 +5,12 @@ evaluation stores both fingerprints with all their fields, so that a difference 
 later instead of guessed.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from core.engines.base import Sampling
+from core.tree_hash import tree_hash
 
 # A paired test between evaluations that differ in one of these answers no question.
 BLOCKING_FIELDS = (
@@ -146,5 +145,4 @@ def fingerprints(fields: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _digest(fields: Mapping[str, Any]) -> str:
-    text = json.dumps(fields, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return tree_hash(fields, 16)

@@ -4,7 +4,6 @@ The file holds every field of both fingerprints, the fingerprints themselves, an
 problems were found. A value that nobody recorded is left out.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,9 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import UserError
+from core.given_toml import parse_toml, read_toml_text, tables_of
 from core.protocol import GRADING_FIELDS, fingerprints
+from core.wrong_fields import first_wrong
 
 _FORMAT = 1
 
@@ -140,20 +141,14 @@ def read_protocol(path: Path) -> RecordedProtocol:
         UserError: it cannot be read, it is no protocol file, or it was edited and still has the
             fingerprints of what it was before.
     """
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"protocol file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"protocol file {path} is not valid TOML: {error}") from error
+    origin = f"protocol file {path}"
+    tree = tables_of(read_toml_text(path, origin), origin)
     try:
         file = _File.model_validate(tree)
     except ValidationError as error:
-        raise UserError(f"protocol file {path}: {_sentence(error)}") from error
+        raise UserError(f"{origin}: {_sentence(error)}") from error
     if file.format != _FORMAT:
-        raise UserError(
-            f"protocol file {path} has format {file.format}, and this a5ctl reads format {_FORMAT}"
-        )
+        raise UserError(f"{origin} has format {file.format}, and this a5ctl reads format {_FORMAT}")
     fields = {**file.generation.model_dump(), **file.grading.model_dump()}
     _check_fingerprints(path, fields, file.fingerprints)
     return RecordedProtocol(str(path), fields, ProtocolSource(**file.source.model_dump()))
@@ -188,14 +183,14 @@ def _as_dict(source: ProtocolSource) -> dict[str, Any]:
 def _dumps(tree: Mapping[str, Any]) -> str:
     """With the prompt on several lines where that keeps it exactly."""
     text = tomli_w.dumps(tree, multiline_strings=True)
-    return text if tomllib.loads(text) == tree else tomli_w.dumps(tree)
+    return text if parse_toml(text) == tree else tomli_w.dumps(tree)
 
 
 def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing":
-        return f"{key} is missing; a5ctl protocol show RUN --out FILE.toml writes a whole file"
-    if first["type"] == "extra_forbidden":
-        return f"{key} is not part of a protocol; take it out"
-    return f"{key}: {first['msg']} (got {str(first['input'])[:60]!r})"
+    wrong = first_wrong(error)
+    if wrong.missing:
+        remedy = "a5ctl protocol show RUN --out FILE.toml writes a whole file"
+        return f"{wrong.place} is missing; {remedy}"
+    if wrong.unknown:
+        return f"{wrong.place} is not part of a protocol; take it out"
+    return wrong.sentence

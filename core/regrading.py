@@ -11,7 +11,8 @@ from core.engines.base import FinishReason
 from core.errors import UserError
 from core.prompts.template import PromptTemplate
 from core.registry.afterwards import check_addable
-from core.registry.entries import GradeRow, grade_row, stored_grade
+from core.registry.entries import GradeRow
+from core.registry.evaluation_entries import grade_row, stored_grade
 from core.registry.records import RunRecord, StoredGrade
 from core.registry.regrade_writes import Observations, RegradedRow
 from core.registry.regrades import (

@@ -11,8 +11,11 @@ from pathlib import Path
 
 from core.errors import UserError
 
+# what lies in a run's folder
+CHECKPOINTS = "checkpoints"
+CONFIG = "config.toml"
+LOG = "log.txt"
 ROLLOUTS = "rollouts"
-"""Folder of a run that its rollouts lie in."""
 
 # No vowels and no look-alikes: ids are read aloud, typed, and never spell a word.
 _ID_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"

@@ -12,7 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from core.engines.select import vllm_version
+from core.engines.stack import vllm_version
 
 _MEMORY = Path("/dev/shm")
 _ROOM_BYTES = 8 * 2**30

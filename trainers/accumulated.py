@@ -35,11 +35,6 @@ class Settled(Accumulated):
     entropy_sum: float | None = None
 
 
-def number_or_scalar(value: Tensor) -> float | Tensor:
-    """A number where reading it waits for nothing, else a scalar that stays on its device."""
-    return float(value.detach()) if value.device.type == "cpu" else value.detach()
-
-
 def settled(parts: Sequence[Accumulated]) -> list[Settled]:
     """Read all numbers of a step, waiting for the device once."""
     waiting = [

@@ -52,10 +52,10 @@ class Coefficients:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One tensor as an update sees it; all flat, of one length, on one device.
+    """One tensor as an update sees it: all of shape (n,), on one device.
 
     Attributes:
-        weight: Changed in place.
+        weight: bfloat16; changed in place.
         gradient: Read.
         first: First moment; changed in place.
         second: Second moment; changed in place.
@@ -127,6 +127,9 @@ class Bfloat16AdamW(torch.optim.Optimizer):
 
         Args:
             limit: Largest norm.
+
+        Returns:
+            Scalar, float32.
         """
         gradients = [p.grad for group in self.param_groups for p in group["params"]]
         norms = [
@@ -167,6 +170,9 @@ class Bfloat16AdamW(torch.optim.Optimizer):
             parameter: One that has a gradient.
             places: Indices into its flat local part.
             before: Its weights there before the update.
+
+        Returns:
+            Shape of `places`, bool.
         """
         state = self.state[parameter]
         group = next(g for g in self.param_groups if any(p is parameter for p in g["params"]))

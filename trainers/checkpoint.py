@@ -36,7 +36,7 @@ from trainers.durable import FolderWriter
 from trainers.optimization import Optimizer
 from trainers.policy import Policy
 from trainers.rng import capture_rng, restore_rng
-from trainers.safetensors_stream import as_it_is, file_order, safetensors_bytes
+from trainers.safetensors_stream import safetensors_bytes
 
 _PREFIX = "step-"
 _STEP = re.compile(rf"{_PREFIX}([0-9]+)")
@@ -123,7 +123,6 @@ def write_checkpoint(
     folder: Path,
     contents: Callable[[], Contents],
     state: TrainerState,
-    fetch: Callable[[Tensor], Tensor] = as_it_is,
 ) -> Path:
     """Write `<folder>/step-<n>`: a folder of that name is always complete and on disk.
 
@@ -131,8 +130,6 @@ def write_checkpoint(
         folder: Where checkpoints go.
         contents: What to write. Its tensors must not change until this function returns.
         state: The counters.
-        fetch: Makes a whole tensor of an entry of `weights` or `optimizer` (gathers its shards);
-            called in the order of `fetched_tensors`, one tensor in memory at a time.
 
     Raises:
         OSError: the disk is full or cannot be written; nothing half-written is left behind.
@@ -143,7 +140,7 @@ def write_checkpoint(
     try:
         partial.mkdir(parents=True)
         with FolderWriter(partial) as writer:
-            _write_tensors(writer, contents(), fetch)
+            _write_tensors(writer, contents())
             _write_manifest(writer, state)
             writer.sync()
         _publish(partial, final)
@@ -153,12 +150,6 @@ def write_checkpoint(
             raise OSError(f"checkpoint {final} could not be written: {error}") from error
         raise
     return final
-
-
-def fetched_tensors(contents: Contents) -> list[Tensor]:
-    """What `write_checkpoint` fetches, in its order: for processes that join in the fetching."""
-    parts = (contents.weights, contents.optimizer)
-    return [tensors[name] for tensors in parts for name in file_order(tensors)]
 
 
 def restore(checkpoint: Path, optimizer: Optimizer, device: torch.device) -> TrainerState:
@@ -257,13 +248,11 @@ def prune(folder: Path, keep_last: int, protected: Collection[int] = ()) -> list
     return surplus
 
 
-def _write_tensors(
-    writer: FolderWriter, contents: Contents, fetch: Callable[[Tensor], Tensor]
-) -> None:
+def _write_tensors(writer: FolderWriter, contents: Contents) -> None:
     for name, content in contents.files.items():
         writer.write(name, [content])
-    writer.write(WEIGHTS, safetensors_bytes(contents.weights, {"format": "pt"}, fetch))
-    writer.write(OPTIMIZER, safetensors_bytes(contents.optimizer, fetch=fetch))
+    writer.write(WEIGHTS, safetensors_bytes(contents.weights, {"format": "pt"}))
+    writer.write(OPTIMIZER, safetensors_bytes(contents.optimizer))
     writer.write(RNG, safetensors_bytes(contents.rng))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from core.tree_hash import canonical_json
 from trainers.durable import checksum_of, checksum_of_bytes
 
 MANIFEST = "trainer/manifest.json"
@@ -115,4 +116,4 @@ def _unchanged(file: Path, recorded: str) -> bool:
 
 
 def _seal(content: Mapping[str, Any]) -> str:
-    return checksum_of_bytes(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
+    return checksum_of_bytes(canonical_json(content).encode())

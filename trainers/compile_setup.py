@@ -65,11 +65,11 @@ def expects_compilation(config: RunConfig, policy: Policy, examples: Sequence[Ex
     return wanted is Compile.ON or _too_little(config, policy, examples) is None
 
 
-def compiled_layers(policy: Policy, positions: int, backend: str = "inductor") -> Compilation:
+def compiled_layers(policy: Policy, positions: int) -> Compilation:
     """Try to compile the layers of a policy that takes packed rows of about so many positions."""
     assert policy.packing is not None
     kernel = required(policy.packing.kernel, "the attention kernel")
-    return try_compiled(policy.model, kernel, policy.precision.compute, positions, backend)
+    return try_compiled(policy.model, kernel, policy.precision.compute, positions)
 
 
 def planned_positions(config: RunConfig, examples: Sequence[Example]) -> int:

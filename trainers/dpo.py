@@ -73,10 +73,6 @@ class DPO(Planned):
         """Updates of the whole run."""
         return self.plan.total
 
-    def problem_ids(self, step: int) -> list[str]:
-        """Problems behind update `step`."""
-        return [self.pairs[index].problem_id for index in self.plan.batch(step)]
-
     def ready(self, step: int) -> bool:
         """All that an update needs is known from the start."""
         return step <= self.total_steps
@@ -132,6 +128,10 @@ class DPO(Planned):
             for part in microbatches
         ]
         return _Passes(terms, log_probs, parts, seconds)
+
+    def problem_ids(self, step: int) -> list[str]:
+        """Problems behind update `step`."""
+        return [self.pairs[index].problem_id for index in self.plan.batch(step)]
 
 
 def _preferences(passes: _Passes) -> dict[str, float]:

@@ -9,22 +9,21 @@ from torch import Tensor
 
 from core.config.schema import TrainSettings
 from core.data.pairs import PreferencePair
-from trainers.batching import BatchPlan, plan_batches
+from trainers.batching import plan_batches
 from trainers.defaults import required
 from trainers.dpo import DPO
 from trainers.evaluator import Evaluator
 from trainers.memory import MemoryPlan
 from trainers.memory_setup import guard_against_exhaustion
 from trainers.observer import Severity
-from trainers.optimization import LearningRate, build_optimizer
 from trainers.out_of_memory import OutOfMemoryGuard
 from trainers.pair_batches import PairExample, response_log_probs, responses_of, split_pairs
 from trainers.pair_copy import PAIRS_FILE, changed_since, keep_pairs
-from trainers.policy import Policy, load_policy
+from trainers.policy import Policy
 from trainers.preflight_pairs import PairsInput, as_problems, run_pair_preflight
-from trainers.preflight_report import PreflightInput
 from trainers.preflight_settled import settle_preflight
 from trainers.prepare import select_pairs
+from trainers.recipe import first_policy, learning_rate_of, optimizer_of, preflight_input
 from trainers.reference import REFERENCE_FILE, reference_key, stored_reference
 from trainers.rehearsal import settle_pace
 from trainers.stage import Stage
@@ -58,7 +57,9 @@ class DpoRecipe:
             UserError: something is fatal.
         """
         _note_copy(self.stage)
-        _preflight(self.stage, self.policy, examples, memory)
+        pairs = self.stage.prepared.pairs
+        every = preflight_input(self, as_problems(pairs), examples, memory)
+        settle_preflight(self.stage, run_pair_preflight(PairsInput(pairs, every)))
 
     def method(
         self, examples: Sequence[Example], memory: MemoryPlan, evaluator: Evaluator | None
@@ -125,24 +126,6 @@ def _note_copy(stage: Stage) -> None:
         stage.event(Severity.WARNING, "pairs_changed", change)
 
 
-def _preflight(
-    stage: Stage, policy: Policy, examples: Sequence[Example], memory: MemoryPlan
-) -> None:
-    every = PreflightInput(
-        config=stage.config,
-        problems=as_problems(stage.prepared.pairs),
-        examples=examples,
-        template=stage.prepared.template,
-        tokenizer=policy.tokenizer,
-        parameters=sum(p.numel() for p in policy.model.parameters()),
-        max_context=policy.max_positions,
-        vocabulary=policy.model.get_input_embeddings().weight.shape[0],
-        evaluated=stage.prepared.evaluation,
-        memory=memory,
-    )
-    settle_preflight(stage, run_pair_preflight(PairsInput(stage.prepared.pairs, every)))
-
-
 def _dpo(stage: Stage, policy: Policy, pairs: Sequence[PairExample], memory: MemoryPlan) -> DPO:
     settings = stage.config.train
     batch_size = required(settings.batch_size, "train.batch_size")
@@ -152,30 +135,14 @@ def _dpo(stage: Stage, policy: Policy, pairs: Sequence[PairExample], memory: Mem
     budget = settle_pace(stage, policy, first, memory, guard)
     return DPO(
         policy=policy,
-        optimizer=build_optimizer(
-            policy.model.named_parameters(),
-            settings,
-            precision=policy.precision,
-            seed=stage.config.seed,
-        ),
-        learning_rate=_learning_rate(stage, plan),
+        optimizer=optimizer_of(stage, policy),
+        learning_rate=learning_rate_of(stage, plan.total),
         pairs=pairs,
         reference=_reference(stage, policy, pairs, guard, budget),
         plan=plan,
         settings=stage.config.dpo,
         microbatch_tokens=budget,
         guard=guard,
-    )
-
-
-def _learning_rate(stage: Stage, plan: BatchPlan) -> LearningRate:
-    settings = stage.config.train
-    return LearningRate(
-        required(settings.lr, "train.lr"),
-        settings.schedule,
-        settings.warmup,
-        settings.min_lr_ratio,
-        plan.total,
     )
 
 
@@ -187,16 +154,12 @@ def _reference(
     budget: int,
 ) -> Tensor:
     """Log-probabilities under the run's first weights, from the run's folder or computed now."""
-    train, device = stage.config.train, stage.config.model.device
 
     def compute() -> Tensor:
         stage.observer.phase("computing the log-probabilities of the reference")
         before = policy
         if stage.resuming:  # the policy may have learned since
-            folder = stage.prepared.model_dir
-            before = load_policy(
-                folder, device=device, precision=train.precision, attention=train.attention
-            )
+            before = first_policy(stage)
             before.run_like(policy)
         found, _ = guard.run(
             before,

@@ -19,10 +19,11 @@ from types import TracebackType
 
 from blake3 import blake3
 
+from core.units import MIB
 from core.whole_files import sync_folder
 
 # a multiple of every block size that direct writing may ask for
-_BUFFER_BYTES = 4 * 2**20
+_BUFFER_BYTES = 4 * MIB
 _BUFFERS = 3
 # file systems with a journal settle syncs that are asked for together in one go
 _SYNC_THREADS = 8

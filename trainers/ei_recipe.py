@@ -13,9 +13,9 @@ from trainers.memory import MemoryPlan
 from trainers.observer import Severity
 from trainers.policy import Policy
 from trainers.preflight_ei import EI_CHECKS
-from trainers.preflight_report import PreflightInput
-from trainers.preflight_rollouts import look
+from trainers.preflight_rollouts import run_rollout_preflight
 from trainers.preflight_settled import settle_preflight
+from trainers.recipe import preflight_input
 from trainers.rollouts import QuestionOrder, RolloutSampler, RolloutStore, longest_rows
 from trainers.sft_recipe import build_sft
 from trainers.stage import Stage
@@ -52,22 +52,8 @@ class EiRecipe:
         Raises:
             UserError: something is fatal.
         """
-        stage, policy = self.stage, self.policy
-        report = look(
-            PreflightInput(
-                config=stage.config,
-                problems=stage.prepared.train,
-                examples=examples,
-                template=stage.prepared.template,
-                tokenizer=policy.tokenizer,
-                parameters=sum(p.numel() for p in policy.model.parameters()),
-                max_context=policy.max_positions,
-                evaluated=stage.prepared.evaluation,
-                memory=memory,
-            ),
-            EI_CHECKS,
-        )
-        settle_preflight(stage, report)
+        given = preflight_input(self, self.stage.prepared.train, examples, memory)
+        settle_preflight(self.stage, run_rollout_preflight(given, EI_CHECKS))
         self._note_selection()
 
     def method(

@@ -31,7 +31,7 @@ from core.engines.segments import (
     tells_allocator,
 )
 from core.engines.vllm_setup import MAX_SEQUENCES
-from core.models import prepare_imports
+from core.models import load_config
 from trainers.defaults import required
 from trainers.distributed.world import World
 from trainers.memory_forecast import count_parameters
@@ -197,10 +197,7 @@ def _uuid(entry: str, entries: Sequence[str]) -> str | None:
 def _load(
     config: RunConfig, folder: Path, name: str, tokens: int, sequences: int, steps: int
 ) -> EngineLoad:
-    prepare_imports()
-    from transformers import AutoConfig
-
-    shape = AutoConfig.from_pretrained(str(folder), local_files_only=True).get_text_config()
+    shape = load_config(folder).get_text_config()
     return EngineLoad(
         name=name,
         config=shape,

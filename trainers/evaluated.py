@@ -12,7 +12,7 @@ from core.provenance import data_hash
 from core.registry.records import EvaluationRecord, RunRecord, StoredResponse
 from core.registry.run_queries import run_by_uuid
 from core.registry.store import Registry
-from core.workspace import Workspace
+from core.workspace import CHECKPOINTS, Workspace
 from trainers.checkpoint import checkpoint_step, checkpoints, find_checkpoint
 
 
@@ -71,7 +71,7 @@ def asked_prompts(
 
 
 def _checkpoint(run: RunRecord, step: int, workspace: Workspace) -> ModelSource:
-    folder = workspace.run_folder(run.id) / "checkpoints"
+    folder = workspace.run_folder(run.id) / CHECKPOINTS
     kept = [checkpoint_step(path) for path in checkpoints(folder)]
     if step not in kept:
         left = f"those of step {', '.join(map(str, kept))} are kept" if kept else "none are kept"
@@ -99,6 +99,6 @@ def _starting_weights(
         )
     if config.kind is RunKind.EVAL:
         return _checkpoint(parent, evaluation.step, workspace)
-    folder = workspace.run_folder(parent.id) / "checkpoints"
+    folder = workspace.run_folder(parent.id) / CHECKPOINTS
     path = find_checkpoint(folder, config.model.run_step, parent.id)
     return ModelSource(path, f"run {parent.id}")

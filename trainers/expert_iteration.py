@@ -62,6 +62,13 @@ class ExpertIteration:
     rounds: list[Round] = field(default_factory=list)
     _at_work: tuple[Round, RolloutBatch, Kept] | None = field(default=None, init=False)
 
+    @property
+    def total_steps(self) -> int:
+        """Updates of all rounds; those to come are taken to be like those that have begun."""
+        lengths = [now.updates for now in self.rounds]
+        usual = math.ceil(fmean(lengths)) if any(lengths) else self.expected_updates
+        return sum(lengths) + (self.settings.steps - len(lengths)) * usual
+
     def ready(self, step: int) -> bool:
         """Begin rounds until one has something to learn at `step`; False behind the last one."""
         while not self.rounds or step > self.rounds[-1].last_step:
@@ -90,6 +97,11 @@ class ExpertIteration:
         size = required(settings.batch_size, "train.batch_size")
         return plan_batches(kept.examples, settings, size, random.Random(seed).getrandbits(32))
 
+    def samplings_left(self, step: int) -> int:
+        """Rounds that begin behind update `step`: those that have, and those still to come."""
+        later = sum(now.first_step > step for now in self.rounds)
+        return later + self.settings.steps - len(self.rounds)
+
     def update(self, step: int) -> dict[str, float]:
         """One update of supervised fine-tuning; a round's first also says what sampling brought."""
         now, batch, kept = self._take_up(step)
@@ -110,18 +122,6 @@ class ExpertIteration:
             self.sft.plan = required(self._plan(now.number, kept), "the plan of a round")
             self._at_work = (now, batch, kept)
         return self._at_work
-
-    @property
-    def total_steps(self) -> int:
-        """Updates of all rounds; those to come are taken to be like those that have begun."""
-        lengths = [now.updates for now in self.rounds]
-        usual = math.ceil(fmean(lengths)) if any(lengths) else self.expected_updates
-        return sum(lengths) + (self.settings.steps - len(lengths)) * usual
-
-    def samplings_left(self, step: int) -> int:
-        """Rounds that begin behind update `step`: those that have, and those still to come."""
-        later = sum(now.first_step > step for now in self.rounds)
-        return later + self.settings.steps - len(self.rounds)
 
     def ends_round(self, step: int) -> bool:
         """Whether update `step` is the last one of its round."""

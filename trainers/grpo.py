@@ -97,7 +97,7 @@ class GRPO:
         return self.settings.steps - math.ceil(step / self.settings.updates_per_rollout)
 
     def update(self, step: int) -> dict[str, float]:
-        """One optimizer update on the responses of this step, and what happened."""
+        """One optimizer update over the responses of this step, and what happened."""
         started = time.perf_counter()
         batch = self._batch
         if batch is None or not batch.serves(step):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from trainers.grpo_batch import Learning, ScoredBatch
 from trainers.objectives import PolicyGradientLoss, truncated_importance
-from trainers.objectives.token_losses import larger, seen
+from trainers.objectives.token_losses import larger, number_or_scalar
 
 
 @dataclass(slots=True)
@@ -43,8 +43,8 @@ class WatchedLoss:
             self.loss.importance[places] = weights
         if len(places):
             gaps = (sampled - self.engine[places]).abs().double()
-            self.gap_sum = self.gap_sum + seen(gaps.sum())
-            self.gap_max = larger(self.gap_max, seen(gaps.max()))
+            self.gap_sum = self.gap_sum + number_or_scalar(gaps.sum())
+            self.gap_max = larger(self.gap_max, number_or_scalar(gaps.max()))
         return self.loss(log_probs, places)
 
     def _move(self, device: torch.device) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from core.config.methods import GrpoSettings, RolloutSettings
 from core.models import end_token_ids
@@ -11,15 +12,14 @@ from trainers.evaluator import Evaluator
 from trainers.grpo import GRPO
 from trainers.grpo_gradients import Gradients
 from trainers.grpo_source import RolloutSource
-from trainers.logit_rules import LogitRules
+from trainers.logit_rules import LogitRules, rules_of
 from trainers.memory import MemoryPlan
 from trainers.memory_setup import guard_against_exhaustion
-from trainers.optimization import LearningRate, build_optimizer
-from trainers.policy import Policy, load_policy
+from trainers.policy import Policy
 from trainers.preflight_grpo import GRPO_CHECKS
-from trainers.preflight_report import PreflightInput
-from trainers.preflight_rollouts import look
+from trainers.preflight_rollouts import run_rollout_preflight
 from trainers.preflight_settled import settle_preflight
+from trainers.recipe import first_policy, learning_rate_of, optimizer_of, preflight_input
 from trainers.rehearsal import settle_pace
 from trainers.rollouts import QuestionOrder, RolloutSampler, RolloutStore, longest_rows
 from trainers.stage import Stage
@@ -71,22 +71,8 @@ class GrpoRecipe:
         Raises:
             UserError: something is fatal.
         """
-        stage, policy = self.stage, self.policy
-        report = look(
-            PreflightInput(
-                config=stage.config,
-                problems=stage.prepared.train,
-                examples=examples,
-                template=stage.prepared.template,
-                tokenizer=policy.tokenizer,
-                parameters=sum(p.numel() for p in policy.model.parameters()),
-                max_context=policy.max_positions,
-                evaluated=stage.prepared.evaluation,
-                memory=memory,
-            ),
-            GRPO_CHECKS,
-        )
-        settle_preflight(stage, report)
+        given = preflight_input(self, self.stage.prepared.train, examples, memory)
+        settle_preflight(self.stage, run_rollout_preflight(given, GRPO_CHECKS))
 
     def method(
         self, examples: Sequence[Example], memory: MemoryPlan, evaluator: Evaluator | None
@@ -95,28 +81,16 @@ class GrpoRecipe:
         stage, policy = self.stage, self.policy
         guard = guard_against_exhaustion(stage)
         budget = settle_pace(stage, policy, examples, memory, guard)
-        train = stage.config.train
         total = self._settings.steps * self._settings.updates_per_rollout
         return GRPO(
             policy=policy,
-            optimizer=build_optimizer(
-                policy.model.named_parameters(),
-                train,
-                precision=policy.precision,
-                seed=stage.config.seed,
-            ),
-            learning_rate=LearningRate(
-                required(train.lr, "train.lr"),
-                train.schedule,
-                train.warmup,
-                train.min_lr_ratio,
-                total,
-            ),
+            optimizer=optimizer_of(stage, policy),
+            learning_rate=learning_rate_of(stage, total),
             settings=self._settings,
             max_tokens=self._cap,
             seed=stage.config.seed,
             source=self._source(required(evaluator, "the evaluator")),
-            gradients=Gradients(policy, self._rules(), self._reference, budget, guard),
+            gradients=Gradients(policy, self._rules(), partial(first_policy, stage), budget, guard),
         )
 
     def _source(self, evaluator: Evaluator) -> RolloutSource:
@@ -133,19 +107,5 @@ class GrpoRecipe:
         )
 
     def _rules(self) -> LogitRules:
-        rollout = self._rollout
-        return LogitRules(
-            temperature=rollout.temperature,
-            top_p=rollout.top_p,
-            min_tokens=rollout.min_tokens,
-            end_ids=end_token_ids(self.stage.prepared.model_dir, self.policy.tokenizer),
-        )
-
-    def _reference(self) -> Policy:
-        config, folder = self.stage.config, self.stage.prepared.model_dir
-        return load_policy(
-            folder,
-            device=config.model.device,
-            precision=config.train.precision,
-            attention=config.train.attention,
-        )
+        end_ids = end_token_ids(self.stage.prepared.model_dir, self.policy.tokenizer)
+        return rules_of(self._rollout, end_ids)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.config.methods import RolloutSettings
 from core.engines.base import Sampling
 from trainers.tokenization import Example
 
@@ -60,7 +61,7 @@ class LogitRules:
 PLAIN = LogitRules()
 
 
-def rules_of(sampling: Sampling, end_ids: Sequence[int]) -> LogitRules:
+def rules_of(sampling: Sampling | RolloutSettings, end_ids: Sequence[int]) -> LogitRules:
     """The rules behind the log-probabilities that an engine returns for these settings.
 
     A greedy engine takes the likeliest token and reports log-probabilities at temperature 1.

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from core.config.schema import ActivationCheckpointing
+from core.units import GIB, mib
 from trainers.memory_advice import Tried, smallest_change
 from trainers.memory_beside import NOTHING_BESIDE, Beside
 from trainers.memory_estimate import (
@@ -15,8 +16,7 @@ from trainers.memory_estimate import (
 
 __all__ = ["MemoryEstimate", "MemoryPlan", "TrainedModel", "estimate_memory", "plan_memory"]
 
-_MIB = 2**20
-_MICROBATCH_BYTES = 2**30
+_MICROBATCH_BYTES = GIB
 _FEWEST_TOKENS = 256
 # on CPU small beats large where rows are padded; on CUDA launches must be worth their while
 _MOST_TOKENS = {"cpu": 512, "cuda": 16384}
@@ -142,22 +142,18 @@ def describe_memory(plan: MemoryPlan) -> str:
     """One sentence with the estimate and its parts."""
     estimate = plan.estimate
     again = ", computed again in the backward pass" if plan.checkpointing else ""
-    copies = f", narrow copies of the weights {_mib(estimate.copies)}" if estimate.copies else ""
-    lost = f", lost by the allocator {_mib(estimate.lost)}" if estimate.lost else ""
+    copies = f", narrow copies of the weights {mib(estimate.copies)}" if estimate.copies else ""
+    lost = f", lost by the allocator {mib(estimate.lost)}" if estimate.lost else ""
     text = (
-        f"training will take about {_mib(estimate.held)}: weights {_mib(estimate.weights)}, "
-        f"gradients {_mib(estimate.gradients)}, moments {_mib(estimate.moments)}{copies}, "
-        f"activations of {plan.microbatch_tokens:,} tokens {_mib(estimate.activations)}{again}, "
-        f"output layer {_mib(estimate.projection)}, the rest {_mib(estimate.overhead)}{lost}; "
+        f"training will take about {mib(estimate.held)}: weights {mib(estimate.weights)}, "
+        f"gradients {mib(estimate.gradients)}, moments {mib(estimate.moments)}{copies}, "
+        f"activations of {plan.microbatch_tokens:,} tokens {mib(estimate.activations)}{again}, "
+        f"output layer {mib(estimate.projection)}, the rest {mib(estimate.overhead)}{lost}; "
         f"beside it, {plan.beside.described}"
     )
     if plan.available is None:
         return text
-    free = f"{_mib(plan.available)} are free with the weights loaded"
+    free = f"{mib(plan.available)} are free with the weights loaded"
     if plan.fits:
         return f"{text}; {free}"
     return f"{text}; only {free}, so it may run out: {plan.advice}"
-
-
-def _mib(count: float) -> str:
-    return f"{count / _MIB:,.0f} MiB"

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from core.engines.footprint import CONTEXT
+from core.units import gib
 from trainers.memory_beside import Beside
 from trainers.memory_estimate import MemoryEstimate, TrainedModel, estimate_memory
 from trainers.precision import FLOAT32, MIXED, STOCHASTIC
 
-_GIB = 2**30
 _SHORTEST = 128
 
 Fits = Callable[[MemoryEstimate, Beside], bool]
@@ -52,10 +52,10 @@ def smallest_change(tried: Tried, fits: Fits) -> str:
         estimate = changed.estimate
         if fits(estimate, changed.beside):
             options = " ".join(changed.options)
-            return f"use {options}, which takes about {estimate.held / _GIB:,.1f} GiB"
+            return f"use {options}, which takes about {gib(estimate.held)}"
     least = list(_changes(tried))[-1].estimate
     return (
-        f"no setting makes it fit, the least is about {least.held / _GIB:,.1f} GiB; take a smaller "
+        f"no setting makes it fit, the least is about {gib(least.held)}; take a smaller "
         "model, or a device with more memory"
     )
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from core.units import mib
 from trainers.memory_cuda import Sizes
 from trainers.memory_estimate import TrainedModel
 
-_MIB = 2**20
 # of a response's token: a number each for its id and its log-probability, 4 places in tuples, text
 _ROLLOUT_TOKEN = 32 + 24 + 4 * 8 + 4
 
@@ -43,13 +43,13 @@ class Beside:
     @property
     def described(self) -> str:
         """All of it in words."""
-        parts = [f"the engine takes about {_mib(self.engine)}"]
+        parts = [f"the engine takes about {mib(self.engine)}"]
         if self.engine_awake > self.engine:
-            parts[0] += f" asleep and {_mib(self.engine_awake)} in its own turn"
+            parts[0] += f" asleep and {mib(self.engine_awake)} in its own turn"
         if self.reference:
-            parts.append(f"the reference policy {_mib(self.reference)}")
+            parts.append(f"the reference policy {mib(self.reference)}")
         if self.rollouts:
-            parts.append(f"rollouts at most {_mib(self.rollouts)}")
+            parts.append(f"rollouts at most {mib(self.rollouts)}")
         return ", ".join(parts)
 
 
@@ -77,7 +77,3 @@ def rollout_bytes(responses: int, cap: int) -> int:
         cap: Tokens of a response, at most.
     """
     return responses * cap * _ROLLOUT_TOKEN
-
-
-def _mib(count: float) -> str:
-    return f"{count / _MIB:,.0f} MiB"

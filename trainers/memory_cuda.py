@@ -18,11 +18,10 @@ from enum import Enum
 from typing import Any
 
 from core.config.schema import RunKind
+from core.units import MIB
+from trainers.packed.head_gradients import rows_at_once
 from trainers.precision import MIXED, Precision
 
-_MIB, _GIB = 2**20, 2**30
-# as trainers/packed/projection.py has it
-CHUNK_LOGITS = 2**28
 _FLOAT32 = 4
 
 
@@ -40,9 +39,9 @@ class Unmeasured:
         lost_heads: Vocabulary matrices in float32 that it holds and cannot use, likewise.
     """
 
-    context: int = 600 * _MIB
+    context: int = 600 * MIB
     card: float = 0.985
-    workspace: int = 64 * _MIB
+    workspace: int = 64 * MIB
     lost: float = 0.1
     lost_heads: float = 1.4
 
@@ -196,10 +195,10 @@ def _compiled_per_token(step: Step) -> int:
     return 3 * sizes.inner * narrow + attention + norms
 
 
-def lost_bytes(step: Step, moment: Moment, unmeasured: Unmeasured = UNMEASURED) -> int:
+def lost_bytes(step: Step, moment: Moment) -> int:
     """What the allocator holds beside what it hands out."""
     head = step.sizes.vocabulary * step.sizes.hidden * _FLOAT32
-    return int(unmeasured.lost * moment.activations + unmeasured.lost_heads * head)
+    return int(UNMEASURED.lost * moment.activations + UNMEASURED.lost_heads * head)
 
 
 def _output(step: Step) -> Moment:
@@ -290,7 +289,7 @@ def _chunk_bytes(step: Step) -> int:
 
 def _chunk(step: Step) -> int:
     """Targets of the largest chunk; fused ones are as even as can be."""
-    most = max(1, CHUNK_LOGITS // step.sizes.vocabulary)
+    most = rows_at_once(step.sizes.vocabulary, "cuda")
     if step.fused:
         return -(-step.targets // -(-step.targets // most))
     return min(step.targets, most)

@@ -7,6 +7,7 @@ packed, trainers/memory_cuda.py knows what is alive when. docs/memory.md says ho
 from dataclasses import dataclass
 from typing import Any
 
+from core.units import MIB
 from trainers.fast.head import chunk_rows
 from trainers.memory_batch import ANY_BATCH, Microbatches
 from trainers.memory_cuda import (
@@ -18,16 +19,14 @@ from trainers.memory_cuda import (
     kept_per_token,
     lost_bytes,
 )
+from trainers.packed.head_gradients import rows_at_once
 from trainers.precision import FLOAT32, Precision
 
-_MIB = 2**20
-# logits that one chunk of the projection may hold, as in trainers/padded_head.py
-_CHUNK_LOGITS = 16 * 2**20
 # logits, their softmax and its gradient live together in the backward pass
 _LOGITS_COPIES = 3
 # measured on CPU (docs/memory.md): threads and late imports, and what the allocator cannot reuse
 # between micro-batches of unlike sizes
-_FIXED_OVERHEAD = 45 * _MIB
+_FIXED_OVERHEAD = 45 * MIB
 _FRAGMENTATION = 0.15
 _FLOAT32 = 4
 
@@ -232,7 +231,7 @@ def _projection_bytes(model: TrainedModel, microbatch_tokens: int) -> int:
         # logits, their softmax in float32, and its errors; a block of rows of the head's gradient
         rows = min(microbatch_tokens, chunk_rows(vocabulary))
         return rows * vocabulary * (_FLOAT32 + 2 * model.element_bytes)
-    rows = max(1, _CHUNK_LOGITS // vocabulary)
+    rows = rows_at_once(vocabulary, "cpu")
     logits = min(microbatch_tokens, rows) * vocabulary * _FLOAT32 * _LOGITS_COPIES
     # in transit besides the gradient itself: the sum over chunks and the chunk's own, and where
     # input and output share the matrix, that of the input

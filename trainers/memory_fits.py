@@ -19,6 +19,7 @@ from core.engines.vllm_setup import MAX_SEQUENCES
 from core.errors import UserError, first_line
 from core.hub import cached_model
 from core.models import BUILTIN_MODEL, BUILTIN_PATH, is_hub_id, prepare_imports
+from core.units import GIB
 from trainers.memory import MemoryPlan, plan_memory
 from trainers.memory_beside import Beside, reference_bytes
 from trainers.memory_cuda import UNMEASURED, Reads
@@ -27,7 +28,6 @@ from trainers.packed.prepare import structural_refusal
 from trainers.precision import MIXED, STOCHASTIC, Precision
 from trainers.random_model import SHAPES, qwen2_config
 
-GIB = 2**30
 # responses that the engine should at least have cache for in its own turn
 _FEWEST_SEQUENCES = 16
 

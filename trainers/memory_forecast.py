@@ -6,7 +6,7 @@ from json import loads
 from math import prod
 from pathlib import Path
 
-from core.models import prepare_imports
+from core.models import load_config
 from trainers.memory import MemoryPlan, plan_memory
 from trainers.memory_cuda import reads_of
 from trainers.memory_estimate import TrainedModel
@@ -25,12 +25,9 @@ def forecast_memory(prepared: Prepared) -> MemoryPlan | None:
     config = prepared.config
     if not config.kind.trains:
         return None
-    prepare_imports()
-    from transformers import AutoConfig
-
     alone = config.train.gpus == 1
     model = TrainedModel(
-        AutoConfig.from_pretrained(str(prepared.model_dir), local_files_only=True),
+        load_config(prepared.model_dir),
         count_parameters(prepared.model_dir),
         prepared.device,
         precision_named(config.train.precision),

@@ -8,6 +8,7 @@ import torch
 from core.config.schema import ActivationCheckpointing, RunConfig, RunKind
 from core.engines.footprint import CONTEXT, DTYPE_BYTES, HF_BATCH
 from core.engines.placement import TrainingNeed
+from core.units import mib
 from trainers.activation_checkpointing import set_activation_checkpointing
 from trainers.compile_setup import expects_compilation
 from trainers.defaults import required
@@ -27,7 +28,6 @@ from trainers.policy import Policy
 from trainers.stage import Stage
 from trainers.tokenization import Example
 
-_MIB = 2**20
 _NUMBERS_PER_PAGE = 1024
 
 
@@ -215,8 +215,8 @@ def compare_memory(
     reference, settings = plan.beside.reference, stage.config.train
     estimate = plan.estimate.total + reference
     text = (
-        f"training took {peak / _MIB:,.0f} MiB at its peak, {peak / estimate:.2f} of the "
-        f"{estimate / _MIB:,.0f} MiB that were estimated"
+        f"training took {mib(peak)} at its peak, {peak / estimate:.2f} of the "
+        f"{mib(estimate)} that were estimated"
     )
     data = {"peak_bytes": peak, "estimated_bytes": estimate}
     if trained.packed:
@@ -230,7 +230,7 @@ def compare_memory(
     if meter.device.type == "cuda":
         data["reserved_bytes"] = torch.cuda.max_memory_reserved(meter.device)
         data["estimated_lost_bytes"] = plan.estimate.lost
-        text += f"; torch's allocator held {data['reserved_bytes'] / _MIB:,.0f} MiB in all"
+        text += f"; torch's allocator held {mib(data['reserved_bytes'])} in all"
     stage.recorder.event(Severity.INFO, "memory", text, step=step, data=data)
 
 

@@ -10,7 +10,7 @@ from core.models import resolve_model
 from core.protocol import compare_protocols
 from core.registry.records import EvaluationRecord
 from core.registry.store import Registry, RunRecord
-from core.workspace import Workspace
+from core.workspace import CHECKPOINTS, Workspace
 from trainers.checkpoint import checkpoint_step, checkpoints, damage, find_checkpoint
 
 
@@ -54,7 +54,7 @@ def find_origin(
         source = resolve_model(settings.source)
         return Origin(source.path, source.name, settings)
     _refuse_evaluations(parent)
-    folder = workspace.run_folder(parent.id) / "checkpoints"
+    folder = workspace.run_folder(parent.id) / CHECKPOINTS
     inherited = parent.config.get("model", {}).get("selected_on") or ()
     splits = (*inherited, *(settings.selected_on or ()))
     if settings.run_step is None and settings.run_choice == "best":

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from trainers.packed.head_gradients import rows_at_once
 from trainers.reading import Reading, chunks, read_with_graph
-
-# logits that one chunk may hold; about 64 MiB in float32, small beside any model that needs chunks
-_CHUNK_LOGITS = 16 * 1024 * 1024
 
 
 def project_targets(
@@ -29,7 +27,7 @@ def project_targets(
     Returns:
         Shape (S,) each; float32, or float64 for float64 logits. Entropies have no gradient.
     """
-    rows = max(1, _CHUNK_LOGITS // weight.shape[0])
+    rows = rows_at_once(weight.shape[0], "cpu")  # on GPUs, too
     if hidden.shape[0] <= rows:
         return _read(hidden, weight, labels, reading)
     readings = map(reading.part, chunks(len(labels), rows))

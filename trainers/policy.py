@@ -12,7 +12,7 @@ from core.config.schema import Attention
 from core.errors import UserError
 from core.models import load_tokenizer
 from core.pretrained import load_causal_lm
-from trainers.accumulated import Accumulated, number_or_scalar
+from trainers.accumulated import Accumulated
 from trainers.activation_checkpointing import activation_checkpointing_is_on
 from trainers.batching import split_microbatches
 from trainers.evaluation_mode import evaluating
@@ -21,6 +21,7 @@ from trainers.fast.microbatches import split_by_prompt
 from trainers.fast.passes import WrittenOut, written_out
 from trainers.logit_rules import PLAIN, LogitRules
 from trainers.objectives import SftLoss
+from trainers.objectives.token_losses import number_or_scalar
 from trainers.packed.choice import refuse_variable_length
 from trainers.packed.compiled import Compilation, compile_layers
 from trainers.packed.feed import RowFeed
@@ -252,10 +253,6 @@ class Policy:
         tokens = sum(len(example.token_ids) - 1 for example in examples)
         padding = ids.numel() - tokens
         return Accumulated(number_or_scalar(value), ids.numel(), padding, _summed(entropy))
-
-    def supervised_log_probs(self, input_ids: Tensor, labels: Tensor) -> Tensor:
-        """Log-probability of each supervised label, in nats, as `read_targets` gives it."""
-        return self.read_targets(input_ids, labels)[0]
 
     def read_targets(
         self, input_ids: Tensor, labels: Tensor, reading: Reading = PLAIN_READING

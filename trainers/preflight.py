@@ -6,18 +6,16 @@ docs/preflight.md describes every row of the table below.
 from trainers import preflight_data as data
 from trainers import preflight_targets as targets
 from trainers import preflight_tokens as tokens
-from trainers.memory import describe_memory
 from trainers.observer import Severity
 from trainers.preflight_alignment import alignment, decode_example
+from trainers.preflight_memory import memory
 from trainers.preflight_report import (
     Check,
     DecodedExample,
     Finding,
     PreflightInput,
     PreflightReport,
-    Result,
-    doubtful,
-    fine,
+    run_checks,
 )
 
 __all__ = [
@@ -35,22 +33,11 @@ _WARNING, _ERROR = Severity.WARNING, Severity.ERROR
 
 
 def run_preflight(given: PreflightInput) -> PreflightReport:
-    """Run every check; no check raises for what it finds."""
-    findings = []
-    for check in CHECKS:
-        result = check.look(given)
-        findings.append(Finding(check.name, result.severity, result.message))
-    return PreflightReport(tuple(findings), decode_example(given.examples[0], given.tokenizer))
+    """Run every check of supervised fine-tuning."""
+    return run_checks(given, CHECKS, decode_example(given.examples[0], given.tokenizer))
 
 
-def _memory(given: PreflightInput) -> Result:
-    if given.memory is None:
-        return fine("no estimate was made")
-    text = describe_memory(given.memory)
-    return fine(text) if given.memory.fits else doubtful(text)
-
-
-CHECKS = (
+CHECKS: tuple[Check[PreflightInput], ...] = (
     Check(
         "supervision", "something besides EOS to learn in every example", _ERROR, tokens.supervised
     ),
@@ -69,5 +56,5 @@ CHECKS = (
     Check("answers", "one answer in a large share of the targets", _WARNING, data.answers),
     Check("questions", "copies, and questions with several answers", _WARNING, data.questions),
     Check("leakage", "training questions that the evaluation asks", _WARNING, data.leakage),
-    Check("memory", "the estimated peak against what is available", _WARNING, _memory),
+    Check("memory", "the estimated peak against what is available", _WARNING, memory),
 )

@@ -31,7 +31,7 @@ def _room(given: PreflightInput) -> Result:
     return fine(text)
 
 
-EI_CHECKS = (
+EI_CHECKS: tuple[Check[PreflightInput], ...] = (
     Check("eos", "an EOS to end what is learned from", Severity.ERROR, _eos),
     Check("room", "prompts and responses against --max-length", Severity.WARNING, _room),
     *ROLLOUT_CHECKS,

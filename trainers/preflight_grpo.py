@@ -83,7 +83,7 @@ def _sampling(given: PreflightInput) -> Result:
 
 _WARNING, _ERROR = Severity.WARNING, Severity.ERROR
 
-GRPO_CHECKS = (
+GRPO_CHECKS: tuple[Check[PreflightInput], ...] = (
     Check("groups", "group size and rollout batch against the loss", _ERROR, _groups),
     Check("supply", "the number of questions against what a batch asks", _WARNING, _supply),
     Check("reward", "the parts of the reward", _ERROR, _reward),

@@ -3,7 +3,7 @@
 Responses are looked at as targets are in supervised fine-tuning wherever the same can go wrong.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -14,17 +14,18 @@ from trainers import preflight_data as data
 from trainers import preflight_targets as targets
 from trainers import preflight_tokens as tokens
 from trainers.defaults import training_grader
-from trainers.memory import describe_memory
 from trainers.observer import Severity
 from trainers.preflight_alignment import alignment, decode_example
+from trainers.preflight_memory import memory
 from trainers.preflight_report import (
-    Finding,
+    Check,
     PreflightInput,
     PreflightReport,
     Result,
     doubtful,
     fatal,
     fine,
+    run_checks,
 )
 from trainers.tokenization import Example
 
@@ -71,31 +72,10 @@ class PairsInput:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PairCheck:
-    """One row of the table of checks.
-
-    Attributes:
-        name: Short name; events are called `preflight.<name>`.
-        looks_at: What it looks at, for people.
-        worst: The severest it can say; `error` stops the run.
-        look: Does it.
-    """
-
-    name: str
-    looks_at: str
-    worst: Severity
-    look: Callable[[PairsInput], Result]
-
-
 def run_pair_preflight(given: PairsInput) -> PreflightReport:
-    """Run every check; no check raises for what it finds."""
-    findings = []
-    for check in PAIR_CHECKS:
-        result = check.look(given)
-        findings.append(Finding(check.name, result.severity, result.message))
+    """Run every check of preference pairs."""
     example = decode_example(given.every.examples[0], given.every.tokenizer)
-    return PreflightReport(tuple(findings), example)
+    return run_checks(given, PAIR_CHECKS, example)
 
 
 def as_problems(pairs: Sequence[PreferencePair]) -> list[Problem]:
@@ -191,14 +171,6 @@ def lengths(given: PairsInput) -> Result:
     return fine(text)
 
 
-def memory(given: PairsInput) -> Result:
-    """The estimated peak fits into what is available."""
-    plan = given.every.memory
-    if plan is None:
-        return fine("no estimate was made")
-    return fine(describe_memory(plan)) if plan.fits else doubtful(describe_memory(plan))
-
-
 def _lengths(examples: Sequence[Example]) -> list[int]:
     return [example.full_length - example.prompt_length for example in examples]
 
@@ -210,71 +182,76 @@ def _eos(given: PairsInput) -> Result:
     return tokens.eos(ended)
 
 
-PAIR_CHECKS = (
-    PairCheck(
+PAIR_CHECKS: tuple[Check[PairsInput], ...] = (
+    Check(
         "supervision",
         "something besides EOS in every response",
         _ERROR,
         lambda given: tokens.supervised(given.every),
     ),
-    PairCheck(
+    Check(
         "alignment",
         "labels of the collated tensors against the responses",
         _ERROR,
         lambda given: alignment(given.every),
     ),
-    PairCheck("eos", "a supervised EOS behind responses that no cap has cut", _ERROR, _eos),
-    PairCheck(
+    Check("eos", "a supervised EOS behind responses that no cap has cut", _ERROR, _eos),
+    Check(
         "vocabulary",
         "token ids against the rows of the embedding",
         _ERROR,
         lambda given: tokens.vocabulary(given.every),
     ),
-    PairCheck("contrast", "pairs of the same text, opposite pairs, copies", _ERROR, contrast),
-    PairCheck("preference", "what the run's own grader says of both sides", _WARNING, preference),
-    PairCheck("lengths", "how far length alone tells the sides apart", _WARNING, lengths),
-    PairCheck(
+    Check("contrast", "pairs of the same text, opposite pairs, copies", _ERROR, contrast),
+    Check("preference", "what the run's own grader says of both sides", _WARNING, preference),
+    Check("lengths", "how far length alone tells the sides apart", _WARNING, lengths),
+    Check(
         "stop",
         "stop strings in chosen responses and in their tokens",
         _WARNING,
         lambda given: targets.stop(given.chosen),
     ),
-    PairCheck(
+    Check(
         "closing",
         "think blocks, answer tags and boxes that chosen responses leave open",
         _WARNING,
         lambda given: targets.closing(given.chosen),
     ),
-    PairCheck(
+    Check(
         "endings",
         "end marks that responses bring along",
         _WARNING,
         lambda given: tokens.endings(given.every),
     ),
-    PairCheck(
+    Check(
         "boundary",
         "tokens where prompt and response meet",
         _WARNING,
         lambda given: tokens.boundary(given.every),
     ),
-    PairCheck(
+    Check(
         "length",
         "responses longer than the maximum with their prompt",
         _WARNING,
         lambda given: tokens.length(given.every),
     ),
-    PairCheck(
+    Check(
         "cap",
         "chosen responses against the response cap of the evaluation",
         _WARNING,
         lambda given: tokens.cap(given.chosen),
     ),
-    PairCheck("prompt", "the form of the prompts", _WARNING, lambda g: targets.prompt(g.chosen)),
-    PairCheck(
+    Check("prompt", "the form of the prompts", _WARNING, lambda g: targets.prompt(g.chosen)),
+    Check(
         "leakage",
         "questions of pairs that the evaluation asks",
         _WARNING,
         lambda given: data.leakage(given.chosen),
     ),
-    PairCheck("memory", "the estimated peak against what is available", _WARNING, memory),
+    Check(
+        "memory",
+        "the estimated peak against what is available",
+        _WARNING,
+        lambda given: memory(given.every),
+    ),
 )

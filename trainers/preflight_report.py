@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from core.config.schema import RunConfig
 from core.data.problem import Problem
@@ -13,6 +13,9 @@ from trainers.observer import Severity
 from trainers.tokenization import Example
 
 _SAMPLE = 256
+
+Given = TypeVar("Given")
+"""What the checks of a method look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,6 @@ class PreflightInput:
     Attributes:
         problems: Training problems, in the order of `examples`.
         examples: The same, tokenized.
-        parameters: Number of the policy's parameters.
         max_context: Positions the model was built for; None when it does not say.
         vocabulary: Rows of the embedding; None when not known.
         evaluated: Problems the run is evaluated on.
@@ -75,7 +77,6 @@ class PreflightInput:
     examples: Sequence[Example]
     template: PromptTemplate
     tokenizer: Any
-    parameters: int
     max_context: int | None
     vocabulary: int | None = None
     evaluated: Sequence[Problem] = ()
@@ -102,7 +103,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Check(Generic[Given]):
     """One row of the table of checks.
 
     Attributes:
@@ -115,7 +116,24 @@ class Check:
     name: str
     looks_at: str
     worst: Severity
-    look: Callable[[PreflightInput], Result]
+    look: Callable[[Given], Result]
+
+
+def run_checks(
+    given: Given, checks: Sequence[Check[Given]], example: DecodedExample
+) -> PreflightReport:
+    """Run every check; no check raises for what it finds.
+
+    Args:
+        given: What they look at.
+        checks: Which ones, in the order of the report.
+        example: What a person can read beside the findings.
+    """
+    findings = []
+    for check in checks:
+        result = check.look(given)
+        findings.append(Finding(check.name, result.severity, result.message))
+    return PreflightReport(tuple(findings), example)
 
 
 def fine(message: str) -> Result:

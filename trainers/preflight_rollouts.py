@@ -9,38 +9,36 @@ from core.responses.names import GraderName
 from trainers import preflight_data as data
 from trainers import preflight_targets as targets
 from trainers.defaults import required
-from trainers.memory import describe_memory
 from trainers.observer import Severity
+from trainers.preflight_memory import memory
 from trainers.preflight_report import (
     Check,
     DecodedExample,
-    Finding,
     PreflightInput,
     PreflightReport,
     Result,
     doubtful,
     fatal,
     fine,
+    run_checks,
 )
 
 _SAMPLE = 256
 _NEARLY_ALL = 0.95
 
 
-def look(given: PreflightInput, checks: Sequence[Check]) -> PreflightReport:
-    """Run checks that need no target; none of them raises for what it finds.
+def run_rollout_preflight(
+    given: PreflightInput, checks: Sequence[Check[PreflightInput]]
+) -> PreflightReport:
+    """Run checks that need no target.
 
     Args:
         given: `problems` are the questions that will be asked; `examples` are rows as long as a
             prompt and its response can get.
         checks: Which ones.
     """
-    findings = []
-    for check in checks:
-        result = check.look(given)
-        findings.append(Finding(check.name, result.severity, result.message))
     prompt = given.template.prompt(given.problems[0])
-    return PreflightReport(tuple(findings), DecodedExample(prompt, ""))
+    return run_checks(given, checks, DecodedExample(prompt, ""))
 
 
 def cap_of(given: PreflightInput) -> int:
@@ -120,18 +118,9 @@ def _context(given: PreflightInput) -> Result:
     return fine(f"{text}, which fit into the model's {given.max_context} positions")
 
 
-def _memory(given: PreflightInput) -> Result:
-    if given.memory is None:
-        return fine("no estimate was made")
-    text = describe_memory(given.memory)
-    if given.config.grpo.kl > 0:
-        text = f"{text}; the reference policy of --kl takes its weights once more"
-    return fine(text) if given.memory.fits else doubtful(text)
-
-
 _WARNING, _ERROR = Severity.WARNING, Severity.ERROR
 
-ROLLOUT_CHECKS = (
+ROLLOUT_CHECKS: tuple[Check[PreflightInput], ...] = (
     Check("stop", "stop strings in the tokenizer and under the cap", _ERROR, _stop),
     Check("grader", "the training grader against worked solutions", _ERROR, _grader),
     Check("context", "prompts and the cap against the model's context", _ERROR, _context),
@@ -139,5 +128,5 @@ ROLLOUT_CHECKS = (
     Check("answers", "one answer to a large share of the questions", _WARNING, data.answers),
     Check("questions", "copies, and questions with several answers", _WARNING, data.questions),
     Check("leakage", "training questions that the evaluation asks", _WARNING, data.leakage),
-    Check("memory", "the estimated peak against what is available", _WARNING, _memory),
+    Check("memory", "the estimated peak against what is available", _WARNING, memory),
 )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 TOKENIZER_DOCUMENTS = 6000
 HELD_OUT_START = 50_000_000
+_HELD_OUT_DOCUMENTS = 512
 _POOL = 2048
 _STATE = "pretraining_state"
 
@@ -136,10 +137,9 @@ def held_out_loss(
     shape: ModelShape,
     tokenizer: "PreTrainedTokenizerBase",
     config: PretrainingConfig,
-    documents: int = 512,
 ) -> float:
     """Mean loss in nats per token on documents far beyond any that a run reads."""
-    texts = pretraining_documents(config.seed, start=HELD_OUT_START, count=documents)
+    texts = pretraining_documents(config.seed, start=HELD_OUT_START, count=_HELD_OUT_DOCUMENTS)
     total, count = 0.0, 0
     with torch.no_grad():
         for ids, labels in _batches_of(list(texts), tokenizer, config.micro_tokens):

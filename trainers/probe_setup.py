@@ -9,7 +9,7 @@ from core.config.load import build_config
 from core.config.schema import RunConfig
 from core.engines.base import FinishReason
 from core.errors import UserError
-from core.models import encode_prompt, load_tokenizer, prepare_imports
+from core.models import encode_prompt, load_config, load_tokenizer
 from core.probing.closing import CLOSE_TOKENS
 from core.probing.generation import ProbeTarget, continued_ids
 from core.probing.names import ProbeKind
@@ -122,10 +122,7 @@ def _find(plan: ProbePlan, workspace: Workspace, registry: Registry) -> Ready:
 
 
 def _positions(folder: Path) -> int:
-    prepare_imports()
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    config = load_config(folder)
     return int(config.get_text_config().max_position_embeddings)
 
 

@@ -24,7 +24,10 @@ def stored_reference(path: Path, key: str, compute: Callable[[], Tensor]) -> Ten
     Args:
         path: The file.
         key: What the figures belong to; a file with another one counts for nothing.
-        compute: Finds them; float64.
+        compute: Finds them.
+
+    Returns:
+        Shape (pairs, 2), float64, nats.
 
     Raises:
         OSError: the file cannot be written.

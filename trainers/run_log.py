@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from core.secrets import mask_text
+from core.workspace import LOG
 
 
 class _Masking(logging.Formatter):
@@ -31,7 +32,7 @@ class _Log(logging.FileHandler):
 @contextmanager
 def log_file(folder: Path) -> Iterator[None]:
     """Let what is logged meanwhile go to `log.txt` in a run folder."""
-    handler = _Log(folder / "log.txt", encoding="utf-8", delay=True)
+    handler = _Log(folder / LOG, encoding="utf-8", delay=True)
     handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

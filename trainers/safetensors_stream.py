@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
+from core.units import MIB
+
 # in the order in which the library sorts types: wide ones first, so that everything is aligned
 _NAMES = {
     torch.int64: "I64",
@@ -26,7 +28,7 @@ _NAMES = {
 }
 _RANKS = {dtype: rank for rank, dtype in enumerate(_NAMES)}
 _ALIGNMENT = 8
-_SLICE_BYTES = 4 * 2**20
+_SLICE_BYTES = 4 * MIB
 
 
 def as_it_is(tensor: Tensor) -> Tensor:

@@ -37,8 +37,8 @@ class SFT(Planned):
         plan: Which examples each step sees.
         settings: Normalization and micro-batch budget.
         microbatch_tokens: Token positions per forward pass.
-        world: The processes that share the work of an update.
         guard: Redoes a step that ran out of memory, with fewer positions per pass.
+        world: The processes that share the work of an update.
         before: Updates of the run before the first one of the plan.
     """
 
@@ -57,10 +57,6 @@ class SFT(Planned):
     def total_steps(self) -> int:
         """Updates of the whole run."""
         return self.before + self.plan.total
-
-    def problem_ids(self, step: int) -> list[str]:
-        """Problems behind update `step`."""
-        return [self.examples[index].problem_id for index in self.plan.batch(step - self.before)]
 
     def ready(self, step: int) -> bool:
         """All that an update needs is known from the start."""
@@ -138,3 +134,7 @@ class SFT(Planned):
             "step_seconds": seconds,
             "tokens_per_second": figures["tokens"] / seconds,
         }
+
+    def problem_ids(self, step: int) -> list[str]:
+        """Problems behind update `step`."""
+        return [self.examples[index].problem_id for index in self.plan.batch(step - self.before)]

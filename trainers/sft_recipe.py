@@ -8,10 +8,10 @@ from trainers.defaults import required
 from trainers.evaluator import Evaluator
 from trainers.memory import MemoryPlan
 from trainers.memory_setup import guard_against_exhaustion
-from trainers.optimization import LearningRate, build_optimizer
 from trainers.policy import Policy
-from trainers.preflight import PreflightInput, run_preflight
+from trainers.preflight import run_preflight
 from trainers.preflight_settled import settle_preflight
+from trainers.recipe import learning_rate_of, optimizer_of, preflight_input
 from trainers.rehearsal import settle_pace
 from trainers.sft import SFT
 from trainers.stage import Stage
@@ -41,7 +41,8 @@ class SftRecipe:
         Raises:
             UserError: something is fatal.
         """
-        _preflight(self.stage, self.policy, examples, memory)
+        given = preflight_input(self, self.stage.prepared.train, examples, memory)
+        settle_preflight(self.stage, run_preflight(given))
 
     def method(
         self, examples: Sequence[Example], memory: MemoryPlan, evaluator: Evaluator | None
@@ -70,26 +71,6 @@ def encode_all(stage: Stage, policy: Policy) -> list[Example]:
     )
 
 
-def _preflight(
-    stage: Stage, policy: Policy, examples: Sequence[Example], memory: MemoryPlan
-) -> None:
-    report = run_preflight(
-        PreflightInput(
-            config=stage.config,
-            problems=stage.prepared.train,
-            examples=examples,
-            template=stage.prepared.template,
-            tokenizer=policy.tokenizer,
-            parameters=sum(p.numel() for p in policy.model.parameters()),
-            max_context=policy.max_positions,
-            vocabulary=policy.model.get_input_embeddings().weight.shape[0],
-            evaluated=stage.prepared.evaluation,
-            memory=memory,
-        )
-    )
-    settle_preflight(stage, report)
-
-
 def build_sft(
     stage: Stage,
     policy: Policy,
@@ -109,27 +90,14 @@ def build_sft(
     guard = guard_against_exhaustion(stage)
     rehearsed = [examples[index] for index in plan.batch(1)]
     budget = settle_pace(stage, policy, rehearsed, memory, guard)
-    policy, settings = stage.world.shard(policy), stage.config.train
+    policy = stage.world.shard(policy)
     return SFT(
         policy=policy,
-        optimizer=stage.world.for_shards(
-            build_optimizer(
-                policy.model.named_parameters(),
-                settings,
-                precision=policy.precision,
-                seed=stage.config.seed,
-            )
-        ),
-        learning_rate=LearningRate(
-            required(settings.lr, "train.lr"),
-            settings.schedule,
-            settings.warmup,
-            settings.min_lr_ratio,
-            plan.total,
-        ),
+        optimizer=stage.world.for_shards(optimizer_of(stage, policy)),
+        learning_rate=learning_rate_of(stage, plan.total),
         examples=examples,
         plan=plan,
-        settings=settings,
+        settings=stage.config.train,
         microbatch_tokens=budget,
         world=stage.world,
         guard=guard,

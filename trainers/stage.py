@@ -8,6 +8,7 @@ from core.config.schema import RunConfig
 from core.registry.recorder import Recorder
 from core.registry.store import Registry, RunRecord
 from core.whole_files import write_whole
+from core.workspace import CHECKPOINTS, CONFIG
 from trainers.distributed.world import ALONE, World
 from trainers.interrupt import Interrupts
 from trainers.observer import Observer, Severity
@@ -47,7 +48,7 @@ class Stage:
     @property
     def checkpoint_folder(self) -> Path:
         """Where the run's checkpoints are."""
-        return self.folder / "checkpoints"
+        return self.folder / CHECKPOINTS
 
     @property
     def token_cache(self) -> Path:
@@ -72,7 +73,7 @@ def write_config(folder: Path, config: RunConfig) -> None:
     Raises:
         OSError: it cannot be written; names the file.
     """
-    final = folder / "config.toml"
+    final = folder / CONFIG
     try:
         write_whole(final, to_toml(config))
     except OSError as error:

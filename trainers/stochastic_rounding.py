@@ -58,12 +58,12 @@ def random_bits(keys: Keys, start: int, count: int, device: torch.device | str =
 
 
 def low_bits(bits: Tensor) -> Tensor:
-    """The lower half of `random_bits`, 0 to 65535."""
+    """The lower half of `random_bits`, 0 to 65535; int32 of the same shape."""
     return bits & _MASK
 
 
 def high_bits(bits: Tensor) -> Tensor:
-    """The upper half of `random_bits`, 0 to 65535."""
+    """The upper half of `random_bits`, 0 to 65535; int32 of the same shape."""
     return _shifted(bits, BITS)
 
 

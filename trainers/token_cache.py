@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from core.config.schema import Supervise
+from core.units import MIB
 from trainers.tokenization import Example, SourceText, encode_examples
 
 # goes up whenever `encode_examples` makes something else of the same texts
 _FORMAT = 1
 # fewer characters are tokenized in less than a quarter of a second, hardly longer than reading
 _WORTH_CHARACTERS = 1_000_000
-_LIMIT_BYTES = 512 * 2**20
+_LIMIT_BYTES = 512 * MIB
 _ABANDONED_S = 3600.0
 _DIGEST_BYTES = 32
 _SUFFIX = ".tokens"

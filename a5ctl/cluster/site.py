@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,8 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 
 from core.config.section import Section
 from core.errors import UserError
+from core.given_files import read_given_text
+from core.given_toml import parse_toml
 
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,:@+/=-]*")
 _DURATION = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d{2})(?::(?P<s>\d{2}))?")
@@ -196,11 +197,9 @@ def load_site(path: Path) -> Site:
         UserError: one sentence that names what is wrong in it.
     """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = parse_toml(read_given_text(path))
     except OSError as error:
         raise UserError(f"site file {path} cannot be read: {error.strerror}") from error
-    except RecursionError as error:
-        raise UserError(f"site file {path} is not valid TOML: it is nested too deep") from error
     except ValueError as error:
         why = str(error).partition(";")[0]
         raise UserError(f"site file {path} is not valid TOML: {why}") from error

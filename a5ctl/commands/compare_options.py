@@ -49,7 +49,7 @@ Spark = Annotated[
     str | None,
     typer.Option(
         metavar="METRIC",
-        help="Draw this metric as a small curve in each row; what is compared if not given.",
+        help="Draw this metric as a small curve in each row; what is compared when not given.",
         rich_help_panel=_ROWS,
     ),
 ]
@@ -78,7 +78,7 @@ Limit = Annotated[
     int | None,
     typer.Option(
         min=0,
-        help="At most so many rows, best first; 0 for all, 50 in tables if not given.",
+        help="At most so many rows, best first; 0 for all, 50 in tables when not given.",
         rich_help_panel=_ROWS,
     ),
 ]

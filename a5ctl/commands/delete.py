@@ -55,7 +55,7 @@ def delete(
 
 
 def _lines(plan: "Removal", going: set[str]) -> list[str]:
-    from a5ctl.format import count
+    from a5ctl.format import count, size
 
     rows = [
         f"{count(number)} {_named(table, number)}"
@@ -66,7 +66,7 @@ def _lines(plan: "Removal", going: set[str]) -> list[str]:
     if plan.folder is None:
         lines.append("  folder: none here")
     else:
-        lines.append(f"  folder: {plan.folder}, {count(plan.files)} files, {_size(plan.bytes)}")
+        lines.append(f"  folder: {plan.folder}, {count(plan.files)} files, {size(plan.bytes)}")
     if orphans := _orphans(plan, going):
         lines.append(f"  loses its parent: {', '.join(orphans)}")
     return lines
@@ -79,14 +79,6 @@ def _named(table: str, number: int) -> str:
 
 def _orphans(plan: "Removal", going: set[str]) -> list[str]:
     return [child for child in plan.deletion.children if child not in going]
-
-
-def _size(size: float) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
 
 
 def _json(plan: "Removal", going: set[str]) -> dict[str, Any]:

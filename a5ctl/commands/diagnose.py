@@ -159,15 +159,18 @@ def _show_course(
     store: "Registry", run: "RunRecord", by: str, grader: "GraderName | None", json_: bool
 ) -> None:
     from a5ctl.console import out, print_json
-    from a5ctl.tables import problems_view, steps_view
-    from a5ctl.tables.problems import survey_problems
     from a5ctl.tables.steps import find_track, step_mix
 
     track = find_track(run, store.evaluations([run.uuid]), grader)
     if by == "step":
+        from a5ctl.tables import steps_view
+
         mix = step_mix(store, track)
         print_json(steps_view.steps_json(mix)) if json_ else steps_view.print_steps(out(), mix)
         return
+    from a5ctl.tables import problems_view
+    from a5ctl.tables.problems import survey_problems
+
     survey = survey_problems(store, track)
     if json_:
         print_json(problems_view.problems_json(survey))
@@ -186,12 +189,8 @@ def _diagnosis(
 ) -> "Diagnosis":
     from a5ctl.tables.alarmed import alarm_lines
     from a5ctl.tables.cause_context import cause_context
-    from a5ctl.tables.diagnosis import (
-        choose_evaluation,
-        commands_for,
-        diagnose_evaluation,
-        further_advice,
-    )
+    from a5ctl.tables.diagnosis import commands_for, diagnose_evaluation, further_advice
+    from a5ctl.tables.steps import choose_evaluation
     from core.responses.names import GraderName
 
     evaluations = store.evaluations([run.uuid])

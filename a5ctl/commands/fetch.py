@@ -120,6 +120,7 @@ def _check(kind: str, folder: Path) -> None:
 
 def _show(found: "Sequence[dict[str, object]]", *, quiet: bool, as_json: bool) -> None:
     from a5ctl.console import out, plain, print_json
+    from a5ctl.format import size
 
     if as_json:
         print_json(found)
@@ -129,9 +130,8 @@ def _show(found: "Sequence[dict[str, object]]", *, quiet: bool, as_json: bool) -
         if quiet:
             console.print(plain(str(each["folder"])), soft_wrap=True)
             continue
-        size = f"{int(str(each['bytes'])) / 1e6:,.1f} MB"
-        said = "fetched" if each["fetched"] else "was there"
-        console.print(plain(f"{each['folder']}  {size}, {said}"), soft_wrap=True)
+        said = f"{size(int(str(each['bytes'])))}, {'fetched' if each['fetched'] else 'was there'}"
+        console.print(plain(f"{each['folder']}  {said}"), soft_wrap=True)
     if quiet:
         return
     options = [f"--{each['kind']} {each['folder']}" for each in found]

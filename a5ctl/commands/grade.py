@@ -29,7 +29,7 @@ def grade(
     ] = "r1_zero",
     step: Annotated[
         int | None,
-        typer.Option(help="Which step, where lines name one; the last when not given."),
+        typer.Option(help="Which step, where lines name one; the last one when not given."),
     ] = None,
     class_: Annotated[
         str | None, typer.Option("--class", metavar="CLASS", help="Only this failure class.")
@@ -130,12 +130,13 @@ def _grade(
     from a5ctl.tables.dumps import DumpFile
     from core.data.dumps import read_dump
     from core.dump_evaluation import grade_dump
+    from core.given_files import bounded_lines
 
     digest, size = hashlib.sha256(), 0
 
     def hashed(source: IO[bytes]) -> Iterator[bytes]:
         nonlocal size
-        for line in source:
+        for line in bounded_lines(source):
             digest.update(line)
             size += len(line)
             yield line
@@ -163,11 +164,10 @@ def _opened(file: Path) -> Iterator[IO[bytes]]:
     if file.is_dir():
         _refuse(f"{file} is a folder; name a file of JSON lines in it")
     try:
-        source = file.open("rb")
+        with file.open("rb") as source:
+            yield source
     except OSError as error:
-        _refuse(f"file {file} cannot be read: {error.strerror}")
-    with source:
-        yield source
+        _refuse(f"file {file} cannot be read: {error.strerror or error}")
 
 
 def _record(

@@ -16,7 +16,9 @@ _STATUSES = ("queued", "running", "finished", "failed", "interrupted", "stale", 
 
 
 def ls(
-    kind: Annotated[str | None, typer.Option(help="Only runs of this kind: sft, eval.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only runs of this kind: sft, ei, grpo, dpo or eval.")
+    ] = None,
     status: Annotated[
         str | None, typer.Option(help=f"Only runs with this status: {', '.join(_STATUSES)}.")
     ] = None,

@@ -144,11 +144,11 @@ def _print_now_and_then(state: "PretrainingProgress") -> None:
 def _report_folder(out: Path, remark: str, facts: "Mapping[str, float]", *, as_json: bool) -> None:
     from a5ctl.console import out as results
     from a5ctl.console import plain, print_json
+    from a5ctl.format import size
 
-    size = (out / "model.safetensors").stat().st_size
+    weights = (out / "model.safetensors").stat().st_size
     if as_json:
-        print_json({"folder": str(out), "bytes": size, **facts})
+        print_json({"folder": str(out), "bytes": weights, **facts})
         return
-    megabytes = size / 1e6
-    line = f"wrote {out} ({megabytes:.1f} MB of weights; {remark})"
+    line = f"wrote {out} ({size(weights)} of weights; {remark})"
     results().print(plain(line), soft_wrap=True)

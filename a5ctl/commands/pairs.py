@@ -34,7 +34,7 @@ def pairs(
     step: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Only responses of this step; all if not given.", rich_help_panel=_CHOICE
+            min=0, help="Only responses of this step; all when not given.", rich_help_panel=_CHOICE
         ),
     ] = None,
     allow_test: Annotated[
@@ -146,8 +146,7 @@ def _collect(
 
 
 def _write(pairing: "Pairing", grader: str, out: Path, *, force: bool) -> None:
-    import json
-
+    from a5ctl.console import json_line
     from a5ctl.files import whole_file
     from core.errors import UserError
     from core.pairing import pair_row
@@ -156,8 +155,7 @@ def _write(pairing: "Pairing", grader: str, out: Path, *, force: bool) -> None:
         raise UserError(_nothing(pairing, grader))
     with whole_file(out, force=force) as file:
         for pair in pairing.pairs:
-            text = json.dumps(pair_row(pair, str(grader)), ensure_ascii=True)
-            file.write(text.encode() + b"\n")
+            file.write(json_line(pair_row(pair, str(grader))).encode() + b"\n")
 
 
 def _nothing(pairing: "Pairing", grader: str) -> str:

@@ -43,7 +43,7 @@ def plot(
             help="Size of the picture: column (of a paper), page, slide, or inches such as 6x4."
         ),
     ] = "page",
-    title: Annotated[str, typer.Option(help="Title of the picture; none if not given.")] = "",
+    title: Annotated[str, typer.Option(help="Title of the picture; none when not given.")] = "",
     x: Annotated[str, typer.Option(help="What runs along the bottom: step, time or tokens.")] = (
         "step"
     ),

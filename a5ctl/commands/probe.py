@@ -72,9 +72,9 @@ def probe(
     from a5ctl.console import out, print_json
     from a5ctl.only_here import say_only_in_the_registry
     from a5ctl.options import open_workspace_and_registry, parse_grader
-    from a5ctl.tables.diagnosis import choose_evaluation
     from a5ctl.tables.probing import report_probes
     from a5ctl.tables.probing_view import print_probes, probes_json
+    from a5ctl.tables.steps import choose_evaluation
     from core.registry.run_folders import journal_folder
     from core.responses.names import GraderName
 

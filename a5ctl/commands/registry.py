@@ -98,7 +98,7 @@ def _show(label: str, figures: "RegistryFigures") -> None:
     from rich.table import Table
 
     from a5ctl.console import out, plain
-    from a5ctl.sizes import size
+    from a5ctl.format import size
 
     console = out()
     console.print(plain(f"{label} (version {figures.version})", "bold"))

@@ -54,7 +54,7 @@ def check(
 
 
 def _verdict(label: str, report: "CheckReport") -> str:
-    from a5ctl.sizes import counted
+    from a5ctl.format import counted
 
     looked = f"{counted(report.runs, 'run')} and {counted(report.artifacts, 'recorded file')}"
     alive = f", of {report.alive} that may be alive only the rows" if report.alive else ""

@@ -94,7 +94,7 @@ def _progress(*, watched: bool) -> "Iterator[Progress]":
 
 def _show(made: "Copied") -> None:
     from a5ctl.console import out, plain
-    from a5ctl.sizes import counted
+    from a5ctl.format import counted
 
     console = out()
     rows = counted(sum(made.rows.values()), "row")

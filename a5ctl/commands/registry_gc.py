@@ -64,7 +64,7 @@ def _show(waste: "Waste", console: "Console", *, removed: bool) -> None:
     from rich.table import Table
 
     from a5ctl.console import plain
-    from a5ctl.sizes import counted, size
+    from a5ctl.format import counted, size
 
     if waste.files:
         table = Table.grid(padding=(0, 2))
@@ -83,7 +83,7 @@ def _show(waste: "Waste", console: "Console", *, removed: bool) -> None:
 
 
 def _verdict(waste: "Waste", *, removed: bool) -> str:
-    from a5ctl.sizes import counted, size
+    from a5ctl.format import counted, size
 
     places = counted(len(waste.files), "place")
     if removed:

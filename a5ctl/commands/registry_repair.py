@@ -36,9 +36,9 @@ def backup(
         a5ctl registry backup /backups/registry-monday.db
     """
     from a5ctl.console import out, plain, print_json
+    from a5ctl.format import counted, size
     from a5ctl.progress import Stop, progress
     from a5ctl.registry_place import registry_place
-    from a5ctl.sizes import counted, size
     from core.registry.backup import back_up
 
     _, database, source = registry_place(home, registry, _BACKUP_ON_A_SERVER)
@@ -95,7 +95,7 @@ def repair(
 
 def _show(result: "Rebuilt", console: "Console") -> None:
     from a5ctl.console import plain
-    from a5ctl.sizes import counted
+    from a5ctl.format import counted
 
     def say(text: str, style: str = "") -> None:
         console.print(plain(text, style), soft_wrap=True)
@@ -128,7 +128,7 @@ def _show(result: "Rebuilt", console: "Console") -> None:
 
 
 def _only_there(result: "Rebuilt") -> str:
-    from a5ctl.sizes import counted
+    from a5ctl.format import counted
 
     parts = [f"{counted(count, 'row')} of {name}" for name, count in result.lacking.items()]
     if result.labels:

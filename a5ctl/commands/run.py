@@ -4,8 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from a5ctl.options import HomeOption, JsonOption, RegistryOption
-from a5ctl.run_command import Config, Mirrors, Model, Quiet, Seeds, Set, launch, takes, trains
+from a5ctl.run_command import Call, Given, launch, takes, trains
 from a5ctl.run_settings import (
     ASKED,
     BATCH_SIZE,
@@ -93,8 +92,8 @@ def sft() -> None:
 
 @takes(*ASKED, *EVALUATION, *LABELS)
 def evaluate(
-    given: dict[str, Any],
-    model: Model = None,
+    call: Call,
+    given: Given,
     run: Annotated[
         str | None,
         typer.Option(
@@ -114,14 +113,6 @@ def evaluate(
             rich_help_panel=EVAL,
         ),
     ] = None,
-    seed: Seeds = None,
-    config: Config = None,
-    set_: Set = None,
-    mirror: Mirrors = None,
-    quiet: Quiet = False,
-    json_: JsonOption = False,
-    home: HomeOption = None,
-    registry: RegistryOption = None,
 ) -> None:
     """Evaluate a model or a run's checkpoint without training.
 
@@ -136,18 +127,18 @@ def evaluate(
     from a5ctl.cells import WeightSource, build_cells, run_source, start_tree, take_away
     from core.errors import UserError
 
-    if run is not None and model is not None:
+    if run is not None and call.model is not None:
         raise UserError("--model and --run both name what to evaluate; give only one of them")
     if step is not None and run is None:
         raise UserError("--step chooses a checkpoint of a run; give --run too")
-    if protocol is not None and config is not None:
+    if protocol is not None and call.config is not None:
         raise UserError("--config and --protocol both say how to evaluate; give only one of them")
     source = (
-        run_source(run, step, home, registry, only_evaluates=True)
+        run_source(run, step, call.home, call.registry, only_evaluates=True)
         if run
-        else WeightSource({"model.source": model})
+        else WeightSource({"model.source": call.model})
     )
-    tree = start_tree("eval", config, source, home)
+    tree = start_tree("eval", call.config, source, call.home)
     prompt = given["prompt.template"]
     told = {key: given.pop(key) for key in [setting.key for setting in LABELS]}
     if protocol is not None:
@@ -155,9 +146,9 @@ def evaluate(
 
         if given["evaluation.engine"] is None and "evaluation.engine" in tree.origins:
             given["evaluation.engine"] = tree["evaluation"]["engine"]
-        given = follow_into(tree, find_protocol(protocol, home, registry), given, set_, seed)
-    elif prompt not in (None, tree.get("prompt", {}).get("template")) and config is None:
+        found = find_protocol(protocol, call.home, call.registry)
+        given = follow_into(tree, found, given, call.set_, call.seed)
+    elif prompt not in (None, tree.get("prompt", {}).get("template")) and call.config is None:
         take_away(tree, ("evaluation.grader", "evaluation.stop"))  # they follow from the prompt
     given |= {**source.settings, **told}
-    cells = build_cells(tree, given, set_, None, seed)
-    launch(cells, home, registry, mirror, quiet=quiet, as_json=json_)
+    launch(build_cells(tree, given, call.set_, None, call.seed), call)

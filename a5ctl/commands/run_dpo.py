@@ -37,7 +37,7 @@ METHOD = panel(
     (
         "dpo.beta",
         float,
-        "Strength of the tie to the reference (default 0.1; 1 for the built-in model).",
+        "Strength of the tie to the reference; when not given 1 for builtin, else 0.1.",
     ),
     ("dpo.loss", str, "{values}."),
     ("dpo.label_smoothing", float, "Share of pairs taken to be labelled the wrong way round."),

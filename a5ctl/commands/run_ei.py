@@ -22,7 +22,11 @@ METHOD = panel(
     ("ei.steps", int, "Rounds of sampling and tuning.", "ei-steps"),
     ("ei.questions", int, "Questions of a round."),
     ("rollout.per_question", int, "Responses to each question.", "rollouts"),
-    ("train.epochs", float, "Passes over what a round has kept."),
+    (
+        "train.epochs",
+        float,
+        "Passes over what a round has kept; when not given 2 for builtin, else 1.",
+    ),
     ("ei.max_per_problem", int, "Right responses to a problem that are kept."),
     ("ei.deduplicate", bool, "Keep each text of a problem once.", "dedup"),
     ("ei.optimizer_reset", bool, "Forget the optimizer's moments between rounds."),

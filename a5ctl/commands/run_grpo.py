@@ -52,7 +52,11 @@ def parse_reward(text: str) -> dict[str, float]:
 GROUPS = panel(
     ROLLOUTS,
     ("rollout.per_question", int, "Responses to one question.", "group-size"),
-    ("grpo.rollout_batch", int, "Responses sampled at a time."),
+    (
+        "grpo.rollout_batch",
+        int,
+        "Responses sampled at a time; when not given 128 for builtin, else 256.",
+    ),
     (
         "grpo.dynamic_sampling",
         bool,
@@ -61,11 +65,15 @@ GROUPS = panel(
 )
 METHOD = panel(
     "GRPO",
-    ("grpo.steps", int, "Rollout batches of the whole run."),
+    (
+        "grpo.steps",
+        int,
+        "Rollout batches of the whole run; when not given 160 of 128 for builtin, else 200.",
+    ),
     (
         "grpo.train_batch",
         int,
-        "Responses per update; the rollout batch if not given, which is on-policy.",
+        "Responses per update; the rollout batch when not given, which is on-policy.",
     ),
     ("grpo.epochs_per_rollout", int, "Passes over a rollout batch."),
     ("grpo.loss", str, "{values}."),
@@ -79,8 +87,16 @@ METHOD = panel(
         bool,
         "Leave out responses whose gradient is 0: the same update in less time.",
     ),
-    ("grpo.tis_cap", float, "Weigh tokens by p(trainer) / p(engine), at most this."),
-    ("grpo.overlong_buffer", int, "Tokens before the cap over which the reward falls by 1."),
+    (
+        "grpo.tis_cap",
+        float,
+        "Weigh tokens by p(trainer) / p(engine), at most this; off when not given.",
+    ),
+    (
+        "grpo.overlong_buffer",
+        int,
+        "Tokens before the cap over which the reward falls by 1; off when not given.",
+    ),
     ("grpo.mask_truncated", bool, "Learn nothing from responses that the cap has cut."),
     (
         "grpo.reward",

@@ -2,8 +2,12 @@
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from a5ctl.options import HomeOption, RegistryOption
+
+if TYPE_CHECKING:
+    from a5ctl.tui.start_command import Forms
 
 _SWITCH_S = 0.001
 
@@ -41,9 +45,25 @@ def ui(
     sys.setswitchinterval(_SWITCH_S)
     leave_with_terminal(sys.stdout.fileno())
     try:
-        HouseApp(desk).run()
+        HouseApp(desk, forms()).run()
     finally:
         desk.close()
+
+
+def forms() -> "Forms":
+    """What the form that starts a run asks for: parameters of the commands that start one."""
+    from a5ctl.commands import run, run_dpo, run_ei, run_grpo
+    from a5ctl.tui.start_command import forms_of
+
+    return forms_of(
+        {
+            "sft": run.sft,
+            "ei": run_ei.ei,
+            "grpo": run_grpo.grpo,
+            "dpo": run_dpo.dpo,
+            "eval": run.evaluate,
+        }
+    )
 
 
 def _is_terminal() -> bool:

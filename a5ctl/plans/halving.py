@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from a5ctl.format import gap
 from a5ctl.plans.driver import Driver
 from a5ctl.tables.entries import judged_by, protocol_differences
 from a5ctl.tables.pairs import shares
@@ -163,8 +164,8 @@ def _give_up(
     hopeless: Hopeless,
     step: int,
 ) -> None:
-    points = f"{100 * abs(hopeless.difference):.1f} points behind {hopeless.leader!r}"
-    why = f"{GIVEN_UP} at step {step}: {points}, p {hopeless.p:.2g} (Holm)"
+    behind = f"{gap(hopeless.difference)} behind {hopeless.leader!r}"
+    why = f"{GIVEN_UP} at step {step}: {behind}, p {hopeless.p:.2g} (Holm)"
     data = {"leader": hopeless.leader, "difference": hopeless.difference, "p": hopeless.p}
     stopped = []
     for cell in hopeless.cells:

@@ -9,8 +9,7 @@ from a5ctl.reports.content import Remark, Tone
 from a5ctl.tables.responses import response_parts, spread
 from core.registry.records import EvaluationRecord, RunRecord, StoredGrade, StoredResponse
 from core.registry.store import Registry
-from core.responses.failures import DESCRIPTIONS
-from core.responses.names import FailureClass, FailureFlag, telling_flags
+from core.responses.names import DESCRIPTIONS, FailureClass, FailureFlag, telling_flags
 
 RIGHT = "right"
 _CHARS, _LINES = 3000, 60

@@ -1,13 +1,13 @@
 """Puts a report together from the registry; nothing here knows how a page looks."""
 
 import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import PurePath
 
-from a5ctl.format import tail
+from a5ctl.format import moment, tail
 from a5ctl.reports.content import Question, Remark, Report, Table, Tone
 from a5ctl.reports.curves import gather_curves
 from a5ctl.reports.excerpts import clipped, gather_examples
@@ -78,7 +78,7 @@ def gather_report(registry: Registry, subject: Subject, wishes: Wishes) -> Repor
     return Report(
         title=wishes.title or _title(subject),
         subject=f"{subject.kind} {subject.name}",
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        made=moment(time.time()),
         version=version("a5ctl"),
         command=wishes.command,
         facts=tuple(headline_facts(runs, comparison, subject.judged)),

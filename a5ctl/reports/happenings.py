@@ -4,10 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from a5ctl.format import count
+from a5ctl.format import count, moment
 from a5ctl.reports.content import Cell, Remark, Table, Tone
 from a5ctl.reports.excerpts import clipped, one_line
-from a5ctl.tables.runs import iso
 from core.registry.records import EventRecord, RunRecord
 from core.registry.store import Registry
 
@@ -49,12 +48,6 @@ def gather_events(
             )
         )
     return _table(shown) if shown else None, tuple(remarks)
-
-
-def moment(seconds: float | None) -> str:
-    """A time to the second; empty where there was none."""
-    told = iso(seconds)
-    return "" if told is None else f"{told[:19].replace('T', ' ')} UTC"
 
 
 def _table(events: Sequence[Event]) -> Table:

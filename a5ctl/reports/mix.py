@@ -11,8 +11,7 @@ from a5ctl.tables.steps_view import evenly
 from core.errors import UserError
 from core.registry.records import EvaluationRecord, RunRecord
 from core.registry.store import Registry
-from core.responses.failures import DESCRIPTIONS
-from core.responses.names import FailureClass, GraderName
+from core.responses.names import DESCRIPTIONS, FailureClass, GraderName
 
 BAR = 1000
 """Width of a whole bar."""

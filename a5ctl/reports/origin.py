@@ -7,10 +7,9 @@ from typing import Any
 
 import tomli_w
 
-from a5ctl.format import compact, count, duration
+from a5ctl.format import compact, count, duration, moment
 from a5ctl.reports.content import Cell, Code, RunRecordSheet, Table, Tone
 from a5ctl.reports.excerpts import clipped
-from a5ctl.reports.happenings import moment
 from a5ctl.reports.results import status_tone
 from a5ctl.tables.runs import run_seconds
 from core.registry.liveness import LOST, STALE, display_status
@@ -60,7 +59,7 @@ def record_sheet(registry: Registry, run: RunRecord) -> RunRecordSheet:
         *(
             ("started from", lineage),
             ("created", moment(run.created)),
-            ("ended", moment(run.ended)),
+            ("ended", "" if run.ended is None else moment(run.ended)),
         ),
         *(("took", took), ("folder", run.folder), ("uuid", run.uuid)),
         ("command line", shlex.join(map(str, argv))),

@@ -1,6 +1,5 @@
 """Plans in a report: those that only judge, and those that made their runs."""
 
-import tomllib
 from pathlib import Path
 
 from a5ctl.format import percent
@@ -14,6 +13,8 @@ from core.criteria.plan import LoadedPlan
 from core.criteria.plan import load_plan as load_criteria
 from core.criteria.plan import parse_plan as parse_criteria
 from core.errors import UserError
+from core.given_files import read_given_text
+from core.given_toml import parse_toml
 from core.plans.criteria import criteria_of
 from core.plans.load import load_plan, parse_plan
 from core.plans.plan import Plan
@@ -47,7 +48,7 @@ def read_plan(path: Path) -> AnyPlan:
         UserError: the file cannot be read, or one sentence that names what is wrong in it.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_given_text(path)
     except (OSError, ValueError):
         return load_plan(path)  # it says why
     return load_plan(path) if _makes_runs(text) else load_criteria(path)
@@ -139,6 +140,6 @@ def effects_table(
 
 def _makes_runs(text: str) -> bool:
     try:
-        return _MADE_BY in tomllib.loads(text)
-    except (ValueError, RecursionError):
+        return _MADE_BY in parse_toml(text)
+    except ValueError:
         return False

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from a5ctl.format import count, interval, noise_words, p_value, percent, points
+from a5ctl.format import count, deviation, interval, noise_words, p_value, percent, points
 from a5ctl.reports.content import Cell, Claim, Fact, Remark, Table, Tone, Verdicts
 from a5ctl.tables.comparison import Comparison
 from a5ctl.tables.comparison_notes import detectable_line
@@ -109,7 +109,7 @@ def headline_facts(
     if comparison is not None:
         best = comparison.cells[0]
         several = len(best.entries) > 1
-        spread = f"± {100 * (best.standard_error or 0):.1f} (SE over {len(best.entries)} seeds)"
+        spread = f"{deviation(best.standard_error or 0)} (SE over {len(best.entries)} seeds)"
         sure = spread if several or best.interval is None else f"95% {interval(best.interval)}"
         name = "best accuracy" if len(comparison.cells) > 1 else "accuracy"
         facts.append(Fact(name, percent(best.mean), f"{_who(comparison)}, {sure}"))

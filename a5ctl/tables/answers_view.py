@@ -9,11 +9,10 @@ from rich.rule import Rule
 from rich.text import Text
 
 from a5ctl.console import plain
-from a5ctl.format import count
+from a5ctl.format import count, iso
 from a5ctl.tables.answers import JudgedAnswer, Question
 from a5ctl.tables.fit import FitColumn, fitted_table
 from a5ctl.tables.responses import answer_view, extracted_text, problem_lines, response_json
-from a5ctl.tables.runs import iso
 from core.registry.records import StoredGrade
 
 LISTED = 40

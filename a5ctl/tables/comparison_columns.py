@@ -9,7 +9,17 @@ from rich.text import Text
 
 from a5ctl.console import plain
 from a5ctl.figures import ACCURACY
-from a5ctl.format import compact, count, duration, figure, interval, p_value, percent, points
+from a5ctl.format import (
+    compact,
+    count,
+    deviation,
+    duration,
+    figure,
+    interval,
+    p_value,
+    percent,
+    points,
+)
 from a5ctl.tables.comparison import Cell, Comparison
 from a5ctl.tables.moments import Moment
 from a5ctl.tables.settings import short_name, value_text
@@ -174,7 +184,7 @@ def _uncertainty(comparison: Comparison, cell: Cell) -> Text:
         return Text(f"[{figure(found[0])}, {figure(found[1])}]")
     if error is None:
         return Text("-")
-    return Text(f"± {100 * error:.1f} (SE)" if share else f"± {figure(error)} (SE)")
+    return Text(f"{deviation(error)} (SE)" if share else f"± {figure(error)} (SE)")
 
 
 def _values_of(comparison: Comparison, cell: Cell) -> tuple[float, ...]:

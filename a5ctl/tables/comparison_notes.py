@@ -99,8 +99,7 @@ def detectable_line(comparison: Comparison) -> list[str]:
         ]
     which = "this discordance" if comparison.paired else "the discordance of the best two runs"
     return [
-        f"with {found.problems:,} problems and {which}, differences under "
-        f"{100 * found.difference:.1f} points cannot be told from noise (80% power)"
+        f"with {found.problems:,} problems and {which}, {noise_words(found.difference)} (80% power)"
     ]
 
 

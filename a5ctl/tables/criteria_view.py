@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
-from a5ctl.format import interval, noise_words, p_value, points
+from a5ctl.format import interval, moment, noise_words, p_value, points
 from a5ctl.tables.verdicts import Finding, Judged, PlanReport, Timing, Verdict
 from core.criteria.plan import Criterion
 
@@ -60,7 +59,7 @@ def plan_json(report: PlanReport) -> dict[str, Any]:
 
 def timing_lines(timing: Timing) -> Iterator[tuple[str, str]]:
     """When the plan was written, before or after the runs it judges; lines with their styles."""
-    seen = f"first seen {_time(timing.first_seen)}"
+    seen = f"first seen {moment(timing.first_seen)}"
     total = len(timing.judged)
     if not total:
         yield f"{seen}, before any run it judges", "dim"
@@ -77,7 +76,7 @@ def timing_lines(timing: Timing) -> Iterator[tuple[str, str]]:
         style = "yellow" if timing.earlier else "dim"
         mark = "! " if timing.earlier else ""
         yield (
-            f"{mark}it replaced a version first seen {_time(timing.previous.first_seen)}: "
+            f"{mark}it replaced a version first seen {moment(timing.previous.first_seen)}: "
             + (f"{what}"),
             style,
         )
@@ -125,7 +124,3 @@ def _finding(finding: Finding, criterion: Criterion) -> str:
     if finding.verdict is Verdict.CANNOT_TELL and figures.detectable > 0:
         text += f"; {noise_words(figures.detectable, figures.seeds_needed, figures.seeds)}"
     return text
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -148,27 +148,6 @@ def diagnose_evaluation(
     )
 
 
-def choose_evaluation(
-    run: RunRecord, evaluations: Sequence[EvaluationRecord], step: int | None
-) -> EvaluationRecord:
-    """The newest evaluation of a step; of the last step when none is given.
-
-    Raises:
-        UserError: there is none; the message names the steps there are.
-    """
-    if not evaluations:
-        raise UserError(
-            f"run {run.id} has no evaluation to diagnose yet (status {run.status}); "
-            f"a5ctl show {run.id} tells where it stands"
-        )
-    wanted = max(e.step for e in evaluations) if step is None else step
-    found = [e for e in evaluations if e.step == wanted]
-    if not found:
-        steps = ", ".join(str(s) for s in sorted({e.step for e in evaluations}))
-        raise UserError(f"run {run.id} has no evaluation of step {step}; it has {steps}")
-    return max(found, key=lambda e: e.time)
-
-
 def commands_for(
     run: RunRecord,
     evaluation: EvaluationRecord,

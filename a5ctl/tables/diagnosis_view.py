@@ -25,8 +25,7 @@ from a5ctl.tables.probing_view import version_notes
 from a5ctl.tables.responses import response_json, response_view, spread
 from a5ctl.tables.selection import selection_note
 from core.responses.breakdown import FailureBreakdown, FormatState, MathState
-from core.responses.failures import DESCRIPTIONS
-from core.responses.names import FailureClass, FailureFlag, GraderName
+from core.responses.names import DESCRIPTIONS, FailureClass, FailureFlag, GraderName
 from core.responses.verdict import Advice
 
 FLAG_MEANINGS: Mapping[FailureFlag, str] = {

@@ -2,12 +2,12 @@
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import IO, Any
 
+from a5ctl.console import json_line
 from core.batches import batched
 from core.errors import UserError
 from core.registry.export import COLUMNS, flat_row
@@ -81,8 +81,7 @@ def _write_jsonl(rows: Rows, file: IO[bytes]) -> int:
     number = 0
     for row in rows:
         number += 1
-        line = json.dumps(row, ensure_ascii=True, allow_nan=False).replace("\x7f", "\\u007f")
-        file.write(line.encode() + b"\n")
+        file.write(json_line(row).encode() + b"\n")
     return number
 
 

@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from a5ctl.console import plain
-from trainers.memory_fits import GIB, Asked, Fit, FitMethod, chosen
+from core.units import GIB
+from trainers.memory_fits import Asked, Fit, FitMethod, chosen
 
 
 def fits_table(asked: Asked, fits: Sequence[Fit]) -> Table:

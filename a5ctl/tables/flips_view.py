@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from a5ctl.console import plain
-from a5ctl.format import count, p_value, points
+from a5ctl.format import count, noise_words, p_value, points
 from a5ctl.tables.diagnosis_view import header
 from a5ctl.tables.flips import Flip, Flips
 from a5ctl.tables.responses import (
@@ -88,10 +88,7 @@ def test_sentence(flips: Flips) -> str:
         f"[{points(low)}, {points(high)}], {method} p {p_value(flips.test.p)}."
     )
     if flips.detectable:
-        text += (
-            f" Differences under {100 * flips.detectable:.1f} points could not be told from "
-            "noise here (80% power)."
-        )
+        text += f" With these problems {noise_words(flips.detectable)} (80% power)."
     return text
 
 

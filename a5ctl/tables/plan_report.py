@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from a5ctl.console import plain
-from a5ctl.format import interval, p_value, percent, points
+from a5ctl.format import deviation, interval, p_value, percent, points
 from a5ctl.tables.criteria_view import plan_json, plan_lines
 from a5ctl.tables.fit import FitColumn, fitted_table
 from a5ctl.tables.hanging import hanging
@@ -118,7 +118,7 @@ def _labels(labels: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 def _row(row: Row) -> tuple[str, ...]:
     spread = "-"
     if row.standard_error is not None:
-        spread = f"± {100 * row.standard_error:.1f}"
+        spread = deviation(row.standard_error)
     elif row.interval is not None:
         spread = interval(row.interval)
     seeds = f"{row.finished}" if row.finished == row.seeds else f"{row.finished} of {row.seeds}"

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from a5ctl.format import iso
 from a5ctl.tables.lineage import Lineage, lineage_json, parent_id, run_lineage
-from a5ctl.tables.runs import RunLine, iso, run_json
+from a5ctl.tables.runs import RunLine, run_json
 from core.registry.liveness import LOST, STALE, display_status
 from core.registry.records import (
     ArtifactRecord,

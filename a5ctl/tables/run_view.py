@@ -10,12 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from a5ctl.console import plain
-from a5ctl.format import compact, duration, interval, percent, sparkline
+from a5ctl.format import compact, duration, interval, moment, percent, sparkline
 from a5ctl.tables.fit import FitColumn, FittedTable, fitted_table
 from a5ctl.tables.lineage import started_from
 from a5ctl.tables.lineage_view import lineage_table
 from a5ctl.tables.run_report import RunReport
-from a5ctl.tables.runs import iso, run_seconds, status_text
+from a5ctl.tables.runs import run_seconds, status_text
 from core.config.flat import flatten
 
 _SPARK_CELLS = 24
@@ -53,7 +53,7 @@ def _head(report: RunReport) -> Table:
         ("group", plain(run.group or "")),
         ("model", plain(run.model)),
         ("data", plain(f"{run.data}, size {run.size}, seed {run.seed}")),
-        ("created", plain(_moment(run.created))),
+        ("created", plain(moment(run.created))),
         ("took", plain(duration(run_seconds(run)))),
         ("process", plain(f"{run.pid} on {run.host}" if run.pid else "")),
         ("from run", _from_run(report)),
@@ -210,7 +210,3 @@ def _figure(value: float | None) -> str:
     if not math.isfinite(value) or value == 0 or 1e-3 <= abs(value) < 1e6:
         return f"{value:.4g}"
     return f"{value:.3g}"
-
-
-def _moment(seconds: float) -> str:
-    return (iso(seconds) or "")[:19].replace("T", " ") + " UTC"

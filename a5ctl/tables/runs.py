@@ -3,14 +3,13 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from a5ctl.console import plain
-from a5ctl.format import duration, interval, percent, tail
+from a5ctl.format import age, duration, interval, iso, percent, tail
 from a5ctl.tables.fit import FitColumn, FittedTable, fitted_table
 from core.registry.liveness import LOST, STALE, display_status
 from core.registry.records import Headline, RunRecord
@@ -121,19 +120,6 @@ def run_seconds(run: RunRecord, now: float | None = None) -> float | None:
     open_end = run.heartbeat if quiet else (now or time.time())
     end = run.ended if run.ended is not None else open_end
     return max(0.0, (end or run.started) - run.started)
-
-
-def age(seconds: float) -> str:
-    """A rough age: `12s`, `5m`, `3h`, `9d`."""
-    for limit, unit, size in ((60, "s", 1), (3600, "m", 60), (172_800, "h", 3600)):
-        if seconds < limit:
-            return f"{max(0, int(seconds // size))}{unit}"
-    return f"{int(seconds // 86_400)}d"
-
-
-def iso(seconds: float | None) -> str | None:
-    """Seconds since the epoch in ISO 8601, UTC."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def _step(run: RunRecord, headlines: dict[str, Headline], steps: dict[str, int]) -> int | None:

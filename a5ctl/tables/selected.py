@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.text import Text
 
 from a5ctl.console import plain
-from a5ctl.format import duration, percent
+from a5ctl.format import age, duration, iso, moment, percent
 from a5ctl.tables.fit import FitColumn, FittedTable, choose_columns, fitted_table, line_width
 from a5ctl.tables.run_report import finite
-from a5ctl.tables.runs import STATUS_STYLES, age, iso
+from a5ctl.tables.runs import STATUS_STYLES
 from core.registry.query.fields import Field, FieldType
 from core.registry.query.selection import SelectedRuns
 
@@ -78,7 +78,7 @@ def _shown(kind: FieldType, value: Any) -> str:
         case FieldType.SHARE:
             return percent(value)
         case FieldType.TIME:
-            return (iso(value) or "")[:16].replace("T", " ")
+            return moment(value)[:16]
         case FieldType.DURATION:
             return duration(value) if value < 3600 else age(value)
         case FieldType.FLAG:

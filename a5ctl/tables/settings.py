@@ -55,6 +55,14 @@ def settings_without_run(run: RunRecord) -> Settings:
 
 def _shared_settings(run: RunRecord) -> tuple[Settings, dict[str, Any]]:
     """Settings that seeds share, parsed once for all of them, and those that name one run."""
+    try:
+        return _parsed_settings(run)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        assert run.config  # it says what is wrong with them
+        raise
+
+
+def _parsed_settings(run: RunRecord) -> tuple[Settings, dict[str, Any]]:
     text = _without_labels(run.config_json)
     found = _NAMED_RUN.search(text)
     if found is None:

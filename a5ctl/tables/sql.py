@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from a5ctl.console import plain, printable
+from a5ctl.console import json_line, plain, printable
 from a5ctl.tables.export import csv_cell
 from a5ctl.tables.fit import FitColumn, FittedTable, choose_columns, fitted_table, line_width
 from core.registry.query.sql import SqlRows
@@ -75,9 +74,7 @@ def write_json(found: SqlRows, limit: int | None) -> None:
     write("[")
     for number, row in enumerate(_first(found, limit)):
         values = dict(zip(found.names, map(_json_value, row), strict=True))
-        # escapes keep what a terminal would act on out of it
-        line = json.dumps(values, ensure_ascii=True, allow_nan=False).replace("\x7f", "\\u007f")
-        write((",\n " if number else "\n ") + line)
+        write((",\n " if number else "\n ") + json_line(values))
     write("\n]\n")
 
 

@@ -11,7 +11,7 @@ from a5ctl.format import count, percent, points
 from a5ctl.tables.fit import line_width
 from a5ctl.tables.histograms import scaled_blocks
 from a5ctl.tables.steps import ClassCourse, StepMix, Track, track_json
-from core.responses.failures import DESCRIPTIONS
+from core.responses.names import DESCRIPTIONS
 
 _NAME = 23
 _FIGURES = 36

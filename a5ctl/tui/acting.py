@@ -1,5 +1,6 @@
 """Keys that do something to runs, the same on every screen that has chosen some."""
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -21,9 +22,9 @@ class ActingScreen(HouseScreen):
     ]
 
     @property
+    @abstractmethod
     def chosen_runs(self) -> "list[RunRecord]":
         """What the keys work on."""
-        raise NotImplementedError
 
     def action_stop(self) -> None:
         """Stop the run, after asking."""

@@ -44,7 +44,7 @@ class Actions:
         entries = self._house.runs.model.entries.values()
         groups = list(dict.fromkeys(entry.run.group for entry in entries if entry.run.group))
         runs = [entry.run.id for entry in entries]
-        form = StartForm(str(self._house.desk.workspace.root), runs, groups)
+        form = StartForm(self._house.forms, str(self._house.desk.workspace.root), runs, groups)
         self._house.push_screen(form, self._start)
 
     def _start(self, arguments: list[str] | None) -> None:

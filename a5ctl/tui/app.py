@@ -18,6 +18,7 @@ from core.errors import UserError
 
 if TYPE_CHECKING:
     from a5ctl.tui.actions import Actions
+    from a5ctl.tui.start_command import Forms
     from core.registry.records import EvaluationRecord, RunRecord
 
 LOOK_EVERY_S, LOOK_AT_A_SERVER_EVERY_S = 1.0, 2.0
@@ -29,6 +30,7 @@ class HouseApp(App[None]):
 
     Args:
         desk: Where everything is read.
+        forms: What the form that starts a run asks for.
     """
 
     CSS_PATH = "a5ctl.tcss"
@@ -40,9 +42,10 @@ class HouseApp(App[None]):
         Binding("question_mark", "help", "Keys", key_display="?"),
     ]
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, forms: "Forms") -> None:
         super().__init__()
         self.desk = desk
+        self.forms = forms
         self._follower = Follower(desk.workspace, desk.registry)
         self._looking = False
         self._trouble = ""

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 
+from a5ctl.format import percent
 from a5ctl.plots.panels import Axis
 from a5ctl.tui.charts_view import ChartsView
 from a5ctl.tui.dialogs import ChooseMany
@@ -158,7 +159,7 @@ class CurvesPane(Vertical):
         parts = [f"{len(names)} of {every} metrics", f"over {self._axis}"]
         parts.append(f"smoothed {self._weight:g}" if self._weight else "not smoothed")
         if self._window is not None:
-            parts.append(f"window {100 * self._window[0]:.0f}% to {100 * self._window[1]:.0f}%")
+            parts.append(f"window {percent(self._window[0], 0)} to {percent(self._window[1], 0)}")
         if charts.pages > 1:
             parts.append(f"page {charts.page + 1} of {charts.pages}")
         self.query_one("#curves-line", Plain).say("  ".join(parts))

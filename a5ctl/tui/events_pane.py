@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.text import Text
@@ -12,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 
 from a5ctl.console import plain
+from a5ctl.format import moment
 from a5ctl.tui.columns import Column
 from a5ctl.tui.house import HouseScreen, Plain, in_background
 from a5ctl.tui.looks import DIM, PLAIN, SEVERITY_SIGNS, STRONG, Cell, one_line, styled
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.registry.records import EventRecord, RunRecord
 
 _COLUMNS = (
-    Column("time", "time", 8, 60),
+    Column("time", "time UTC", 8, 60),
     Column("step", "step", 6, 80, right=True),
     Column("severity", "", 9, 70),
     Column("kind", "kind", 20, 90),
@@ -42,7 +42,7 @@ class _Rows:
         event = self._events[index]
         sign, look = SEVERITY_SIGNS.get(event.severity, ("·", PLAIN))
         return (
-            (datetime.fromtimestamp(event.time).strftime("%H:%M:%S"), DIM),
+            (moment(event.time)[11:19], DIM),
             ("" if event.step is None else str(event.step), PLAIN),
             (f"{sign} {one_line(event.severity)}", look),
             (one_line(event.kind), STRONG),
@@ -116,8 +116,7 @@ class EventsPane(Vertical):
 
 
 def _event_text(event: "EventRecord") -> Text:
-    when = datetime.fromtimestamp(event.time).strftime("%Y-%m-%d %H:%M:%S")
-    text = styled((f"{event.severity}  {event.kind}", "bold"), (f"  {when}\n", "dim"))
+    text = styled((f"{event.severity}  {event.kind}", "bold"), (f"  {moment(event.time)}\n", "dim"))
     text.append_text(plain(event.message))
     if event.data is not None:
         data = json.dumps(event.data, indent=2, ensure_ascii=False, default=str)

@@ -141,7 +141,8 @@ def read_flips(registry: "Registry", a: "RunRecord", b: "RunRecord") -> "Flips":
 
 
 def _diagnosis(registry: "Registry", run: "RunRecord", grader: "GraderName") -> "Diagnosis":
-    from a5ctl.tables.diagnosis import choose_evaluation, commands_for, diagnose_evaluation
+    from a5ctl.tables.diagnosis import commands_for, diagnose_evaluation
+    from a5ctl.tables.steps import choose_evaluation
 
     chosen = choose_evaluation(run, registry.evaluations([run.uuid]), None)
     commands = commands_for(run, chosen, grader, last=True, config=None)

@@ -10,9 +10,9 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from a5ctl.console import plain
-from a5ctl.format import count, duration, interval, percent
+from a5ctl.format import age, count, duration, interval, percent
 from a5ctl.plots.panels import Axis
-from a5ctl.tables.runs import age, run_seconds
+from a5ctl.tables.runs import run_seconds
 from a5ctl.tables.settings import run_settings
 from a5ctl.tui.charts_view import ChartsView
 from a5ctl.tui.drawing import Chart

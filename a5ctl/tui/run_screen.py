@@ -75,9 +75,9 @@ class RunScreen(ActingScreen):
         for line in change.lines:
             if line.run.uuid == uuid:
                 self.run = line.run
-                self.query_one(".headline", Plain).say(self._headline(line.status))
+                self._say_headline(line.status)
         if uuid in change.statuses:
-            self.query_one(".headline", Plain).say(self._headline(change.statuses[uuid]))
+            self._say_headline(change.statuses[uuid])
         if uuid in change.touched:
             for curves in self.query(CurvesPane):
                 curves.follow(change)
@@ -107,6 +107,10 @@ class RunScreen(ActingScreen):
             "log": lambda: LogPane(desk.workspace.run_folder(run.id) / "log.txt"),
         }
         return makers[name]()
+
+    def _say_headline(self, status: str) -> None:
+        for headline in self.query(".headline").results(Plain):  # none while it is being opened
+            headline.say(self._headline(status))
 
     def _headline(self, status: str) -> Text:
         run, entry = self.run, self.house.runs.model.entries.get(self.run.uuid)

@@ -4,8 +4,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from a5ctl.format import duration, interval, percent, sparkline, tail
-from a5ctl.tables.runs import age, run_seconds
+from a5ctl.format import age, duration, interval, percent, sparkline, tail
+from a5ctl.tables.runs import run_seconds
 from a5ctl.tui.columns import Column
 from a5ctl.tui.looks import (
     DIM,
@@ -100,7 +100,7 @@ class RunRows:
         signs = " ".join(f"{STATUS_SIGNS.get(s, ('·', ''))[0]}{n}" for s, n in statuses.items())
         shares = [e.line.headline.accuracy for e in entries if e.line.headline]
         mean = sum(shares) / len(shares) if shares else None
-        spread = f"[{100 * min(shares):.1f}, {100 * max(shares):.1f}]" if len(shares) > 1 else ""
+        spread = interval((min(shares), max(shares))) if len(shares) > 1 else ""
         newest = max(entry.run.created for entry in entries)
         return (
             (f"{'▾' if opened else '▸'} {one_line(item.group)} ({len(entries)})", LIVE),

@@ -1,14 +1,20 @@
 """What the form that starts a run asks for, and the command line that comes of it."""
 
+import inspect
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import Parameter
+from typing import Any, get_args
 
 from core.errors import UserError
 
-KINDS = ("sft", "ei", "grpo", "dpo", "eval")
-_TRAINED = ("sft", "ei", "grpo", "dpo")
 MORE = "more"
+LINES = (
+    *("model", "init", "run", "data", "pairs", "size", "seed", "lr", "epochs", "steps"),
+    *("ei_steps", "group_size", "supervise", "eval_every", "group", "name", MORE),
+)
+"""All lines of the form; a kind of run has those that are parameters of its command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,52 +22,48 @@ class Question:
     """One line of the form.
 
     Attributes:
-        name: For programs.
-        option: Of `a5ctl run`.
+        name: The parameter.
         hint: Where nothing was typed yet.
-        kinds: Kinds of runs that have it.
     """
 
     name: str
-    option: str
     hint: str
-    kinds: tuple[str, ...] = KINDS
+
+    @property
+    def option(self) -> str:
+        """Of `a5ctl run`."""
+        return "--" + self.name.replace("_", "-")
 
 
-QUESTIONS = (
-    Question("model", "--model", "builtin, a folder, or a hub id"),
-    Question("init", "--init", "go on from a run: RUN, RUN:STEP or RUN:best", _TRAINED),
-    Question("run", "--run", "evaluate a checkpoint: RUN, RUN:STEP or RUN:best", ("eval",)),
-    Question("data", "--data", "builtin, a folder or file of problems, gsm8k"),
-    Question("pairs", "--pairs", "preference pairs (JSON lines)", ("dpo",)),
-    Question("size", "--size", "training problems: 256, or several: 128,256,full", _TRAINED),
-    Question("seed", "--seed", "0, or several: 0,1,2"),
-    Question("lr", "--lr", "peak learning rate", _TRAINED),
-    Question("epochs", "--epochs", "passes over the data", ("sft", "ei", "dpo")),
-    Question("steps", "--steps", "updates", ("sft", "grpo", "dpo")),
-    Question("rounds", "--ei-steps", "rounds of sampling and fine-tuning", ("ei",)),
-    Question("group_size", "--group-size", "rollouts per question", ("grpo",)),
-    Question("supervise", "--supervise", "response, closing or answer", ("sft", "ei")),
-    Question("eval_every", "--eval-every", "updates between evaluations", _TRAINED),
-    Question("group", "--group", "runs that belong together"),
-    Question("name", "--name", "a name for people"),
-    Question(MORE, "", "anything else: --batch-size 16 --set train.warmup=0.1"),
-)
+Forms = Mapping[str, Sequence[Question]]
+"""The lines of the form, by the kind of run."""
 
 
-def questions_for(kind: str) -> tuple[Question, ...]:
-    """The lines of the form for one kind of run."""
-    return tuple(question for question in QUESTIONS if kind in question.kinds)
+def forms_of(commands: Mapping[str, Callable[..., Any]]) -> Forms:
+    """What to ask for, with the help of the commands as hints.
+
+    Args:
+        commands: By the kind of run that they start.
+    """
+    more = Question(MORE, "Anything else: --batch-size 16 --set train.warmup=0.1.")
+    forms = {}
+    for kind, command in commands.items():
+        taken = inspect.signature(command).parameters
+        asked = [Question(name, _hint(taken[name])) for name in LINES if name in taken]
+        forms[kind] = (*asked, more)
+    return forms
 
 
-def run_arguments(kind: str, answers: Mapping[str, str]) -> list[str]:
+def run_arguments(
+    kind: str, questions: Sequence[Question], answers: Mapping[str, str]
+) -> list[str]:
     """Arguments of `a5ctl`; lines without an answer are left out.
 
     Raises:
         UserError: what was typed as anything else has an open quote.
     """
     arguments = ["run", kind]
-    for question in questions_for(kind):
+    for question in questions:
         answer = answers.get(question.name, "").strip()
         if not answer:
             continue
@@ -75,6 +77,11 @@ def run_arguments(kind: str, answers: Mapping[str, str]) -> list[str]:
 def shown_command(arguments: list[str]) -> str:
     """The command line as a person would type it."""
     return shlex.join(["a5ctl", *arguments])
+
+
+def _hint(parameter: Parameter) -> str:
+    _, option = get_args(parameter.annotation)
+    return f"{option.metavar}: {option.help}" if option.metavar else str(option.help)
 
 
 def _split(text: str) -> list[str]:

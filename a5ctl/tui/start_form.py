@@ -15,13 +15,7 @@ from textual.widgets import Button, Input, Tab, Tabs
 
 from a5ctl.console import plain
 from a5ctl.tui.house import Plain
-from a5ctl.tui.start_command import (
-    KINDS,
-    QUESTIONS,
-    questions_for,
-    run_arguments,
-    shown_command,
-)
+from a5ctl.tui.start_command import LINES, Forms, run_arguments, shown_command
 from core.errors import UserError
 
 _OF_RUNS = ("init", "run")
@@ -31,6 +25,7 @@ class StartForm(ModalScreen[list[str] | None]):
     """Asks for a run; the arguments of `a5ctl` come back.
 
     Args:
+        forms: What to ask for, by the kind of run.
         place: The workspace, for people.
         runs: Ids that a line about a run suggests.
         groups: Names that the line about the group suggests.
@@ -44,25 +39,22 @@ class StartForm(ModalScreen[list[str] | None]):
         Binding("up", "app.focus_previous", "Line before", show=False),
     ]
 
-    def __init__(self, place: str, runs: Sequence[str], groups: Sequence[str]) -> None:
+    def __init__(
+        self, forms: Forms, place: str, runs: Sequence[str], groups: Sequence[str]
+    ) -> None:
         super().__init__()
-        self._place, self._runs, self._groups = place, runs, groups
-        self._kind = KINDS[0]
+        self._forms, self._place, self._runs, self._groups = forms, place, runs, groups
+        self._kind = next(iter(forms))
 
     def compose(self) -> ComposeResult:
         """The kinds, a line for each question, the command, the buttons."""
         with Vertical(classes="dialog form"):
-            yield Tabs(*(Tab(Content(kind), id=kind) for kind in KINDS))
+            yield Tabs(*(Tab(Content(kind), id=kind) for kind in self._forms))
             with VerticalScroll(can_focus=False, id="lines"):
-                for question in QUESTIONS:
-                    with Horizontal(classes="question", id=f"line-{question.name}"):
-                        yield Plain(question.name.replace("_", " "), classes="label")
-                        yield Input(
-                            placeholder=question.hint,
-                            id=question.name,
-                            compact=True,
-                            suggester=self._suggester(question.name),
-                        )
+                for name in LINES:
+                    with Horizontal(classes="question", id=f"line-{name}"):
+                        yield Plain(name.replace("_", " "), classes="label")
+                        yield Input(id=name, compact=True, suggester=self._suggester(name))
             yield Plain("", id="command")
             yield Plain(Text("ctrl+s starts it, esc leaves; arrows go from line to line", "dim"))
             with Horizontal(classes="buttons"):
@@ -75,7 +67,7 @@ class StartForm(ModalScreen[list[str] | None]):
 
     @on(Tabs.TabActivated)
     def _other_kind(self, event: Tabs.TabActivated) -> None:
-        self._kind = event.tab.id or KINDS[0]
+        self._kind = event.tab.id or self._kind
         self._show_kind()
 
     @on(Input.Changed)
@@ -105,9 +97,10 @@ class StartForm(ModalScreen[list[str] | None]):
         self.dismiss(None)
 
     def _show_kind(self) -> None:
-        asked = {question.name for question in questions_for(self._kind)}
-        for question in QUESTIONS:
-            self.query_one(f"#line-{question.name}").display = question.name in asked
+        hints = {question.name: question.hint for question in self._forms[self._kind]}
+        for name in LINES:
+            self.query_one(f"#line-{name}").display = name in hints
+            self.query_one(f"#{name}", Input).placeholder = hints.get(name, "")
         self._say()
 
     def _say(self) -> None:
@@ -119,11 +112,8 @@ class StartForm(ModalScreen[list[str] | None]):
         self.query_one("#command", Plain).say(shown)
 
     def _arguments(self) -> list[str]:
-        answers = {
-            question.name: self.query_one(f"#{question.name}", Input).value
-            for question in QUESTIONS
-        }
-        return run_arguments(self._kind, answers)
+        answers = {name: self.query_one(f"#{name}", Input).value for name in LINES}
+        return run_arguments(self._kind, self._forms[self._kind], answers)
 
     def _suggester(self, name: str) -> SuggestFromList | None:
         if name in _OF_RUNS:

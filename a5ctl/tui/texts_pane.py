@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.containers import VerticalScroll
 
 from a5ctl.console import plain
-from a5ctl.tables.runs import iso
+from a5ctl.format import iso
 from a5ctl.tui.house import HouseScreen, Plain, in_background
 from a5ctl.tui.looks import styled
 from core.config.flat import flatten

@@ -1,10 +1,7 @@
 """Configs from TOML and `--set key=value`, and back, with errors that a person can act on."""
 
 import difflib
-import hashlib
-import json
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,10 @@ from pydantic import BaseModel, ValidationError
 from core.config.older import OLDER, TODAY, hashed_form, today, tree_of_today
 from core.config.schema import OPTIONAL_SECTIONS, RunConfig
 from core.errors import UserError
+from core.given_toml import parse_toml, read_toml_text, tables_of
 from core.nearest import did_you_mean
+from core.tree_hash import tree_hash
+from core.wrong_fields import first_wrong
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -24,12 +24,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or is not TOML.
     """
-    try:
-        return tree_of_today(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UserError(f"config file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"config file {path} is not valid TOML: {error}") from error
+    origin = f"config file {path}"
+    return tree_of_today(tables_of(read_toml_text(path, origin), origin))
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -43,8 +39,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not separator or not key:
         raise UserError(f"--set {text!r} is not key=value; write for example --set train.lr=1e-5")
     try:
-        return today(key, tomllib.loads(f"value = {value}")["value"])
-    except tomllib.TOMLDecodeError:
+        return today(key, parse_toml(f"value = {value}")["value"])
+    except ValueError:
         return today(key, value)
 
 
@@ -95,8 +91,7 @@ def config_hash(config: RunConfig) -> str:
     tree["train"].pop("gpus")
     for label in ("name", "group", "tags", "note"):
         tree.pop(label, None)
-    text = json.dumps(tree, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return tree_hash(tree, 16)
 
 
 def leaf_keys() -> tuple[str, ...]:
@@ -132,13 +127,10 @@ def _suggestion(key: str) -> str:
 
 
 def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"{key!r} is not a setting{_suggestion(key)}"
-    message = first["msg"].removeprefix("Value error, ")
-    value = f" (got {first['input']!r})" if not isinstance(first["input"], Mapping) else ""
-    if first["type"] in ("enum", "literal_error"):
-        allowed = re.findall(r"'([^']*)'", first.get("ctx", {}).get("expected", ""))
-        value += did_you_mean(str(first["input"]), allowed)
-    return f"{key}: {message}{value}" if key else message
+    wrong = first_wrong(error)
+    if wrong.unknown:
+        return f"{wrong.place!r} is not a setting{_suggestion(wrong.place)}"
+    value = f" (got {wrong.given!r})" if not isinstance(wrong.given, Mapping) else ""
+    if wrong.kind in ("enum", "literal_error"):
+        value += did_you_mean(str(wrong.given), re.findall(r"'([^']*)'", wrong.expected))
+    return f"{wrong.place}: {wrong.message}{value}" if wrong.parts else wrong.message

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field, field_validator, model_validator
 
 from core.config.section import Section
-from core.responses.grade import GraderName
+from core.responses.names import GraderName
 
 
 class LossType(StrEnum):

@@ -12,7 +12,7 @@ from core.config.methods import (
     RolloutSettings,
 )
 from core.config.section import Section
-from core.responses.grade import GraderName
+from core.responses.names import GraderName
 
 _LARGEST_SEED = 2**63 - 1  # what torch, SQLite and vLLM all take
 

@@ -1,11 +1,7 @@
 """The TOML form of a plan: sets of runs, and criteria that compare them (docs/criteria.md)."""
 
-import difflib
 import fnmatch
-import hashlib
-import json
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,12 +15,15 @@ from core.config.load import leaf_keys
 from core.config.older import plan_of_today
 from core.config.section import Section
 from core.errors import UserError
+from core.given_toml import parse_toml, read_toml_text, tables_of
+from core.nearest import near
 from core.registry.records import Outcome, RunRecord
 from core.responses.names import GraderName
+from core.tree_hash import tree_hash
+from core.wrong_fields import first_wrong, shown
 
 Value = str | int | float | bool
 _MOST_COMPARISONS = 1000
-_QUOTED_CHARS = 60
 
 
 class Direction(StrEnum):
@@ -198,13 +197,7 @@ def load_plan(path: Path) -> LoadedPlan:
         UserError: the file cannot be read, or one sentence that names what is wrong in it.
     """
     origin = f"criteria file {path}"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{origin} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{origin} is not valid TOML: {_reason(error)}") from error
-    return parse_plan(text, origin)
+    return parse_plan(read_toml_text(path, origin), origin)
 
 
 def parse_plan(text: str, origin: str) -> LoadedPlan:
@@ -217,12 +210,7 @@ def parse_plan(text: str, origin: str) -> LoadedPlan:
     Raises:
         UserError: one sentence that names what is wrong in it.
     """
-    try:
-        tree = tomllib.loads(text)
-    except RecursionError as error:
-        raise UserError(f"{origin} is not valid TOML: it is nested too deep") from error
-    except ValueError as error:
-        raise UserError(f"{origin} is not valid TOML: {_reason(error)}") from error
+    tree = tables_of(text, origin)
     if "base" in tree and "sets" not in tree:
         raise UserError(
             f"{origin} is a plan of experiments, which has its criteria for cells; "
@@ -235,14 +223,9 @@ def parse_plan(text: str, origin: str) -> LoadedPlan:
     return LoadedPlan(plan, plan_hash(tree), text)
 
 
-def _reason(error: ValueError) -> str:
-    return str(error).partition(";")[0]
-
-
 def plan_hash(tree: Mapping[str, Any]) -> str:
     """16 hex digits over the content of a plan."""
-    text = json.dumps(tree, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return tree_hash(tree, 16, default=str)
 
 
 def plan_changes(before: str, after: str) -> list[str]:
@@ -260,7 +243,7 @@ def plan_changes(before: str, after: str) -> list[str]:
 
 
 def _parts(text: str) -> dict[str, Any]:
-    tree = tomllib.loads(text)
+    tree = parse_toml(text)
     sets = {f"set {name!r}": value for name, value in tree.pop("sets", {}).items()}
     criteria = {f"criterion {c.get('name')!r}": c for c in tree.pop("criterion", [])}
     return {**tree, **sets, **criteria}
@@ -271,9 +254,7 @@ def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, tuple):
             _once(value, f" in {key!r}")
         if key not in leaf_keys():
-            near = difflib.get_close_matches(key, leaf_keys(), n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else "docs/cli.md lists them"
-            raise ValueError(f"{key!r} is not a setting; {hint}")
+            raise ValueError(f"{key!r} is not a setting; {near(key, leaf_keys(), 'docs/cli.md')}")
     return settings
 
 
@@ -282,21 +263,12 @@ def _once(values: tuple[Any, ...], where: str = "") -> tuple[Any, ...]:
     if not values:
         raise ValueError(f"the list{where} is empty")
     if twice := [value for number, value in enumerate(values) if value in values[:number]]:
-        raise ValueError(f"{_quoted(twice[0])} is there twice{where}")
+        raise ValueError(f"{shown(twice[0])} is there twice{where}")
     return values
 
 
-def _quoted(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _QUOTED_CHARS else f"{text[:_QUOTED_CHARS]}..."
-
-
 def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"{place} is not known here; docs/criteria.md lists what is"
-    message = first["msg"].removeprefix("Value error, ")
-    plain = isinstance(first["input"], str | int | float | bool)
-    value = f" (got {_quoted(first['input'])})" if plain and first["type"] != "value_error" else ""
-    return f"{place}: {message}{value}" if place else f"{message}{value}"
+    wrong = first_wrong(error)
+    if wrong.unknown:
+        return f"{wrong.place} is not known here; docs/criteria.md lists what is"
+    return wrong.sentence

@@ -67,7 +67,7 @@ def read_dump(lines: Iterable[bytes], name: str) -> Iterator[DumpedResponse]:
     """Read responses as they come; blank lines are passed over.
 
     Args:
-        lines: An opened file.
+        lines: Of an opened file.
         name: What to call it in messages.
 
     Raises:

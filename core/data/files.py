@@ -8,7 +8,6 @@
 | pairs | prompt, response; the truth in ground_truth, or in the response's answer tag |
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,9 +15,11 @@ from typing import Any
 
 from core.data.boxed import boxed_result
 from core.data.choices import LETTERS
+from core.data.json_lines import decode_record, text_field
 from core.data.mmlu import choice_problem
 from core.data.problem import Problem
 from core.errors import UserError
+from core.given_files import given_lines
 from core.responses.parse import parse_response
 
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
@@ -29,6 +30,7 @@ _EXPECTED = (
     "a line needs the fields question and answer (GSM8K), problem and solution or answer (MATH), "
     "question, choices and answer (multiple choice), or prompt and response"
 )
+_ADVICE = "a data file holds one JSON object per line, or its name ends with .csv"
 _LONGEST_BARE_ANSWER = 200
 
 
@@ -73,11 +75,11 @@ def parse_record(
     if key is None or not ({"answer", "solution"} & record.keys()):
         has = ", ".join(repr(name[:40]) for name in list(record)[:12]) or "none"
         raise UserError(f"{place}: {_EXPECTED}; this one has {has}")
-    question = _text(record, key, place)
+    question = text_field(record, key, place)
     if "choices" in record:
         return _choices(record, question, identity, place)
     if _is_marked(record) or (marked and "solution" not in record):
-        return gsm8k_problem(question, _text(record, "answer", place), identity, place)
+        return gsm8k_problem(question, text_field(record, "answer", place), identity, place)
     return _math(record, question, identity, place)
 
 
@@ -87,11 +89,11 @@ def parse_pair(line: str, place: str) -> tuple[str, str]:
     Raises:
         UserError: the line is not a JSON object with two texts of these names.
     """
-    record = _decoded(line, place)
+    record = decode_record(line, place, _ADVICE)
     missing = [key for key in ("prompt", "response") if key not in record]
     if missing:
         raise UserError(f"{place}: the line has no field {' and no field '.join(missing)}")
-    return _text(record, "prompt", place), _text(record, "response", place)
+    return text_field(record, "prompt", place), text_field(record, "response", place)
 
 
 def gsm8k_problem(question: str, answer: str, identity: str, place: str) -> Problem:
@@ -120,7 +122,7 @@ def _is_marked(record: Mapping[str, Any]) -> bool:
 
 def _math(record: Mapping[str, Any], question: str, identity: str, place: str) -> Problem:
     """A problem with a solution in LaTeX, a bare answer, or both; the answer wins."""
-    solution = _text(record, "solution", place) if record.get("solution") is not None else None
+    solution = text_field(record, "solution", place) if record.get("solution") is not None else None
     truth = None
     if record.get("answer") is not None:
         answer = _plain_text(record, "answer", place).strip()
@@ -165,11 +167,11 @@ def _plain_text(record: Mapping[str, Any], key: str, place: str) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         whole = isinstance(value, float) and value.is_integer()
         return str(int(value) if whole else value)
-    return _text(record, key, place)
+    return text_field(record, key, place)
 
 
 def _pair(record: Mapping[str, Any], identity: str, place: str) -> Problem:
-    prompt, response = _text(record, "prompt", place), _text(record, "response", place)
+    prompt, response = text_field(record, "prompt", place), text_field(record, "response", place)
     truth = next((str(record[key]) for key in _TRUTH_KEYS if key in record), None)
     if truth is None:
         truth = parse_response(response).answer_text
@@ -190,36 +192,12 @@ def _pair(record: Mapping[str, Any], identity: str, place: str) -> Problem:
 
 
 def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    number = 0
     try:
-        lines = path.read_bytes().splitlines()
+        for block in given_lines(path):
+            for line in block.splitlines():
+                number += 1
+                if line.strip():
+                    yield number, decode_record(line, f"{path}:{number}", _ADVICE)
     except OSError as error:
         raise UserError(f"data file {path} cannot be read: {error.strerror}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        yield number, _decoded(line, f"{path}:{number}")
-
-
-def _decoded(line: str | bytes, place: str) -> Mapping[str, Any]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, absurd numbers, depth
-        raise UserError(
-            f"{place}: the line is not valid JSON ({error}); a data file holds one JSON object per "
-            "line, or its name ends with .csv"
-        ) from error
-    if not isinstance(record, dict):
-        raise UserError(f"{place}: the line is not a JSON object")
-    return record
-
-
-def _text(record: Mapping[str, Any], key: str, place: str) -> str:
-    value = record[key]
-    if not isinstance(value, str) or not value.strip():
-        raise UserError(f"{place}: the field {key!r} must be a text that is not empty")
-    if any("\ud800" <= char <= "\udfff" for char in value):
-        raise UserError(
-            f"{place}: the field {key!r} holds half a character (a lone \\ud8xx escape), which no "
-            "tokenizer can read; write the whole character"
-        )
-    return value

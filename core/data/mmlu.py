@@ -13,8 +13,11 @@ from pathlib import Path
 from core.data.choices import LETTERS, with_options
 from core.data.problem import Problem
 from core.errors import UserError
+from core.given_files import read_given
+from core.units import MIB
 
 SPLITS = ("dev", "val", "test")
+_LARGEST_TABLE = 256 * MIB
 _COLUMNS = ("question", "a", "b", "c", "d", "answer")
 _EXPECTED = "six columns: question, A, B, C, D and the letter of the right option"
 
@@ -115,7 +118,7 @@ def _header(row: Sequence[str]) -> list[int] | None:
 def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Rows with the number of their first line."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_given(path, _LARGEST_TABLE).decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"data file {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.data.json_lines import decode_record, text_field
 from core.errors import UserError
+from core.given_files import given_lines
 
+_ADVICE = "a pair file holds one JSON object per line"
 _NEEDED = ("prompt", "chosen", "rejected")
 _OPTIONAL_TEXTS = ("problem_id", "question", "truth", "grader")
 _MARKS = ("chosen_truncated", "rejected_truncated")
@@ -73,7 +76,7 @@ def parse_preference(line: bytes, place: str, identity: str) -> PreferencePair:
     Raises:
         UserError: the line is not a JSON object with the three texts, or one of them is no text.
     """
-    record = _decoded(line, place)
+    record = decode_record(line, place, _ADVICE)
     missing = [repr(key) for key in _NEEDED if key not in record]
     if missing:
         raise UserError(
@@ -115,27 +118,13 @@ def pairs_hash(pairs: Iterable[PreferencePair]) -> str:
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
-        lines = path.read_bytes().split(b"\n")
+        for number, line in enumerate(given_lines(path), start=1):
+            if line.strip():
+                yield number, line
     except OSError as error:
         raise UserError(
             f"pair file {path} cannot be read: {error.strerror}; a5ctl pairs RUN writes one"
         ) from error
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield number, line
-
-
-def _decoded(line: bytes, place: str) -> Mapping[str, Any]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, absurd numbers, depth
-        raise UserError(
-            f"{place}: the line is not valid JSON ({error}); a pair file holds one JSON object per "
-            "line"
-        ) from error
-    if not isinstance(record, dict):
-        raise UserError(f"{place}: the line is not a JSON object")
-    return record
 
 
 def _text(record: Mapping[str, Any], key: str, place: str) -> str:
@@ -145,14 +134,7 @@ def _text(record: Mapping[str, Any], key: str, place: str) -> str:
             f"{place}: the field {key!r} is a conversation, and a pair needs plain texts; put the "
             "messages through the model's chat template first"
         )
-    if not isinstance(value, str) or not value.strip():
-        raise UserError(f"{place}: the field {key!r} must be a text that is not empty")
-    if any("\ud800" <= char <= "\udfff" for char in value):
-        raise UserError(
-            f"{place}: the field {key!r} holds half a character (a lone \\ud8xx escape), which no "
-            "tokenizer can read; write the whole character"
-        )
-    return value
+    return text_field(record, key, place)
 
 
 def _optional_text(record: Mapping[str, Any], key: str, place: str) -> str | None:

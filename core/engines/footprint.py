@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.engines.gpu_options import STEP_TOKENS, Graphs
+from core.units import MIB
 
-MIB = 2**20
-GIB = 2**30
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 BLOCK = 16  # tokens per cache block of most kernels on a GPU
 _LARGEST_BLOCK = 128  # and of some
@@ -139,8 +138,3 @@ def _step_bytes(load: EngineLoad, element: int) -> int:
     config = load.config
     layer = STEP_TOKENS * (6 * config.hidden_size + 3 * config.intermediate_size) * element
     return int(layer + load.sequences * config.vocab_size * 4 * _SAMPLER_COPIES)
-
-
-def gib(count: float) -> str:
-    """A number of bytes in words."""
-    return f"{count / GIB:,.1f} GiB"

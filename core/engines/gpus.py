@@ -6,7 +6,8 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_MIB = 2**20
+from core.units import MIB
+
 _GPU_LINE = re.compile(r"^GPU (\d+): .*\(UUID: (GPU-[0-9a-fA-F-]+)\)")
 _MIG_LINE = re.compile(r"^\s+MIG .*\(UUID: (MIG-[^)]+)\)")
 
@@ -57,7 +58,7 @@ def parse_memory(lines: Iterable[str]) -> dict[str, tuple[int, int]]:
     for line in lines:
         parts = [part.strip() for part in line.split(",")]
         if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():
-            found[parts[0].lower()] = (int(parts[1]) * _MIB, int(parts[2]) * _MIB)
+            found[parts[0].lower()] = (int(parts[1]) * MIB, int(parts[2]) * MIB)
     return found
 
 

@@ -19,7 +19,7 @@ from core.engines.requests import Request, plan_requests
 from core.engines.streaming import ResponseStream
 from core.engines.transfer import wait_for
 from core.engines.weights import OUTPUT_HEAD, WeightContract
-from core.models import end_token_ids, load_tokenizer, prepare_imports
+from core.models import end_token_ids, load_config, load_tokenizer, prepare_imports
 from core.pretrained import load_causal_lm
 
 if TYPE_CHECKING:
@@ -182,11 +182,11 @@ def _take_memory(model: Any, shapes: Sequence["torch.Size"]) -> None:
 def _load_model(model_dir: Path, dtype: str, device: str, seed: int, dummy: bool) -> Any:
     prepare_imports()
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     if dummy:
         torch.manual_seed(seed)
-        config = AutoConfig.from_pretrained(str(model_dir), local_files_only=True)
+        config = load_config(model_dir)
         model = AutoModelForCausalLM.from_config(
             config, dtype=getattr(torch, dtype), attn_implementation="sdpa"
         )

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from core.engines.base import EngineError
-from core.engines.footprint import EngineFootprint, EngineLoad, engine_footprint, gib
+from core.engines.footprint import EngineFootprint, EngineLoad, engine_footprint
 from core.engines.gpu_options import GpuOptions
+from core.units import GIB, gib
 
 # Of a GPU's memory, what is left alone: what the allocators cannot use, and what estimates miss.
 _RESERVE = 0.06
@@ -79,7 +80,7 @@ class EnginePlacement:
 
 def is_free(gpu: GpuMemory, load: EngineLoad) -> bool:
     """Whether an engine may take a GPU that nobody named: unused, and with room for a sequence."""
-    unused = gpu.total - gpu.free <= max(_UNUSED_SHARE * gpu.total, 2**30)
+    unused = gpu.total - gpu.free <= max(_UNUSED_SHARE * gpu.total, GIB)
     return unused and _least(load, own_process=True) <= gpu.usable
 
 

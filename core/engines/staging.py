@@ -5,10 +5,12 @@ import os
 from multiprocessing import reduction, shared_memory
 from typing import TYPE_CHECKING, Any
 
+from core.units import MIB
+
 if TYPE_CHECKING:
     import torch
 
-SIZE = 16 * 2**20
+SIZE = 16 * MIB
 
 
 class SharedMemory:

@@ -28,7 +28,7 @@ from core.engines.isolation import (
 )
 from core.engines.requests import Request, plan_requests
 from core.engines.segments import plain_segments
-from core.engines.select import vllm_version
+from core.engines.stack import vllm_version
 from core.engines.vllm_copy import WeightCopies
 from core.engines.vllm_outputs import completion
 from core.engines.vllm_setup import (
@@ -41,7 +41,7 @@ from core.engines.vllm_setup import (
     register_architectures,
 )
 from core.engines.weights import WeightContract
-from core.models import end_token_ids, load_tokenizer, prepare_imports
+from core.models import end_token_ids, load_config, load_tokenizer, prepare_imports
 
 if TYPE_CHECKING:
     import torch
@@ -208,11 +208,7 @@ class VllmEngine:
 
     def _start(self, *, device: str, seed: int, max_model_len: int, gpu: GpuOptions) -> None:
         prepare_imports()
-        from transformers import AutoConfig
-
-        config = AutoConfig.from_pretrained(
-            str(self._model_dir), local_files_only=True
-        ).get_text_config()
+        config = load_config(self._model_dir).get_text_config()
         self.max_model_len = min(max_model_len, config.max_position_embeddings)
         options = self._cpu_options(config) if device == "cpu" else self._gpu_options(gpu)
         from vllm import LLM

@@ -24,6 +24,7 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 MAX_SEQUENCES = 256
+_KEPT_LINES = 40
 _BLOCK = 128  # tokens per cache block on CPU; GPU blocks are smaller
 _CACHE_LIMIT = 4 << 30
 _CACHE_SHARE_OF_FREE_MEMORY = 0.25
@@ -32,9 +33,9 @@ _CACHE_SHARE_OF_FREE_MEMORY = 0.25
 class LogBuffer(logging.Handler):
     """Keeps vLLM's last messages, so that an error can be explained without printing anything."""
 
-    def __init__(self, capacity: int = 40):
+    def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._lines: deque[str] = deque(maxlen=capacity)
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Store one message."""
@@ -102,8 +103,8 @@ def register_architectures(model_dir: Path) -> None:
             ModelRegistry.register_model(name, lazy.load_model_cls())
 
 
-def cache_bytes(config: Any, dtype: str, max_model_len: int, sequences: int = MAX_SEQUENCES) -> int:
-    """Bytes for the key-value cache on CPU: room for `sequences` full responses, within limits.
+def cache_bytes(config: Any, dtype: str, max_model_len: int) -> int:
+    """Bytes for the key-value cache on CPU: room for `MAX_SEQUENCES` full responses, at most.
 
     Never more than 4 GiB or a quarter of the free memory, never less than one full response:
     vLLM queues what does not fit.
@@ -112,7 +113,6 @@ def cache_bytes(config: Any, dtype: str, max_model_len: int, sequences: int = MA
         config: The text config of a transformers model.
         dtype: Precision of the cache.
         max_model_len: Tokens of one full sequence.
-        sequences: Sequences that should fit together.
 
     Raises:
         EngineError: not even one sequence fits into the free memory.
@@ -126,7 +126,7 @@ def cache_bytes(config: Any, dtype: str, max_model_len: int, sequences: int = MA
             f"{free >> 20} MiB are free; lower the context length or stop other programs"
         )
     limit = min(_CACHE_LIMIT, int(free * _CACHE_SHARE_OF_FREE_MEMORY))
-    return max(one, min(one * sequences, limit))
+    return max(one, min(one * MAX_SEQUENCES, limit))
 
 
 def _free_memory() -> int:

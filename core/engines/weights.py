@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.engines.base import EngineError
-from core.models import prepare_imports
+from core.models import load_config, prepare_imports
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +61,7 @@ class WeightContract:
     def reference_logprobs(
         self, weights: Mapping[str, "torch.Tensor"], token_ids: list[int], dtype: str = "bfloat16"
     ) -> "torch.Tensor":
-        """Log-probabilities of `token_ids[1:]` (nats, float32, on CPU) under the given weights.
+        """Log-probabilities of `token_ids[1:]` under weights: shape (n - 1,), float32 nats, on CPU.
 
         The tensors are used where they lie, in their own precision: where they differ in it, in
         that of most numbers, so that few are copied. For an engine in float32 those in bfloat16
@@ -98,7 +98,7 @@ def _skeleton(model_dir: Path) -> Any:
     prepare_imports()
     import torch
     from torch.overrides import TorchFunctionMode
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     class MatricesOnMeta(TorchFunctionMode):
         # parameters are made by torch.empty; buffers such as rotary frequencies are computed
@@ -111,7 +111,7 @@ def _skeleton(model_dir: Path) -> Any:
                 kwargs["device"] = "meta"
             return func(*args, **kwargs)
 
-    config = AutoConfig.from_pretrained(str(model_dir), local_files_only=True)
+    config = load_config(model_dir)
     with MatricesOnMeta():
         return AutoModelForCausalLM.from_config(
             config, dtype=torch.float32, attn_implementation="sdpa"

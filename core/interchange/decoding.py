@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
+from core.given_files import read_given
 from core.interchange.limits import LARGEST_DOCUMENT
 
 
@@ -33,7 +34,7 @@ def load_document(path: Path) -> Any:
                 f"{path} has {size:,} bytes; a JSON document is read up to {LARGEST_DOCUMENT:,}, "
                 "so make JSON lines of it"
             )
-        return decode(path.read_bytes())
+        return decode(read_given(path, LARGEST_DOCUMENT))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:

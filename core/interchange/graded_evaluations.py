@@ -14,7 +14,8 @@ from core.evaluation import EvaluationResult
 from core.interchange.foreign import ForeignEvaluation, ForeignRun
 from core.interchange.limits import MOST_RESPONSES
 from core.protocol import EvaluationProtocol
-from core.registry.entries import EvaluationEntry, clean_tree, evaluation_entry
+from core.registry.entries import EvaluationEntry, clean_tree
+from core.registry.evaluation_entries import evaluation_entry
 from core.responses.names import GraderName
 
 

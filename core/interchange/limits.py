@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.registry.codec import clean
+from core.units import MIB
 
 MOST_VALUES = 10_000_000
 """Metric values of one run; 24 bytes each in memory."""
@@ -20,11 +21,11 @@ LONGEST_TEXT = 20_000
 MOST_SETTINGS = 2_000
 DEEPEST = 12
 """Levels of nested settings; registry and listings walk them."""
-LONGEST_RECORD = 16 * 2**20
-LONGEST_LINE = 64 * 2**20
+LONGEST_RECORD = 16 * MIB
+LONGEST_LINE = 64 * MIB
 MOST_RESPONSES = 200_000
 """Of one step; all of them are graded at a time."""
-LARGEST_DOCUMENT = 512 * 2**20
+LARGEST_DOCUMENT = 512 * MIB
 """Bytes of a JSON file that has to be read whole."""
 LARGEST_STEP = 2**31 - 1
 _SECRET = re.compile(

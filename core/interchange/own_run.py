@@ -26,9 +26,8 @@ from core.registry.records import RunRecord, RunStatus
 from core.registry.run_queries import run_by_uuid
 from core.registry.run_writes import update_run
 from core.registry.store import Registry
-from core.workspace import Workspace, new_run_id
+from core.workspace import CHECKPOINTS, Workspace, new_run_id
 
-CHECKPOINTS = "checkpoints"
 _UUID = re.compile(r"[0-9a-f]{32}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _RUN_MARK = b'{"entry":"run"'
@@ -160,6 +159,7 @@ def _bring(
     known = run_by_uuid(registry.database, columns["uuid"])
     run_id = known.id if known else _free_id(registry, workspace, columns)
     target = workspace.run_folder(run_id)
+    _check_room(folder, target, checkpoints, workspace.root)
     target.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(target / RECORDER_LOCK, timeout=0):
@@ -231,6 +231,21 @@ def _append(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _check_room(source: Path, target: Path, checkpoints: bool, disk: Path) -> None:
+    """Files with holes are as large as they say once they are copied."""
+    missing = (
+        path
+        for path in _files(source, checkpoints)
+        if not (target / path.relative_to(source)).exists()
+    )
+    needed, free = sum(path.stat().st_size for path in missing), shutil.disk_usage(disk).free
+    if needed > free:
+        raise UserError(
+            f"{source} has files of {needed:,} bytes, and {free:,} are free where the run would "
+            "lie; take out what is not needed, or choose another folder with --home"
+        )
 
 
 def _copy_files(source: Path, target: Path, checkpoints: bool) -> int:

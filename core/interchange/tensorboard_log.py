@@ -21,8 +21,9 @@ from core.interchange.record_files import read_tfrecords
 from core.interchange.sentences import Damage, counted
 from core.interchange.wire import WireError
 from core.registry.records import RunStatus
+from core.units import MIB
 
-_LONGEST_EVENT = 2**20
+_LONGEST_EVENT = MIB
 _MOST_TEXTS = 50
 _SUCCESS, _FAILURE = 1, 2
 

@@ -126,15 +126,6 @@ def double_field(number: int, value: float) -> bytes:
     return _encoded(number << 3 | _FIXED64) + struct.pack("<d", value)
 
 
-def float_field(number: int, value: float) -> bytes:
-    """A field with a float of 32 bits; a finite value that is too large becomes infinite."""
-    try:
-        packed = struct.pack("<f", value)
-    except OverflowError:
-        packed = struct.pack("<f", float("inf") if value > 0 else float("-inf"))
-    return _encoded(number << 3 | _FIXED32) + packed
-
-
 def _varint(data: bytes, position: int) -> tuple[int, int]:
     value = 0
     for index in range(_LONGEST_VARINT):

@@ -1,9 +1,7 @@
 """The cells of a plan: each one run, with an identity that is the same tomorrow."""
 
 import copy
-import hashlib
 import itertools
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +12,7 @@ from core.config.schema import OPTIONAL_SECTIONS, RunConfig, RunKind
 from core.errors import UserError
 from core.plans.form import START, Budget, PlanForm, Same
 from core.plans.wording import flat_settings
+from core.tree_hash import tree_hash
 
 MOST_CELLS = 10_000
 _BUDGETS = ("epochs", "steps", "tokens")
@@ -147,8 +146,7 @@ def experiment_id(config: RunConfig, start: str | None = None, checkpoint: str =
     tree = without_machine(hashed_form(tree)) | {"kind": config.kind.value}
     if start is not None:
         tree |= {"start": start, "checkpoint": checkpoint}
-    text = json.dumps(tree, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return tree_hash(tree, 8)
 
 
 def without_machine(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,8 +20,3 @@ class CellExit(IntEnum):
     """Stopped by SIGINT; it goes on from its checkpoint."""
     TERMINATED = 143
     """Stopped by SIGTERM, as batch systems do; it goes on from its checkpoint."""
-
-    @property
-    def resumable(self) -> bool:
-        """The same command later goes on with it."""
-        return self not in (CellExit.FINISHED, CellExit.FAILED, CellExit.BAD_INPUT)

@@ -7,10 +7,11 @@ from pydantic import ValidationError
 
 from core.criteria.plan import CriteriaPlan, Criterion, LoadedPlan, RunSet
 from core.errors import UserError
+from core.nearest import near
 from core.plans.cells import Cell, title
 from core.plans.form import Selection
 from core.plans.plan import Plan
-from core.plans.wording import flat_settings, near, sentence
+from core.plans.wording import flat_settings, sentence
 
 
 def criteria_of(plan: Plan) -> LoadedPlan | None:

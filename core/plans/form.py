@@ -8,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 from core.config.load import leaf_keys
 from core.config.section import Section
 from core.criteria.plan import Direction, Scope
-from core.plans.wording import flat_settings, near
+from core.nearest import near
+from core.plans.wording import flat_settings
 from core.registry.records import Outcome
 from core.responses.names import GraderName
 

@@ -1,6 +1,5 @@
 """What runs of the registry say about runs to come: how long they take, and how much memory."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,9 @@ from core.plans.length import expected_updates
 from core.registry.processes import host_name
 from core.registry.records import RunRecord, RunStatus
 from core.registry.store import Registry
+from core.tree_hash import tree_hash
 
 _ALIKE_RUNS = 50
-_TOKENS = "tokens_total"
 # settings that decide what an update costs
 _COST = ("train.batch_size", "model.device", "train.precision", "train.gpus", "grpo.rollout_batch")
 
@@ -58,8 +57,7 @@ class Forecast:
 
 def same_numbers_key(tree: Mapping[str, Any]) -> str:
     """A key that resolved configurations share if they differ in labels and machine at most."""
-    text = json.dumps(without_machine(tree), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return tree_hash(without_machine(tree), 64)
 
 
 def runs_by_key(runs: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:

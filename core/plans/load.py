@@ -1,6 +1,5 @@
 """Reads a plan of experiments: from a file to cells with identities."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,13 @@ from core.config.load import assign, leaf_keys, read_toml
 from core.config.older import hashed_form, plan_of_today
 from core.criteria.plan import plan_hash
 from core.errors import UserError
+from core.given_toml import read_toml_text, tables_of
+from core.nearest import near
 from core.plans.cells import Cells, expand
 from core.plans.criteria import criteria_of
 from core.plans.form import Budget, Halving, PlanCriterion, PlanForm, Range, Search
 from core.plans.plan import Plan
-from core.plans.wording import flat_settings, near, sentence
+from core.plans.wording import flat_settings, sentence
 from core.secrets import mask_text
 
 _NOT_IN_BASE = {
@@ -39,13 +40,7 @@ def load_plan(path: Path) -> Plan:
     Raises:
         UserError: the file cannot be read, or one sentence that names what is wrong in it.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"plan {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"plan {path} is not valid TOML: {_reason(error)}") from error
-    return parse_plan(path, text)
+    return parse_plan(path, read_toml_text(path, f"plan {path}"))
 
 
 def parse_plan(path: Path, text: str) -> Plan:
@@ -58,7 +53,7 @@ def parse_plan(path: Path, text: str) -> Plan:
     Raises:
         UserError: one sentence that names what is wrong in it.
     """
-    written = _tree(path, text)
+    written = tables_of(text, f"plan {path}")
     tree = plan_of_today(written)
     base = tree.get("base")
     if isinstance(base, Mapping):
@@ -78,19 +73,6 @@ def parse_plan(path: Path, text: str) -> Plan:
     plan = Plan(path, form, plan_hash(written), text, cells)
     criteria_of(plan)
     return plan
-
-
-def _tree(path: Path, text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise UserError(f"plan {path} is not valid TOML: it is nested too deep") from error
-    except ValueError as error:
-        raise UserError(f"plan {path} is not valid TOML: {_reason(error)}") from error
-
-
-def _reason(error: ValueError) -> str:
-    return str(error).partition(";")[0]
 
 
 def _base(path: Path, base: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from core.config.load import parse_assignment
 from core.errors import UserError
+from core.nearest import near
 from core.plans.cells import Cell, Cells
 from core.plans.form import PlanForm
-from core.plans.wording import near
 
 
 @dataclass(frozen=True)

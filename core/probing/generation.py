@@ -17,7 +17,7 @@ from core.engines.streaming import TextStream
 from core.models import encode_prompt
 from core.probing.closing import close_answer, open_answer
 from core.registry.codec import clean
-from core.registry.entries import grade_row
+from core.registry.evaluation_entries import grade_row
 from core.registry.probe_records import ProbedResponse
 from core.registry.records import StoredGrade
 from core.responses.grade import GradedText, GradingItem, Placeholders, grade_responses

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core.data.problem import Problem
 from core.errors import UserError
+from core.given_files import read_given_text
 from core.responses.grade import Placeholders
 
 BUILTIN_PROMPTS = ("think_answer", "question_only", "instruction", "multiple_choice")
@@ -102,7 +103,7 @@ def load_prompt(spec: str) -> PromptTemplate:
             "nor a file; name one of these or give the path of a template file"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_given_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"prompt file {path} cannot be read as UTF-8 text ({error}); save it as UTF-8"

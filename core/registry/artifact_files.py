@@ -12,11 +12,12 @@ from typing import Any
 
 from core.registry.files import describe
 from core.registry.records import ArtifactRecord
+from core.units import MIB
 
 MANIFEST = "trainer/manifest.json"
 """In a checkpoint: the list of its files."""
 
-_BLOCK = 4 * 2**20
+_BLOCK = 4 * MIB
 
 
 def changed(path: Path, recorded: ArtifactRecord, *, read: bool) -> str | None:

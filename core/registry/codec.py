@@ -1,10 +1,13 @@
 """How values that a database column cannot hold as they are, are written and read back."""
 
+import json
 import math
 import struct
 import threading
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from core.errors import UserError
 
 if TYPE_CHECKING:
     import zstandard
@@ -15,6 +18,28 @@ _ZSTD = b"\x01"
 _LEVEL = 6
 _PER_THREAD = threading.local()
 _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def stored_table(text: str, what: str) -> dict[str, Any]:
+    """What a column holds as a JSON object.
+
+    Args:
+        text: The column.
+        what: What to call it in messages.
+
+    Raises:
+        UserError: somebody has put something else there.
+    """
+    try:
+        found = json.loads(text)
+        if isinstance(found, dict):
+            return found
+        raise ValueError("it is no JSON object")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{what} in the registry is damaged; restore a backup of it, or make it anew from the "
+            "journals in runs/"
+        ) from error
 
 
 def compress_text(text: str) -> bytes:

@@ -16,10 +16,11 @@ from core.registry.orphans import delete_orphans
 from core.registry.records import RunRecord
 from core.registry.run_folders import folder_of
 from core.registry.store import Registry
+from core.units import MIB
 from core.workspace import Workspace
 
 _RETIRED = ".partial-removed-"
-_MINIMUM_FREE_BYTES = 2**20
+_MINIMUM_FREE_BYTES = MIB
 
 
 def collect(

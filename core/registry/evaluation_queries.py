@@ -1,9 +1,9 @@
 """Queries about evaluations, responses and grades."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from core.registry.codec import stored_table
 from core.registry.database import Database, Row
 from core.registry.records import EvaluationRecord, StoredGrade, StoredResponse
 from core.registry.run_queries import LAST_EVALUATION, read_among
@@ -54,7 +54,7 @@ def _records(database: Database, rows: Iterable[Row]) -> list[EvaluationRecord]:
     keys = list({row[-1] for row in rows})
     sql = "SELECT key, generation, grading, fields FROM protocol WHERE key IN (:values)"
     protocols = {
-        key: (generation, grading, json.loads(fields))
+        key: (generation, grading, stored_table(fields, "the protocol of an evaluation"))
         for key, generation, grading, fields in database.read_in(sql, keys)
     }
     return [_evaluation(row, protocols[row[-1]]) for row in rows]
@@ -164,6 +164,7 @@ def stored_response(row: Row, grades: dict[str, StoredGrade], texts: TextReader)
 
 def _evaluation(row: Row, protocol: tuple[str, str, Mapping[str, Any]]) -> EvaluationRecord:
     low, high, accuracies, lengths, seconds, tokens = row[15:21]
-    measured = ((low, high), json.loads(accuracies), lengths, seconds, tokens)
+    shares = stored_table(accuracies, "the accuracies of an evaluation")
+    measured = ((low, high), shares, lengths, seconds, tokens)
     values = (*row[:15], *measured, *protocol)
     return EvaluationRecord(*values)

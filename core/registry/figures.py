@@ -15,7 +15,7 @@ from core.registry.liveness import display_status
 from core.registry.migrate import schema_version
 from core.registry.run_folders import folder_of
 from core.registry.same_file import logs_beside
-from core.workspace import Workspace
+from core.workspace import CHECKPOINTS, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def registry_figures(database: Database, workspace: Workspace) -> RegistryFigure
         folder = folder_of(workspace, run)
         if folder.is_dir():
             journals += journal_size(folder)
-            checkpoints += size_of(folder / "checkpoints") if _there(folder, "checkpoints") else 0
+            checkpoints += size_of(folder / CHECKPOINTS) if _there(folder, CHECKPOINTS) else 0
             everything += size_of(folder)
     room = _room_on_server(database) if database.path is None else _room_of_file(database.path)
     rows = {name: database.read(f'SELECT COUNT(*) FROM "{name}"')[0][0] for name in table_names()}

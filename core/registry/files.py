@@ -5,7 +5,9 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-_BLOCK = 8 * 2**20
+from core.units import MIB
+
+_BLOCK = 8 * MIB
 _RESERVE_BYTES = 256 * 1024
 
 

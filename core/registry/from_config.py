@@ -9,11 +9,10 @@ from core.config.load import build_config, config_hash, read_toml, to_tree
 from core.config.schema import RunConfig
 from core.errors import UserError
 from core.registry.records import RunRecord, RunStatus
+from core.workspace import CONFIG
 
 if TYPE_CHECKING:
     from core.registry.store import Registry
-
-CONFIG = "config.toml"
 
 
 def adopt_config(registry: "Registry", folder: Path) -> str | None:

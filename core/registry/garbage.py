@@ -22,7 +22,7 @@ from core.registry.live_runs import may_be_alive
 from core.registry.orphans import count_orphans
 from core.registry.records import ArtifactRecord, RunRecord, RunStatus
 from core.registry.run_folders import folder_of
-from core.workspace import ROLLOUTS, Workspace
+from core.workspace import CHECKPOINTS, ROLLOUTS, Workspace
 
 _STEP = re.compile(r"step-([0-9]+)")
 
@@ -150,7 +150,7 @@ def size_of(path: Path) -> int:
 
 def _left_over(run: RunRecord, folder: Path) -> Iterator[Garbage]:
     """What a kill left half-written, and the room that was held back for last words."""
-    for place in (folder, folder / "checkpoints", folder / ROLLOUTS):
+    for place in (folder, folder / CHECKPOINTS, folder / ROLLOUTS):
         for path in sorted(place.glob(".*")):
             if ".partial" in path.name:
                 yield Garbage(run, GarbageKind.PARTIAL, path, size_of(path))
@@ -168,7 +168,7 @@ def _checkpoints(
 ) -> Iterator[Garbage]:
     paths = {
         path: int(match[1])
-        for path in sorted((folder / "checkpoints").glob("step-*"))
+        for path in sorted((folder / CHECKPOINTS).glob("step-*"))
         if (match := _STEP.fullmatch(path.name)) and path.is_dir() and not path.is_symlink()
     }
     started = started_from(run, runs)

@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from core.units import MIB
+
 if TYPE_CHECKING:
     from core.registry.entries import Entry
     from core.registry.store import Registry
 
 JOURNAL_NAME = "journal.jsonl"
+# longer ones are no lines: the file has a hole, or never held a journal
+_LONGEST_LINE = 2**28
 _LINES_PER_TRANSACTION = 2000
-_BYTES_PER_TRANSACTION = 16 * 2**20
+_BYTES_PER_TRANSACTION = 16 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +141,13 @@ def merge_journal(registry: "Registry", folder: Path) -> MergeReport:
 
 def read_lines(path: Path, start: int = 0) -> Iterator[tuple[int, list[bytes]]]:
     """Whole lines from a byte offset on, in blocks, each with the offset behind its last line."""
-    if not path.exists():
+    if not path.is_file():
         return
     with path.open("rb") as file:
         file.seek(start)
         block: list[bytes] = []
         begin = end = start
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
+        while (line := file.readline(_LONGEST_LINE)).endswith(b"\n"):
             block.append(line)
             end += len(line)
             if len(block) >= _LINES_PER_TRANSACTION or end - begin >= _BYTES_PER_TRANSACTION:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from core.evaluation import EvaluationResult
-from core.registry.entries import grade_row, stored_grade
+from core.registry.evaluation_entries import grade_row, stored_grade
 from core.registry.records import (
     EvaluationRecord,
     RunRecord,

@@ -31,10 +31,10 @@ from core.registry.entries import (
     SegmentEntry,
     StatusEntry,
     clean_tree,
-    evaluation_entry,
     new_uuid,
     parse_entry,
 )
+from core.registry.evaluation_entries import evaluation_entry
 from core.registry.files import Reserve, describe
 from core.registry.journal import JOURNAL_NAME, merge_journal, read_lines
 from core.registry.later_entries import ConfigEntry

@@ -10,6 +10,8 @@ from typing import Any
 from core.config.older import tree_of_today
 from core.errors import UserError
 
+_SECTIONS = ("model", "data", "prompt", "train", "evaluation", "rollout", "ei", "grpo", "dpo")
+
 
 class RunStatus(StrEnum):
     """Where a run stands, as stored."""
@@ -110,8 +112,11 @@ class RunRecord:
             UserError: what is stored is none.
         """
         try:
-            return tree_of_today(json.loads(self.config_json))
-        except (ValueError, TypeError) as error:
+            tree = tree_of_today(json.loads(self.config_json))
+            if not all(isinstance(tree.get(name, {}), dict) for name in _SECTIONS):
+                raise ValueError("a section is no table")
+            return tree
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"the stored settings of run {self.id} cannot be read; bring them back from its "
                 "journal with: a5ctl registry repair"
@@ -120,7 +125,10 @@ class RunRecord:
     @property
     def tags(self) -> tuple[str, ...]:
         """The run's labels."""
-        return tuple(json.loads(self.tags_json))
+        try:
+            return tuple(map(str, json.loads(self.tags_json)))
+        except (ValueError, TypeError, RecursionError):
+            return ()
 
     @property
     def selected_on_test(self) -> bool:

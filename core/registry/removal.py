@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import UserError
-from core.registry.journal import JOURNAL_NAME
 from core.registry.live_runs import RECORDER_LOCK, is_recorded
 from core.registry.liveness import LOST, display_status
 from core.registry.lock import FileLock
 from core.registry.records import Deletion, RunRecord
+from core.registry.run_folders import MARKS
 from core.registry.store import Registry
 from core.workspace import Workspace
-
-_MARKS = (JOURNAL_NAME, "config.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +128,7 @@ def _remove(path: Path) -> None:
         if path.is_symlink():
             path.unlink()
         else:
-            for mark in _MARKS:
+            for mark in MARKS:
                 (path / mark).unlink(missing_ok=True)
             shutil.rmtree(path)
     except OSError as error:

@@ -12,13 +12,8 @@ from pydantic import ConfigDict
 
 from core.config.methods import KeepRollouts
 from core.registry.codec import pack_floats, pack_integers, pack_lines, unpack_lines
-from core.registry.entries import (
-    ProblemRow,
-    ResponseRow,
-    RolloutsEntry,
-    problem_row,
-    response_row,
-)
+from core.registry.entries import ProblemRow, ResponseRow, RolloutsEntry
+from core.registry.evaluation_entries import problem_row, response_row
 from core.rollouts import Rollout, RolloutBatch
 
 

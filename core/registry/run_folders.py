@@ -5,7 +5,10 @@ from pathlib import Path
 from core.registry.journal import JOURNAL_NAME
 from core.registry.merge import last_description
 from core.registry.records import RunRecord
-from core.workspace import Workspace
+from core.workspace import CONFIG, Workspace
+
+MARKS = (JOURNAL_NAME, CONFIG)
+"""Files that make a folder that of a run; each of them is enough."""
 
 
 def folder_of(workspace: Workspace, run: RunRecord) -> Path:
@@ -28,8 +31,7 @@ def journal_folder(workspace: Workspace, run: RunRecord) -> Path | None:
 def run_folders(workspace: Workspace) -> list[Path]:
     """Folders that a run was recorded or begun in, by name; hidden ones are none."""
     found = workspace.runs_dir.glob("[!.]*")
-    marks = (JOURNAL_NAME, "config.toml")
-    return sorted(path for path in found if any((path / mark).is_file() for mark in marks))
+    return sorted(path for path in found if any((path / mark).is_file() for mark in MARKS))
 
 
 def _is_of(folder: Path, run: RunRecord) -> bool:

@@ -1,12 +1,12 @@
 """Queries about runs."""
 
 import difflib
-import json
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from core.errors import UserError
-from core.registry.codec import clean
+from core.registry.codec import clean, stored_table
 from core.registry.database import Database, Row
 from core.registry.records import (
     ArtifactRecord,
@@ -21,6 +21,13 @@ _COLUMNS = """key, uuid, id, kind, name, "group", status, parent_uuid, config_ha
 seed, model, model_hash, data, data_hash, size, created, started, ended, host, pid, process_start,
 heartbeat, exit_reason, folder, journal_bytes, tags, note, config, archived"""
 _STATUS = 6
+_STATUSES = frozenset(RunStatus)
+_NAMES = tuple(name.strip().strip('"') for name in _COLUMNS.split(","))
+_WHOLE = {"key", "seed", "size", "pid", "journal_bytes", "archived"}
+_TIMES = {"created", "started", "ended", "heartbeat"}
+_TIME_PLACES = tuple(place for place, name in enumerate(_NAMES) if name in _TIMES)
+_NEEDED = {"key", "uuid", "id", "kind", "status", "created", "folder", "journal_bytes", "config"}
+_YEAR_9999 = 253_402_214_400
 _AMONG = "r.uuid IN (:values)"
 _NAMED_IN_A_QUERY = 500
 
@@ -224,10 +231,30 @@ def descendants(database: Database, run_uuid: str) -> list[RunRecord]:
 
 
 def _event(row: Row) -> EventRecord:
-    values = (*row[:5], None if row[5] is None else json.loads(row[5]))
-    return EventRecord(*values)
+    data = None if row[5] is None else stored_table(row[5], "what an event tells")
+    return EventRecord(*row[:5], data)
 
 
 def _record(row: Row) -> RunRecord:
+    """Raises UserError where somebody has put something else into the row than a run."""
+    if not _fits(tuple(map(type, row))) or not _in_time(row) or row[_STATUS] not in _STATUSES:
+        raise UserError(
+            f"the row of run {str(row[2])[:60]!r} in the registry is damaged: it holds what no "
+            "run can have; correct it, or restore a backup of the registry"
+        )
     values = (*row[:_STATUS], RunStatus(row[_STATUS]), *row[_STATUS + 1 : -1], bool(row[-1]))
     return RunRecord(*values)
+
+
+@cache
+def _fits(kinds: tuple[type, ...]) -> bool:
+    """SQLite keeps a value of any type in any column; asked once for rows that are alike."""
+    return all(
+        issubclass(kind, int if name in _WHOLE else int | float if name in _TIMES else str)
+        or (kind is type(None) and name not in _NEEDED)
+        for name, kind in zip(_NAMES, kinds, strict=True)
+    )
+
+
+def _in_time(row: Row) -> bool:
+    return all(row[place] is None or 0 <= row[place] < _YEAR_9999 for place in _TIME_PLACES)

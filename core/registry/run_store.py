@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from core.registry import run_queries
-from core.registry.codec import clean
+from core.registry.codec import clean, stored_table
 from core.registry.database import Database
 from core.registry.liveness import display_status
 from core.registry.records import Deletion, NamesInUse, NewRun, RunRecord, RunStatus
@@ -169,7 +169,7 @@ class RunStore:
 
     def provenance(self, run_uuid: str) -> dict[str, Any]:
         """Commit, packages, hardware and hashes of a run."""
-        return dict(json.loads(self._column(run_uuid, "provenance")))
+        return stored_table(self._column(run_uuid, "provenance") or "", "the provenance of a run")
 
     def traceback(self, run_uuid: str) -> str | None:
         """What a failed run raised; None when nothing was kept."""

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 _SCHEME = re.compile(r"postgres(?:ql)?(?:\+(?P<driver>\w+))?://")
 # a sign that has a meaning of its own in a URL makes what belongs to the password ambiguous
 _ADDRESS = re.compile(r"(?P<login>[^@/?]*@)?(?P<host>[^@/?]*)(?P<database>/[^@?]*)?(\?[^@]*)?")
-_GUESSES = re.compile(r" (?:Is the server running|DETAIL:|CONTEXT:|LINE \d+:|Multiple )")
 _CONNECT_TIMEOUT_S = 10
 _LOST_NETWORK_S = 30
 _IDLE_TRANSACTION_S = 120

@@ -5,30 +5,19 @@ from dataclasses import dataclass
 
 from core.registry.database import Database, Row
 from core.registry.metric_queries import metric_keys
+from core.registry.records import CurvePoint
 from core.registry.run_queries import segments
 from core.registry.segments import VisibleRange, visible_ranges
 
 
 @dataclass(frozen=True, slots=True)
-class StretchPoint:
-    """Neighbouring values of a metric as one point; a single value mostly.
+class StretchPoint(CurvePoint):
+    """The same with a time; a single value mostly.
 
     Attributes:
-        step: The last step of them.
-        value: Their mean; None where none is finite. Like the next two over finite values only.
-        lowest: The smallest.
-        highest: The largest.
-        count: How many values they are.
-        nonfinite: How many of them are not finite.
         time: When the last of them was recorded, in seconds since the epoch.
     """
 
-    step: int
-    value: float | None
-    lowest: float | None
-    highest: float | None
-    count: int
-    nonfinite: int
     time: float
 
 

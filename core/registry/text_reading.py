@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from core.registry.database import Database
 
 _FIND = "SELECT content FROM text_dictionary WHERE id = :id"
+_FIND_IN_FILE = "SELECT content FROM main.text_dictionary WHERE id = ?"
 _PER_THREAD = threading.local()
 
 
@@ -34,17 +35,11 @@ def text_reader(database: "Database") -> TextReader:
     return readers[database]
 
 
-def reader_of_file(connection: sqlite3.Connection, schema: str = "main") -> TextReader:
-    """What reads the texts of an SQLite registry that a connection has open.
-
-    Args:
-        connection: The connection.
-        schema: Name under which the file is attached.
-    """
+def reader_of_file(connection: sqlite3.Connection) -> TextReader:
+    """What reads the texts of the SQLite registry that a connection was opened on."""
 
     def find(identity: int) -> Dictionary | None:
-        sql = f"SELECT content FROM {schema}.text_dictionary WHERE id = ?"
-        row = connection.execute(sql, (identity,)).fetchone()
+        row = connection.execute(_FIND_IN_FILE, (identity,)).fetchone()
         return Dictionary(identity, row[0]) if row else None
 
     return TextReader(find)

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from core.registry.codec import RAW, decompress_text
+from core.units import MIB
 
 if TYPE_CHECKING:
     import zstandard
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 WITH_DICTIONARY = b"\x02"
 """First byte of a text that needs a dictionary; its id follows in four bytes, little-endian."""
 
-LARGEST_DICTIONARY = 2**20
+LARGEST_DICTIONARY = MIB
 _LEVEL = 12
 _LEVEL_OF_DICTIONARY = 15
 _ID_BYTES = 4

@@ -22,6 +22,7 @@ from core.registry.merge import held_bytes, store_entries
 from core.registry.migrate import ensure_schema
 from core.registry.same_version import is_same_version
 from core.registry.turns import Turns
+from core.units import MIB
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -32,7 +33,7 @@ MakeEntry = Callable[[], Entry | None]
 
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
-_MEMORY_BYTES = 64 * 2**20
+_MEMORY_BYTES = 64 * MIB
 
 
 class _BehindError(Exception):

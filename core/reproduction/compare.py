@@ -12,7 +12,7 @@ from core.registry.store import Registry
 from core.reproduction.answers import AnswersComparison, compare_answers, keyed
 from core.reproduction.curves import MetricComparison, compare_curves, is_measured, last_step
 from core.reproduction.weights import WeightsComparison, compare_weights
-from core.workspace import Workspace
+from core.workspace import CHECKPOINTS, Workspace
 
 _STEP = "step-"
 
@@ -161,7 +161,7 @@ def _kept_rollouts(
 def _weights(
     workspace: Workspace, runs: tuple[RunRecord, RunRecord], steps: int, notes: list[str]
 ) -> WeightsComparison | None:
-    kept = [_checkpoints(workspace.run_folder(run.id) / "checkpoints") for run in runs]
+    kept = [_checkpoints(workspace.run_folder(run.id) / CHECKPOINTS) for run in runs]
     common = [step for step in kept[0].keys() & kept[1].keys() if step <= steps]
     if not common:
         if any(run.kind != "eval" for run in runs):

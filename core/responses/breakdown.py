@@ -108,13 +108,10 @@ class FailureBreakdown:
         by_state: Wrong responses per (format, math).
         unclosed: Wrong responses without a complete answer.
         unclosed_capped: Those of them that the length cap stopped.
-        capped_loops: Those of these that end in a loop, so that a longer cap would not help.
         lenient_right: Wrong responses whose right number stands last.
         recovered: Wrong responses that a probe made right.
         capped: Wrong responses that the length cap stopped, whatever they hold.
         capped_lenient_right: Those of them whose right number stands last.
-        mean_tokens_wrong: Mean length of wrong responses; None without any.
-        mean_tokens_right: Mean length of right responses; None without any.
     """
 
     n: int
@@ -125,13 +122,10 @@ class FailureBreakdown:
     by_state: Mapping[tuple[FormatState, MathState], int]
     unclosed: int
     unclosed_capped: int
-    capped_loops: int
     lenient_right: int
     recovered: int
     capped: int
     capped_lenient_right: int
-    mean_tokens_wrong: float | None
-    mean_tokens_right: float | None
 
     @property
     def accuracy(self) -> float:
@@ -141,11 +135,6 @@ class FailureBreakdown:
     def with_math(self, state: MathState) -> int:
         """Failures whose math is in this state, whatever their format."""
         return sum(self.by_state[fmt, state] for fmt in FormatState)
-
-    @property
-    def accuracy_by_last_number(self) -> float:
-        """Accuracy if every failure were graded by its last number."""
-        return self.accuracy + self.lenient_right / self.n if self.n else 0.0
 
     def accuracy_if_lenient(self, failure: FailureClass) -> float:
         """Accuracy if this class alone were graded by its last number."""
@@ -157,10 +146,8 @@ def break_down(rows: Iterable[OutcomeRow]) -> FailureBreakdown:
     """Count the outcomes of one evaluation under one grader."""
     everything = list(rows)
     wrong = [row for row in everything if row.failure is not None]
-    right = [row for row in everything if row.failure is None]
     states = Counter((row.format, row.math) for row in wrong)
     unclosed = [row for row in wrong if row.failure in UNFINISHED]
-    cut = [row for row in unclosed if row.capped]
     return FailureBreakdown(
         n=len(everything),
         failures=len(wrong),
@@ -169,21 +156,14 @@ def break_down(rows: Iterable[OutcomeRow]) -> FailureBreakdown:
         by_flag={flag: sum(flag in row.flags for row in wrong) for flag in FailureFlag},
         by_state={(f, m): states[f, m] for f in FormatState for m in MathState},
         unclosed=len(unclosed),
-        unclosed_capped=len(cut),
-        capped_loops=sum(FailureFlag.DEGENERATE_REPETITION in row.flags for row in cut),
+        unclosed_capped=sum(row.capped for row in unclosed),
         lenient_right=sum(row.lenient_right for row in wrong),
         recovered=sum(row.recovered for row in wrong),
         capped=sum(row.capped for row in wrong),
         capped_lenient_right=sum(row.capped and row.lenient_right for row in wrong),
-        mean_tokens_wrong=_mean([row.tokens for row in wrong]),
-        mean_tokens_right=_mean([row.tokens for row in right]),
     )
 
 
 def _per_class(rows: Iterable[OutcomeRow]) -> dict[FailureClass, int]:
     counts = Counter(row.failure for row in rows)
     return {failure: counts[failure] for failure in FailureClass if counts[failure]}
-
-
-def _mean(values: list[int]) -> float | None:
-    return sum(values) / len(values) if values else None

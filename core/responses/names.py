@@ -1,6 +1,6 @@
 """The names that grading speaks in: graders, failure classes, flags, response types."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 
@@ -55,6 +55,29 @@ class FailureClass(StrEnum):
     GRADER_TIMEOUT = "grader_timeout"
     UNKNOWN_STOP = "unknown_stop"
     WRONG_NUMBER = "wrong_number"
+
+
+DESCRIPTIONS: Mapping[FailureClass, str] = {
+    FailureClass.TRUNCATED_THINKING: "the length cap cut it before it opened an answer",
+    FailureClass.TRUNCATED_ANSWER: "the length cap cut it inside the answer",
+    FailureClass.STOPPED_WITHOUT_ANSWER: "it ended by itself without opening an answer",
+    FailureClass.MISSING_ANSWER_OPEN: "it closes an answer that it never opened",
+    FailureClass.UNCLOSED_ANSWER: "it ended by itself inside the answer, without </answer>",
+    FailureClass.MISSING_THINK_CLOSE: "it answers without closing its reasoning with </think>",
+    FailureClass.BAD_SEPARATOR: "not exactly one space stands between </think> and <answer>",
+    FailureClass.REPEATED_TAGS: "a tag that may stand once stands several times, or out of order",
+    FailureClass.TRAILING_TEXT: "it goes on after </answer>",
+    FailureClass.EMPTY_ANSWER: "the answer is empty",
+    FailureClass.PLACEHOLDER_ANSWER: "the answer is the prompt's own placeholder",
+    FailureClass.SENTENCE_ANSWER: "the answer is a sentence where a bare result was asked for",
+    FailureClass.SEVERAL_NUMBERS: "the answer holds several numbers",
+    FailureClass.NOT_A_NUMBER: "the answer holds no number",
+    FailureClass.RIGHT_NUMBER_REFUSED: "the number is right, but the grader refuses its form",
+    FailureClass.GRADER_TIMEOUT: "comparing the answer took longer than the time limit",
+    FailureClass.UNKNOWN_STOP: "it has no complete answer, and why it ended was not recorded",
+    FailureClass.WRONG_NUMBER: "the answer is well formed and wrong",
+}
+"""What each class means, in words that complete 'this response is wrong: ...'."""
 
 
 class FailureFlag(StrEnum):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.a5ctl.diagnosed import record_both
 from tests.conftest import settle_objects
 from tests.models import write_model
 from tests.warm import Started, Warm
@@ -126,6 +127,14 @@ def small_house(folder: Path, home: Path) -> House:
         *("--max-tokens", "12", "--set", "train.checkpoint_every=2"),
     )
     return House(home, folder / "model", folder / "data", small)
+
+
+@pytest.fixture(scope="session")
+def diagnosed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with the run of `diagnosed.py`; tests must not change it."""
+    home = tmp_path_factory.mktemp("diagnosed")
+    record_both(home)
+    return home
 
 
 @pytest.fixture

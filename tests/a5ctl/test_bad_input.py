@@ -224,6 +224,30 @@ def test_a_registry_that_cannot_be_used_is_named_by_every_command(house: House, 
     assert not (house.home / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *(("config", "{"), ("config", "null"), ("config", b"\xff")),
+        *(("config", '{"a":' * 5000), ("status", "\x1b[31mred"), ("created", "soon")),
+        *(("created", 1e300), ("pid", "x"), ("name", b"\xff")),
+    ],
+    ids=range(9),
+)
+def test_a_row_that_no_run_can_have_is_named(house: House, column: str, value: object) -> None:
+    import sqlite3
+
+    from tests.a5ctl.handmade import evaluation, record, right
+
+    house.home.mkdir()
+    record(house.home, "sft-odd", [evaluation([right(1)])])
+    with sqlite3.connect(house.home / "registry.db") as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(f"UPDATE run SET {column} = ?", (value,))
+    said = complaint(house, "compare", "sft-odd")
+    assert "sft-odd" in said
+    assert not HARMFUL & set(said)
+
+
 def test_a_file_in_the_place_of_the_run_folders_is_named(house: House) -> None:
     house.home.mkdir()
     (house.home / "runs").write_text("x")

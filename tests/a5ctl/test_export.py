@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 import a5ctl.tables.export
-from a5ctl.app import app
 from a5ctl.tables.export import csv_cell
 from core.engines.base import FinishReason
 from core.responses.names import GraderName
 from tests.a5ctl import handmade
+from tests.a5ctl.asking import ask
 from tests.a5ctl.handmade import bad_separator, cut, evaluation, right, unclosed, wrong
 
 FORMULA = ('=HYPERLINK("http://evil";"4")\r\n"x",\x1b[31m', FinishReason.STOP_STRING)
@@ -33,15 +33,6 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def home(recorded: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(recorded, tmp_path / "home"))
-
-
-def ask(home: Path, *arguments: object, given: str | None = None) -> Result:
-    return CliRunner().invoke(
-        app,
-        [*map(str, arguments), "--home", str(home)],
-        env={"COLUMNS": "200", "NO_COLOR": "1"},
-        input=given,
-    )
 
 
 def export(home: Path, *arguments: object) -> Result:

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from a5ctl.app import app
 from core.engines.base import FinishReason
 from core.registry.live_runs import RECORDER_LOCK
 from core.registry.lock import FileLock
 from tests.a5ctl import handmade
+from tests.a5ctl.asking import ask, document
 from tests.a5ctl.handmade import Answer, cut, evaluation, right, unclosed, wrong
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 [bold]markup[/bold] [/] \u202egnp\u2066 \x9b2J \r"
@@ -38,21 +37,6 @@ def write(path: Path, lines: list[dict[str, Any]]) -> Path:
 @pytest.fixture
 def dump(tmp_path: Path) -> Path:
     return write(tmp_path / "trl.jsonl", [line(i, answer) for i, answer in enumerate(ANSWERS)])
-
-
-def ask(home: Path, *arguments: object, width: int = 100, given: str | None = None) -> Result:
-    return CliRunner().invoke(
-        app,
-        [*map(str, arguments), *(() if arguments[0] == "-h" else ("--home", str(home)))],
-        env={"COLUMNS": str(width), "NO_COLOR": "1"},
-        input=given,
-    )
-
-
-def document(home: Path, *arguments: object, given: str | None = None) -> Any:
-    result = ask(home, *arguments, "--json", given=given)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout, parse_constant=pytest.fail)
 
 
 def test_a_file_is_diagnosed_like_a_run(dump: Path, tmp_path: Path) -> None:

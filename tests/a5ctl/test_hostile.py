@@ -334,6 +334,14 @@ def test_poor_terminals_are_served(house: House, environment: dict[str, str]) ->
     assert [run["id"] for run in json.loads(shown[-2])] == [the_run(house).id]
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_a_width_that_no_terminal_has_is_forgotten(house: House) -> None:
+    for width in ("999999999", "-1", "9" * 5000, "²"):
+        done = shell(house, f"{sys.executable} -m a5ctl plan --help", COLUMNS=width, LINES=width)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        assert max(map(len, done.stdout.splitlines())) <= 80
+
+
 def test_no_color_is_honoured(house: House) -> None:
     from a5ctl.app import app
 

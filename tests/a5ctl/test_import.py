@@ -6,26 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from a5ctl.app import app
 from core.models import BUILTIN_PATH
 from core.registry.journal import JOURNAL_NAME
 from core.registry.store import Registry
 from core.responses.names import GRADER_VERSIONS, GraderName
 from tests.a5ctl import handmade
+from tests.a5ctl.asking import ask
 from tests.a5ctl.handmade import evaluation, right, wrong
 from tests.core.interchange.test_readers import FILES, WANDB, store, write_logs, write_samples
 
 TABLES = ("run", "metric", "metric_summary", "evaluation", "response", "grade", "event", "problem")
-
-
-def ask(home: Path, *arguments: object) -> Result:
-    return CliRunner().invoke(
-        app,
-        [*map(str, arguments), "--home", str(home)],
-        env={"COLUMNS": "200", "NO_COLOR": "1"},
-    )
 
 
 def imported(home: Path, *arguments: object) -> list[dict[str, Any]]:

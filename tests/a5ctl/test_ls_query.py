@@ -127,6 +127,8 @@ def test_a_pipe_gets_whole_lines_and_hostile_text_stays_text(home: Path) -> None
         (("--where", "accuracy.lenientt > 3"), "did you mean accuracy.lenient"),
         (("--where", "train.lrr > 3"), "did you mean train.lr"),
         (("--where", "size > big"), "compared with 'big' at character 8"),
+        (("--where", "unclosed > 0.3"), "is a part of them; unclosed_share has the parts"),
+        (("--where", "truncated > 30%"), "is a part of them; truncated_share has the parts"),
         (("--where", "age > 3"), "a length of time with its unit"),
         (("--where", "created > yesterday"), "a date or time (UTC)"),
         (("--where", "kind > sft"), "cannot be compared with >"),

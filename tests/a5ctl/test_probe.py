@@ -1,103 +1,34 @@
 """`a5ctl probe`: what the cap cut off, what was never closed, and who counts it."""
 
 import json
-import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-import trainers.probe
-from a5ctl.app import app
-from core.engines.base import FinishReason
-from core.evaluation import EvaluationResult
-from core.models import BUILTIN_PATH, load_tokenizer
-from core.provenance import data_hash
 from core.registry.store import Registry
 from tests.a5ctl import handmade
+from tests.a5ctl.asking import ask, document
 from tests.a5ctl.conftest import House
-from tests.a5ctl.handmade import EOS, LENGTH, STOP, cut, right, unclosed, wrong
+from tests.a5ctl.handmade import EOS, STOP, right, wrong
+from tests.a5ctl.probing import ANSWERS, evaluation, install_engine, script
 from tests.scripted import Script, ScriptedEngine
 from tests.warm import Started
 
-ANSWERS = [
-    right(10),
-    wrong(11),
-    cut(12),
-    cut(13),
-    ("so it is 14.", EOS),
-    unclosed(15),
-    ("so it </think> <answer> 1", LENGTH),
-    ("I do not know.", EOS),
-]
 CAPPED, UNCLOSED = 3, 6
 
 
-def evaluation(answers: list = ANSWERS, **options: Any) -> EvaluationResult:
-    """As handmade, with a data hash that its problems really have."""
-    made = handmade.evaluation(answers, **options)
-    generation = replace(made.protocol.generation, data_hash=data_hash(made.problems))
-    sampling = replace(generation.sampling, max_tokens=8)
-    return replace(
-        made,
-        protocol=replace(made.protocol, generation=replace(generation, sampling=sampling)),
-    )
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], ScriptedEngine]:
+    return partial(install_engine, monkeypatch)
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     handmade.record(tmp_path, "eval-aaaa", [evaluation(step=0)], kind="eval")
     return tmp_path
-
-
-def script(prompt: str) -> tuple[str, FinishReason]:
-    """Knows every answer but that of p003 and p007; goes on from what it said."""
-    found = re.search(r"How many is (\d+) \+ 10\?", prompt)
-    assert found is not None
-    truth = 10 + int(found[1])
-    said = truth if truth not in (13, 17) else 99
-    if prompt.endswith("<answer>"):
-        return f" {said} </answer>", STOP
-    if prompt.endswith("<answer> 1"):
-        return "6 </answer>", STOP
-    start = dict(enumerate(text for text, _ in ANSWERS))[truth - 10]
-    closing = "" if "<answer>" in start else f" so it is {said} </think> <answer> {said}"
-    return f"{start}{closing or '6'} </answer>", STOP
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], ScriptedEngine]:
-    """Put a scripted engine in place of the real one; the built-in tokenizer and prompts stay."""
-
-    def install(said: Script) -> ScriptedEngine:
-        made = ScriptedEngine(load_tokenizer(BUILTIN_PATH), said)
-        monkeypatch.setattr(trainers.probe, "build_engine", lambda *_, **__: made)
-        return made
-
-    return install
-
-
-def ask(home: Path, *arguments: str, width: int = 100) -> Result:
-    return CliRunner().invoke(
-        app, [*arguments, "--home", str(home)], env={"COLUMNS": str(width), "NO_COLOR": "1"}
-    )
-
-
-def document(home: Path, *arguments: str) -> dict:
-    result = ask(home, *arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout, parse_constant=pytest.fail)
-
-
-def refusal(home: Path, *arguments: str) -> str:
-    result = ask(home, "probe", *arguments)
-    assert result.exit_code == 2, result.output
-    assert "Traceback" not in result.output
-    return " ".join(result.stderr.split())
 
 
 def rows(registry: Registry, table: str) -> int:
@@ -259,109 +190,6 @@ def test_the_judge_can_be_another_one(home: Path, engine: Callable) -> None:
     engine(script)
     found = document(home, "probe", "eval-aaaa", "--close", "--grader", "strict")
     assert (found["grader"], found["probes"][0]["right"]) == ("strict", 4)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ((), "--max-tokens CAP for the 3 capped responses of run eval-aaaa, --close for its 6"),
-        (("--max-tokens", "8"), "--max-tokens 8 is not larger than the cap of 8"),
-        (("--max-tokens", "100,4"), "--max-tokens 4 is not larger than the cap of 8"),
-        (("--max-tokens", "many"), "give whole numbers, such as 2048,4096"),
-        (("--max-tokens", ""), "give whole numbers"),
-        (("--max-tokens", "5000"), "the largest possible cap is 1013"),
-        (("--close", "--grader", "kind"), "grader 'kind' is unknown"),
-        (("--close", "--engine", "other"), "engine 'other' is unknown; choose auto, vllm or hf"),
-        (("--close", "--device", "tpu"), "device 'tpu' is unknown; choose auto, cpu or cuda"),
-    ],
-)
-def test_bad_input_is_one_sentence(home: Path, arguments: tuple[str, ...], said: str) -> None:
-    assert said in refusal(home, "eval-aaaa", *arguments)
-
-
-def test_unknown_runs_and_steps_are_named(home: Path) -> None:
-    assert "nobody" in refusal(home, "nobody", "--close")
-    assert "has no evaluation of step 7; it has 0" in refusal(home, "eval-aaaa:7", "--close")
-
-
-def test_without_capped_responses_the_other_probe_is_named(tmp_path: Path) -> None:
-    handmade.record(tmp_path, "eval-open", [evaluation([right(10), unclosed(11)])], kind="eval")
-    handmade.record(tmp_path, "eval-fine", [evaluation([right(10), wrong(11)])], kind="eval")
-    said = refusal(tmp_path, "eval-open", "--max-tokens", "100")
-    assert "0 of 2 responses were stopped by the cap of 8 tokens; 1 have no closed answer" in said
-    assert "a5ctl probe eval-open --close" in said
-    said = refusal(tmp_path, "eval-fine", "--max-tokens", "100")
-    assert "--close has nothing to look at either" in said
-    said = refusal(tmp_path, "eval-fine", "--max-tokens", "100", "--close")
-    assert "all 2 responses close their answer; there is nothing to probe" in said
-
-
-def test_responses_from_a_file_have_no_weights(tmp_path: Path) -> None:
-    path = tmp_path / "dump.jsonl"
-    path.write_text(json.dumps({"question": "q", "response": "so", "answer": "4"}))
-    assert ask(tmp_path, "grade", str(path), "--record", "--name", "theirs").exit_code == 0
-    said = refusal(tmp_path, "theirs", "--close")
-    assert "came from a file, and the weights that wrote them are not here" in said
-
-
-def test_responses_that_are_not_stored_are_named(home: Path) -> None:
-    with handmade.open_home(home).database.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM answer")
-    assert "are not in this registry" in refusal(home, "eval-aaaa", "--max-tokens", "100")
-
-
-def test_weights_that_are_gone_or_changed_are_named(home: Path) -> None:
-    handmade.record(home, "sft-aaaa", [evaluation(step=10)])
-    said = refusal(home, "sft-aaaa", "--close")
-    assert "the weights of run sft-aaaa at step 10 are gone (none are kept)" in said
-    registry = handmade.open_home(home)
-    with registry.database.begin() as connection:
-        connection.exec_driver_sql("UPDATE run SET model_hash = 'other' WHERE id = 'eval-aaaa'")
-    assert "the weights of builtin have changed" in refusal(home, "eval-aaaa", "--close")
-
-
-def test_questions_without_their_prompts_are_not_guessed(tmp_path: Path) -> None:
-    result = evaluation([cut(10)], step=0)
-    generation = replace(result.protocol.generation, data_hash="of other data")
-    other = replace(result, protocol=replace(result.protocol, generation=generation))
-    handmade.record(tmp_path, "eval-cccc", [other], kind="eval")
-    assert "has changed since run eval-cccc was evaluated" in refusal(
-        tmp_path, "eval-cccc", "--close"
-    )
-
-
-LONG = ("so " * 1100, LENGTH)
-
-
-def test_responses_that_fill_the_context_cannot_be_closed(tmp_path: Path, engine: Callable) -> None:
-    engine(script)
-    for name, answers in (("eval-some", [LONG, *ANSWERS[1:3]]), ("eval-full", [LONG])):
-        handmade.record(tmp_path, name, [evaluation(answers, step=0)], kind="eval")
-    said = " ".join(ask(tmp_path, "probe", "eval-some", "--close").stdout.split())
-    assert "1 unclosed responses fill the model's context of 1,024 tokens" in said
-    assert "2 unclosed, helped to close their answer (1 of them probed)" in said
-    said = refusal(tmp_path, "eval-full", "--close")
-    assert "none of the 1 unclosed responses leaves room to close its answer" in said
-
-
-def test_a_context_that_is_full_already_leaves_no_larger_cap(tmp_path: Path) -> None:
-    question = {0: "so " * 900}
-    result = evaluation([cut(10)], step=0, questions=question)
-    sampling = replace(result.protocol.generation.sampling, max_tokens=512)
-    generation = replace(result.protocol.generation, sampling=sampling)
-    full = replace(result, protocol=replace(result.protocol, generation=generation))
-    handmade.record(tmp_path, "eval-long", [full], kind="eval")
-    said = refusal(tmp_path, "eval-long", "--max-tokens", "600")
-    assert "no cap above 512 fits" in said
-
-
-def test_boxed_answers_have_no_tags_to_close(tmp_path: Path) -> None:
-    result = evaluation([cut(10)], step=0)
-    sampling = replace(result.protocol.generation.sampling, stop=())
-    generation = replace(result.protocol.generation, sampling=sampling)
-    boxed = replace(result, protocol=replace(result.protocol, generation=generation))
-    handmade.record(tmp_path, "eval-box", [boxed], kind="eval")
-    assert "asks for none" in refusal(tmp_path, "eval-box", "--close")
 
 
 @pytest.mark.slow

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from a5ctl.app import app
 from core.protocol import BLOCKING_FIELDS, EvaluationProtocol
 from core.responses.names import GRADER_VERSIONS, GraderName
 from tests.a5ctl import handmade
+from tests.a5ctl.asking import ask, document
 from tests.a5ctl.conftest import House, write_problems
 from tests.a5ctl.handmade import evaluation, right, wrong
 from trainers.prepare import _load
@@ -37,17 +36,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mixed = [evaluation(ANSWERS, step=0, protocol=other), evaluation(ANSWERS, protocol=hostile)]
     handmade.record(folder, "sft-3-cccc", mixed)
     return folder
-
-
-def ask(home: Path, *arguments: str, width: int = 80) -> Result:
-    environment = {"COLUMNS": str(width), "NO_COLOR": "1"}
-    return CliRunner().invoke(app, [*arguments, "--home", str(home)], env=environment)
-
-
-def document(home: Path, *arguments: str, code: int = 0) -> Any:
-    result = ask(home, *arguments, "--json")
-    assert result.exit_code == code, result.output
-    return json.loads(result.stdout)
 
 
 @pytest.mark.parametrize("width", [80, 140])

@@ -1,20 +1,18 @@
 """`a5ctl regrade`: new grader versions over stored responses."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
 import core.regrading
-from a5ctl.app import app
 from core.registry.store import Registry
 from core.registry.verdict_sets import Ending, Noted, change_notes
 from core.responses import grade
 from core.responses.names import GRADER_VERSIONS, FailureClass, GraderName
 from tests.a5ctl import handmade
+from tests.a5ctl.asking import ask, document
 from tests.a5ctl.handmade import bad_separator, cut, evaluation, right, unclosed, wrong
 
 NOW = GRADER_VERSIONS[GraderName.R1_ZERO]
@@ -53,18 +51,6 @@ def forgiving(monkeypatch: pytest.MonkeyPatch) -> NewGrader:
         monkeypatch.setattr(core.regrading, "grade_responses", forgive)
 
     return raise_version
-
-
-def ask(home: Path, *arguments: str, width: int = 100) -> Result:
-    return CliRunner().invoke(
-        app, [*arguments, "--home", str(home)], env={"COLUMNS": str(width), "NO_COLOR": "1"}
-    )
-
-
-def document(home: Path, *arguments: str) -> dict:
-    result = ask(home, *arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout, parse_constant=pytest.fail)
 
 
 def all_grades(registry: Registry) -> list:

@@ -261,13 +261,12 @@ def test_needed_flops_are_those_that_torch_counts() -> None:
     from benchmarks.gpu_sft_work import SHAPES, build_model
 
     shape, length = SHAPES["tiny"], 24
-    hidden, _, layers, *_ = shape
     model = build_model("tiny", torch.device("cpu"), torch.float32)
     model.set_attn_implementation("eager")
     ids = torch.arange(length).unsqueeze(0)
     with FlopCounterMode(display=False) as counter:
         model(input_ids=ids, use_cache=False).logits.sum().backward()
-    other_half = 6 * layers * hidden * length * length
+    other_half = 6 * shape.num_hidden_layers * shape.hidden_size * length * length
     needed = needed_flops(shape, [length], length)
     assert counter.get_total_flops() == needed + other_half
 

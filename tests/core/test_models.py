@@ -1,13 +1,22 @@
 """Which models are accepted, and what their hash covers."""
 
 import json
+import os
+import re
 import shutil
 import sys
 
 import pytest
 
 from core.errors import UserError
-from core.models import encode_prompt, end_token_ids, load_tokenizer, model_hash, resolve_model
+from core.models import (
+    encode_prompt,
+    end_token_ids,
+    load_config,
+    load_tokenizer,
+    model_hash,
+    resolve_model,
+)
 from core.pretrained import load_causal_lm
 from tests.models import write_model
 
@@ -43,7 +52,10 @@ def test_missing_file_is_named(copy, removed, sentence):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("num_hidden_layers", 10**9), ("hidden_size", 10**12), ("vocab_size", 10**10)],
+    [
+        *(("num_hidden_layers", 10**9), ("hidden_size", 10**12), ("vocab_size", 10**10)),
+        *(("intermediate_size", 10**9), ("num_labels", 10**9)),
+    ],
 )
 def test_a_config_that_is_larger_than_its_weights_is_refused_before_it_is_built(copy, name, value):
     config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
@@ -52,7 +64,44 @@ def test_a_config_that_is_larger_than_its_weights_is_refused_before_it_is_built(
         resolve_model(str(copy))
 
 
-def test_code_in_a_model_folder_is_never_run(copy, tmp_path):
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")
+@pytest.mark.parametrize("name", ["config.json", "more.json", "more.safetensors"])
+@pytest.mark.parametrize("what", ["pipe", "device", "folder"])
+def test_what_is_no_file_is_refused_and_not_opened(copy, name, what):
+    (copy / name).unlink(missing_ok=True)
+    if what == "pipe":
+        os.mkfifo(copy / name)
+    elif what == "device":
+        (copy / name).symlink_to("/dev/zero")
+    else:
+        (copy / name).mkdir()
+    with pytest.raises(UserError, match=re.escape(name)):
+        resolve_model(str(copy))
+
+
+@pytest.mark.parametrize("shard", ["../elsewhere.safetensors", "/etc/passwd", "weights.bin", 7])
+def test_an_index_of_weights_leads_neither_out_nor_to_pickles(copy, shard):
+    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"w": shard}}))
+    with pytest.raises(UserError, match=r"model\.safetensors\.index\.json"):
+        resolve_model(str(copy))
+
+
+def test_words_of_a_model_folder_reach_no_terminal(copy, capfd):
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    config |= {"rope_parameters": {"rope_type": "\x1b[31mred", "rope_theta": 1e4}}
+    (copy / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    load_config(copy)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_end_token_that_is_no_number_is_named(copy):
+    tokenizer = load_tokenizer(copy)
+    (copy / "generation_config.json").write_text('{"eos_token_id": ["<end>"]}')
+    with pytest.raises(UserError, match="has an eos_token_id that is neither"):
+        end_token_ids(copy, tokenizer)
+
+
+def test_code_in_a_model_folder_is_never_run(copy, tmp_path, monkeypatch):
     config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
     config |= {"model_type": "own", "auto_map": {"AutoModelForCausalLM": "own.Own"}}
     (copy / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -60,6 +109,12 @@ def test_code_in_a_model_folder_is_never_run(copy, tmp_path):
     (copy / "own.py").write_text(f"open({str(mark)!r}, 'w')\n", encoding="utf-8")
     with pytest.raises(UserError, match="own"):
         load_causal_lm(copy, "float32")
+    settings = json.loads((copy / "tokenizer_config.json").read_text(encoding="utf-8"))
+    settings |= {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", "own.Own"]}}
+    (copy / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    monkeypatch.setattr("builtins.input", lambda _: pytest.fail("a person was asked to run it"))
+    with pytest.raises(UserError, match="own"):
+        load_tokenizer(copy)
     assert not mark.exists()
 
 

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from docs.pages.gpu import gpu_section
+from docs.pages.promises import Promise, promises
+from docs.pages.results import results
+
 SCRIPT = Path(__file__).parents[2] / "docs" / "performance.py"
 PAGE = runpy.run_path(str(SCRIPT))
 
@@ -19,7 +23,7 @@ def test_promises_that_are_not_kept_stand_first() -> None:
     states = [line.split("|")[1].strip(" *") for line in text.splitlines()[8:] if "`" in line]
     order = ["not kept", "never measured", "kept"]
     assert states == sorted(states, key=order.index)
-    assert len(states) == len(PAGE["promises"](PAGE["results"]()))
+    assert len(states) == len(promises(results()))
 
 
 @pytest.mark.parametrize(
@@ -32,19 +36,19 @@ def test_promises_that_are_not_kept_stand_first() -> None:
     ],
 )
 def test_a_value_is_held_against_its_bar(bar: str, value: float, kept: bool) -> None:
-    promise = PAGE["Promise"]("", bar, (("", value),), "")
+    promise = Promise("", bar, (("", value),), "")
     assert promise.state == ("kept" if kept else "not kept")
 
 
 def test_a_gpu_has_no_figures_before_the_suite_ran_on_one() -> None:
-    results = {**PAGE["results"]()}
-    results.pop("gpu_suite", None)
-    assert "No figure of a GPU exists yet" in PAGE["_gpu"](results)
+    found = {**results()}
+    found.pop("gpu_suite", None)
+    assert "No figure of a GPU exists yet" in gpu_section(found)
     row = {"name": "packed: MFU", "kind": "figure", "value": 0.41, "unit": "share"}
     row |= {"bar": ">= 0.4", "note": "of a card", "text": ""}
-    results["gpu_suite"] = {"dry_run": False, "parts": {"sft-0.5b": {"rows": [row]}}}
-    assert "| packed: MFU | 41.0 % | of a card |" in PAGE["_gpu"](results)
-    (mfu,) = (p for p in PAGE["promises"](results) if "0.5B shape, MFU" in p.text)
+    found["gpu_suite"] = {"dry_run": False, "parts": {"sft-0.5b": {"rows": [row]}}}
+    assert "| packed: MFU | 41.0 % | of a card |" in gpu_section(found)
+    (mfu,) = (p for p in promises(found) if "0.5B shape, MFU" in p.text)
     assert mfu.state == "kept"
-    results["gpu_suite"] = {**results["gpu_suite"], "dry_run": True}
-    assert "No figure of a GPU exists yet" in PAGE["_gpu"](results)
+    found["gpu_suite"] = {**found["gpu_suite"], "dry_run": True}
+    assert "No figure of a GPU exists yet" in gpu_section(found)

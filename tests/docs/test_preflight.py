@@ -3,13 +3,14 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from trainers.preflight import CHECKS
 from trainers.preflight_ei import EI_CHECKS
 from trainers.preflight_grpo import GRPO_CHECKS
-from trainers.preflight_pairs import PAIR_CHECKS, PairCheck
+from trainers.preflight_pairs import PAIR_CHECKS
 from trainers.preflight_report import Check
 
 TEXT = (Path(__file__).parents[2] / "docs" / "preflight.md").read_text(encoding="utf-8")
@@ -25,7 +26,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "preflight.md").read_text(encoding=
     ],
 )
 def test_the_table_of_checks_is_that_of_the_program(
-    place: str, checks: Sequence[Check | PairCheck]
+    place: str, checks: Sequence[Check[Any]]
 ) -> None:
     behind = TEXT[TEXT.index(place) :]
     table = behind[behind.index("| looks at | at worst |") :].split("\n\n", 1)[0]

@@ -16,7 +16,7 @@ from trainers.tokenization import collate
 def loss_and_gradients(policy: Policy) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     ids, labels = collate(encoded(policy, Supervise.RESPONSE), 0)
     policy.model.zero_grad()
-    loss = -policy.supervised_log_probs(ids, labels).sum()
+    loss = -policy.read_targets(ids, labels)[0].sum()
     loss.backward()
     return loss.detach(), {n: p.grad.clone() for n, p in policy.model.named_parameters()}
 

@@ -1,6 +1,8 @@
 """A template in a chat template: the question stays a field; thinking opens in the answer."""
 
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -43,3 +45,25 @@ def test_other_templates_leave_the_models_turn_empty(tokenizer: object, name: st
 def test_a_tokenizer_without_a_chat_template_is_refused() -> None:
     with pytest.raises(UserError, match="has no chat template"):
         in_chat_template(load_prompt("think_answer"), SimpleNamespace(chat_template=None))
+
+
+@pytest.mark.parametrize(
+    ("bomb", "why"),
+    [
+        (
+            "{% for i in range(9**5) %}{% for j in range(9**5) %}{% endfor %}{% endfor %}",
+            "not end",
+        ),
+        ("{% generation %}{{ 'x' * 10**11 }}{% endgeneration %}", "MemoryError"),
+        ("{{ cycler.__init__.__globals__.os.popen('touch ran') }}", "unsafe"),
+        ("{% for", "TemplateSyntaxError"),
+        ("always the same", "leaves out what the user says"),
+    ],
+)
+def test_a_template_that_is_a_bomb_is_refused_and_harms_nothing(
+    tokenizer: Any, bomb: str, why: str
+) -> None:
+    tokenizer.chat_template = bomb
+    with pytest.raises(UserError, match=why):
+        in_chat_template(load_prompt("think_answer"), tokenizer)
+    assert not Path("ran").exists()

@@ -20,16 +20,13 @@ from trainers.checkpoint import (
     TrainerState,
     checkpoint_step,
     checkpoints,
-    contents_of,
     damage,
-    fetched_tensors,
     find_checkpoint,
     newest_whole,
     prune,
     restore,
     save_checkpoint,
     size_and_hash,
-    write_checkpoint,
 )
 from trainers.checkpoint_manifest import MANIFEST, OPTIMIZER
 from trainers.optimization import LearningRate
@@ -375,20 +372,3 @@ def test_optimizer_state_of_another_model_is_refused(policy: Policy, tmp_path: P
         sft.optimizer.restore({**moments, key: moments[key][:-1]})
     with pytest.raises(UserError, match=r"elsewhere\.exp_avg of"):
         sft.optimizer.restore({"elsewhere.exp_avg": moments[key]})
-
-
-def test_shards_are_fetched_one_at_a_time_in_an_order_that_others_can_follow(
-    policy: Policy, tmp_path: Path
-) -> None:
-    sft = trained(policy, 1)
-    contents = contents_of(sft.policy, sft.optimizer, tmp_path)
-    fetched: list[int] = []
-
-    def fetch(tensor: torch.Tensor) -> torch.Tensor:
-        fetched.append(id(tensor))
-        return tensor.clone()
-
-    path = write_checkpoint(tmp_path, lambda: contents, TrainerState(1), fetch)
-    assert fetched == [id(tensor) for tensor in fetched_tensors(contents)]
-    plain = save_checkpoint(tmp_path / "plain", sft.policy, sft.optimizer, TrainerState(1))
-    assert (path / MANIFEST).read_bytes() == (plain / MANIFEST).read_bytes()

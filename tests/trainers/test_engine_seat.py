@@ -10,9 +10,9 @@ import torch
 
 from core.config.load import build_config
 from core.engines.base import EngineError
-from core.engines.footprint import GIB
 from core.engines.placement import GpuMemory, Place, TrainingNeed
 from core.errors import UserError
+from core.units import GIB
 from trainers import engine_seat
 from trainers.distributed.checks import check_placement
 from trainers.distributed.world import World

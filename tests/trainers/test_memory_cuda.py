@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.memory_follow import Trace
 from benchmarks.memory_steps import Work, draw, follow_one_pass, meta_model
-from trainers.memory_cuda import CHUNK_LOGITS, Reads, Sizes, Step, fullest
-from trainers.packed import head_gradients
+from trainers.memory_cuda import Reads, Sizes, Step, fullest
+from trainers.packed.head_gradients import rows_at_once
 from trainers.packed.projection_choice import Projection
 from trainers.precision import BFLOAT16, MIXED
 from trainers.random_model import SHAPES, ModelShape
@@ -56,8 +56,9 @@ def test_full_logits_are_never_allocated(followed: tuple[Work, Trace]) -> None:
         for block in trace.blocks
         if len(block.shape) > 1 and block.shape[-1] == vocabulary
     ]
-    assert max(rows) <= max(1, CHUNK_LOGITS // vocabulary)
-    if targets * vocabulary > CHUNK_LOGITS:
+    most = rows_at_once(vocabulary, "cuda")
+    assert max(rows) <= most
+    if targets > most:
         assert max(rows) < targets
 
 
@@ -70,10 +71,6 @@ def test_all_but_weights_and_moments_is_given_back(followed: tuple[Work, Trace])
         sizes[kind] = sizes.get(kind, 0) + trace.blocks[block].size
     assert sizes.get("gradients", 0) == 0
     assert sizes.get("others", 0) < 2**20
-
-
-def test_chunks_are_as_large_as_the_estimate_believes() -> None:
-    assert head_gradients._CHUNK_LOGITS["cuda"] == CHUNK_LOGITS
 
 
 def test_parameters_are_counted_as_transformers_makes_them() -> None:

@@ -36,7 +36,7 @@ def findings(policy: Policy, problems: list[Problem], **tree: object) -> dict[st
         for p in problems
     ]
     report = run_preflight(
-        PreflightInput(config, problems, examples, template, policy.tokenizer, 1_000_000, 512)
+        PreflightInput(config, problems, examples, template, policy.tokenizer, 512)
     )
     for finding, check in zip(report.findings, CHECKS, strict=True):
         assert ORDER.index(finding.severity) <= ORDER.index(check.worst), finding
@@ -117,7 +117,6 @@ def test_the_decoded_example_shows_exactly_what_is_learned(policy: Policy, super
             [example],
             template,
             policy.tokenizer,
-            1,
             None,
         )
     )

@@ -13,7 +13,7 @@ from trainers.observer import Severity
 from trainers.policy import Policy
 from trainers.preflight_ei import EI_CHECKS
 from trainers.preflight_report import Finding, PreflightInput
-from trainers.preflight_rollouts import look
+from trainers.preflight_rollouts import run_rollout_preflight
 from trainers.tokenization import Example, encode_example
 
 ORDER = [Severity.INFO, Severity.WARNING, Severity.ERROR]
@@ -37,8 +37,8 @@ def findings(
     )
     row: Example = encode_example("p0", "Q" * prompt_length, "A", policy.tokenizer)
     row = replace(row, prompt_length=prompt_length)
-    given = PreflightInput(config, problems, [row], prompt, policy.tokenizer, 1_000_000, 512)
-    report = look(given, EI_CHECKS)
+    given = PreflightInput(config, problems, [row], prompt, policy.tokenizer, 512)
+    report = run_rollout_preflight(given, EI_CHECKS)
     for finding, check in zip(report.findings, EI_CHECKS, strict=True):
         assert ORDER.index(finding.severity) <= ORDER.index(check.worst), finding
     return {finding.check: finding for finding in report.findings}

@@ -14,7 +14,7 @@ from trainers.observer import Severity
 from trainers.policy import Policy
 from trainers.preflight_grpo import GRPO_CHECKS
 from trainers.preflight_report import Finding, PreflightInput
-from trainers.preflight_rollouts import look
+from trainers.preflight_rollouts import run_rollout_preflight
 from trainers.tokenization import Example
 
 PROBLEMS = [
@@ -37,8 +37,8 @@ def findings(
     config = build_config({"kind": "grpo", **tree})
     config = resolve_defaults(config, template, "builtin", len(problems))
     row = Example("p0", (1,) * 300, (False,) * 300, prompt_tokens, 300)
-    given = PreflightInput(config, problems, [row], template, policy.tokenizer, 1_000_000, 512)
-    report = look(given, GRPO_CHECKS)
+    given = PreflightInput(config, problems, [row], template, policy.tokenizer, 512)
+    report = run_rollout_preflight(given, GRPO_CHECKS)
     for finding, check in zip(report.findings, GRPO_CHECKS, strict=True):
         assert ORDER.index(finding.severity) <= ORDER.index(check.worst), finding
     return {finding.check: finding for finding in report.findings}

@@ -50,9 +50,7 @@ def doubts(
         )
         for p in problems
     ]
-    given = PreflightInput(
-        config, problems, examples, template, tokenizer, 10**6, None, 1024, evaluated
-    )
+    given = PreflightInput(config, problems, examples, template, tokenizer, None, 1024, evaluated)
     found = run_preflight(given).findings
     assert [finding.check for finding in found] == [check.name for check in CHECKS]
     return [finding for finding in found if finding.severity is not Severity.INFO]

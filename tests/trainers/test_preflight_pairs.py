@@ -42,7 +42,6 @@ def findings(policy: Policy, *pairs: PreferencePair, **tree: object) -> dict[str
         encode_pairs(pairs, policy.tokenizer, config.train, Path("nowhere")),
         TEMPLATE,
         policy.tokenizer,
-        1_000_000,
         512,
         evaluated=asked,
     )

@@ -116,8 +116,7 @@ def gradients(policy: Policy) -> dict[str, Tensor]:
 
 def in_chunks(patch: pytest.MonkeyPatch, targets: int) -> None:
     patch.setattr("trainers.fast.head._LOGITS", targets * VOCABULARY)
-    patch.setattr("trainers.packed.head_gradients._CHUNK_LOGITS", {"cpu": targets * VOCABULARY})
-    patch.setattr("trainers.padded_head._CHUNK_LOGITS", targets * VOCABULARY)
+    patch.setattr("trainers.packed.head_gradients.CHUNK_LOGITS", {"cpu": targets * VOCABULARY})
 
 
 @settings(

@@ -96,9 +96,9 @@ def test_chunks_of_the_projection_change_nothing(
     policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids, labels = collate(encoded(policy, Supervise.RESPONSE), 0)
-    whole = policy.supervised_log_probs(ids, labels)
-    monkeypatch.setattr("trainers.padded_head._CHUNK_LOGITS", 400 * 3)
-    parts = policy.supervised_log_probs(ids, labels)
+    whole = policy.read_targets(ids, labels)[0]
+    monkeypatch.setattr("trainers.packed.head_gradients.CHUNK_LOGITS", {"cpu": 400 * 3})
+    parts = policy.read_targets(ids, labels)[0]
     assert torch.allclose(whole, parts, atol=1e-6)
     parts.sum().backward()
 

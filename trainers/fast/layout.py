@@ -100,7 +100,10 @@ class PackedRow:
 
     @cached_property
     def read(self) -> Tensor:
-        """`supervised` in multiples of the grain: filled up with a place that no example has."""
+        """`supervised` in multiples of the grain: filled up with a place that no example has.
+
+        Shape (R,), int64, where R is at least the number of supervised places.
+        """
         spare = _round_up(len(self.supervised), self.grain) - len(self.supervised)
         return torch.cat([self.supervised, torch.full((spare,), self.tokens - 1)])
 

@@ -87,13 +87,16 @@ def swiglu(gate: Tensor, up: Tensor) -> Tensor:
 
 
 def swiglu_backward(gradient: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of gate and up; `gradient` is overwritten."""
+    """Gradients of gate and up; `gradient`, of their shape, is overwritten."""
     up_gradient = gradient * F.silu(gate)
     return torch.ops.aten.silu_backward(gradient.mul_(up), gate), up_gradient
 
 
 def add_gradient(parameter: Tensor, gradient: Tensor) -> None:
-    """Add to `.grad`, in the parameter's own dtype; frozen parameters are left alone."""
+    """Add a gradient of any dtype and the parameter's shape to `.grad`, in the parameter's dtype.
+
+    Frozen parameters are left alone.
+    """
     if not parameter.requires_grad:
         return
     if parameter.grad is None:

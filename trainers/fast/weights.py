@@ -21,6 +21,11 @@ class Layer:
 
     The copies are `None` until `Weights.refresh` makes them; where no copy is needed they are the
     parameters themselves. Queries, keys and values are one product, so theirs always is a copy.
+
+    Attributes:
+        qkv: Shape (Q + 2 K, H): rows of queries, keys and values, for Q and K numbers of a token.
+        qkv_bias: Shape (Q + 2 K,); None where there is none.
+        narrow: Output, gate, up and down, each in the shape of its parameter.
     """
 
     first_norm: nn.Parameter
@@ -93,7 +98,7 @@ class Weights:
             )
 
     def rotation(self, positions: Tensor) -> Rotation:
-        """Cosines and sines for the tokens of a row."""
+        """Cosines and sines, shape (T, 1, D / 2), for tokens at positions of shape (T,)."""
         rotary = self.model.model.rotary_emb
         angles = positions[:, None].to(self.wide) * rotary.inv_freq.to(self.wide)
         cosine, sine = (

@@ -82,8 +82,6 @@ def compute_group_normalized_rewards(
     group_size: int,
     advantage_eps: float,
     normalize_by_std: bool,
-    *,
-    dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, Tensor, dict[str, float]]:
     """Score responses and compare each with its group, as `group_advantages` says.
 
@@ -94,11 +92,10 @@ def compute_group_normalized_rewards(
         group_size: Responses to one question.
         advantage_eps: Added to the standard deviation.
         normalize_by_std: Whether to divide by it at all.
-        dtype: Of the two tensors.
 
     Returns:
-        Advantages (N,), raw rewards (N,), and statistics: mean, std, min and max of the reward, the
-        mean of everything else that `reward_fn` gives, and the share of zero advantages.
+        Advantages (N,) and raw rewards (N,), float32, and statistics: mean, std, min and max of the
+        reward, the mean of everything else that `reward_fn` gives, the share of zero advantages.
 
     Raises:
         ValueError: responses and truths differ in number, or are not whole groups.
@@ -110,7 +107,7 @@ def compute_group_normalized_rewards(
     rewards = [float(score["reward"]) for score in scores]
     advantages = group_advantages(rewards, group_size, advantage_eps, normalize_by_std)
     statistics = _statistics(scores, rewards, advantages) if scores else {}
-    return torch.tensor(advantages, dtype=dtype), torch.tensor(rewards, dtype=dtype), statistics
+    return torch.tensor(advantages), torch.tensor(rewards), statistics
 
 
 def zero_advantage_is_idle(loss_type: LossType, kl: float) -> bool:

@@ -21,8 +21,7 @@ def sft_loss(log_probs: Tensor, denominator: float) -> Tensor:
     Raises:
         ValueError: the denominator is not positive.
     """
-    if denominator <= 0:
-        raise ValueError(f"the denominator of a loss must be positive, not {denominator}")
+    _check_positive(denominator)
     return -log_probs.sum() / denominator
 
 
@@ -32,9 +31,15 @@ class SftLoss:
 
     Attributes:
         denominator: The same for every micro-batch of the step.
+
+    Raises:
+        ValueError: the denominator is not positive.
     """
 
     denominator: float
+
+    def __post_init__(self) -> None:
+        _check_positive(self.denominator)
 
     def __call__(self, log_probs: Tensor, places: Tensor) -> Tensor:
         """The loss of some targets, whatever their places in the micro-batch."""
@@ -64,3 +69,8 @@ def sft_microbatch_train_step(
     loss = per_sequence.mean() / gradient_accumulation_steps
     loss.backward()
     return loss.detach(), {"supervised_tokens": response_mask.bool().sum()}
+
+
+def _check_positive(denominator: float) -> None:
+    if denominator <= 0:
+        raise ValueError(f"the denominator of a loss must be positive, not {denominator}")

@@ -138,7 +138,7 @@ class PolicyGradientLoss:
             terms = terms * _at(places, self.importance, log_probs)
         if self.kl and self.reference_log_probs is not None:
             k3 = k3_divergence(log_probs, _at(places, self.reference_log_probs, log_probs))
-            self.kl_sum = self.kl_sum + seen(k3.detach().double().sum())
+            self.kl_sum = self.kl_sum + number_or_scalar(k3.detach().double().sum())
             terms = terms + self.kl * k3
         self._count(log_probs.detach() - old, clipped)
         return (terms * weights).sum()
@@ -157,9 +157,9 @@ class PolicyGradientLoss:
         if not len(log_ratio):
             return
         self.targets += len(log_ratio)
-        self.ratio_max = larger(self.ratio_max, seen(log_ratio.max().exp()))
+        self.ratio_max = larger(self.ratio_max, number_or_scalar(log_ratio.max().exp()))
         if clipped is not None:
-            self.clipped = self.clipped + seen(clipped.sum())
+            self.clipped = self.clipped + number_or_scalar(clipped.sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +183,13 @@ def _at(places: Tensor, values: Tensor, like: Tensor) -> Tensor:
     return taken.to(device=like.device, dtype=torch.promote_types(like.dtype, torch.float32))
 
 
-def seen(value: Tensor) -> float | Tensor:
-    """A scalar as a number where reading it waits for nothing, else where it is."""
-    return float(value) if value.device.type == "cpu" else value
+def number_or_scalar(value: Tensor) -> float | Tensor:
+    """A scalar as a number where reading it waits for nothing, else as it is on its device."""
+    return float(value.detach()) if value.device.type == "cpu" else value.detach()
 
 
 def larger(one: float | Tensor, other: float | Tensor) -> float | Tensor:
-    """The larger of two that `seen` gave."""
+    """The larger of two that `number_or_scalar` gave, a scalar where one of them is."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return torch.maximum(one, other.to(one))
     if isinstance(other, Tensor):

@@ -32,7 +32,7 @@ def supervised_log_probs_packed(model: Any, row: PackedRow) -> Tensor:
         row: On the model's device.
 
     Returns:
-        Shape (S,), in the row's order: what `Policy.supervised_log_probs` gives for the same
+        Shape (S,), in the row's order: what `Policy.read_targets` gives for the same
         examples padded. Split by `row.counts` for one tensor per example.
 
     Raises:
@@ -51,6 +51,9 @@ def supervised_loss_packed(
         row: On the model's device.
         denominator: Of the loss: the same for every row of the optimizer step.
         projection: What computes it, from `choose_projection`.
+
+    Returns:
+        Scalar, nats over the denominator.
 
     Raises:
         ValueError: the model was not prepared, or the denominator is not positive.
@@ -80,7 +83,8 @@ def token_loss_packed(
         projection: What computes it where it can; `tokens` of `choose_projection`.
 
     Returns:
-        The loss, ready for `backward`, and what was read of the targets, without gradients.
+        The loss, a scalar ready for `backward`, and what was read of the targets, without
+        gradients.
 
     Raises:
         ValueError: the model was not prepared.

@@ -7,14 +7,20 @@ bfloat16 logit, where the chunks of `projection` move about 66. What a loss or a
 a row is computed in float32.
 """
 
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
 
 from trainers.objectives import SftLoss
-from trainers.packed.head_gradients import HeadGradients, chunk_rows, product_dtype, who_learns
+from trainers.packed.forward_gradient import (
+    Chunk,
+    ForwardGradientInPlace,
+    Turn,
+    Turned,
+    loss_by,
+)
+from trainers.packed.head_gradients import chunk_rows, product_dtype
 from trainers.reading import (
     PLAIN_READING,
     Reading,
@@ -31,7 +37,7 @@ _LOWEST = -1e30
 
 
 def takes(hidden: Tensor, reading: Reading) -> bool:
-    """Whether the kernel can read these targets: a nucleus would have to sort their logits."""
+    """Whether the kernel can read targets at these states (S, H): a nucleus would have to sort."""
     return reading.rules.top_p == 1 and product_dtype(hidden) in _KINDS
 
 
@@ -55,8 +61,6 @@ def fused_loss(
         ValueError: the denominator is not positive.
         ImportError: Triton is not installed.
     """
-    if denominator <= 0:
-        raise ValueError(f"the denominator of a loss must be positive, not {denominator}")
     loss = SftLoss(denominator)
     return fused_token_loss(hidden, weight, labels, loss, PLAIN_READING, chunk_logits)[0]
 
@@ -85,18 +89,11 @@ def fused_token_loss(
     Raises:
         ImportError: Triton is not installed.
     """
+    turn: Turn = partial(_asked_slope, loss=loss)
+    if isinstance(loss, SftLoss):
+        turn = partial(_known_slope, loss=loss)
     rows = _even_rows(len(labels), chunk_rows(hidden, weight, chunk_logits))
-    value, log_probs, entropy = _Fused.apply(
-        hidden,
-        weight,
-        labels,
-        loss,
-        reading,
-        rows,
-        product_dtype(hidden),
-        who_learns(hidden, weight),
-    )
-    return value, TargetLogProbs(log_probs, entropy)
+    return loss_by(ForwardGradientInPlace, turn, hidden, weight, labels, reading, rows)
 
 
 @torch.no_grad()
@@ -134,55 +131,6 @@ def fused_targets(
     return joined(parts)
 
 
-class _Fused(torch.autograd.Function):
-    """Forward computes loss and gradients of a chunk while its logits exist."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        hidden: Tensor,
-        weight: Tensor,
-        labels: Tensor,
-        loss: TokenLoss,
-        reading: Reading,
-        rows: int,
-        dtype: torch.dtype,
-        learns: tuple[bool, bool],
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        gradients = HeadGradients(hidden, weight, dtype, learns)
-        places = torch.arange(len(labels), device=labels.device)
-        values, seen = [], []
-        for index, part in enumerate(chunks(len(labels), rows)):
-            logits = gradients.part(index, rows) @ gradients.narrow.T
-            _forbid_ends(logits, reading.part(part))
-            asked = logits, labels[part], places[part], reading
-            if isinstance(loss, SftLoss):
-                value, found = _constant_slope(*asked, loss)
-            else:
-                value, found = _asked_slope(*asked, loss)
-            if any(learns):
-                gradients.add(index, rows, logits)
-            del asked, logits  # or they would still be there while the next chunk's are made
-            values.append(value)
-            seen.append(found)
-        ctx.save_for_backward(gradients.hidden, gradients.weight)
-        whole = joined(seen)
-        ctx.mark_non_differentiable(whole.log_probs)
-        if whole.entropy is not None:
-            ctx.mark_non_differentiable(whole.entropy)
-        return sum(values[1:], values[0]), whole.log_probs, whole.entropy
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        # in place, as the matrix' gradient is among the largest tensors there are; a second
-        # backward pass through the same graph is refused by autograd's version counters
-        of_hidden, of_weight = ctx.saved_tensors
-        for kept in (of_hidden, of_weight):
-            if kept is not None:
-                kept.mul_(upstream[0])
-        return of_hidden, of_weight, None, None, None, None, None, None
-
-
 def _forbid_ends(logits: Tensor, reading: Reading) -> None:
     """Make the ends of a response impossible where the rules do; their gradient becomes 0."""
     if reading.early is None:
@@ -192,36 +140,38 @@ def _forbid_ends(logits: Tensor, reading: Reading) -> None:
         logits[:, end].masked_fill_(reading.early, lowest)
 
 
-Turned = tuple[Tensor, TargetLogProbs]
-
-
-def _constant_slope(
-    logits: Tensor, labels: Tensor, places: Tensor, reading: Reading, loss: SftLoss
-) -> Turned:
+def _known_slope(chunk: Chunk, matrix: Tensor, *, loss: SftLoss) -> Turned:
     """Each target pulls by -1 / denominator, which is known before its logits are read."""
     from trainers.packed.row_kernel import read_and_write
 
-    slopes = logits.new_full((len(labels),), -1.0 / loss.denominator, dtype=torch.float32)
+    logits, reading = _logits(chunk, matrix), chunk.reading
+    slopes = logits.new_full((len(logits),), -1.0 / loss.denominator, dtype=torch.float32)
     temperature = reading.rules.temperature
     log_probs, entropy = read_and_write(
-        logits, labels, slopes, temperature=temperature, entropy=reading.entropy
+        logits, chunk.labels, slopes, temperature=temperature, entropy=reading.entropy
     )
-    return loss(log_probs, places), TargetLogProbs(log_probs, entropy)
+    return loss(log_probs, chunk.places), TargetLogProbs(log_probs, entropy), logits
 
 
-def _asked_slope(
-    logits: Tensor, labels: Tensor, places: Tensor, reading: Reading, loss: TokenLoss
-) -> Turned:
+def _asked_slope(chunk: Chunk, matrix: Tensor, *, loss: TokenLoss) -> Turned:
     """The loss says what each target pulls by, once it knows the log-probabilities."""
     from trainers.packed.row_kernel import read_rows, write_gradient
 
+    logits, reading = _logits(chunk, matrix), chunk.reading
     temperature = reading.rules.temperature
     totals, log_probs, entropy = read_rows(
-        logits, labels, temperature=temperature, entropy=reading.entropy
+        logits, chunk.labels, temperature=temperature, entropy=reading.entropy
     )
-    value, slope = value_and_slope(loss, log_probs, places)
-    write_gradient(logits, labels, slope.float(), totals, log_probs, temperature=temperature)
-    return value, TargetLogProbs(log_probs, entropy)
+    value, slope = value_and_slope(loss, log_probs, chunk.places)
+    write_gradient(logits, chunk.labels, slope.float(), totals, log_probs, temperature=temperature)
+    return value, TargetLogProbs(log_probs, entropy), logits
+
+
+def _logits(chunk: Chunk, matrix: Tensor) -> Tensor:
+    """Logits of a chunk, (n, V), in the precision of the products."""
+    logits = chunk.states @ matrix.T
+    _forbid_ends(logits, chunk.reading)
+    return logits
 
 
 def _even_rows(count: int, most: int) -> int:

@@ -8,7 +8,7 @@ from torch import Tensor
 # logits in one chunk: 64 MiB of float32 on CPUs; on CUDA 1 GiB of float32 or 512 MiB of bfloat16,
 # for a chunk must be large if its products are to outweigh adding up a gradient as large as the
 # vocabulary matrix
-_CHUNK_LOGITS = {"cpu": 2**24, "cuda": 2**28}
+CHUNK_LOGITS = {"cpu": 2**24, "cuda": 2**28}
 
 
 class HeadGradients:
@@ -39,7 +39,7 @@ class HeadGradients:
         return None if self._weight is None else self._weight.to(self._weight_dtype)
 
     def part(self, index: int, rows: int) -> Tensor:
-        """States of chunk `index`, in the precision of the products."""
+        """States of chunk `index`, shape (n, H), in the precision of the products."""
         return self._states[index * rows : (index + 1) * rows].to(self._dtype)
 
     def add(self, index: int, rows: int, of_logits: Tensor) -> None:
@@ -84,19 +84,31 @@ def adds_wide(device: torch.device) -> bool:
 
 
 def who_learns(hidden: Tensor, weight: Tensor) -> tuple[bool, bool]:
-    """Whose gradient is wanted."""
+    """Whose gradient is wanted: that of the states (S, H), that of the matrix (V, H)."""
     enabled = torch.is_grad_enabled()
     return enabled and hidden.requires_grad, enabled and weight.requires_grad
 
 
 def chunk_rows(hidden: Tensor, weight: Tensor, chunk_logits: int | None) -> int:
-    """Positions whose logits may exist at once."""
-    allowed = chunk_logits or _CHUNK_LOGITS.get(hidden.device.type, _CHUNK_LOGITS["cpu"])
-    return max(1, allowed // weight.shape[0])
+    """Positions whose logits may exist at once.
+
+    Args:
+        hidden: Shape (S, H); only its device counts.
+        weight: Shape (V, H).
+        chunk_logits: Logits that may exist at once; chosen by device when None.
+    """
+    if chunk_logits is None:
+        return rows_at_once(weight.shape[0], hidden.device.type)
+    return max(1, chunk_logits // weight.shape[0])
+
+
+def rows_at_once(vocabulary: int, device: str) -> int:
+    """Positions whose logits may exist at once on this kind of device."""
+    return max(1, CHUNK_LOGITS.get(device, CHUNK_LOGITS["cpu"]) // vocabulary)
 
 
 def product_dtype(hidden: Tensor) -> torch.dtype:
-    """In which precision states are multiplied with the vocabulary matrix."""
+    """In which precision states (S, H) are multiplied with the vocabulary matrix."""
     device = hidden.device.type
     if hidden.dtype is not torch.float64 and torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)

@@ -101,10 +101,13 @@ def load_flash_attn() -> Callable[..., Any]:
 def varlen_attention(
     query: Tensor, key: Tensor, value: Tensor, cu_seqlens: Tensor, longest: int, scale: float
 ) -> Tensor:
-    """torch's own kernel, fewer key heads handed over as they are; half precision on CUDA."""
+    """torch's own kernel for the tensors of `block_attention`, in half precision on CUDA.
+
+    Fewer key heads are handed over as they are.
+    """
     function, known = load_varlen() if _varlen is None else _varlen
     grouped = query.shape[1] != key.shape[1]
-    options = _options(known, scale, query.shape[-1], grouped=grouped)
+    options = varlen_options(known, scale, query.shape[-1], grouped=grouped)
     mixed = function(query, key, value, cu_seqlens, cu_seqlens, longest, longest, **options)
     assert isinstance(mixed, Tensor)  # a pair only where auxiliary outputs are asked for
     return mixed
@@ -132,23 +135,22 @@ def repeated_varlen_attention(
 
 
 def varlen_options(
-    varlen_attn: Callable[..., Any], scale: float, head_size: int, *, grouped: bool
+    known: frozenset[str], scale: float, head_size: int, *, grouped: bool
 ) -> dict[str, Any]:
     """How this torch wants to be told causal, the scale, and grouped heads.
 
     2.10 has `is_causal` and no scale; later versions have `window_size` and `scale`, the newest
     `enable_gqa` too, without which they refuse grouped heads.
 
+    Args:
+        known: Names of the parameters of its `varlen_attn`, as `load_varlen` gives them.
+        scale: Multiplies the products of queries and keys.
+        head_size: Numbers of one query of one head.
+        grouped: Several query heads share a key head.
+
     Raises:
         ValueError: this torch cannot express what is needed.
     """
-    known = frozenset(inspect.signature(varlen_attn).parameters)
-    return _options(known, scale, head_size, grouped=grouped)
-
-
-def _options(
-    known: frozenset[str], scale: float, head_size: int, *, grouped: bool
-) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if "window_size" in known:
         options["window_size"] = (-1, 0)

@@ -10,12 +10,15 @@ With z the logits of a position, y its label and p = softmax(z):
     log p_y = z_y - logsumexp(z)        d log p_y / d z = onehot(y) - p
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from trainers.packed.head_gradients import HeadGradients, chunk_rows, product_dtype, who_learns
+from trainers.objectives import SftLoss
+from trainers.packed.forward_gradient import Chunk, ForwardGradient, Turned, loss_by
+from trainers.packed.head_gradients import HeadGradients, chunk_rows, product_dtype
 from trainers.reading import (
     PLAIN_READING,
     Reading,
@@ -68,13 +71,9 @@ def chunked_loss(
     Raises:
         ValueError: the denominator is not positive.
     """
-    if denominator <= 0:
-        raise ValueError(f"the denominator of a loss must be positive, not {denominator}")
+    turn = partial(_known_slope, loss=SftLoss(denominator))
     rows = chunk_rows(hidden, weight, chunk_logits)
-    result: Tensor = _Loss.apply(
-        hidden, weight, labels, denominator, rows, product_dtype(hidden), who_learns(hidden, weight)
-    )
-    return result
+    return loss_by(ForwardGradient, turn, hidden, weight, labels, PLAIN_READING, rows)[0]
 
 
 def chunked_token_loss(
@@ -98,18 +97,9 @@ def chunked_token_loss(
     Returns:
         The loss, ready for `backward`, and what was read of the labels, without gradients.
     """
+    turn = partial(_asked_slope, loss=loss)
     rows = chunk_rows(hidden, weight, chunk_logits)
-    value, log_probs, entropy = _TokenLoss.apply(
-        hidden,
-        weight,
-        labels,
-        loss,
-        reading,
-        rows,
-        product_dtype(hidden),
-        who_learns(hidden, weight),
-    )
-    return value, TargetLogProbs(log_probs, entropy)
+    return loss_by(ForwardGradient, turn, hidden, weight, labels, reading, rows)
 
 
 @torch.no_grad()
@@ -168,81 +158,24 @@ class _LogProbs(torch.autograd.Function):
         return gradients.hidden, gradients.weight, None, None, None
 
 
-class _Loss(torch.autograd.Function):
-    """Forward computes loss and gradients of a chunk while its logits exist."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        hidden: Tensor,
-        weight: Tensor,
-        labels: Tensor,
-        denominator: float,
-        rows: int,
-        dtype: torch.dtype,
-        learns: tuple[bool, bool],
-    ) -> Tensor:
-        gradients = HeadGradients(hidden, weight, dtype, learns)
-        kind = torch.float64 if hidden.dtype is torch.float64 else torch.float32
-        loss = torch.zeros((), dtype=kind, device=hidden.device)
-        for index, target in enumerate(labels.split(rows)):
-            logits = _logits(gradients.part(index, rows), gradients.narrow)
-            total = torch.logsumexp(logits, dim=-1)
-            chosen = logits.gather(-1, target.unsqueeze(-1)).squeeze(-1)
-            loss -= (chosen - total).sum() / denominator
-            if any(learns):
-                gradients.add(index, rows, _towards_label(logits, total, target, -1 / denominator))
-            del logits  # or it would still be there while the next chunk's are made
-        ctx.save_for_backward(gradients.hidden, gradients.weight)
-        return loss
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        scaled = [None if kept is None else kept * upstream[0] for kept in ctx.saved_tensors]
-        return scaled[0], scaled[1], None, None, None, None, None
+def _known_slope(chunk: Chunk, matrix: Tensor, *, loss: SftLoss) -> Turned:
+    """Each target pulls by -1 / denominator."""
+    logits = _logits(chunk.states, matrix)
+    total = torch.logsumexp(logits, dim=-1)
+    log_probs = logits.gather(-1, chunk.labels.unsqueeze(-1)).squeeze(-1) - total
+    of_logits = _towards_label(logits, total, chunk.labels, -1 / loss.denominator)
+    return loss(log_probs, chunk.places), TargetLogProbs(log_probs, None), of_logits
 
 
-class _TokenLoss(torch.autograd.Function):
-    """The same for a loss whose slope is asked for while a chunk's logits exist."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        hidden: Tensor,
-        weight: Tensor,
-        labels: Tensor,
-        loss: TokenLoss,
-        reading: Reading,
-        rows: int,
-        dtype: torch.dtype,
-        learns: tuple[bool, bool],
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        gradients = HeadGradients(hidden, weight, dtype, learns)
-        places = torch.arange(len(labels), device=labels.device)
-        values, seen = [], []
-        for index, part in enumerate(chunks(len(labels), rows)):
-            logits = _logits(gradients.part(index, rows), gradients.narrow)
-            shares, found = read(logits, labels[part], reading.part(part))
-            del logits
-            value, slope = value_and_slope(loss, found.log_probs, places[part])
-            if any(learns):
-                shares.scatter_(1, labels[part, None], found.log_probs.expm1()[:, None])
-                scale = slope[:, None] / -reading.rules.temperature
-                gradients.add(index, rows, shares.mul_(scale))
-            del shares  # or they would still be there while the next chunk's are made
-            values.append(value)
-            seen.append(found)
-        ctx.save_for_backward(gradients.hidden, gradients.weight)
-        whole = joined(seen)
-        ctx.mark_non_differentiable(whole.log_probs)
-        if whole.entropy is not None:
-            ctx.mark_non_differentiable(whole.entropy)
-        return sum(values[1:], values[0]), whole.log_probs, whole.entropy
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        scaled = [None if kept is None else kept * upstream[0] for kept in ctx.saved_tensors]
-        return scaled[0], scaled[1], None, None, None, None, None, None
+def _asked_slope(chunk: Chunk, matrix: Tensor, *, loss: TokenLoss) -> Turned:
+    """The loss says what each target pulls by, once it knows the log-probabilities."""
+    logits = _logits(chunk.states, matrix)
+    shares, found = read(logits, chunk.labels, chunk.reading)
+    del logits
+    value, slope = value_and_slope(loss, found.log_probs, chunk.places)
+    shares.scatter_(1, chunk.labels[:, None], found.log_probs.expm1()[:, None])
+    scale = slope[:, None] / -chunk.reading.rules.temperature
+    return value, found, shares.mul_(scale)
 
 
 def _logits(states: Tensor, weight: Tensor) -> Tensor:

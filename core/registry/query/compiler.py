@@ -1,14 +1,12 @@
 """From the tree of a filter to a condition in SQL; every value travels as a bound parameter."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
-
-from sqlalchemy import Double, and_, false, func, literal, not_, or_
 
 from core.errors import UserError
 from core.registry.query.fields import Catalogue, Field, FieldType
-from core.registry.query.operands import Expression, Operand, Operands, contains
+from core.registry.query.operands import COUNTS, Expression, Operand, Operands
 from core.registry.query.syntax import (
     AllOf,
     AnyOf,
@@ -82,18 +80,18 @@ class Compiler:
         """
         match tree:
             case Not():
-                return not_(self.condition(tree.inner))
+                return _negated(self.condition(tree.inner))
             case AllOf():
-                return and_(*(self.condition(part) for part in tree.parts)).self_group()
+                return _joined(" AND ", (self.condition(part) for part in tree.parts))
             case AnyOf():
-                return or_(*(self.condition(part) for part in tree.parts)).self_group()
+                return _joined(" OR ", (self.condition(part) for part in tree.parts))
             case Condition():
                 return self._state(tree)
             case Membership():
                 operand = self.operand(tree.field)
                 _check(operand.field, Relation.EQUAL, tree.field)
-                fits = [self._holds(operand, Relation.EQUAL, value) for value in tree.values]
-                return or_(*fits).self_group()
+                fits = (self._holds(operand, Relation.EQUAL, value) for value in tree.values)
+                return _joined(" OR ", fits)
             case Comparison():
                 operand = self.operand(tree.field)
                 _check(operand.field, tree.relation, tree.field)
@@ -102,21 +100,47 @@ class Compiler:
     def _state(self, tree: Condition) -> Expression:
         operand = self.operand(tree.field)
         if tree.state is State.NAN:
-            return operand.nan if operand.nan is not None else literal(1) == literal(0)
+            return operand.nan if operand.nan is not None else "(1 = 0)"
         if operand.present is not None:
-            return not_(operand.present)
+            return _negated(operand.present)
         (value,) = operand.order
-        return value.is_(None)
+        return f"({value} IS NULL)"
 
     def _holds(self, operand: Operand, relation: Relation, value: Value) -> Expression:
         negated = {Relation.UNEQUAL: Relation.EQUAL, Relation.LACKS: Relation.CONTAINS}
         if relation in negated:
-            return not_(self._holds(operand, negated[relation], value))
+            return _negated(self._holds(operand, negated[relation], value))
         if operand.field.type is FieldType.TAGS:
             if relation is Relation.HAS:
                 return self._operands.has_tag(value.text)
             return self._operands.tag_contains(value.text)
-        return func.coalesce(_compared(operand, relation, value), false())
+        return f"COALESCE({self._compared(operand, relation, value)}, false)"
+
+    def _compared(self, operand: Operand, relation: Relation, value: Value) -> Expression:
+        """The comparison itself; NULL where the field has no such value."""
+        if relation is Relation.CONTAINS:
+            assert operand.text is not None
+            return self._operands.contains(operand.text, value.text)
+        wanted = _wanted(operand.field, value)
+        if isinstance(wanted, bool):
+            assert operand.flag is not None
+            return f"({operand.flag} IS {'TRUE' if wanted else 'FALSE'})"
+        if isinstance(wanted, str) and relation in _ORDER:
+            raise UserError(
+                f"{operand.field.name} is compared with the text {value.text!r} at character "
+                f"{value.place} of the filter; {relation} takes a number"
+            )
+        known = operand.text if isinstance(wanted, str) else operand.number
+        assert known is not None, operand.field.type
+        return f"({known} {relation} {self._operands.bind(wanted)})"
+
+
+def _negated(condition: Expression) -> Expression:
+    return f"(NOT {condition})"
+
+
+def _joined(word: str, conditions: Iterable[Expression]) -> Expression:
+    return f"({word.join(conditions)})"
 
 
 def _check(field: Field, relation: Relation, name: FieldName) -> None:
@@ -127,40 +151,6 @@ def _check(field: Field, relation: Relation, name: FieldName) -> None:
             f"{field.name} at character {name.place} of the filter is {field.type.value}, which "
             f"cannot be compared with {relation}; use {signs} or is none"
         )
-
-
-def _compared(operand: Operand, relation: Relation, value: Value) -> Expression:
-    """The comparison itself; NULL where the field has no such value."""
-    kind = operand.field.type
-    if relation is Relation.CONTAINS:
-        assert operand.text is not None
-        return contains(operand.text, value.text)
-    wanted: Any = _wanted(operand.field, value)
-    if isinstance(wanted, bool):
-        assert operand.flag is not None
-        return operand.flag.is_(wanted)
-    if isinstance(wanted, str):
-        if relation in _ORDER:
-            raise UserError(
-                f"{operand.field.name} is compared with the text {value.text!r} at character "
-                f"{value.place} of the filter; {relation} takes a number"
-            )
-        assert operand.text is not None
-        return operand.text == literal(wanted)
-    assert operand.number is not None, kind
-    number = literal(wanted, Double()) if isinstance(wanted, float) else literal(wanted)
-    return _ordered(operand.number, relation, number)
-
-
-def _ordered(left: Expression, relation: Relation, right: Expression) -> Expression:
-    results = {
-        Relation.EQUAL: lambda: left == right,
-        Relation.LESS: lambda: left < right,
-        Relation.AT_MOST: lambda: left <= right,
-        Relation.GREATER: lambda: left > right,
-        Relation.AT_LEAST: lambda: left >= right,
-    }
-    return results[relation]()
 
 
 def _wanted(field: Field, value: Value) -> str | float | bool:
@@ -181,6 +171,12 @@ def _wanted(field: Field, value: Value) -> str | float | bool:
         FieldType.FLAG: _flag,
     }
     wanted = readers[field.type](value)
+    part, share = _share(value), COUNTS.get(field.name)
+    if share is not None and part is not None and 0 < part < 1:
+        raise UserError(
+            f"{field.name} counts responses, and {value.text} at character {value.place} of the "
+            f"filter is a part of them; {share} has the parts"
+        )
     if wanted is None:
         raise UserError(
             f"{field.name} is compared with {value.text!r} at character {value.place} of the "

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def open_read_only(path: Path, busy_timeout: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
+def open_read_only(path: Path) -> sqlite3.Connection:
     """A connection to an SQLite file that cannot change it.
 
     Raises:
         sqlite3.Error: it cannot be opened.
     """
-    connection = _connect(path, "mode=ro", busy_timeout)
+    connection = _connect(path, "mode=ro")
     try:
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
     except sqlite3.OperationalError:
@@ -27,7 +27,7 @@ def open_read_only(path: Path, busy_timeout: float = BUSY_TIMEOUT_S) -> sqlite3.
         connection.close()
         if Path(f"{path}-wal").exists():
             raise
-        connection = _connect(path, "mode=ro&immutable=1", busy_timeout)
+        connection = _connect(path, "mode=ro&immutable=1")
     connection.execute("PRAGMA query_only = ON")
     return connection
 
@@ -60,6 +60,6 @@ def reading(database: Database) -> "Iterator[Connection]":
         engine.dispose()
 
 
-def _connect(path: Path, access: str, busy_timeout: float) -> sqlite3.Connection:
+def _connect(path: Path, access: str) -> sqlite3.Connection:
     address = f"file:{quote(str(path))}?{access}"
-    return sqlite3.connect(address, uri=True, timeout=busy_timeout, check_same_thread=False)
+    return sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)

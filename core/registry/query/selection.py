@@ -1,23 +1,19 @@
 """Runs that a filter lets through, sorted and with the fields asked for, in a few queries."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, not_, select
-
 from core.errors import UserError
-from core.registry.database import Database, RegistryUnavailableError
+from core.registry.database import Database, RegistryUnavailableError, Row
 from core.registry.liveness import LOST, STALE, display_status
 from core.registry.query.compiler import Compiler
 from core.registry.query.fields import Catalogue, Field
-from core.registry.query.operands import Operand, Operands
+from core.registry.query.operands import Expression, Operand, Operands
 from core.registry.query.parser import parse_filter
-from core.registry.query.reading import reading
 from core.registry.query.request import Selection
 from core.registry.query.syntax import FieldName, Filter, fields_of
-from core.registry.query.tables import RUN
 from core.registry.query.tokens import tokenize
 from core.registry.run_queries import unsettled_runs
 
@@ -57,41 +53,57 @@ def select_runs(database: Database, selection: Selection) -> SelectedRuns:
     columns = parse_names(selection.columns) if selection.columns is not None else ()
     names = (*columns, *(name for name, _ in order), *(fields_of(tree) if tree else ()))
     compiler, operands = _compiler(database, names)
-    where = _condition(compiler, tree, selection)
+    where = _condition(compiler, operands, tree, selection)
     shown = [compiler.operand(name) for name in columns]
     keys = _order(compiler, order)
-    source = operands.joined()
-    outputs = [output for operand in shown for output in operand.outputs]
-    labelled = [output.label(f"c{number}") for number, output in enumerate(outputs)]
-    statement = select(RUN.c.uuid, *labelled).select_from(source).where(where).order_by(*keys)
-    counting = select(func.count()).select_from(source).where(where)
-    if not database.exists():
-        return SelectedRuns((), tuple(operand.field for operand in shown), (), 0)
+    outputs = ", ".join(("r.uuid", *(output for one in shown for output in one.outputs)))
+    what = _Statement(outputs, f"{operands.joined()} WHERE {where}", keys, operands.values)
     damaged: tuple[str, ...] = ()
     try:
-        found, total = _read(database, statement, counting, selection.limit)
+        found, total = what.read(database, selection.limit)
     except RegistryUnavailableError:
         damaged = _damaged(database)
         if not damaged:
             raise
-        sound = RUN.c.id.not_in(damaged)
-        found, total = _read(
-            database, statement.where(sound), counting.where(sound), selection.limit
-        )
+        found, total = what.without(damaged).read(database, selection.limit)
     rows = tuple(_values(shown, row[1:]) for row in found)
     fields = tuple(operand.field for operand in shown)
     return SelectedRuns(tuple(row[0] for row in found), fields, rows, total, damaged)
 
 
-def _read(
-    database: Database, statement: Select[Any], counting: Select[Any], limit: int | None
-) -> tuple[Sequence[Row[Any]], int]:
-    with reading(database) as connection:
-        found = connection.execute(statement.limit(limit)).fetchall()
-        total = len(found)
-        if limit is not None and total >= limit:
-            total = int(connection.execute(counting).scalar_one())
-    return found, total
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """What is read, in SQL.
+
+    Attributes:
+        outputs: Behind SELECT.
+        source: Behind FROM, with the conditions.
+        order: Behind ORDER BY.
+        values: Bound parameters.
+    """
+
+    outputs: str
+    source: str
+    order: str
+    values: Mapping[str, Any]
+
+    def without(self, ids: Sequence[str]) -> "_Statement":
+        """The same without these runs."""
+        left_out = {f"without{number}": id_ for number, id_ in enumerate(ids)}
+        source = f"{self.source} AND r.id NOT IN ({', '.join(f':{name}' for name in left_out)})"
+        return replace(self, source=source, values={**self.values, **left_out})
+
+    def read(self, database: Database, limit: int | None) -> tuple[list[Row], int]:
+        """The first rows, and how many there are."""
+        sql = f"SELECT {self.outputs} FROM {self.source} ORDER BY {self.order}"
+        if limit is None:
+            found = database.read(sql, self.values)
+            return found, len(found)
+        found = database.read(f"{sql} LIMIT :most", {**self.values, "most": limit})
+        if len(found) < limit:
+            return found, len(found)
+        counted = database.read(f"SELECT COUNT(*) FROM {self.source}", self.values)
+        return found, int(counted[0][0])
 
 
 def _damaged(database: Database) -> tuple[str, ...]:
@@ -143,30 +155,32 @@ def _compiler(database: Database, names: Sequence[FieldName]) -> tuple[Compiler,
     return Compiler(Catalogue(metrics), operands), operands
 
 
-def _condition(compiler: Compiler, tree: Filter | None, selection: Selection) -> ColumnElement[Any]:
-    parts: list[ColumnElement[Any]] = []
+def _condition(
+    compiler: Compiler, operands: Operands, tree: Filter | None, selection: Selection
+) -> Expression:
+    parts = ["r.key IS NOT NULL"]
     named = tree is not None and any(name.text == _ARCHIVED for name in fields_of(tree))
     if not selection.archived and not named:
-        parts.append(not_(RUN.c.archived))
+        parts.append("NOT r.archived")
     if selection.kind is not None:
-        parts.append(RUN.c.kind == selection.kind)
+        parts.append(f"r.kind = {operands.bind(selection.kind)}")
     if selection.group is not None:
-        parts.append(RUN.c.group == selection.group)
+        parts.append(f'r."group" = {operands.bind(selection.group)}')
     if tree is not None:
         parts.append(compiler.condition(tree))
-    return and_(RUN.c.key.is_not(None), *parts)
+    return " AND ".join(parts)
 
 
-def _order(compiler: Compiler, order: Sequence[tuple[FieldName, bool]]) -> list[ColumnElement[Any]]:
+def _order(compiler: Compiler, order: Sequence[tuple[FieldName, bool]]) -> Expression:
     """What is missing comes last, whichever way the rest is sorted."""
-    keys: list[ColumnElement[Any]] = []
+    keys: list[Expression] = []
     for name, largest_first in order:
         operand = compiler.operand(name)
         if not operand.order:
             raise UserError(f"runs cannot be sorted by {name.text}: it is a list")
         for value in operand.order:
-            keys += [value.is_(None), value.desc() if largest_first else value]
-    return [*keys, RUN.c.created.desc(), RUN.c.key.desc()]
+            keys += [f"{value} IS NULL", f"{value} DESC" if largest_first else value]
+    return ", ".join((*keys, "r.created DESC", "r.key DESC"))
 
 
 def _values(operands: Sequence[Operand], row: Sequence[Any]) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
+from a5ctl.commands.ui import forms
 from a5ctl.tui.app import HouseApp
 from a5ctl.tui.desk import Desk
 from core.registry.store import open_registry
@@ -75,7 +76,7 @@ def sit_down(
         workspace = open_workspace(home)
         registry = open_registry(workspace.registry_url(), create=False)
         desk = Desk(workspace, registry)
-        app = HouseApp(desk)
+        app = HouseApp(desk, forms())
         try:
             async with app.run_test(size=size, notifications=True) as pilot:
                 person = Person(pilot, app)

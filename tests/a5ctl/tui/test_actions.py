@@ -9,13 +9,8 @@ import pytest
 from typer.main import get_command
 
 from a5ctl.app import app
-from a5ctl.tui.start_command import (
-    KINDS,
-    MORE,
-    questions_for,
-    run_arguments,
-    shown_command,
-)
+from a5ctl.commands.ui import forms
+from a5ctl.tui.start_command import LINES, MORE, run_arguments, shown_command
 from core.errors import UserError
 from tests.a5ctl import handmade
 from tests.a5ctl.conftest import House
@@ -65,30 +60,33 @@ def test_what_cannot_be_stopped_or_resumed_is_said(lived_home: Path) -> None:
     sit_down(lived_home, play)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_line_of_the_form_is_an_option_of_its_command(kind: str) -> None:
-    command = get_command(app).commands["run"].commands[kind]  # type: ignore[attr-defined]
-    known = {option for parameter in command.params for option in parameter.opts}
-    asked = {question.option for question in questions_for(kind) if question.name != MORE}
-    assert asked <= known
+def test_every_line_of_the_form_is_an_option_and_its_help() -> None:
+    commands = get_command(app).commands["run"].commands  # type: ignore[attr-defined]
+    assert forms().keys() == commands.keys()
+    for kind, questions in forms().items():
+        known = {option: p.help for p in commands[kind].params for option in p.opts}
+        *asked, more = questions
+        assert all(question.hint.endswith(known[question.option]) for question in asked)
+        assert more.name == MORE
+    assert {one.name for questions in forms().values() for one in questions} == set(LINES)
 
 
 def test_the_command_line_is_what_was_typed_and_no_more() -> None:
     answers = {"size": "256", "name": "my run", "run": "other", MORE: "--set train.warmup=0.1"}
-    arguments = run_arguments("sft", answers)
+    arguments = run_arguments("sft", forms()["sft"], answers)
     assert arguments == [
         *("run", "sft", "--size", "256", "--name", "my run"),
         *("--set", "train.warmup=0.1"),
     ]
     assert shown_command(arguments).startswith("a5ctl run sft --size 256 --name 'my run'")
     with pytest.raises(UserError, match="open quote"):
-        run_arguments("sft", {MORE: "--name 'x"})
+        run_arguments("sft", forms()["sft"], {MORE: "--name 'x"})
 
 
 def test_the_form_shows_the_command_and_leaves_without_starting(lived_home: Path) -> None:
     async def play(person: Person) -> None:
         await person.press("n")
-        await person.sees("a5ctl run sft", "training problems", "ctrl+s starts it")
+        await person.sees("a5ctl run sft", "Training problems", "ctrl+s starts it")
         await person.press("down", "down", "down")
         await person.type("256")
         await person.sees("a5ctl run sft --size 256")

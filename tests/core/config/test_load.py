@@ -106,5 +106,8 @@ def test_broken_toml_and_missing_files_are_named(tmp_path: Path) -> None:
     path.write_text("a = [")
     with pytest.raises(UserError, match=r"broken\.toml is not valid TOML"):
         read_toml(path)
+    path.write_text("a = " + "[" * 10_000)
+    with pytest.raises(UserError, match=r"broken\.toml is not valid TOML: it is nested too deep"):
+        read_toml(path)
     with pytest.raises(UserError, match=r"absent\.toml cannot be read"):
         read_toml(tmp_path / "absent.toml")

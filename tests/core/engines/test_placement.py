@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.engines.base import EngineError
-from core.engines.footprint import GIB, EngineLoad, cache_bytes_per_token, engine_footprint
+from core.engines.footprint import EngineLoad, cache_bytes_per_token, engine_footprint
 from core.engines.gpu_options import Graphs, graphs_for
 from core.engines.placement import (
     NO_TRAINING,
@@ -19,6 +19,7 @@ from core.engines.placement import (
     place_apart,
     place_shared,
 )
+from core.units import GIB
 
 QWEN_05B = SimpleNamespace(
     num_hidden_layers=24, num_attention_heads=14, num_key_value_heads=2, hidden_size=896,

@@ -12,7 +12,6 @@ from core.interchange.wire import (
     bytes_field,
     double_field,
     fields,
-    float_field,
     varint_field,
 )
 
@@ -40,11 +39,6 @@ def test_texts_come_back(number: int, text: str) -> None:
 def test_doubles_come_back_also_where_they_are_not_finite(value: float) -> None:
     found = Message(double_field(1, value)).double(1)
     assert found == value or (found is not None and math.isnan(found) and math.isnan(value))
-
-
-def test_a_float_that_is_too_large_is_infinite() -> None:
-    assert Message(float_field(2, 1e300)).float(2) == math.inf
-    assert Message(float_field(2, -1e300)).float(2) == -math.inf
 
 
 @given(st.binary(max_size=300))

@@ -25,6 +25,18 @@ def registry(workspace: Workspace) -> Registry:
     return open_registry(workspace.registry_url())
 
 
+@pytest.fixture
+def run(registry: Registry) -> str:
+    """Identity of a run of which nothing is recorded yet."""
+    return registry.create_run(new_run(id="sft-256-test")).uuid
+
+
+@pytest.fixture
+def folder(workspace: Workspace) -> Path:
+    """Its folder."""
+    return workspace.run_folder("sft-256-test")
+
+
 def go_back(registry: Registry, revision: str) -> None:
     """Undo newer migrations, and close the registry: the next one to open it is an upgrade."""
     from alembic import command

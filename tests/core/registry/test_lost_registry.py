@@ -13,7 +13,6 @@ from core.registry.recorder import Recorder
 from core.registry.records import RunStatus
 from core.registry.same_file import logs_beside
 from core.registry.store import Registry, open_registry
-from core.workspace import Workspace
 from tests.core.registry.conftest import answer, evaluation_result, new_run
 
 WAIT_S = 120.0
@@ -22,11 +21,6 @@ WAIT_S = 120.0
 @pytest.fixture
 def run(registry: Registry) -> str:
     return registry.create_run(new_run(id="sft-256-test", name="kept")).uuid
-
-
-@pytest.fixture
-def folder(workspace: Workspace) -> Path:
-    return workspace.run_folder("sft-256-test")
 
 
 def test_a_registry_deleted_under_a_live_run_is_made_anew_when_the_run_ends(

@@ -10,20 +10,10 @@ from core.registry.migrations import HEAD, REVISIONS
 from core.registry.recorder import Recorder
 from core.registry.store import Registry, RunStatus, open_registry
 from core.workspace import Workspace
-from tests.core.registry.conftest import answer, evaluation_result, go_back, new_run
+from tests.core.registry.conftest import answer, evaluation_result, go_back
 
 WAIT_S = 120.0
 NEWER = "0999"
-
-
-@pytest.fixture
-def run(registry: Registry) -> str:
-    return registry.create_run(new_run(id="sft-256-test")).uuid
-
-
-@pytest.fixture
-def folder(workspace: Workspace) -> Path:
-    return workspace.run_folder("sft-256-test")
 
 
 def test_a_run_of_an_older_version_goes_on_in_its_journal_which_the_newer_one_merges(

@@ -4,9 +4,8 @@ from hypothesis import strategies as st
 
 from core.engines.base import FinishReason
 from core.responses.breakdown import FORMAT_CLASSES, UNFINISHED
-from core.responses.failures import DESCRIPTIONS
 from core.responses.grade import GraderName, GradingItem, Placeholders, grade_responses
-from core.responses.names import FailureClass, FailureFlag
+from core.responses.names import DESCRIPTIONS, FailureClass, FailureFlag
 
 STOP, EOS = FinishReason.STOP_STRING, FinishReason.EOS
 LENGTH, UNKNOWN = FinishReason.LENGTH, FinishReason.UNKNOWN

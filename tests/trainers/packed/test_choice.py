@@ -20,6 +20,7 @@ from trainers.packed.kernels import (
     Kernel,
     PackedAttention,
     block_attention,
+    load_varlen,
     repeated_varlen_attention,
     varlen_attention,
     varlen_options,
@@ -174,10 +175,9 @@ def test_a_trial_of_a_missing_package_says_what_is_missing() -> None:
 
 
 def test_torch_is_told_causal_scale_and_shared_heads_in_the_words_of_its_version() -> None:
-    def of_2_13(q, *, scale=None, window_size=(-1, -1), enable_gqa=False): ...  # type: ignore[no-untyped-def]
-    def of_2_11(q, *, scale=None, window_size=(-1, -1)): ...  # type: ignore[no-untyped-def]
-    def of_2_10(q, is_causal=False): ...  # type: ignore[no-untyped-def]
-
+    of_2_13 = frozenset({"query", "scale", "window_size", "enable_gqa"})
+    of_2_11 = frozenset({"query", "scale", "window_size"})
+    of_2_10 = frozenset({"query", "is_causal"})
     usual = 64**-0.5
     causal = {"window_size": (-1, 0), "scale": usual}
     assert varlen_options(of_2_13, usual, 64, grouped=True) == {**causal, "enable_gqa": True}
@@ -189,8 +189,8 @@ def test_torch_is_told_causal_scale_and_shared_heads_in_the_words_of_its_version
 
 
 def test_the_installed_torch_speaks_one_of_the_known_forms() -> None:
-    varlen = pytest.importorskip("torch.nn.attention.varlen")
-    assert varlen_options(varlen.varlen_attn, 0.125, 64, grouped=True)
+    pytest.importorskip("torch.nn.attention.varlen")
+    assert varlen_options(load_varlen()[1], 0.125, 64, grouped=True)
 
 
 @pytest.mark.parametrize("attend", [varlen_attention, repeated_varlen_attention])

@@ -233,7 +233,7 @@ def _of_evaluation(registry: Registry, uuid: str) -> list[object]:
 
 def _record_texts(registry: Registry, folder: Path) -> dict[str, object]:
     from core.data.problem import Problem
-    from core.registry.entries import problem_row
+    from core.registry.evaluation_entries import problem_row
     from core.registry.response_writes import _problem_keys
 
     run = registry.create_run(new_run(id="sft-a", tags=tuple(TEXTS), name=TEXTS[3]))
