@@ -107,15 +107,19 @@ def test_what_the_pages_stop_goes_on_as_they_say(
         stopped_in_its_second_update(patch)
         told = before.run(*words, "--steps", "3")
     assert told.exit_code == 130, told.output
-    for number, line in enumerate(resumes):
+    for number, (words, line) in enumerate({resuming(line): line for line in resumes}.items()):
         house = copy_of(before, tmp_path / str(number))
         monkeypatch.chdir(house.home)
-        reference = next(word for word in line.words()[2:] if not word.startswith("-"))
-        words = [_NAME if word == reference else word for word in at_hand(line.words()[1:])]
-        words = [word.replace("sft-256-k3f9", _NAME) for word in words]
-        carried_out(house, tuple(words), line)
+        carried_out(house, words, line)
         (found,) = house.json("ls", "--where", f"name = {_NAME}")
         assert found["status"] == "finished"
+
+
+def resuming(line: Line) -> tuple[str, ...]:
+    """The words of a line, with the run that was stopped in place of the one it names."""
+    words = line.words()[1:]
+    run = next(word for word in words[1:] if not word.startswith("-"))
+    return tuple(at_hand([_NAME if word == run else word for word in words]))
 
 
 def stopped_in_its_second_update(patch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,10 @@ _STANDS_FOR = {
     "RUN2": "sft-256-m2x7",
     "RUN[:STEP]": "sft-256-k3f9:48",
     "two": "sft-256-k3f9",
+    "base": "sft-256-k3f9",
+    "lr 0.002 seed 0": "sft-256-k3f9",
+    "sampled-0": "eval-m2x7",
+    "pairs-0.jsonl": "pairs.jsonl",
     "sft-16-9kkq": "sft-256-m2x7",
     "Qwen/Qwen2.5-0.5B": "model",
 }
@@ -130,6 +134,7 @@ def furnish(folder: Path, home: Path) -> House:
         (home / place).mkdir(parents=True)
         write_problems(home / place / "train.jsonl", 300)
         write_problems(home / place / "test.jsonl", 12, offset=300)
+        write_problems(home / place / "dev.jsonl", 12, offset=320)
     for split in ("test", "val"):
         write_choices(home / "path/to/mmlu" / split / f"sums_{split}.csv", 3)
     for name in ("plan.toml", "rates.toml"):
