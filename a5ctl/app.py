@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from a5ctl.completion import offer
+from a5ctl.help_pages import Command, Group
 from core.errors import UserError
 
 _START, _LOOK, _GO_ON = "Start something", "Look at what there is", "Go on"
@@ -128,10 +129,14 @@ def outline() -> typer.Typer:
     program = _empty()
     for panel, commands in _COMMANDS.items():
         for name in commands:
-            program.command(name, help=SUMMARIES[name], rich_help_panel=panel)(_unreachable)
+            _outlined(program, name, SUMMARIES[name], panel)
     for name, (panel, about) in _ABOUT_GROUPS.items():
-        program.command(name, help=about, rich_help_panel=panel)(_unreachable)
+        _outlined(program, name, about, panel)
     return program
+
+
+def _outlined(program: typer.Typer, name: str, summary: str, panel: str) -> None:
+    program.command(name, cls=Command, help=summary, rich_help_panel=panel)(_unreachable)
 
 
 def _unreachable() -> None:
@@ -141,6 +146,7 @@ def _unreachable() -> None:
 def _empty() -> typer.Typer:
     program = typer.Typer(
         name="a5ctl",
+        cls=Group,
         help="Run, compare and diagnose post-training experiments on math word problems.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -152,7 +158,7 @@ def _empty() -> typer.Typer:
 
 def _add_group(program: typer.Typer, name: str) -> None:
     panel, about = _ABOUT_GROUPS[name]
-    options: dict[str, Any] = {"help": about, "no_args_is_help": True}
+    options: dict[str, Any] = {"cls": Group, "help": about, "no_args_is_help": True}
     if name == "export":
         from a5ctl.commands.export_runs import RunsByDefault
 
@@ -167,7 +173,8 @@ def _add(program: typer.Typer, name: str, place: str, **options: Any) -> None:
     module_name, _, function = place.partition(":")
     module = import_module(f"a5ctl.commands.{module_name}")
     settings = getattr(module, "CONTEXT", None)
-    program.command(name, context_settings=settings, **options)(guarded(getattr(module, function)))
+    options |= {"cls": Command, "context_settings": settings}
+    program.command(name, **options)(guarded(getattr(module, function)))
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,10 @@ _LAST = frozenset({"mirror", "quiet", "json_", "home", "registry"})
 """What help shows last, behind all settings."""
 
 Seeds = Annotated[
-    str | None, typer.Option("--seed", help="One seed or several: 0,1,2.", rich_help_panel=COMMON)
+    str | None,
+    typer.Option(
+        "--seed", help="One seed or several: 0,1,2; 0 if not given.", rich_help_panel=COMMON
+    ),
 ]
 Model = Annotated[
     str | None,
@@ -116,7 +119,9 @@ def trains(
         derive: Makes further settings of the values of these.
     """
     counted = typer.Option(
-        "--size", help=f"{size}: 256, or several: 128,256,full.", rich_help_panel=COMMON
+        "--size",
+        help=f"{size}: 256, or several: 128,256,full; all if not given.",
+        rich_help_panel=COMMON,
     )
     front = {"size": Annotated[str | None, counted], **(own or {}), "init": Init}
 

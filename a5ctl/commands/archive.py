@@ -9,7 +9,9 @@ from a5ctl.options import HomeOption, JsonOption, RegistryOption
 
 
 def archive(
-    runs: Annotated[list[str], typer.Argument(help="Ids, unique prefixes, or names of runs.")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="Ids, unique prefixes, or names of runs.")
+    ],
     undo: Annotated[bool, typer.Option("--undo", help="Take them out of the archive.")] = False,
     json_: JsonOption = False,
     home: HomeOption = None,

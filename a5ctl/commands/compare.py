@@ -24,7 +24,8 @@ _OTHERS = (
 
 def compare(
     runs: Annotated[
-        list[str] | None, typer.Argument(help="Runs to compare; all when none are named.")
+        list[str] | None,
+        typer.Argument(metavar="RUN", help="Runs to compare; all when none are named."),
     ] = None,
     group: options.Group = None,
     kind: options.Kind = None,

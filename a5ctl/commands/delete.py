@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 def delete(
-    runs: Annotated[list[str], typer.Argument(help="Ids, unique prefixes, or names of runs.")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="Ids, unique prefixes, or names of runs.")
+    ],
     yes: Annotated[
         bool, typer.Option("--yes", help="Delete; without it, only say what would go.")
     ] = False,

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
+from a5ctl.help_pages import Group
 from a5ctl.options import HomeOption, QuietOption, RegistryOption
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _STANDARD_OUTPUT = Path("-")
 DEFAULT = "runs"
 
 
-class RunsByDefault(TyperGroup):
+class RunsByDefault(Group):
     """`a5ctl export RUN...` means `a5ctl export runs RUN...`; a command's own name wins."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

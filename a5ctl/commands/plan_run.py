@@ -56,7 +56,7 @@ def run(
     ] = False,
     search: Annotated[
         str | None,
-        typer.Option(help="tpe: choose the cells of a plan with [search] as results come in."),
+        typer.Option(help="tpe: choose the cells of a plan that has a search as results come in."),
     ] = None,
     on: Annotated[
         str | None,

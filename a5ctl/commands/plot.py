@@ -27,7 +27,8 @@ def plot(
         ),
     ],
     runs: Annotated[
-        list[str] | None, typer.Argument(help="Ids, unique prefixes, or names of runs.")
+        list[str] | None,
+        typer.Argument(metavar="RUN", help="Ids, unique prefixes, or names of runs."),
     ] = None,
     group: Annotated[str | None, typer.Option(help="The runs of this group, too.")] = None,
     each: Annotated[

@@ -37,7 +37,7 @@ FILTER = {
     ],
     "solved_run": Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="The run that decides, after --filter solved-by."),
+        typer.Argument(metavar="RUN", help="With --filter solved-by: the run that decides."),
     ],
 }
 

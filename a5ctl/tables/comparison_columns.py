@@ -65,7 +65,7 @@ def comparison_columns(comparison: Comparison) -> list[Column]:
     if comparison.view.by is not None and comparison.varying:
         rows = [*settings, replace(name, title="runs", priority=2)]
     else:
-        rows = [name, *settings]
+        rows = [name, *_label_column(comparison), *settings]
     return [
         *rows,
         *_value_columns(comparison),
@@ -147,6 +147,19 @@ def _name(cell: Cell) -> Text:
     first = cell.entries[0].run.id.rsplit("-", 1)[0]
     what = "runs" if cell.mixed else "seeds"
     return plain(f"{first} x{len(cell.entries)} {what}", style="cyan")
+
+
+def _label_column(comparison: Comparison) -> list[Column]:
+    """What people called their runs; no column where nobody named one."""
+    longest = min(_LONGEST, max(len(_label(cell).plain) for cell in comparison.cells))
+    return [Column("name", 2, longest, _label, "left", least=longest)] if longest else []
+
+
+def _label(cell: Cell) -> Text:
+    """The name of a run that stands alone; a plan's names only repeat the settings."""
+    run = cell.entries[0].run
+    of_plan = any(tag.startswith("cell:") for tag in run.tags)
+    return plain("" if len(cell.entries) > 1 or of_plan else run.name or "")
 
 
 def _setting_column(comparison: Comparison, key: str, priority: int) -> Column:

@@ -48,10 +48,11 @@ class LogPane(Log):
                 start = max(self._read_to, size - _TAIL_BYTES)
                 file.seek(start)
                 new = file.read(size - start)
+        except FileNotFoundError:
+            self._say_instead("no log: nothing that ran here had anything to log")
+            return
         except OSError as error:
-            if not self._said_nothing:
-                self._said_nothing = True
-                self.write_line(printable(f"{error.strerror or error}: {self._path}"))
+            self._say_instead(f"{error.strerror or error}: {self._path}")
             return
         if self._said_nothing:
             self._said_nothing = False
@@ -59,3 +60,8 @@ class LogPane(Log):
         self._read_to = size
         text = io.StringIO(new.decode("utf-8", "replace"), newline=None).read()
         self.write(printable(text).replace("\t", "    "))
+
+    def _say_instead(self, why: str) -> None:
+        if not self._said_nothing:
+            self._said_nothing = True
+            self.write_line(printable(why))

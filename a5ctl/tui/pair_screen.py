@@ -14,7 +14,7 @@ from a5ctl.tui.drawing import colour
 from a5ctl.tui.flips_pane import FlipsPane
 from a5ctl.tui.house import HouseScreen, Plain
 from a5ctl.tui.key_line import KeyLine
-from a5ctl.tui.looks import styled
+from a5ctl.tui.looks import one_line, styled
 from a5ctl.tui.row_table import RowTable
 
 if TYPE_CHECKING:
@@ -46,8 +46,10 @@ class PairScreen(HouseScreen):
         headline = styled(
             ("A ", "bold"),
             (self._a.id, f"bold {colour(0)}"),
+            (_named(self._a), ""),
             ("   B ", "bold"),
             (self._b.id, f"bold {colour(1)}"),
+            (_named(self._b), ""),
         )
         yield Plain(headline, classes="headline line")
         with TabbedContent(initial=self._first):
@@ -88,3 +90,7 @@ class PairScreen(HouseScreen):
         """The other way round: what was fixed is what broke."""
         first = self.query_one(TabbedContent).active
         self.app.switch_screen(PairScreen(self._b, self._a, first))
+
+
+def _named(run: "RunRecord") -> str:
+    return f" {one_line(run.name)}" if run.name else ""

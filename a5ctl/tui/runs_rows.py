@@ -44,7 +44,7 @@ def run_columns(model: RunsModel) -> tuple[Column, ...]:
         Column("model", "model", 12, 45, elastic=True),
         Column("data", "data", 8, 42),
         Column("group", "group", _room(groups), 55 if groups else 1, elastic=True),
-        Column("name", "name", _room(names), 58 if names else 1, elastic=True),
+        Column("name", "name", _room(names), 75 if names else 1, elastic=True),
         Column("tags", "tags", 10, 57 if any(run.tags_json != "[]" for run in runs) else 1),
     )
 

@@ -325,7 +325,7 @@ class RunsScreen(ActingScreen):
     def action_back(self) -> None:
         """Take one thing back: the line, the search, the filter, the marks."""
         line = self.query_one("#search", Input)
-        if line.display:
+        if line.display or self.query_one("#complaint", Plain).display:
             self._close_line()
         if self.model.words:
             self.model.words = ""

@@ -168,7 +168,8 @@ class TrainSettings(Section):
     """How the policy learns. Exactly one of epochs, steps and tokens is the budget."""
 
     lr: float | None = Field(None, gt=0)
-    """Peak learning rate; measured defaults exist for the built-in model, else 2e-5."""
+    """Peak learning rate; 2e-5 for sft, 1e-5 for ei and grpo, 1e-6 for dpo when not given. The
+    built-in model has measured ones."""
     schedule: Schedule = Schedule.COSINE
     """Shape of the learning rate after warm-up."""
     warmup: float = Field(0.05, ge=0, lt=1)

@@ -127,7 +127,7 @@ def failure_counts(
     every response of every evaluation, and takes twice as long over a million of them.
     """
     judged = f"SELECT verdict_set, failure FROM verdict g WHERE grader = :grader AND {NEWEST_GRADE}"
-    failures = dict(registry.database.read(judged, {"grader": grader}))
+    failures: dict[int, str | None] = dict(registry.database.read(judged, {"grader": grader}))
     sql = """SELECT x.verdict_set, COUNT(*) FROM evaluation e
         JOIN answer x ON x.evaluation = e.key WHERE e.uuid = :uuid GROUP BY x.verdict_set"""
     found: dict[str, dict[str | None, int]] = {}

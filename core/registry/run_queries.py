@@ -232,7 +232,8 @@ def descendants(database: Database, run_uuid: str) -> list[RunRecord]:
 
 def _event(row: Row) -> EventRecord:
     data = None if row[5] is None else stored_table(row[5], "what an event tells")
-    return EventRecord(*row[:5], data)
+    time, step, severity, kind, message, _ = row
+    return EventRecord(time, step, severity, kind, message, data)
 
 
 def _record(row: Row) -> RunRecord:

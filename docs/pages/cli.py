@@ -85,18 +85,15 @@ def _command(command: Any, name: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """The help text; its indented examples become one code block."""
-    paragraphs = [part.strip("\n") for part in text.split("\n\n")]
-    prose = [p.strip() for p in paragraphs if not p.startswith("    ")]
-    examples = [p.strip() for p in paragraphs if p.startswith("    ")]
-    kept = [p for p in prose if p and p not in ("Example:", "Examples:")]
-    if examples:
-        kept.append("For example:\n\n```\n" + "\n".join(examples) + "\n```")
-    return "\n\n".join(kept)
+    """The help text; its examples become one code block."""
+    prose, _, examples = text.partition("Examples:")
+    lines = [line.strip() for line in examples.splitlines() if line.strip()]
+    block = ["\n".join(["For example:\n", "```", *lines, "```"])] if lines else []
+    return "\n\n".join([prose.strip(), *block])
 
 
 def _placeholder(parameter: Any) -> str:
-    name = (parameter.metavar or parameter.name.upper()).strip("[]")
+    name = parameter.metavar or parameter.name.upper()
     name += "..." if parameter.nargs == -1 else ""
     return name if parameter.required else f"[{name}]"
 

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import pytest
+from rich.text import Text
 from typer.testing import CliRunner
 
 from a5ctl.app import build, known, outline
@@ -49,6 +50,25 @@ def test_command_and_options_have_help(path: tuple[str, ...]) -> None:
     command = COMMANDS[path]
     assert command.help
     assert [p.name for p in command.params if not getattr(p, "help", "")] == []
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=title)
+def test_help_is_shown_as_it_is_written(path: tuple[str, ...]) -> None:
+    command = COMMANDS[path]
+    texts = [command.help, *(parameter.help for parameter in command.params)]
+    assert [text for text in texts if Text.from_markup(text).plain != text] == []
+
+
+def test_help_says_defaults_and_shows_only_what_one_types() -> None:
+    shown = {
+        name: " ".join(CliRunner().invoke(build(name), [name, *more, "--help"]).output.split())
+        for name, *more in (("run", "sft"), ("grade",), ("resume",))
+    }
+    assert "[default: (cosine)]" in shown["run"]
+    assert "--json Print one JSON" in shown["grade"]
+    assert "grade [OPTIONS] {FILE}" in shown["grade"]
+    assert "spellings of TRL, verl and lm-evaluation-harness are understood" in shown["grade"]
+    assert "Examples: a5ctl resume sft-256-k3f9" in shown["resume"]
 
 
 def test_groups_have_help() -> None:
