@@ -23,7 +23,7 @@ WIDTH = 88
 _BLOCK = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
 _FILE = re.compile(r"```\w+ title=\"([\w.-]+)\"\n(.*?)```\n", re.DOTALL)
 _EITHER = re.compile(f"{_BLOCK.pattern}|{_FILE.pattern}", re.DOTALL)
-_STOPPED = (124, 130, 137)
+_STOPPED = (124, 130, 137, -9)
 
 
 def main() -> int:

@@ -81,11 +81,16 @@ class Cell:
 
     @property
     def seeds_interval(self) -> tuple[float, float] | None:
-        """Student's 95% interval of the mean over seeds; None where runs differ in more."""
+        """Student's 95% interval of the mean over seeds.
+
+        None where runs differ in more, and where all values are one: a few seeds that agree, such
+        as at 0%, are no certainty.
+        """
         seeds = {entry.run.seed for entry in self.entries}
         if self.mixed or None in seeds or len(seeds) < len(self.entries):
             return None
-        return mean_interval([entry.value for entry in self.entries])
+        values = [entry.value for entry in self.entries]
+        return None if len(set(values)) == 1 else mean_interval(values)
 
     def average(self, name: str) -> float:
         """Mean over the runs of a share of the evaluation, such as `unclosed`."""

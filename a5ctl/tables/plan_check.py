@@ -64,10 +64,10 @@ def _time(each: CheckedCell) -> str:
 
 
 def _memory(each: CheckedCell) -> str:
-    """Measured on runs like it, else at most what the architecture says."""
+    """Measured on runs like it, else about what the architecture says."""
     if each.forecast.peak is not None:
         return f"{each.forecast.peak / _MIB:,.0f} MiB"
-    return "-" if each.memory is None else f"<{each.memory / _MIB:,.0f} MiB"
+    return "-" if each.memory is None else f"~{each.memory / _MIB:,.0f} MiB"
 
 
 def _twins(each: CheckedCell) -> str:
