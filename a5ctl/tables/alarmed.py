@@ -17,8 +17,7 @@ def alarm_lines(registry: Registry, run: RunRecord, until: int | None = None) ->
     found = [
         event
         for event in registry.events(run.uuid)
-        if event.severity in ("warning", "error")
-        and (until is None or (event.step or 0) <= until)
+        if event.severity in ("warning", "error") and (until is None or (event.step or 0) <= until)
     ]
     lines = [f"{e.severity}{_where(e)}: {e.message}" for e in found[:_MOST]]
     if len(found) > _MOST:
