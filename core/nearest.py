@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterable
 
-
 _ELSEWHERE = {
     "learning_rate": "lr",
     "lr_scheduler_type": "schedule",
