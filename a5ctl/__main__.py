@@ -3,14 +3,19 @@
 import os
 import re
 import sys
+from typing import TYPE_CHECKING
 
 from core.insistence import patient_interrupts
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 
 def main() -> None:
     """Run the program; Ctrl-C while it is still loading is no accident either."""
     _ensure_streams()
     _ensure_width()
+    sys.excepthook = _show_unexpected
     try:
         with patient_interrupts():
             _run()
@@ -68,6 +73,17 @@ def _ensure_width() -> None:
     for name in ("COLUMNS", "LINES"):
         if not re.fullmatch("[1-9][0-9]{0,3}", os.environ.get(name, "1"), re.ASCII):
             del os.environ[name]
+
+
+def _show_unexpected(
+    kind: type[BaseException], error: BaseException, trace: "TracebackType | None"
+) -> None:
+    """A traceback as Python prints it, except that texts of others in it reach no terminal."""
+    from traceback import format_exception
+
+    from a5ctl.console import printable
+
+    sys.stderr.write(printable("".join(format_exception(kind, error, trace))))
 
 
 if __name__ == "__main__":

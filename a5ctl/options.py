@@ -1,7 +1,8 @@
 """Options that every command has, and how a command gets at the workspace and its registry."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from core.workspace import Workspace
 
 _PANEL = "Where"
+Choice = TypeVar("Choice", bound=StrEnum)
 
 HomeOption = Annotated[
     Path | None,
@@ -92,16 +94,9 @@ def parse_grader(name: str | None) -> "GraderName | None":
     Raises:
         UserError: there is no such grader.
     """
-    from core.errors import UserError
-    from core.nearest import did_you_mean
     from core.responses.names import GraderName
 
-    if name is None:
-        return None
-    if name not in set(GraderName):
-        near = did_you_mean(name, GraderName)
-        raise UserError(f"grader {name!r} is unknown{near or ';'} choose {', '.join(GraderName)}")
-    return GraderName(name)
+    return _one_of(GraderName, name, "grader")
 
 
 def parse_failure_class(name: str | None) -> "FailureClass | None":
@@ -110,15 +105,18 @@ def parse_failure_class(name: str | None) -> "FailureClass | None":
     Raises:
         UserError: there is no such class.
     """
+    from core.responses.names import FailureClass
+
+    return _one_of(FailureClass, name, "failure class")
+
+
+def _one_of(known: type[Choice], name: str | None, what: str) -> Choice | None:
     from core.errors import UserError
     from core.nearest import did_you_mean
-    from core.responses.names import FailureClass
 
     if name is None:
         return None
-    if name not in set(FailureClass):
-        near = did_you_mean(name, FailureClass)
-        raise UserError(
-            f"failure class {name!r} is unknown{near or ';'} choose {', '.join(FailureClass)}"
-        )
-    return FailureClass(name)
+    if name not in set(known):
+        near = did_you_mean(name, known)
+        raise UserError(f"{what} {name!r} is unknown{near or ';'} choose {', '.join(known)}")
+    return known(name)

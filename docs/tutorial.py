@@ -11,6 +11,7 @@ Nothing is cut; colours and bars are left out, as in a pipe.
 import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ WIDTH = 88
 _BLOCK = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
 _FILE = re.compile(r"```\w+ title=\"([\w.-]+)\"\n(.*?)```\n", re.DOTALL)
 _EITHER = re.compile(f"{_BLOCK.pattern}|{_FILE.pattern}", re.DOTALL)
-_STOPPED = (124, 130, 137)
+_STOPPED = (124, 130, 137, -9)
 
 
 def main() -> int:
@@ -91,6 +92,9 @@ def _environment(place: Path) -> dict[str, str]:
         "from a5ctl.__main__ import main\nmain()\n"
     )
     program.chmod(0o755)
+    python = programs / "python"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
     kept = {k: v for k, v in os.environ.items() if not k.startswith("A5CTL_")}
     path = f"{programs}{os.pathsep}{kept.get('PATH', '')}"
     return {**kept, "PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": str(WIDTH), "NO_COLOR": "1"}

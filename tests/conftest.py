@@ -25,10 +25,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Nothing here has to outlive a power cut, and a registry waits for the disk at every turn.
     """
-    if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES:
+    if _is_roomy(_MEMORY):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", os.fspath(_MEMORY))
     if config.getoption("markexpr") == "not slow":
         hypothesis.settings.load_profile("quick")
+
+
+def _is_roomy(folder: Path) -> bool:
+    """Whether tests may write there as much as they do, and run the programs that they write."""
+    if not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < _ROOM_BYTES:
+        return False
+    return not os.statvfs(folder).f_flag & os.ST_NOEXEC  # containers often mount it so
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -247,7 +247,9 @@ def _record(
         if recorder.problem is not None:
             house.observer.event(Severity.WARNING, recorder.problem, None)
     if recorder.unsaved and outcome.status == "finished":
-        message = f"its results could not be stored: {recorder.problem}; {_afterwards(run)}"
+        message = (
+            f"its results could not be stored: {recorder.problem}; mend that, then {_go_on(run)}"
+        )
         return RunOutcome(run.id, "failed", 2, message)
     if outcome.status == "finished":
         with suppress(OSError):  # what stays takes room, and nothing else

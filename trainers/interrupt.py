@@ -1,7 +1,9 @@
-"""Ctrl-C and SIGTERM: finish the update that is under way, save, then stop; twice means now."""
+"""Ctrl-C, SIGTERM, a hang-up: finish the update under way, save, then stop; twice means now."""
 
 import math
+import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -9,6 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 from core.insistence import Insistence, undivided
+
+_HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -62,11 +66,16 @@ class Interrupts:
 
     @contextmanager
     def installed(self) -> Iterator["Interrupts"]:
-        """Handle SIGINT and SIGTERM inside the block; a no-op off the main thread."""
+        """Handle SIGINT, SIGTERM and SIGHUP inside the block; a no-op off the main thread.
+
+        A hang-up that somebody has told the process not to hear (`nohup`) stays unheard.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        signals = (signal.SIGINT, signal.SIGTERM)
+        signals = [signal.SIGINT, signal.SIGTERM]
+        if _HANGUP is not None and signal.getsignal(_HANGUP) is signal.SIG_DFL:
+            signals.append(_HANGUP)
         before = {number: signal.signal(number, self._handle) for number in signals}
         try:
             with self._insistence.installed():
@@ -90,6 +99,8 @@ class Interrupts:
             raise Interrupted(self._signum)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if signum == _HANGUP:
+            _leave_terminal()
         if not self._insistence.is_repeated():
             now, before = time.monotonic(), self._last
             if now - before < self._once_within:
@@ -103,3 +114,12 @@ class Interrupts:
             self._insistence.again(signum)
             return
         raise Interrupted(signum)
+
+
+def _leave_terminal() -> None:
+    """What is printed to a terminal that has gone would fail, and the run with it."""
+    for stream in (1, 2):
+        if stat.S_ISCHR(os.fstat(stream).st_mode):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream)
+            os.close(nowhere)

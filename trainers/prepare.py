@@ -33,6 +33,8 @@ from trainers.kernel_checks import check_kernels
 from trainers.origin import Origin, find_origin
 from trainers.policy import choose_device
 
+_Stamps = tuple[tuple[str, int, int, int], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -197,9 +199,25 @@ def _absolute(source: str, names: Collection[str]) -> str:
     return os.path.abspath(path) if source not in names and path.exists() else source
 
 
-@lru_cache(maxsize=4)
 def _load(source: str, whole_file_is_test: bool) -> DataSet:
+    """Read once for all runs of a process, and again where the files have changed meanwhile."""
+    return _load_as_it_is(source, whole_file_is_test, _stamps(source))
+
+
+@lru_cache(maxsize=4)
+def _load_as_it_is(source: str, whole_file_is_test: bool, stamps: _Stamps) -> DataSet:
     return load_data(source, whole_file_is_test=whole_file_is_test)
+
+
+def _stamps(source: str) -> _Stamps:
+    """Name, time, size and number of the files; none of what is not in the file system."""
+    path = Path(source)
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        stats = [(file.name, file.stat()) for file in files]
+    except OSError:
+        return ()
+    return tuple((name, s.st_mtime_ns, s.st_size, s.st_ino) for name, s in stats)
 
 
 def _select(config: RunConfig, data: DataSet) -> list[Problem]:

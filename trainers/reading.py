@@ -105,9 +105,9 @@ def read(logits: Tensor, labels: Tensor, reading: Reading) -> tuple[Tensor, Targ
     if reading.constrained:
         logits = constrain(logits.to(wide), labels, reading.rules, reading.early)
     shares = torch.softmax(logits, -1, dtype=wide)
-    largest, place = logits.max(-1, keepdim=True)
+    largest, share = _largest(logits, shares)
     # max p is at least 1 / V, so its logarithm is exact enough wherever the maximum is
-    above = shares.gather(-1, place).log_().neg_()
+    above = share.log_().neg_()
     normalizer = largest.to(wide) + above
     log_probs = logits.gather(-1, labels[:, None]).to(wide) - normalizer
     entropy = None
@@ -115,6 +115,14 @@ def read(logits: Tensor, labels: Tensor, reading: Reading) -> tuple[Tensor, Targ
         gaps = (largest - logits.to(wide)).mul_(shares)
         entropy = gaps.sum(-1).add_(above[:, 0])
     return shares, TargetLogProbs(log_probs.squeeze(-1), entropy)
+
+
+def _largest(logits: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest of each row and its share, (n, 1); finding its place triples the time on CPUs."""
+    if logits.is_cpu:
+        return logits.amax(-1, keepdim=True), shares.amax(-1, keepdim=True)
+    largest, place = logits.max(-1, keepdim=True)
+    return largest, shares.gather(-1, place)
 
 
 def read_with_graph(

@@ -3,25 +3,24 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from a5ctl.cluster.batch import ArrayJob, BatchError, BatchSystem, Element, Ending, Phase
+from a5ctl.cluster.arrays import Arrays, Wanted
+from a5ctl.cluster.batch import BatchError, BatchSystem, Element, Ending, Phase
 from a5ctl.cluster.cancelling import cancel
 from a5ctl.cluster.harvest import Harvest
 from a5ctl.cluster.judging import Over, finished, judge
 from a5ctl.cluster.ledger import Ledger, Submission
-from a5ctl.cluster.needs import Needs, needs_of
-from a5ctl.cluster.script import Errand
+from a5ctl.cluster.needs import Needs
 from a5ctl.cluster.site import Site
+from a5ctl.format import counted
 from a5ctl.plans.executor import CellCommand, Ended
 from core.errors import UserError
 from core.plans.cells import Cell
 from core.plans.codes import CellExit
 from core.whole_files import write_whole
 
-_CELL = "\0"  # no argument can hold it
 _PAUSE_S = 0.2
 _ASK_AGAIN_S = 60.0
 # the exit code of a cell may reach this machine later than the word that its job is over
@@ -40,14 +39,6 @@ class _Followed:
     def active(self) -> bool:
         """The batch system says that it waits or runs."""
         return self.element is not None and self.element.phase is not Phase.ENDED
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    cell: Cell
-    until: int | None
-    tries: int
-    not_before: float = 0.0
 
 
 @dataclass
@@ -77,7 +68,7 @@ class BatchExecutor:
     harvest: Harvest | None = None
     environment: dict[str, str] = field(default_factory=dict)
     secret_environment: dict[str, str] = field(default_factory=dict)
-    _wanted: list[_Wanted] = field(default_factory=list)
+    _wanted: list[Wanted] = field(default_factory=list)
     _followed: dict[str, _Followed] = field(default_factory=dict)
     _ended: list[Ended] = field(default_factory=list)
     _asked: float = -_ASK_AGAIN_S
@@ -124,7 +115,7 @@ class BatchExecutor:
 
     def submit(self, cell: Cell, until: int | None = None) -> None:
         """Put the cell into the next array."""
-        self._wanted.append(_Wanted(cell, until, 1))
+        self._wanted.append(Wanted(cell, until, 1))
 
     def poll(self, seconds: float) -> list[Ended]:
         """Hand in what is wanted, and see what ended; see `Executor.poll`."""
@@ -157,6 +148,15 @@ class BatchExecutor:
         """Let others follow."""
         self.ledger.close()
 
+    def preview(self, cells: Sequence[Cell]) -> list[tuple[str, list[str]]]:
+        """The scripts of the arrays that these cells would become, with the ids of their cells."""
+        return self._arrays.preview(cells, self.system, self.ledger.folder)
+
+    @property
+    def _arrays(self) -> Arrays:
+        on_node = self.harvest is not None
+        return Arrays(self.site, self.command, self.title, self.environment, on_node)
+
     def _live(self) -> list[_Followed]:
         return list(self._followed.values())
 
@@ -165,15 +165,15 @@ class BatchExecutor:
     def _hand_in(self) -> None:
         now = time.monotonic()
         ready = [want for want in self._wanted if want.not_before <= now]
-        for needs, group in self._arrays(ready):
+        for needs, group in self._arrays.of(ready):
             if not self._hand_in_array(group, needs):
                 return
 
-    def _hand_in_array(self, group: Sequence[_Wanted], needs: Needs) -> bool:
+    def _hand_in_array(self, group: Sequence[Wanted], needs: Needs) -> bool:
         until, tries = group[0].until, group[0].tries
         ids = [want.cell.id for want in group]
         submission = self.ledger.intend(ids, self.system.name, until, tries)
-        errand = self.errand(submission.job, until, take_over=tries > 1)
+        errand = self._arrays.errand(submission.job, until, take_over=tries > 1)
         path = submission.job.folder / "job.sh"
         write_whole(path, self.system.script(errand, self.site, needs))
         try:
@@ -181,15 +181,18 @@ class BatchExecutor:
         except BatchError as error:
             return self._refused(submission, group, error)
         submission = self.ledger.submitted(submission, job_id)
-        for index, want in enumerate(group):
-            self._wanted.remove(want)
-            self._followed[want.cell.id] = _Followed(want.cell, submission, index)
-        count = f"{len(group)} cell{'s' if len(group) > 1 else ''}"
-        self.tell(f"{count} handed in to {self.system.name} as job {job_id} ({path})")
+        self._follow(group, submission)
+        what = counted(len(group), "cell")
+        self.tell(f"{what} handed in to {self.system.name} as job {job_id} ({path})")
         self._asked = time.monotonic()
         return True
 
-    def _refused(self, submission: Submission, group: Sequence[_Wanted], error: BatchError) -> bool:
+    def _follow(self, group: Sequence[Wanted], submission: Submission) -> None:
+        for index, want in enumerate(group):
+            self._wanted.remove(want)
+            self._followed[want.cell.id] = _Followed(want.cell, submission, index)
+
+    def _refused(self, submission: Submission, group: Sequence[Wanted], error: BatchError) -> bool:
         """It may be there all the same: a program can fail after it has handed the job in.
 
         Raises:
@@ -202,15 +205,11 @@ class BatchExecutor:
             job_id, transient = None, True
             if error.unanswered:
                 # nobody can tell; the array is followed, and found or given up later
-                for index, want in enumerate(group):
-                    self._wanted.remove(want)
-                    self._followed[want.cell.id] = _Followed(want.cell, submission, index)
+                self._follow(group, submission)
                 return False
         if job_id is not None:
             submission = self.ledger.submitted(submission, job_id)
-            for index, want in enumerate(group):
-                self._wanted.remove(want)
-                self._followed[want.cell.id] = _Followed(want.cell, submission, index)
+            self._follow(group, submission)
             return True
         self.ledger.refuse(submission)
         if not transient:
@@ -220,50 +219,8 @@ class BatchExecutor:
             )
         self.tell(f"{said}; the jobs are handed in again in {_ASK_AGAIN_S:.0f} s")
         later = time.monotonic() + _ASK_AGAIN_S
-        self._wanted = [_Wanted(want.cell, want.until, want.tries, later) for want in self._wanted]
+        self._wanted = [Wanted(want.cell, want.until, want.tries, later) for want in self._wanted]
         return False
-
-    def errand(self, job: ArrayJob, until: int | None, *, take_over: bool) -> Errand:
-        """What the elements of an array do."""
-        return Errand(
-            name=job.name,
-            title=self.title,
-            cells=job.cells,
-            folder=job.folder,
-            directory=Path.cwd(),
-            command=self._words(until, take_over=take_over),
-            environment=self.environment,
-        )
-
-    def _words(self, until: int | None, *, take_over: bool) -> list[str | None]:
-        starter = list(self.command.starter)
-        if self.site.program is not None:
-            starter = list(self.site.program)
-        elif self.site.venv is not None:
-            starter = ["a5ctl"]
-        words = self.command.arguments(_CELL, until, take_over=take_over)
-        words += [] if self.harvest is None else ["--on-node"]
-        return [None if word == _CELL else word for word in (*starter, *words)]
-
-    def preview(self, cells: Sequence[Cell]) -> list[tuple[str, list[str]]]:
-        """The scripts of the arrays that these cells would become, with the ids of their cells."""
-        found = []
-        for needs, group in self._arrays([_Wanted(cell, None, 1) for cell in cells]):
-            ids = [want.cell.id for want in group]
-            job = ArrayJob("a5-preview", None, tuple(ids), self.ledger.folder / "a5-preview")
-            errand = self.errand(job, None, take_over=False)
-            found.append((self.system.script(errand, self.site, needs), ids))
-        return found
-
-    def _arrays(self, wanted: Sequence[_Wanted]) -> Iterator[tuple[Needs, list[_Wanted]]]:
-        """Cells of one array ask for the same, and are as far as each other."""
-        groups: dict[tuple[Needs, int, int], list[_Wanted]] = {}
-        for want in wanted:
-            needs = needs_of(want.cell.config, gpus=self.site.gpus, cpus=self.site.cpus)
-            groups.setdefault((needs, want.until or 0, want.tries), []).append(want)
-        for (needs, _, _), group in groups.items():
-            for start in range(0, len(group), self.site.array_limit):
-                yield needs, group[start : start + self.site.array_limit]
 
     # following
 
@@ -346,7 +303,7 @@ class BatchExecutor:
         self.ledger.refuse(submission)
         for each in members:
             del self._followed[each.cell.id]
-            self._wanted.append(_Wanted(each.cell, submission.until, submission.tries))
+            self._wanted.append(Wanted(each.cell, submission.until, submission.tries))
 
     def _tell_counts(self) -> None:
         phases = Counter(e.element.phase for e in self._live() if e.element is not None)
@@ -367,7 +324,7 @@ class BatchExecutor:
         submission = each.submission
         stopped_before = submission.job.name in self._stopped_before
         if stopped_before and not finished(submission.job.exit_code(each.index)):
-            self._wanted.append(_Wanted(each.cell, submission.until, 1))
+            self._wanted.append(Wanted(each.cell, submission.until, 1))
             return
         memory = self.site.memory or "what the site gives"
         verdict = judge(submission, each.index, each.element, memory)
@@ -389,4 +346,4 @@ class BatchExecutor:
             return
         self.tell(f"cell {each.cell.id}: {why}; job {tries + 1} goes on with it")
         later = time.monotonic() + pause
-        self._wanted.append(_Wanted(each.cell, each.submission.until, tries + 1, later))
+        self._wanted.append(Wanted(each.cell, each.submission.until, tries + 1, later))

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 
 from core.config.section import Section
 from core.errors import UserError
-from core.given_files import read_given_text
-from core.given_toml import parse_toml
+from core.given_toml import read_toml_text, tables_of
+from core.wrong_fields import first_wrong
 
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,:@+/=-]*")
 _DURATION = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d{2})(?::(?P<s>\d{2}))?")
@@ -196,30 +196,23 @@ def load_site(path: Path) -> Site:
     Raises:
         UserError: one sentence that names what is wrong in it.
     """
-    try:
-        tree = parse_toml(read_given_text(path))
-    except OSError as error:
-        raise UserError(f"site file {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        why = str(error).partition(";")[0]
-        raise UserError(f"site file {path} is not valid TOML: {why}") from error
+    origin = f"site file {path}"
+    tree = tables_of(read_toml_text(path, origin), origin)
     try:
         return Site.model_validate(tree)
     except ValidationError as error:
-        raise UserError(f"site file {path}: {_sentence(error)}") from error
+        raise UserError(f"{origin}: {_sentence(error)}") from error
 
 
 def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(place, Site.model_fields, n=1, cutoff=0.5)
+    wrong = first_wrong(error)
+    if wrong.unknown:
+        near = difflib.get_close_matches(wrong.place, Site.model_fields, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else "docs/cluster.md lists what is"
-        return f"{place!r} is not known here; {hint}"
-    if first["type"] == "missing":
-        return f'{place} is missing; write for example {place} = "4:00:00"'
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}{_given(first['input'])}" if place else message
+        return f"{wrong.place!r} is not known here; {hint}"
+    if wrong.missing:
+        return f'{wrong.place} is missing; write for example {wrong.place} = "4:00:00"'
+    return f"{wrong.place}: {wrong.message}{_given(wrong.given)}" if wrong.parts else wrong.message
 
 
 def _given(value: Any) -> str:

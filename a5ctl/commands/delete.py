@@ -32,6 +32,7 @@ def delete(
         a5ctl delete sft-256-k3f9 sft-256-m2x7 --yes
     """
     from a5ctl.console import out, plain, print_json
+    from a5ctl.format import counted
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.progress import Stop, progress, tracked
     from core.registry.removal import plan_removal, remove_run
@@ -51,7 +52,7 @@ def delete(
     if json_:
         print_json({"deleted": yes, "runs": [_json(plan, going) for plan in plans]})
         return
-    what = f"{len(chosen)} run" + ("s" if len(chosen) > 1 else "")
+    what = counted(len(chosen), "run")
     last = f"deleted {what}" if yes else f"nothing was deleted; --yes deletes {what}"
     out().print(plain(last, "bold red" if yes else "dim"))
 

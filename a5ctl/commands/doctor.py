@@ -12,7 +12,7 @@ from a5ctl.options import HomeOption, JsonOption, RegistryOption
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from a5ctl.doctor_checks import Check
+    from a5ctl.doctor.check import Check
 
 _MARKS = {"ok": ("+", "green"), "warn": ("!", "yellow"), "fail": ("x", "bold red")}
 _NAME_WIDTH = 14
@@ -44,7 +44,8 @@ def doctor(
         a5ctl doctor --json
     """
     from a5ctl.console import out, print_json
-    from a5ctl.doctor_checks import Status, all_checks
+    from a5ctl.doctor.check import Status
+    from a5ctl.doctor.checks import all_checks
 
     checks = all_checks(home, registry)
     mended = _mend(checks, home, registry) if fix else []
@@ -62,7 +63,7 @@ def doctor(
 
 def _mend(checks: "Sequence[Check]", home: Path | None, registry: str | None) -> list[str]:
     """What was done about the findings that can be mended; what could not be is told as well."""
-    from a5ctl.doctor_registry import mend
+    from a5ctl.doctor.registry import mend
     from core.errors import UserError
 
     done = []

@@ -9,7 +9,7 @@ import typer
 from a5ctl.options import HomeOption, JsonOption, RegistryOption
 
 if TYPE_CHECKING:
-    from a5ctl.reports.content import Report
+    from a5ctl.reports.report import Report
 
 _EXAMPLES, _MOST_EXAMPLES = 2, 100
 _NAME_CHARS = 80

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import PurePath
 
 from a5ctl.format import moment, tail
-from a5ctl.reports.content import Question, Remark, Report, Table, Tone
+from a5ctl.reports.content import Question, Remark, Table, Tone
 from a5ctl.reports.curves import gather_curves
 from a5ctl.reports.excerpts import clipped, gather_examples
 from a5ctl.reports.happenings import gather_events
@@ -16,6 +16,7 @@ from a5ctl.reports.mix import gather_mixes
 from a5ctl.reports.origin import gather_codes, record_sheet
 from a5ctl.reports.planned import cells_table, effects_table
 from a5ctl.reports.protocols import gather_protocols
+from a5ctl.reports.report import Report
 from a5ctl.reports.results import (
     headline_facts,
     result_remarks,
@@ -24,7 +25,8 @@ from a5ctl.reports.results import (
     verdicts_of,
 )
 from a5ctl.reports.subject import Subject
-from a5ctl.tables.comparison import Cell, Comparison, build_comparison
+from a5ctl.tables.comparison import Comparison, build_comparison
+from a5ctl.tables.comparison_cell import Cell
 from a5ctl.tables.entries import Entry
 from core.errors import UserError
 from core.registry.records import RunRecord

@@ -15,6 +15,7 @@ from a5ctl.tables.runs import run_seconds
 from core.registry.liveness import LOST, STALE, display_status
 from core.registry.records import ArtifactRecord, RunRecord
 from core.registry.store import Registry
+from core.units import gib
 
 _DIFF_CHARS = 30_000
 _CONFIG_CHARS = 20_000
@@ -91,7 +92,7 @@ def _fields(kept: Mapping[str, Any]) -> Fields:
     machine = dict(kept.get("machine") or {})
     memory = machine.get("memory_bytes")
     if isinstance(memory, int):
-        machine["memory_bytes"] = f"{memory / 2**30:.1f} GiB"
+        machine["memory_bytes"] = gib(memory)
     groups = {
         "code": {"commit": git.get("commit"), "uncommitted changes": _changes(git)} if git else {},
         "python": {"python": kept.get("python"), **(kept.get("packages") or {})},

@@ -14,9 +14,9 @@ from markupsafe import Markup
 
 from a5ctl.console import printable
 from a5ctl.reports import drawing
-from a5ctl.reports.content import Report
 from a5ctl.reports.excerpts import RIGHT
 from a5ctl.reports.mix import BAR, Family
+from a5ctl.reports.report import Report
 
 GENERATOR = "a5ctl report"
 """What the head of every page names as its maker."""

@@ -8,6 +8,7 @@ from typing import Any
 from a5ctl.figures import ACCURACY
 from a5ctl.tables.by import grouping_keys, mixed_settings
 from a5ctl.tables.carried import carried_over
+from a5ctl.tables.comparison_cell import Cell
 from a5ctl.tables.comparison_warnings import (
     left_out_warnings,
     mixed_warnings,
@@ -34,7 +35,7 @@ from a5ctl.tables.sparks import Curve
 from core.errors import UserError
 from core.registry.records import RunRecord
 from core.registry.store import Registry
-from core.statistics import mean_and_standard_error, mean_interval
+from core.statistics import mean_and_standard_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,43 +56,6 @@ class View:
     by: str | None = None
     spark: str | None = None
     follow_lineage: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """Runs that differ only in their seed, or that have the values of a row in common.
-
-    Attributes:
-        mean: Mean value over the runs, their accuracy where nothing else is asked for.
-        standard_error: Of that mean over seeds; None for one run, and where runs differ in more.
-        settings: What names the row; all settings, or those that were asked for.
-        mixed: Other settings in which its runs differ, with their values.
-    """
-
-    entries: tuple[Entry, ...]
-    mean: float
-    standard_error: float | None
-    settings: Mapping[str, Any]
-    mixed: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """95% interval of a single run; seeds have a standard error instead."""
-        return self.entries[0].interval if len(self.entries) == 1 else None
-
-    @property
-    def seeds_interval(self) -> tuple[float, float] | None:
-        """Student's 95% interval of the mean over seeds; None where runs differ in more."""
-        seeds = {entry.run.seed for entry in self.entries}
-        if self.mixed or None in seeds or len(seeds) < len(self.entries):
-            return None
-        return mean_interval([entry.value for entry in self.entries])
-
-    def average(self, name: str) -> float:
-        """Mean over the runs of a share of the evaluation, such as `unclosed`."""
-        return sum(getattr(e.evaluation, name) / e.evaluation.n for e in self.entries) / len(
-            self.entries
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from a5ctl.format import (
     percent,
     points,
 )
-from a5ctl.tables.comparison import Cell, Comparison
+from a5ctl.tables.comparison import Comparison
+from a5ctl.tables.comparison_cell import Cell
 from a5ctl.tables.moments import Moment
 from a5ctl.tables.settings import short_name, value_text
 from a5ctl.tables.sparks import POINTS, mean_of, sparkline
@@ -76,13 +77,18 @@ def comparison_columns(comparison: Comparison) -> list[Column]:
 
 def told_once(comparison: Comparison, columns: Sequence[Column]) -> list[tuple[Column, str]]:
     """Columns that need no place, with what they say: the same in every row, or nothing at all."""
-    found = []
-    for column in columns:
-        texts = {column.cell(cell).plain for cell in comparison.cells}
-        alike = column.told_once and len(texts) == 1 and len(comparison.cells) > 1
-        if alike or texts <= _NOTHING:
-            found.append((column, texts.pop()))
-    return found
+    said = ((column, _said_alike(column, comparison.cells)) for column in columns)
+    return [(column, text) for column, text in said if text is not None]
+
+
+def _said_alike(column: Column, cells: Sequence[Cell]) -> str | None:
+    """What a column says in every row; None where it needs its place, as one row mostly shows."""
+    texts: set[str] = set()
+    for cell in cells:
+        texts.add(column.cell(cell).plain)
+        if not texts <= _NOTHING and (len(texts) > 1 or not column.told_once):
+            return None
+    return texts.pop() if texts <= _NOTHING or len(cells) > 1 else None
 
 
 def _value_columns(comparison: Comparison) -> list[Column]:

@@ -3,7 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from a5ctl.tables.comparison import Cell, Comparison
+from a5ctl.tables.comparison import Comparison
+from a5ctl.tables.comparison_cell import Cell
 from a5ctl.tables.entries import Entry
 from a5ctl.tables.run_report import finite
 

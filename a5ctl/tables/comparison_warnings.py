@@ -2,17 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from a5ctl.tables.by import mixed_words
+from a5ctl.tables.comparison_cell import Cell
 from a5ctl.tables.entries import Entry, protocol_differences
 from a5ctl.tables.moments import Chosen
 from a5ctl.tables.selection import selection_note
 from a5ctl.tables.settings import short_name, value_text
 from core.protocol import ProtocolDifference
-
-if TYPE_CHECKING:
-    from a5ctl.tables.comparison import Cell
 
 _MIXED_NAMED = 2
 
@@ -75,7 +72,7 @@ def moment_warnings(chosen: Chosen, entries: Sequence[Entry]) -> list[str]:
     return notes
 
 
-def mixed_warnings(cells: "Sequence[Cell]") -> list[str]:
+def mixed_warnings(cells: Sequence[Cell]) -> list[str]:
     """Rows whose runs differ in more than their seed, with the runs; the first ones by name."""
     mixed = [cell for cell in cells if cell.mixed]
     notes = []
@@ -94,7 +91,7 @@ def mixed_warnings(cells: "Sequence[Cell]") -> list[str]:
     return notes
 
 
-def _row_name(cell: "Cell") -> str:
+def _row_name(cell: Cell) -> str:
     return ", ".join(
         f"{short_name(key, cell.settings)} {value_text(key, value)}"
         for key, value in cell.settings.items()

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from a5ctl.console import plain
-from a5ctl.format import count
+from a5ctl.format import count, counted
 from core.pairing import Candidate, Pairing
 from core.recorded_candidates import Collected, CollectSettings, LeftOut
 
@@ -50,11 +50,11 @@ def print_pairs(
     chosen, rejected = _sides(pairing)
     mixed = pairing.mixed - pairing.unbalanced
     lines = [
-        f"wrote {out}: {_many(len(pairing.pairs), 'pair')} of {_many(mixed, 'problem')}",
-        f"from {_many(pairing.responses, 'response')} to {_many(pairing.problems, 'problem')}; "
+        f"wrote {out}: {counted(len(pairing.pairs), 'pair')} of {counted(mixed, 'problem')}",
+        f"from {counted(pairing.responses, 'response')} to {counted(pairing.problems, 'problem')}; "
         f"under grader {settings.grader} {count(pairing.right)} are right and "
         f"{count(pairing.wrong)} wrong, {count(pairing.duplicates)} copies left out",
-        f"{_many(pairing.problems - pairing.mixed, 'problem')} with only right or only wrong "
+        f"{counted(pairing.problems - pairing.mixed, 'problem')} with only right or only wrong "
         "responses, which give no pair",
         f"mean length in tokens: chosen {_mean_tokens(chosen):.0f}, rejected "
         f"{_mean_tokens(rejected):.0f}, of which the cap has cut "
@@ -62,7 +62,7 @@ def print_pairs(
     ]
     if pairing.unbalanced:
         lines.append(
-            f"{_many(pairing.unbalanced, 'problem')} without two responses of similar length"
+            f"{counted(pairing.unbalanced, 'problem')} without two responses of similar length"
         )
     for line in lines:
         console.print(plain(line), soft_wrap=True)
@@ -80,24 +80,20 @@ def _warnings(found: Collected) -> list[str]:
         )
     if found.tested:
         lines.append(
-            f"{_many(found.tested, 'response')} to problems of other splits than train: accuracy "
+            f"{counted(found.tested, 'response')} to problems of other splits than train: accuracy "
             "on these splits means nothing for a policy that learns from this file"
         )
     if found.ungraded:
-        lines.append(f"{_many(found.ungraded, 'response')} never judged by this grader")
+        lines.append(f"{counted(found.ungraded, 'response')} never judged by this grader")
     return lines
 
 
 def _listed(left_out: Sequence[LeftOut]) -> str:
     splits = Counter((left.run, left.split) for left in left_out)
     return ", ".join(
-        f"{_many(number, 'evaluation')} of {run} on {split}"
+        f"{counted(number, 'evaluation')} of {run} on {split}"
         for (run, split), number in splits.items()
     )
-
-
-def _many(number: int, thing: str) -> str:
-    return f"{count(number)} {thing}{'' if number == 1 else 's'}"
 
 
 def _sides(pairing: Pairing) -> tuple[list[Candidate], list[Candidate]]:

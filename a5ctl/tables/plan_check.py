@@ -10,8 +10,7 @@ from a5ctl.format import duration
 from a5ctl.plans.check import CheckedCell
 from a5ctl.tables.fit import FitColumn, FittedTable, fitted_table
 from a5ctl.tables.plan_cells import TITLE, plain_labels, state_text
-
-_MIB = 2**20
+from core.units import mib
 
 
 def check_table(checked: Sequence[CheckedCell], console: Console) -> FittedTable:
@@ -64,10 +63,10 @@ def _time(each: CheckedCell) -> str:
 
 
 def _memory(each: CheckedCell) -> str:
-    """Measured on runs like it, else at most what the architecture says."""
+    """Measured on runs like it, else about what the architecture says."""
     if each.forecast.peak is not None:
-        return f"{each.forecast.peak / _MIB:,.0f} MiB"
-    return "-" if each.memory is None else f"<{each.memory / _MIB:,.0f} MiB"
+        return mib(each.forecast.peak)
+    return "-" if each.memory is None else f"~{mib(each.memory)}"
 
 
 def _twins(each: CheckedCell) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from a5ctl.format import count
+from a5ctl.format import count, counted
 from core.registry.records import RunRecord
 from core.reproduction.answers import AnswersComparison
 from core.reproduction.compare import RunsComparison
@@ -22,11 +22,6 @@ def verdict(found: RunsComparison) -> str:
         parts.append(f"{len(found.weights.differing)} of {found.weights.tensors} tensors differ")
     head = "bitwise the same" if found.same else "not the same"
     return f"{head}: {'; '.join(part for part in parts if part)}"
-
-
-def number_of(count_: int, what: str) -> str:
-    """A count with its noun: `1 metric`, `23 metrics`."""
-    return f"{count(count_)} {what}{'' if count_ == 1 else 's'}"
 
 
 def answered(answers: Sequence[AnswersComparison]) -> tuple[int, int]:
@@ -84,9 +79,9 @@ def _curves(found: RunsComparison) -> str:
     differing = [metric for metric in found.metrics if not metric.same]
     if not found.metrics:
         return ""
-    metrics = number_of(len(found.metrics), "metric")
+    metrics = counted(len(found.metrics), "metric")
     if not differing:
-        return f"{number_of(found.steps, 'step')}, {metrics}"
+        return f"{counted(found.steps, 'step')}, {metrics}"
     first = min(metric.first for metric in differing if metric.first is not None)
     return f"{len(differing)} of {metrics} differ from step {first} on"
 

@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from a5ctl.console import plain
-from a5ctl.format import count
+from a5ctl.format import count, counted
 from a5ctl.tables.fit import FitColumn, fitted_table
-from a5ctl.tables.reproduction import answered, kind_of, number_of, verdict
+from a5ctl.tables.reproduction import answered, kind_of, verdict
 from core.registry.records import RunRecord
 from core.reproduction.compare import RunsComparison
 from core.reproduction.curves import MetricComparison
@@ -32,7 +32,7 @@ def print_differences(
     if not found and possible:
         console.print(head.append(": nothing that was recorded differs now", "bold"))
     elif found:
-        things = number_of(len(found), "thing")
+        things = counted(len(found), "thing")
         verb = "is" if len(found) == 1 else "are"
         console.print(head.append(f": {things} {verb} not as recorded", "bold"))
         console.print(_table(found, console), crop=False)
@@ -61,7 +61,7 @@ def print_comparison(found: RunsComparison, console: Console) -> None:
     for note in found.notes:
         console.print(plain(f"· {note}", "dim"))
     if found.steps < found.of:
-        first = number_of(found.steps, "step")
+        first = counted(found.steps, "step")
         console.print(plain(f"· only the first {first} of {count(found.of)} are compared", "dim"))
     console.print(plain(verdict(found), "bold green" if found.same else "bold red"))
     if not found.same:
@@ -90,11 +90,11 @@ def _parts(found: RunsComparison) -> list[tuple[bool, str, str]]:
 def _metrics(found: RunsComparison) -> tuple[bool, str, str]:
     differing = sum(not metric.same for metric in found.metrics)
     values = sum(metric.values for metric in found.metrics)
-    every = f"{number_of(len(found.metrics), 'metric')}, {number_of(values, 'value')}"
+    every = f"{counted(len(found.metrics), 'metric')}, {counted(values, 'value')}"
     if differing:
-        metrics = number_of(len(found.metrics), "metric")
+        metrics = counted(len(found.metrics), "metric")
         return False, "metrics", f"{differing} of {metrics} differ; {count(values)} values compared"
-    return True, "metrics", f"{every} over {number_of(found.steps, 'step')}, bit for bit"
+    return True, "metrics", f"{every} over {counted(found.steps, 'step')}, bit for bit"
 
 
 def _answers(found: RunsComparison, what: str) -> str:

@@ -10,7 +10,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 from textual.worker import WorkType
 
-from a5ctl.console import plain, printable
+from a5ctl.console import plain
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -98,8 +98,3 @@ class Plain(Static):
         if wanted != self._shown or wanted.spans != getattr(self._shown, "spans", None):
             self._shown = wanted
             self.update(wanted)
-
-
-def safe(text: object) -> str:
-    """Anything as one printable text."""
-    return printable(str(text))

@@ -109,7 +109,6 @@ class RunsModel:
         self.open_groups: set[str] = set()
         self.sort: tuple[str, bool] | None = None
         self._order: tuple[str, ...] = ()
-        self._places: dict[str, int] = {}
 
     def apply(self, change: Change) -> None:
         """Take in what moved; `arrange` puts it into its place."""
@@ -149,21 +148,6 @@ class RunsModel:
         if self.sort is not None:
             shown = _sorted(shown, *self.sort)
         self.items = self._fold(shown) if self.folding else list(shown)
-        self._places = {
-            item.run.uuid: place for place, item in enumerate(self.items) if isinstance(item, Entry)
-        }
-
-    def update_items(self, uuids: Sequence[str]) -> list[int]:
-        """Put new entries into the rows they have; returns these rows."""
-        places = [self._places[uuid] for uuid in uuids if uuid in self._places]
-        for uuid in uuids:
-            if uuid in self._places:
-                self.items[self._places[uuid]] = self.entries[uuid]
-        return places
-
-    def place_of(self, uuid: str | None) -> int | None:
-        """The row of a run; None where it is not shown."""
-        return None if uuid is None else self._places.get(uuid)
 
     def toggle_mark(self, uuid: str) -> None:
         """Mark a run, or take the mark off."""

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.batches import batched
 from core.engines.base import (
     Completion,
     EngineError,
@@ -158,7 +159,7 @@ class HfEngine:
 def _batches(requests: Sequence[Request], size: int) -> list[list[Request]]:
     """Neighbours in length go together, so that little is padded; longest first."""
     ordered = sorted(requests, key=lambda r: len(r.prompt_ids), reverse=True)
-    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    return list(batched(ordered, size))
 
 
 def _give_memory_back(model: Any) -> list["torch.Size"]:

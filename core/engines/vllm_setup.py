@@ -13,6 +13,7 @@ from typing import Any
 from core.engines.base import EngineError
 from core.engines.footprint import cache_bytes_per_token
 from core.models import prepare_imports
+from core.units import GIB, mib
 
 # One process, no telemetry, no logging of its own. The engine's batch order must not depend on
 # the environment of the person who runs it.
@@ -26,7 +27,7 @@ ENVIRONMENT = {
 MAX_SEQUENCES = 256
 _KEPT_LINES = 40
 _BLOCK = 128  # tokens per cache block on CPU; GPU blocks are smaller
-_CACHE_LIMIT = 4 << 30
+_CACHE_LIMIT = 4 * GIB
 _CACHE_SHARE_OF_FREE_MEMORY = 0.25
 
 
@@ -122,8 +123,8 @@ def cache_bytes(config: Any, dtype: str, max_model_len: int) -> int:
     free = _free_memory()
     if one > free:
         raise EngineError(
-            f"one response of {max_model_len} tokens needs {one >> 20} MiB of cache and only "
-            f"{free >> 20} MiB are free; lower the context length or stop other programs"
+            f"one response of {max_model_len} tokens needs {mib(one)} of cache and only "
+            f"{mib(free)} are free; lower the context length or stop other programs"
         )
     limit = min(_CACHE_LIMIT, int(free * _CACHE_SHARE_OF_FREE_MEMORY))
     return max(one, min(one * MAX_SEQUENCES, limit))

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from core.batches import batched
 from core.errors import UserError
 from core.interchange.event_writer import EventWriter
 from core.interchange.mirror_feed import Mirror
@@ -183,8 +184,8 @@ class MlflowMirror:
             self._entities.Param(_mlflow_name(name), str(value)[:_MLFLOW_LONGEST])
             for name, value in flat
         ]
-        for start in range(0, len(params), _MLFLOW_PARAMS):
-            self._client.log_batch(self._run_id, params=params[start : start + _MLFLOW_PARAMS])
+        for batch in batched(params, _MLFLOW_PARAMS):
+            self._client.log_batch(self._run_id, params=batch)
 
     def metrics(self, step: int, time: float, values: dict[str, float]) -> None:
         """Keep values for the next batch."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.batches import batched
 from core.errors import UserError
 from core.registry.connections import (
     BUSY_TIMEOUT_S,
@@ -30,6 +31,9 @@ from core.registry.server import explained, masked, refuses_the_row
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
+
+# values of one list in a query; SQLite before 3.32 takes 999 variables
+_LISTED = 500
 
 Row = tuple[Any, ...]
 
@@ -104,8 +108,8 @@ class Database:
     def read_in(self, sql: str, values: list[Any], **parameters: Any) -> list[Row]:
         """Run a query whose `:values` stands for a list of any length."""
         rows: list[Row] = []
-        for start in range(0, len(values), 500):
-            chunk = {f"v{n}": value for n, value in enumerate(values[start : start + 500])}
+        for batch in batched(values, _LISTED):
+            chunk = {f"v{n}": value for n, value in enumerate(batch)}
             names = ", ".join(f":{name}" for name in chunk)
             rows += self.read(sql.replace(":values", names), {**chunk, **parameters})
         return rows

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from core.errors import UserError
 from core.registry.codec import stored_table
 from core.registry.database import Database, Row
 from core.registry.records import EvaluationRecord, StoredGrade, StoredResponse
@@ -22,6 +23,8 @@ _RANK = "ORDER BY e.step, e.segment, e.key"  # keys grow; a clock may have been 
 _FIGURES = """e.uuid, r.uuid, e.segment, e.step, e.split, e.time, e.n, e.type1, e.type2,
     e.type3, e.unclosed, e.unparseable, e.numeric, e.truncated, e.accuracy, e.interval_low,
     e.interval_high, e.accuracies, e.lengths, e.seconds, e.generated_tokens, e.protocol"""
+
+_COUNTS = (int, type(None))
 
 
 def evaluations(database: Database, run_uuids: Sequence[str]) -> list[EvaluationRecord]:
@@ -163,6 +166,11 @@ def stored_response(row: Row, grades: dict[str, StoredGrade], texts: TextReader)
 
 
 def _evaluation(row: Row, protocol: tuple[str, str, Mapping[str, Any]]) -> EvaluationRecord:
+    if not row[6] or not all(type(count) in _COUNTS for count in (row[3], *row[6:14])):
+        raise UserError(
+            "the row of an evaluation in the registry is damaged: a count in it is none; correct "
+            "it, or restore a backup of the registry"
+        )
     low, high, accuracies, lengths, seconds, tokens = row[15:21]
     shares = stored_table(accuracies, "the accuracies of an evaluation")
     measured = ((low, high), shares, lengths, seconds, tokens)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
+from core.batches import batched
 from core.registry.codec import clean
 from core.registry.dictionaries import Compress, choose_compression
 from core.registry.later_entries import ProbeEntry
@@ -63,8 +64,8 @@ def _replace(
     connection.execute(insert(probes), row)
     key = connection.execute(select(probes.c.key).where(same)).scalar_one()
     rows = [_row(key, keys[r.problem_id, r.sample], r, compress) for r in probe.responses]
-    for start in range(0, len(rows), _ROWS):
-        connection.execute(insert(table(ProbedResponseTable)), rows[start : start + _ROWS])
+    for batch in batched(rows, _ROWS):
+        connection.execute(insert(table(ProbedResponseTable)), batch)
 
 
 def _row(probe: int, response: int, found: ProbedResponse, compress: Compress) -> dict[str, Any]:

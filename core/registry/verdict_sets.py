@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from core.batches import batched
 from core.registry.entries import GradeRow
 from core.registry.nul_text import escaped, unescaped
 from core.registry.schema import Response, Verdict, VerdictSet, table
@@ -160,8 +161,8 @@ def change_notes(
         keys: Of the responses; unknown ones are passed over.
         change: Gives what to note, from the key and what is noted now.
     """
-    for start in range(0, len(keys), _AT_ONCE):
-        before = _folded(connection, keys[start : start + _AT_ONCE])
+    for batch in batched(keys, _AT_ONCE):
+        before = _folded(connection, batch)
         after = {key: fold(change(key, unfold(before[key]))) for key in before}
         _replace(connection, {key: new for key, new in after.items() if new != before[key]})
 
@@ -214,10 +215,8 @@ def _verdicts(key: int, text: str) -> list[dict[str, Any]]:
 def _known_keys(connection: Connection, texts: Sequence[str]) -> dict[str, int]:
     sets = table(VerdictSet)
     found: dict[str, int] = {}
-    for start in range(0, len(texts), _AT_ONCE):
-        query = select(sets.c.text, sets.c.key).where(
-            sets.c.text.in_(texts[start : start + _AT_ONCE])
-        )
+    for batch in batched(texts, _AT_ONCE):
+        query = select(sets.c.text, sets.c.key).where(sets.c.text.in_(batch))
         found |= {row.text: row.key for row in connection.execute(query)}
     return found
 

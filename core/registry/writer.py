@@ -139,6 +139,9 @@ class Writer:
             # nothing else will tell of this run: a registry that is gone is made anew
             self._behind = self._behind or not self._registry.database.exists()
             self._guarded(self._store)
+            if self._queue:  # that it could be written again is to be told, too
+                self._guarded(lambda: self._write_journal(sync=True))
+                self._guarded(self._store)
         self._journal.close()
 
     def beat_if_due(self) -> None:
@@ -236,7 +239,13 @@ class Writer:
                 raise
             self._behind = True
             self._catch_up()
-            self._store_batch()
+            try:
+                self._store_batch()
+            except _BehindError:
+                raise UserError(
+                    f"the run folder {self._folder} is not where it was, and the registry does not "
+                    "know the run; put both back"
+                ) from None
 
     def _another_file(self) -> bool:
         return self._file not in (0, self._registry.database.files_opened)

@@ -227,25 +227,36 @@ def test_a_registry_that_cannot_be_used_is_named_by_every_command(house: House, 
 @pytest.mark.parametrize(
     ("column", "value"),
     [
-        *(("config", "{"), ("config", "null"), ("config", b"\xff")),
-        *(("config", '{"a":' * 5000), ("status", "\x1b[31mred"), ("created", "soon")),
-        *(("created", 1e300), ("pid", "x"), ("name", b"\xff")),
+        *(("run.config", "{"), ("run.config", "null"), ("run.config", b"\xff")),
+        *(("run.config", '{"a":' * 5000), ("run.status", "\x1b[31mred"), ("run.created", "soon")),
+        *(("run.created", 1e300), ("run.pid", "x"), ("run.name", b"\xff")),
+        *(("protocol.fields", "[]"), ("evaluation.accuracies", "{")),
+        *(("evaluation.n", 0), ("evaluation.type1", "x")),
     ],
-    ids=range(9),
+    ids=range(13),
 )
-def test_a_row_that_no_run_can_have_is_named(house: House, column: str, value: object) -> None:
+def test_a_row_that_nobody_could_have_written_is_named(
+    house: House, column: str, value: object
+) -> None:
     import sqlite3
 
     from tests.a5ctl.handmade import evaluation, record, right
 
     house.home.mkdir()
     record(house.home, "sft-odd", [evaluation([right(1)])])
+    table, _, name = column.partition(".")
     with sqlite3.connect(house.home / "registry.db") as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
-        connection.execute(f"UPDATE run SET {column} = ?", (value,))
+        connection.execute(f"UPDATE {table} SET {name} = ?", (value,))
     said = complaint(house, "compare", "sft-odd")
-    assert "sft-odd" in said
+    assert "sft-odd" in said or "of an evaluation in the registry is damaged" in said
     assert not HARMFUL & set(said)
+
+
+def test_a_value_of_any_length_makes_no_sentence_of_any_length(house: House) -> None:
+    said = complaint(house, "run", "sft", *house.small, "--on-alarm", "x" * 100_000)
+    assert "'warn', 'stop' or 'rollback'" in said
+    assert len(said) < 5000
 
 
 def test_a_file_in_the_place_of_the_run_folders_is_named(house: House) -> None:

@@ -80,6 +80,12 @@ def test_rows_are_made_by_short_names_with_students_interval(house: House) -> No
     assert [run["seed"] for run in found["128"]["runs"]] == [2, 1, 0]
 
 
+def test_seeds_that_agree_are_no_certainty(house: House) -> None:
+    alike = rows(house, "--kind", "sft", "--by", "size", "--at", "4")["128"]
+    assert alike["accuracy"] == pytest.approx(3 / PROBLEMS)
+    assert alike["seeds_interval"] is None
+
+
 def test_rows_whose_runs_differ_in_more_say_so_and_have_no_interval(house: House) -> None:
     found = rows(house, "--kind", "sft", "--by", "size")
     assert found["128"]["mixed"] == {}

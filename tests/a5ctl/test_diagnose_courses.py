@@ -63,7 +63,7 @@ def test_the_mix_over_the_steps_is_drawn_on_one_scale(home: Path) -> None:
 
 @pytest.mark.parametrize("options", [(), ("--by", "step"), ("--against", "sft-aaaa:0")])
 def test_lines_in_a_pipe_end_with_their_text(home: Path, options: tuple[str, ...]) -> None:
-    text = shown(home, "sft-aaaa", *options)
+    text = shown(home, "diagnose", "sft-aaaa", *options)
     assert [line for line in text.splitlines() if line != line.rstrip()] == []
 
 

@@ -12,9 +12,10 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from a5ctl import doctor_checks
 from a5ctl.commands.doctor import doctor, show
-from a5ctl.doctor_checks import Check, Status, all_checks, engine_checks, workspace_checks
+from a5ctl.doctor import checks as doctor_checks
+from a5ctl.doctor.check import Check, Status
+from a5ctl.doctor.checks import all_checks, engine_checks, workspace_checks
 from core.engines import select
 from core.engines.stack import Stack
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from a5ctl import doctor_look
 from a5ctl.commands.doctor import show
-from a5ctl.doctor_checks import Check, Status
-from a5ctl.doctor_gpu import gpu_checks, why_not_loaded
-from a5ctl.doctor_look import Card, Compiled, GpuFindings, find_gpus, read_driver
+from a5ctl.doctor import look as doctor_look
+from a5ctl.doctor.check import Check, Status
+from a5ctl.doctor.gpu import gpu_checks, why_not_loaded
+from a5ctl.doctor.look import Card, Compiled, GpuFindings, find_gpus, read_driver
 from core.engines.stack import Stack
 
 GIB = 1 << 30

@@ -199,6 +199,7 @@ def test_all_of_them_make_no_run_twice_and_write_the_page(copied: Path, tmp_path
     assert "not recorded" not in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_variant_for_qwen_asks_what_it_says(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

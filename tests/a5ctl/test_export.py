@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,10 @@ import a5ctl.tables.export
 from a5ctl.tables.export import csv_cell
 from core.engines.base import FinishReason
 from core.responses.names import GraderName
-from tests.a5ctl import handmade
-from tests.a5ctl.asking import ask
+from tests.a5ctl import asking, handmade
 from tests.a5ctl.handmade import bad_separator, cut, evaluation, right, unclosed, wrong
 
+ask = partial(asking.ask, width=200)
 FORMULA = ('=HYPERLINK("http://evil";"4")\r\n"x",\x1b[31m', FinishReason.STOP_STRING)
 FIRST = [wrong(10), unclosed(11), cut(12), bad_separator(13), FORMULA]
 LAST = [right(10), right(11), cut(12), wrong(13), FORMULA]
@@ -130,15 +131,15 @@ def test_a_failure_halfway_leaves_nothing(home: Path, tmp_path: Path, monkeypatc
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "r.jsonl").write_text("mine")
-    dumps, calls = json.dumps, []
+    line_of, calls = a5ctl.tables.export.json_line, []
 
-    def full(*arguments: object, **options: object) -> str:
+    def full(row: object) -> str:
         calls.append(1)
         if len(calls) > 5:
             raise OSError(28, "No space left on device", "r.jsonl")
-        return dumps(*arguments, **options)
+        return line_of(row)
 
-    monkeypatch.setattr(a5ctl.tables.export.json, "dumps", full)
+    monkeypatch.setattr(a5ctl.tables.export, "json_line", full)
     result = export(home, "--out", folder / "r.jsonl", "--force")
     assert result.exit_code == 2
     assert "No space left on device" in " ".join(result.stderr.split())

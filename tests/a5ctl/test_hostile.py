@@ -90,6 +90,7 @@ def test_a_full_disk_ends_in_one_sentence_and_the_run_goes_on_later(
     assert [point.step for point in points] == list(range(1, 31))
 
 
+@pytest.mark.slow
 def test_a_disk_without_room_for_a_registry_is_named(
     house: House, disk: Callable[..., None]
 ) -> None:

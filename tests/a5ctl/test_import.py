@@ -1,7 +1,9 @@
 """`a5ctl import`: from files of other tools to runs that can be listed, diagnosed and compared."""
 
 import json
+import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,11 @@ from core.models import BUILTIN_PATH
 from core.registry.journal import JOURNAL_NAME
 from core.registry.store import Registry
 from core.responses.names import GRADER_VERSIONS, GraderName
-from tests.a5ctl import handmade
-from tests.a5ctl.asking import ask
+from tests.a5ctl import asking, handmade
 from tests.a5ctl.handmade import evaluation, right, wrong
 from tests.core.interchange.test_readers import FILES, WANDB, store, write_logs, write_samples
 
+ask = partial(asking.ask, width=200)
 TABLES = ("run", "metric", "metric_summary", "evaluation", "response", "grade", "event", "problem")
 
 
@@ -283,3 +285,24 @@ def test_what_cannot_be_imported_is_one_sentence(
     result = ask(tmp_path / "home", "import", *arguments)
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")
+@pytest.mark.parametrize("what", ["a pipe", "a hole", "a large hole beside it"])
+def test_a_run_folder_without_end_is_refused(tmp_path: Path, what: str) -> None:
+    source, home = tmp_path / "source", tmp_path / "home"
+    source.mkdir()
+    run = handmade.record(source, "sft-odd", [evaluation([right(1)])])
+    folder = source / "runs" / run.id
+    journal = folder / JOURNAL_NAME
+    if what == "a pipe":
+        journal.unlink()
+        os.mkfifo(journal)
+    else:
+        hole = journal if what == "a hole" else folder / "log.txt"
+        with hole.open("wb") as file:
+            file.truncate(2**43)
+    result = ask(home, "import", folder)
+    assert result.exit_code == 2, result.output
+    assert run.id in result.output
+    assert not (home / "runs" / run.id).exists()

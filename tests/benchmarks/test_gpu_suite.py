@@ -138,6 +138,7 @@ sys.exit(gpu_suite.main())
     assert "(not started)" in text
 
 
+@pytest.mark.slow
 def test_a_dry_run_measures_and_prints_the_table(tmp_path: Path) -> None:
     """One real part; the rest take minutes, and go by `--dry-run` without `--part`."""
     script = str(ROOT / "benchmarks" / "gpu_suite.py")

@@ -112,9 +112,19 @@ _RULES: tuple[tuple[str, Way], ...] = (
         "a5ctl/test_model_command.py::test_pretrain_writes_a_model_that_loads",
         ("model", "pretrain", "--out"),
     )),
-    (r"a5ctl resume|timeout .* a5ctl run", RESUMED),
+    (r"a5ctl resume|timeout --signal INT .* a5ctl run", RESUMED),
+    (r"timeout --signal KILL .* a5ctl run", Elsewhere(
+        "a5ctl/test_resume.py::test_a_killed_run_goes_on_with_the_same_numbers", ("run", "sft")
+    )),
+    (r"timeout .* a5ctl plan run", _PLAN),
     (r"(\w+=\S+ )*a5ctl (run|reproduce|probe|pairs|import|model (make|fits))\b", MADE),
     (r"a5ctl ", LOOKED),
+    (r"python docs/tutorial.py", Elsewhere(
+        "docs/test_tutorial.py::test_a_block_is_run_and_rewritten", ("tutorial.py",)
+    )),
+    (r"python -m examples.flawed_targets", Elsewhere(
+        "a5ctl/test_examples.py::test_example_runs_to_its_end", ("full_data_cliff.sh",)
+    )),
     (r"(\w+=\S+ )*(nice )?python (benchmarks|docs|examples)/", SCRIPT),
     (r"python3 bootstrap.py|make ", INSTALLED),
     (r"(\w+=\S+ )*(PEER/bin/)?pip |python -m pip ", INSTALLED),

@@ -14,7 +14,7 @@ PAGES = [
     *sorted((ROOT / "examples").rglob("*.md")),
     ROOT / "benchmarks" / "README.md",
 ]
-_FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 _INDENTED = re.compile(r"(?<=\n\n)((?: {4}.+\n)+)")
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _COLUMNS = re.compile(r"\s{2,}(?![-#\"'])\S.*")
@@ -27,6 +27,9 @@ _PROGRAMS = frozenset(
 )
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*=")
 _ASSIGNED = re.compile(r"^(?:[A-Z_][A-Z0-9_]*=(?:\"[^\"]*\"|\S)* )+")
+_BETWEEN = frozenset({";", "&", "&&", "(", ")", ");"})
+_OF_SHELLS = frozenset({"for", "wait", "ulimit", "echo"})
+_LOOP = re.compile(r"\bfor (\w+) in (\w+)")
 OTHER_LANGUAGES = frozenset({"toml", "python", "diff", "json", "csv"})
 """Blocks in these are files; in a `text` block, only what follows a prompt sign is a command."""
 
@@ -106,12 +109,36 @@ def _of(page: Path) -> Iterator[Line]:
 
 def _in_block(page: str, language: str, body: str) -> Iterator[str]:
     found = body.splitlines()
-    if language == "text" or any(line.startswith("$ ") for line in found):
-        yield from (_plain(line[2:]) for line in found if line.startswith("$ "))
+    asked = [line[2:] for line in found if line.startswith("$ ")]
+    typed = asked if asked or language == "text" else _whole(found)
+    for line in typed:
+        for command in _parts(_plain(line)):
+            assert is_command(command), f"{page}: not known to be a command: {command}"
+            yield command
+
+
+def _parts(line: str) -> Iterator[str]:
+    """The commands of a line that has several; a loop is gone through once."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&()")
+    lexer.whitespace_split = True
+    tokens = list(lexer)
+    if not _BETWEEN & set(tokens):
+        yield line
         return
-    for command in _whole(found):
-        assert is_command(command), f"{page}: not known to be a command: {command}"
-        yield _plain(command)
+    loops = dict(_LOOP.findall(line))
+    part: list[str] = []
+    for token in (*tokens, ";"):
+        if token not in _BETWEEN:
+            part.append(token)
+            continue
+        while part and part[0] in ("do", "done"):
+            part = part[1:]
+        if part and part[0] not in _OF_SHELLS:
+            text = shlex.join(part)
+            for name, value in loops.items():
+                text = re.sub(rf"\${name}\b", value, text)
+            yield text
+        part = []
 
 
 def _whole(found: list[str]) -> Iterator[str]:

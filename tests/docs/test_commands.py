@@ -30,14 +30,19 @@ _STANDS_FOR = {
     "FILE": "backup.db",
     "URL": "elsewhere.db",
     "gsm8k-test-00012": "p002",
+    "lr 0.002 seed 0": "sft-256-k3f9",
+    "lr 0.002 seed 1": "sft-256-m2x7",
+    "lr 0.002 seed 2": "sft-512-m2x7",
+    "final lr 0.002 seed 0": "sft-256-k3f9",
 }
+_TITLED = re.compile(r"```toml title=\"([\w.]+)\"\n(.*?)```", re.DOTALL)
 _LOOKS = re.compile(
     r"a5ctl (compare|ls|show|diagnose|plot|report|sql|plan|protocol diff"
     r"|registry path)\b"
 )
 _ID = re.compile(r"\b(?:sft|grpo|eval)-(?:\d+-)?[a-z0-9]{4}\b")
 _TRAIN = {"lr": 1e-4, "supervise": "response"}
-_GROUPS = ("answer", "answer-low", "table", "matrix-k3f9", "matrix-9nwq", "G")
+_GROUPS = ("answer", "answer-low", "table", "matrix-k3f9", "matrix-9nwq", "G", "rate", "final")
 _KEEPS = re.compile(r"protocol show \S+ --out")
 _SEVERAL = (_STANDS_FOR["RUNS"],)
 _NAMES = re.compile(r"a5ctl (?:compare|diagnose|plot \S+|report|show)((?: [a-z][\w-]+)+)")
@@ -74,6 +79,8 @@ def readers_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shown = re.search(r"```toml\n(.*?)```", _page(page), re.DOTALL)
         assert shown is not None
         (home / name).write_text(shown[1], encoding="utf-8")
+    for title, shown in _TITLED.findall(_page("a-week-with-a5ctl.md")):
+        (home / title).write_text(shown, encoding="utf-8")
     (home / "base.toml").write_text("[train]\nwarmup = 0.1\n", encoding="utf-8")
     for split in ("train", "test"):
         question = {"question": "How many is 1 + 1?", "answer": "1 + 1 = 2\n#### 2"}
@@ -82,9 +89,10 @@ def readers_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.write_text(json.dumps(question) + "\n", encoding="utf-8")
     dumped = {"question": "How many is 1 + 1?", "response": right(2)[0], "ground_truth": "2"}
     (home / "responses.jsonl").write_text(json.dumps(dumped) + "\n", encoding="utf-8")
-    for run_id in _STANDS_FOR["RUNS"].split():
+    for seed, run_id in enumerate(_STANDS_FOR["RUNS"].split()):
         settings = {"pairs": f"{run_id}.jsonl"}
-        handmade.record(home, run_id, [evaluation(answers)], kind="dpo", method=settings)
+        made = [evaluation(answers)]
+        handmade.record(home, run_id, made, kind="dpo", seed=seed, method=settings)
     _rollouts(home, "grpo-x2m1")
     shutil.copytree(ROOT / "examples" / "plans", home / "examples" / "plans")
     shutil.copy(home / "registry.db", home / "old.db")

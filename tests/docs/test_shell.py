@@ -70,7 +70,7 @@ def test_a_backup_takes_the_place_of_the_registry(house: House, tmp_path: Path) 
     shell(RESTORING[0], house.home)
     assert not (house.home / "registry.db").exists()
     shell(RESTORING[1].replace("/backups", place), house.home)
-    assert [run["id"] for run in house.json("ls")["runs"]] == ["sft-256-k3f9"]
+    assert [run["id"] for run in house.json("ls")] == ["sft-256-k3f9"]
 
 
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3 is not installed")

@@ -26,7 +26,7 @@ from tests.rollouts import rollout
 
 _ASKS = ("--engine", "hf", "--max-tokens", "4", "--eval-limit", "2")
 _LEARNS = (*_ASKS, "--threads", "1", "--set", "evaluation.at_start=false")
-_SAMPLES = (*_LEARNS, "--rollout-max-tokens", "4")
+_SAMPLES = (*_LEARNS, "--rollout-max-tokens", "6")
 _FEW = {
     "sft": (*_LEARNS, "--steps", "1", "--batch-size", "2"),
     "dpo": (*_LEARNS, "--steps", "1", "--batch-size", "2"),
@@ -44,6 +44,10 @@ _STANDS_FOR = {
     "RUN2": "sft-256-m2x7",
     "RUN[:STEP]": "sft-256-k3f9:48",
     "two": "sft-256-k3f9",
+    "base": "sft-256-k3f9",
+    "lr 0.002 seed 0": "sft-256-k3f9",
+    "sampled-0": "eval-m2x7",
+    "pairs-0.jsonl": "pairs.jsonl",
     "sft-16-9kkq": "sft-256-m2x7",
     "Qwen/Qwen2.5-0.5B": "model",
 }
@@ -101,6 +105,8 @@ def _small_run(kind: str, words: Sequence[str]) -> list[str]:
     if kind != "eval" and kind != "dpo":
         sizes = words[words.index("--size") + 1].count(",") if "--size" in words else 0
         more += ["--size", "4,8" if sizes else "8"]
+    if "--name" in words:  # runs of the page's names are there
+        more += ["--name", words[words.index("--name") + 1] + "-here"]
     if "--train-batch" in words:
         more += ["--train-batch", "4"]
     if "--seed" in words and "," in words[words.index("--seed") + 1]:
@@ -128,9 +134,11 @@ def furnish(folder: Path, home: Path) -> House:
         (home / place).mkdir(parents=True)
         write_problems(home / place / "train.jsonl", 300)
         write_problems(home / place / "test.jsonl", 12, offset=300)
+        write_problems(home / place / "dev.jsonl", 12, offset=320)
     for split in ("test", "val"):
         write_choices(home / "path/to/mmlu" / split / f"sums_{split}.csv", 3)
-    (home / "plan.toml").write_text(_PLAN, encoding="utf-8")
+    for name in ("plan.toml", "rates.toml"):
+        (home / name).write_text(_PLAN, encoding="utf-8")
     _leave_files_of_other_tools(home)
     house = small_house(folder, home)
     trained = (*_FEW["sft"], "--model", "model", "--data", "data", "--size", "8", "--quiet")

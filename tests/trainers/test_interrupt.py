@@ -32,6 +32,20 @@ def test_a_signal_inside_a_step_waits_for_its_end() -> None:
     assert caught.value.exit_code == 130
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs terminals that hang up")
+def test_a_hang_up_stops_as_others_do_unless_it_is_not_to_be_heard() -> None:
+    interrupts = Interrupts()
+    with interrupts.installed(), pytest.raises(Interrupted) as caught:
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert caught.value.exit_code == 129
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup starts a program
+    try:
+        with Interrupts().installed():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_second_signal_does_not_wait() -> None:
     interrupts, done = Interrupts(), []
     with interrupts.installed(), pytest.raises(Interrupted), interrupts.deferred():

@@ -86,9 +86,14 @@ def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     return F.silu(gate).mul_(up)
 
 
-def swiglu_backward(gradient: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of gate and up; `gradient`, of their shape, is overwritten."""
-    up_gradient = gradient * F.silu(gate)
+def swiglu_backward(
+    gradient: Tensor, gate: Tensor, up: Tensor, activated: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients of gate and up, all of one shape.
+
+    `gradient`, and `activated`, which is silu(gate), are overwritten.
+    """
+    up_gradient = activated.mul_(gradient)
     return torch.ops.aten.silu_backward(gradient.mul_(up), gate), up_gradient
 
 

@@ -196,8 +196,9 @@ def written_out(model: Any, compute_dtype: torch.dtype) -> tuple[WrittenOut | No
 def _mlp_backward(layer: Layer, kept: _Kept, residual: Tensor, weights: Weights) -> None:
     _, gate_weight, up_weight, down = layer.narrow
     narrow = residual.to(weights.narrow)
-    add_product(layer.down, narrow, swiglu(kept.gate, kept.up))
-    gate, up = swiglu_backward(narrow @ down, kept.gate, kept.up)
+    activated = F.silu(kept.gate)
+    add_product(layer.down, narrow, activated * kept.up)
+    gate, up = swiglu_backward(narrow @ down, kept.gate, kept.up, activated)
     hidden = kept.before_mlp.output(layer.second_norm, weights.narrow)
     add_product(layer.gate, gate, hidden)
     add_product(layer.up, up, hidden)

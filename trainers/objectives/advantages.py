@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from core.batches import batched
 from core.config.methods import GrpoSettings, LossType
 
 RewardFunction = Callable[[str, str], Mapping[str, float]]
@@ -33,8 +34,7 @@ def group_advantages(
     if group_size < 1 or len(rewards) % group_size:
         raise ValueError(f"{len(rewards)} rewards are not whole groups of {group_size}")
     advantages: list[float] = []
-    for start in range(0, len(rewards), group_size):
-        group = rewards[start : start + group_size]
+    for group in batched(rewards, group_size):
         advantages += _of_group(group, epsilon if normalize_by_std else None)
     return advantages
 

@@ -103,7 +103,7 @@ class _Statement:
         if len(found) < limit:
             return found, len(found)
         counted = database.read(f"SELECT COUNT(*) FROM {self.source}", self.values)
-        return found, int(counted[0][0])
+        return found, int(counted[0][0]) if counted else 0
 
 
 def _damaged(database: Database) -> tuple[str, ...]:

@@ -16,12 +16,13 @@ from core.registry.database import Database
 from core.registry.query.reading import open_read_only
 from core.registry.text_reading import text_reader
 from core.registry.texts import TextReader
+from core.units import MIB
 
 TEXT_FUNCTION = "decoded"
 """SQL function that gives the text of a compressed response."""
 
 _STEPS_BETWEEN_LOOKS = 20_000
-_LARGEST_VALUE = 64 * 2**20
+_LARGEST_VALUE = 64 * MIB
 _ROWS_AT_ONCE = 256
 _ALLOWED = frozenset(
     (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)

@@ -65,6 +65,7 @@ def process(registry: Registry, run: RunRecord, folder: Path) -> Iterator[subpro
     started.wait()
 
 
+@pytest.mark.slow
 @posix
 def test_a_stopped_process_is_stale_and_nobody_takes_its_run_until_it_goes_on_or_dies(
     registry: Registry,

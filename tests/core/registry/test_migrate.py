@@ -111,6 +111,7 @@ def test_opening_an_up_to_date_registry_imports_neither_alembic_nor_sqlalchemy(
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_four_processes_may_create_one_registry_at_once(tmp_path: Path) -> None:
     code = (
         f"from core.registry.store import open_registry; open_registry({_url(tmp_path)!r}).runs()"

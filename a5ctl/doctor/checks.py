@@ -7,51 +7,24 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from a5ctl.doctor.check import Check, Status
+from a5ctl.doctor.gpu import gpu_checks as judged
+from a5ctl.doctor.look import find_gpus
 from a5ctl.format import size
 from core.errors import UserError
+from core.units import GIB, gib
 
 REQUIRED = (
     "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub", "numpy", "sympy",
     "pylatexenc", "pydantic", "sqlmodel", "sqlalchemy", "alembic", "typer", "rich", "tomli-w",
     "zstandard",
 )  # fmt: skip
-_LOW_DISK = 1 << 30
+_LOW_DISK = GIB
 _NO_DISK = 100 << 20
 _LOW_MEMORY = 2 << 30
-
-
-class Status(StrEnum):
-    """What a check means for a run."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding.
-
-    Attributes:
-        group: Heading it stands under.
-        name: What was looked at.
-        status: Whether a run would work.
-        value: What was found.
-        fix: What to do about it, a command where one does; empty when there is nothing to do.
-        mendable: `a5ctl doctor --fix` does it.
-    """
-
-    group: str
-    name: str
-    status: Status
-    value: str
-    fix: str = ""
-    mendable: bool = False
 
 
 def all_checks(home: Path | None, registry: str | None) -> list[Check]:
@@ -120,15 +93,12 @@ def machine_checks() -> Iterator[Check]:
 
 def gpu_checks() -> Iterator[Check]:
     """GPUs, and what is compiled for them."""
-    from a5ctl.doctor_gpu import gpu_checks as judged
-    from a5ctl.doctor_look import find_gpus
-
     yield from judged(find_gpus())
 
 
 def workspace_checks(home: Path | None, registry: str | None) -> Iterator[Check]:
     """Whether runs can be written and recorded where they would be."""
-    from a5ctl.doctor_registry import record_checks
+    from a5ctl.doctor.registry import record_checks
 
     folder = (home or Path.cwd()).expanduser().absolute()
     yield _writable(folder)
@@ -186,7 +156,7 @@ def _memory(total: int | None) -> Check:
         return Check("machine", "memory", Status.OK, "unknown on this system")
     low = total < _LOW_MEMORY
     return Check(
-        "machine", "memory", Status.WARN if low else Status.OK, f"{total / 2**30:.1f} GiB",
+        "machine", "memory", Status.WARN if low else Status.OK, gib(total),
         "use the built-in model and --engine hf" if low else "",
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from a5ctl.doctor_checks import Check, Status
+from a5ctl.doctor.check import Check, Status
 from core.errors import UserError
 
 if TYPE_CHECKING:
