@@ -1,5 +1,6 @@
 """`a5ctl plan check`: what a plan will make, what that takes, and what is there already."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,7 @@ def check(
     from a5ctl.tables.plan_cells import state_counts
     from a5ctl.tables.plan_check import check_json, check_table
     from core.plans.load import load_plan
+    from core.plans.runs import CellState
 
     plan = load_plan(file)
     check_goals(plan)
@@ -69,6 +71,10 @@ def check(
         at_once = "one at a time" if jobs == 1 else f"{jobs} at a time"
         takes = f"about {duration(total)} to go, {at_once}"
     console.print(plain(f"{counts}; {takes}", "bold"))
+    if any(each.found.state is not CellState.FINISHED for each in checked):
+        searched = " --search tpe" if plan.form.search is not None else ""
+        text = f"next: a5ctl plan run {shlex.quote(str(file))}{searched}"
+        console.print(plain(text, "dim"), soft_wrap=True)
     if plan.form.search is not None:
         said = f"{plan.form.search.trials} trials in all; the later ones are chosen by results"
         console.print(plain(said, "dim"))

@@ -1,5 +1,6 @@
 """`a5ctl plan run` and `a5ctl plan status`: carry a plan out, and say where it stands."""
 
+import shlex
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -115,7 +116,7 @@ def run(
         a5ctl plan run plan.toml --on slurm --site site.toml
     """
     from a5ctl.cluster.asked import elsewhere, leave_jobs, show_scripts
-    from a5ctl.console import err, out
+    from a5ctl.console import err, out, plain
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.plans.driver import Driver, Manner, check_goals, end_code
     from a5ctl.plans.halving import carry_out_in_rungs
@@ -171,6 +172,9 @@ def run(
     _conclude(store, found, driver.left, console, json_=json_)
     if code := end_code(found, driver):
         raise typer.Exit(code)
+    if not (quiet or json_):
+        text = f"next: a5ctl plan report {shlex.quote(str(file))}"
+        console.print(plain(text, "dim"), soft_wrap=True)
 
 
 def status(

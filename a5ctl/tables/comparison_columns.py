@@ -151,7 +151,8 @@ def _name(cell: Cell) -> Text:
     if len(cell.entries) == 1:
         return plain(cell.entries[0].run.id, style="cyan")
     first = cell.entries[0].run.id.rsplit("-", 1)[0]
-    what = "runs" if cell.mixed else "seeds"
+    once_each = len({entry.run.seed for entry in cell.entries}) == len(cell.entries)
+    what = "seeds" if once_each and not cell.mixed else "runs"
     return plain(f"{first} x{len(cell.entries)} {what}", style="cyan")
 
 

@@ -10,6 +10,8 @@ from a5ctl.tables.measures import measure_of
 from a5ctl.tables.moments import Moment
 from a5ctl.tables.settings import short_name, value_text
 
+_NAMED = 3
+
 
 def comparison_notes(comparison: Comparison, hidden: Sequence[str] = ()) -> list[str]:
     """One sentence each.
@@ -18,14 +20,14 @@ def comparison_notes(comparison: Comparison, hidden: Sequence[str] = ()) -> list
         comparison: As it is shown.
         hidden: Titles of columns that a terminal has no room for.
     """
-    notes = [_measured(comparison)]
+    notes = [_measured(comparison), *_unfinished(comparison)]
     if any(len(cell.entries) > 1 for cell in comparison.cells):
         notes.append(
             "rows with several seeds show mean ± standard error; --each lists every run"
             if comparison.view.by is None
             else "rows are means over runs; intervals are Student's over seeds"
         )
-    if comparison.curves:
+    if comparison.curves and CURVE not in hidden:
         notes.append(_curve(comparison))
     if comparison.view.follow_lineage:
         notes.append("step, tokens and time have in them what runs took over from those before")
@@ -39,7 +41,7 @@ def comparison_notes(comparison: Comparison, hidden: Sequence[str] = ()) -> list
     notes += _sample_notes(comparison)
     notes += detectable_line(comparison)
     if comparison.baseline is not None:
-        notes += _test_notes(comparison)
+        notes += _test_notes(comparison, hidden)
     if hidden:
         notes.append(f"hidden at this width: {', '.join(hidden)} (a wider terminal, or --json)")
     return notes
@@ -59,6 +61,19 @@ def _measured(comparison: Comparison) -> str:
         return f"{name}: {grader}, {where}"
     recorded = "last value" if at.moment is Moment.LAST else "value at the step of the evaluation"
     return f"{name}: {recorded} that each run recorded; accuracy: {grader}, {where}"
+
+
+def _unfinished(comparison: Comparison) -> list[str]:
+    """Runs whose last evaluation is not that of their end."""
+    if comparison.view.at.moment is not Moment.LAST:
+        return []
+    found = [
+        f"{entry.run.id} ({entry.run.status}, step {entry.reached})"
+        for entry in comparison.entries
+        if entry.reached is not None
+    ]
+    more = [f"{len(found) - _NAMED} more"] if len(found) > _NAMED else []
+    return [f"not at their end: {', '.join(found[:_NAMED] + more)}"] if found else []
 
 
 def _curve(comparison: Comparison) -> str:
@@ -103,12 +118,15 @@ def detectable_line(comparison: Comparison) -> list[str]:
     ]
 
 
-def _test_notes(comparison: Comparison) -> list[str]:
-    notes = [
-        f"diff: points against {comparison.baseline} on the same problems, with its 95% interval "
-        "by a bootstrap over problems; +/-: problems gained and lost; p: "
-        f"{_method(comparison)}, Holm-corrected; one seed speaks of these checkpoints only"
-    ]
+def _test_notes(comparison: Comparison, hidden: Sequence[str]) -> list[str]:
+    told = {
+        "diff": f"diff: points against {comparison.baseline} on the same problems",
+        "95% of diff": "95% of diff: by a bootstrap over problems",
+        "+/-": "+/-: problems gained and lost",
+        "p (Holm)": f"p: {_method(comparison)}, Holm-corrected",
+    }
+    columns = [text for title, text in told.items() if title not in hidden]
+    notes = ["; ".join([*columns, "one seed speaks of these checkpoints only"])]
     notes += [setting_line(test) for test in comparison.settings]
     notes += [
         f"{name} is not tested: {test.refused}"

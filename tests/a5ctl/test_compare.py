@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from core.registry.records import RunStatus
 from core.responses.names import GraderName
 from tests.a5ctl import handmade
 from tests.a5ctl.conftest import House
@@ -218,7 +219,8 @@ def test_a_baseline_of_three_seeds_is_tested_as_a_setting(tmp_path: Path) -> Non
 def test_the_smallest_difference_that_can_be_told_stands_under_every_table(tmp_path: Path) -> None:
     for name, solved in (("aaaa", 40), ("bbbb", 50), ("cccc", 10)):
         answers = [right(10 + i) if i < solved else wrong(10 + i) for i in range(100)]
-        handmade.record(tmp_path, f"sft-100-{name}", [evaluation(answers)])
+        status = RunStatus.INTERRUPTED if name == "cccc" else RunStatus.FINISHED
+        handmade.record(tmp_path, f"sft-100-{name}", [evaluation(answers)], status=status)
     house = House(tmp_path, tmp_path, tmp_path)
     # the best two differ in 10 of 100 problems: 2.8 * sqrt(0.1 / 100)
     expected = {"difference": pytest.approx(2.8 * 0.1 / 10**0.5), "problems": 100}
@@ -227,6 +229,7 @@ def test_the_smallest_difference_that_can_be_told_stands_under_every_table(tmp_p
     text = " ".join(house.run("compare").output.split())
     assert "with 100 problems and the discordance of the best two runs" in text
     assert "differences under 8.9 points cannot be told from noise" in text
+    assert "not at their end: sft-100-cccc (interrupted, step " in text
     against = house.json("compare", "--baseline", "sft-100-cccc")["detectable"]
     assert against["difference"] == pytest.approx(2.8 * (0.4 / 100) ** 0.5)
 

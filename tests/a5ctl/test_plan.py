@@ -98,8 +98,9 @@ def test_a_cell_that_is_done_is_not_run_again(carried_out: House) -> None:
     before = [run.id for run in registry_of(carried_out).runs()]
     said = carried_out.run("plan", "cell", str(plan.path), plan.cells[0].id[:7])
     assert (said.exit_code, "is finished: run sft-8-" in said.output) == (0, True)
-    done = carried_out.run("plan", "run", str(plan.path), "--quiet")
+    done = carried_out.run("plan", "run", str(plan.path))
     assert (done.exit_code, "4 finished" in done.output) == (0, True)
+    assert f"next: a5ctl plan report {plan.path}" in done.output
     assert [run.id for run in registry_of(carried_out).runs()] == before
 
 
@@ -169,6 +170,8 @@ def test_the_report_has_settings_effects_and_verdicts(carried_out: House) -> Non
 
 def test_a_plan_without_runs_is_noted_and_reported(house: House) -> None:
     plan = write_plan(house)
+    checked = house.run("plan", "check", str(plan.path))
+    assert f"next: a5ctl plan run {plan.path}" in checked.output
     report = house.json("plan", "report", str(plan.path))
     assert report["cells"] == "4 missing"
     (criterion,) = report["criteria"]["criteria"]
