@@ -5,10 +5,12 @@
 
 The tutorial takes some minutes, the week most of an hour. Lines of console blocks that begin with
 `$ ` are commands; the rest of a block is replaced. A block with a title is a file of the workspace.
-Nothing is cut; colours and bars are left out, as in a pipe.
+Nothing is cut; colours and bars are left out, as in a pipe. What ended well in a workspace that
+`--workspace` names is not run again: a page that was stopped goes on.
 """
 
 import argparse
+import json
 import os
 import re
 import shlex
@@ -30,7 +32,7 @@ def main() -> int:
     """Run all commands; the page is written when all of them have ended as they should."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("page", type=Path, nargs="?", default=PAGE)
-    parser.add_argument("--workspace", type=Path, help="An empty folder; a temporary one else.")
+    parser.add_argument("--workspace", type=Path, help="A folder of its own; a temporary one else.")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tutorial-") as temporary:
         place = given.workspace or Path(temporary) / given.page.stem
@@ -64,8 +66,18 @@ def _told(block: str, place: Path) -> str:
     lines = []
     for line in block.splitlines():
         if line.startswith("$ "):
-            lines += [line, *_run(line.removeprefix("$ "), place)]
+            lines += [line, *_once(line.removeprefix("$ "), place)]
     return "\n".join(lines) + "\n"
+
+
+def _once(command: str, place: Path) -> list[str]:
+    """What it said when it was run here before, else what it says now."""
+    record = place.parent / f"{place.name}-told.json"
+    told: dict[str, list[str]] = json.loads(record.read_text()) if record.exists() else {}
+    if command not in told:
+        told[command] = _run(command, place)
+        record.write_text(json.dumps(told, indent=1))
+    return told[command]
 
 
 def _run(command: str, place: Path) -> list[str]:
