@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from a5ctl.format import count, deviation, interval, noise_words, p_value, percent, points
 from a5ctl.reports.content import Cell, Claim, Fact, Remark, Table, Tone, Verdicts
 from a5ctl.tables.comparison import Comparison
+from a5ctl.tables.comparison_columns import FURTHER_SETTING
 from a5ctl.tables.comparison_notes import detectable_line
 from a5ctl.tables.comparison_view import comparison_columns, setting_line
 from a5ctl.tables.criteria_view import claim, timing_lines
@@ -21,8 +22,11 @@ _STATUS_TONES = {
 
 
 def results_table(comparison: Comparison) -> Table:
-    """Settings side by side, best first, with the columns of `a5ctl compare`."""
-    columns = comparison_columns(comparison)
+    """Settings side by side, best first, with the columns of `a5ctl compare`.
+
+    Where many settings differ, all but the first stand behind the figures: a page is not so wide.
+    """
+    columns = sorted(comparison_columns(comparison), key=lambda c: c.priority == FURTHER_SETTING)
     rows = []
     for cell in comparison.cells:
         texts = [column.cell(cell).plain for column in columns]

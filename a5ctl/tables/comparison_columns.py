@@ -29,6 +29,8 @@ from a5ctl.tables.sparks import POINTS, mean_of, sparkline
 # the longest name of a loss; longer values of settings and run ids are folded
 _LONGEST = 24
 _FIRST_SETTINGS = 3
+FURTHER_SETTING = 7
+"""Priority of the settings behind the first ones: they leave before any figure does."""
 _LEAST_TITLE = 8
 CURVE = "curve"
 _NOTHING = frozenset({"-", ""})
@@ -58,7 +60,7 @@ class Column:
 def comparison_columns(comparison: Comparison) -> list[Column]:
     """Every column, however wide the terminal is."""
     settings = [
-        _setting_column(comparison, key, 2 if number < _FIRST_SETTINGS else 7)
+        _setting_column(comparison, key, 2 if number < _FIRST_SETTINGS else FURTHER_SETTING)
         for number, key in enumerate(comparison.varying)
     ]
     longest = min(_LONGEST, max(len(_name(cell)) for cell in comparison.cells))

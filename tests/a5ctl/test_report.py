@@ -297,6 +297,21 @@ def test_of_many_runs_the_best_are_shown_in_detail(
     assert len(shown) == 2
 
 
+def test_figures_stand_before_all_but_the_first_of_many_settings(tmp_path: Path) -> None:
+    settings = ("lr", "warmup", "beta1", "beta2", "clip_norm", "weight_decay")
+    for number, name in enumerate(("aaaa", "bbbb"), 1):
+        answers = [right(10 + i) if i < number else wrong(10 + i) for i in range(4)]
+        train = dict.fromkeys(settings, 0.1 * number)
+        handmade.record(tmp_path, f"sft-4-{name}", [evaluation(answers)], train=train)
+    house = House(tmp_path, tmp_path, tmp_path)
+    page = tmp_path / "r.html"
+    told = house.run("report", "sft-4-aaaa", "sft-4-bbbb", "--out", str(page))
+    assert told.exit_code == 0, told.output
+    text = page.read_text(encoding="utf-8")
+    places = [text.index(f">{name}</th>") for name in (settings[0], "accuracy", settings[-1])]
+    assert places == sorted(places)
+
+
 def test_a_report_is_replaced_and_nothing_else_is(house: House, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("my notes", encoding="utf-8")
