@@ -14,7 +14,6 @@ from typer.testing import Result
 from core.registry.records import RunStatus
 from tests.a5ctl import handmade
 from tests.a5ctl.conftest import House, small_house
-from trainers import prepare
 
 FIRST, SECOND = "sft-8-once", "sft-8-twice"
 
@@ -38,13 +37,11 @@ def put_back(made: House, tmp_path: Path) -> Iterator[House]:
     database = made.home / "registry.db"
     with sqlite3.connect(database) as now, sqlite3.connect(kept / "registry.db") as copy:
         now.backup(copy)
-    prepare._load.cache_clear()
     yield made
     shutil.rmtree(made.data, ignore_errors=True)
     shutil.copytree(kept / "data", made.data)
     with sqlite3.connect(kept / "registry.db") as copy, sqlite3.connect(database) as now:
         copy.backup(now)
-    prepare._load.cache_clear()
 
 
 def edit(house: House, column: str, change: Any, name: str = "original") -> None:

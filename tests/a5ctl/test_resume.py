@@ -205,7 +205,6 @@ def test_changed_questions_and_changed_solutions_are_refused(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
 ) -> None:
     from tests.a5ctl.conftest import write_problems
-    from trainers.prepare import _load
     from trainers.sft import SFT
 
     data = tmp_path / "moving"
@@ -220,7 +219,6 @@ def test_changed_questions_and_changed_solutions_are_refused(
     house.run("run", "sft", *house.small, "--data", str(data), "--quiet")
     text = (data / "train.jsonl").read_text()
     (data / "train.jsonl").write_text(text.replace(before, after))
-    _load.cache_clear()
     (run,) = registry_of(house).runs()
     result = house.run("resume", run.id)
     assert result.exit_code == 2

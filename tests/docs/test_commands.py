@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,8 @@ def test_a_printed_command_does_what_it_says(
         registry = handmade.open_home(house)
         registry.set_status(registry.find_run(line.split()[-1]).uuid, RunStatus.RUNNING)
         registry.close()
+        with sqlite3.connect(house / "registry.db") as database:  # it has been silent for long
+            database.execute("UPDATE run SET created = created - 3600, heartbeat = NULL")
     monkeypatch.chdir(house)
     monkeypatch.setenv("COLUMNS", "120")
     words = [_STANDS_FOR.get(word, word) for word in LINES[line].words()[1:]]

@@ -2,7 +2,8 @@
 
 import torch
 
-from trainers.accumulated import Accumulated, number_or_scalar, settled
+from trainers.accumulated import Accumulated, settled
+from trainers.objectives.token_losses import number_or_scalar
 
 
 def test_scalars_and_numbers_are_read_in_their_places() -> None:

@@ -46,7 +46,7 @@ def policy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Policy]:
     # these ask for the device, which says `cpu` here; on a GPU both leave scalars where they are
     monkeypatch.setattr(policies, "number_or_scalar", lambda value: value.detach())
     for module in ("trainers.grpo_loss", "trainers.objectives.token_losses"):
-        monkeypatch.setattr(f"{module}.seen", lambda value: value)
+        monkeypatch.setattr(f"{module}.number_or_scalar", lambda value: value)
     row = pack_row(EXAMPLES)
     model = tiny("Qwen2")
     attention.register()
