@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from a5ctl.app import app
 from core.config.methods import KeepRollouts
 from core.data.problem import Problem
+from core.registry.live_runs import RECORDER_LOCK
 from core.registry.recorder import Recorder
 from core.registry.records import RunStatus
 from core.rollouts import RolloutBatch
@@ -152,6 +153,8 @@ def test_a_printed_command_does_what_it_says(
         registry.close()
         with sqlite3.connect(house / "registry.db") as database:  # it has been silent for long
             database.execute("UPDATE run SET created = created - 3600, heartbeat = NULL")
+        for lock in house.glob(f"runs/*/{RECORDER_LOCK}"):
+            os.utime(lock, (0, 0))
     monkeypatch.chdir(house)
     monkeypatch.setenv("COLUMNS", "120")
     words = [_STANDS_FOR.get(word, word) for word in LINES[line].words()[1:]]
