@@ -39,11 +39,13 @@ def problems(house: House, folder: Path, answer: str) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 def test_a_healthy_run_raises_no_alarm(house: House) -> None:
     house.sft(*TRAINED, "--lr", "1e-2", "--prompt", "question_only")
     assert alarms(house) == {}
 
 
+@pytest.mark.slow
 def test_a_learning_rate_a_thousand_times_too_high(house: House) -> None:
     result = house.run("run", "sft", *house.small, *FAST, "--lr", "3")
     assert result.exit_code == 0, result.output
@@ -63,6 +65,7 @@ def test_a_learning_rate_a_thousand_times_too_high(house: House) -> None:
     assert [a for a in told if a.startswith("warning at step 11: loss stays above")]
 
 
+@pytest.mark.slow
 def test_nearly_every_step_clipped(house: House) -> None:
     house.sft(*FAST, "--set", "train.clip_norm=0.05")
     event = alarms(house)["clipped"]
@@ -71,6 +74,7 @@ def test_nearly_every_step_clipped(house: House) -> None:
     assert "100% of the last 20 steps were clipped" in event.message
 
 
+@pytest.mark.slow
 def test_updates_that_the_weights_swallow(house: House) -> None:
     run_id = house.sft(*FAST, "--steps", "6", "--lr", "1e-12")
     event = alarms(house)["update_swallowed"]
@@ -80,6 +84,7 @@ def test_updates_that_the_weights_swallow(house: House) -> None:
     assert [p.step for p in points] == event.data["steps"]
 
 
+@pytest.mark.slow
 def test_a_constant_answer(house: House, tmp_path: Path) -> None:
     data = problems(house, tmp_path / "constant", "5\n#### 5")
     house.sft(*TRAINED, "--data", data, "--lr", "1e-2")
@@ -89,6 +94,7 @@ def test_a_constant_answer(house: House, tmp_path: Path) -> None:
     assert "constant-test-00000/0" in event.message
 
 
+@pytest.mark.slow
 def test_targets_that_never_end(house: House) -> None:
     """No stop string, and EOS is not trained: the model was able to end, and loses it."""
     options = (*TRAINED, "--lr", "1e-2", "--prompt", "question_only")
@@ -102,11 +108,13 @@ def test_targets_that_never_end(house: House) -> None:
     assert len(event.data["responses"]) == 5
 
 
+@pytest.mark.slow
 def test_a_cap_that_no_response_leaves_is_said_and_stops_nothing(house: House) -> None:
     house.sft("--on-alarm", "stop")
     assert set(alarms(house)) == {"at_the_cap"}
 
 
+@pytest.mark.slow
 def test_values_that_are_not_finite_stop_a_run_that_only_warns(house: House) -> None:
     result = house.run("run", "sft", *house.small, *FAST, "--lr", "1e20")
     assert result.exit_code == 1
@@ -116,6 +124,7 @@ def test_values_that_are_not_finite_stop_a_run_that_only_warns(house: House) -> 
     assert alarms(house)["not_finite"].severity == "error"
 
 
+@pytest.mark.slow
 def test_stop_ends_the_run_where_the_alarm_is(house: House) -> None:
     result = house.run("run", "sft", *house.small, *FAST, "--lr", "3", "--on-alarm", "stop", "-q")
     assert result.exit_code == 1
@@ -126,6 +135,7 @@ def test_stop_ends_the_run_where_the_alarm_is(house: House) -> None:
     assert registry.metrics(run.uuid)["loss"][-1].step == 11
 
 
+@pytest.mark.slow
 def test_evidence_from_a_model_is_no_markup_and_no_escape_code(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def test_resuming_a_run_that_went_silent_elsewhere_says_what_to_look_out_for(
     assert resumed == [run.id]
 
 
+@pytest.mark.slow
 def test_a_silent_run_is_closed_without_force_and_one_that_speaks_only_with_it(
     registry: Registry, run: RunRecord
 ) -> None:

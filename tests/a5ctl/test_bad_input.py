@@ -177,6 +177,7 @@ def test_a_tokenizer_with_unknown_tokens_stops_the_run(house: House, tmp_path: P
     assert "take the tokenizer that belongs to the model" in said
 
 
+@pytest.mark.slow
 def test_a_prompt_beyond_the_models_positions_is_named_before_training(
     house: House, tmp_path: Path
 ) -> None:
@@ -265,6 +266,7 @@ def test_a_file_in_the_place_of_the_run_folders_is_named(house: House) -> None:
     assert "is a file where the run folders belong" in complaint(house, "run", "sft", *house.small)
 
 
+@pytest.mark.slow
 def test_hostile_texts_and_names_reach_no_terminal(house: House, tmp_path: Path) -> None:
     folder = tmp_path / "hostile"
     folder.mkdir()
@@ -303,6 +305,7 @@ def test_hostile_texts_and_names_reach_no_terminal(house: House, tmp_path: Path)
             assert "[bold]B[/nope]" in result.output
 
 
+@pytest.mark.slow
 def test_data_with_a_very_long_line_is_refused_by_its_problem(house: House, tmp_path: Path) -> None:
     long = {"question": "A" * 100_000, "answer": "B" * 100_000 + "\n#### 3"}
     folder = with_train(house, tmp_path, json.dumps(long).encode())
@@ -310,6 +313,7 @@ def test_data_with_a_very_long_line_is_refused_by_its_problem(house: House, tmp_
     assert "(first: data-train-00040)" in said
 
 
+@pytest.mark.slow
 def test_the_smallest_run_there_is(house: House, tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     folder.mkdir()
@@ -329,6 +333,7 @@ def test_the_smallest_run_there_is(house: House, tmp_path: Path) -> None:
 COURSE = Path(__file__).parents[3] / "shared" / "data" / "prompts"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not COURSE.is_dir(), reason="the course's prompt files are not here")
 @pytest.mark.parametrize(
     ("name", "grader", "stop"),

@@ -23,6 +23,7 @@ def compared(lived_in: House) -> House:
     return lived_in
 
 
+@pytest.mark.slow
 def test_seeds_of_one_setting_are_one_row_with_a_standard_error(compared: House) -> None:
     result = compared.json("compare")
     assert result["varying"] == ["train.lr", "evaluation.every", "train.steps"]
@@ -52,6 +53,7 @@ def test_a_baseline_gives_paired_tests_on_the_same_problems(compared: House) -> 
         assert -1 <= low <= test["comparison"]["difference"] <= high <= 1
 
 
+@pytest.mark.slow
 def test_protocols_that_differ_are_named_and_not_tested(compared: House) -> None:
     other = compared.sft("--max-tokens", "5", "--steps", "1")
     baseline = ids(compared, seed=1)[0]
@@ -73,6 +75,7 @@ def test_another_grader_needs_no_generation(compared: House) -> None:
         assert cell["accuracy"] == pytest.approx(mean)
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_reward_are_one_column(tmp_path: Path) -> None:
     rewards = [{"answer": 1.0}, {"format": 0.1, "answer": 1.0}, {"answer": 1.0, "format": 0.1}]
     for seed, reward in enumerate(rewards):
@@ -89,6 +92,7 @@ def test_the_weights_of_a_reward_are_one_column(tmp_path: Path) -> None:
     assert "answer=1,format=0.1" in shown
 
 
+@pytest.mark.slow
 def test_a_chosen_grader_makes_headline_graders_comparable(tmp_path: Path) -> None:
     strict = handmade.protocol(grader=GraderName.STRICT)
     handmade.record(tmp_path, "sft-2-aaaa", [evaluation([right(10), wrong(11)])])
@@ -105,6 +109,7 @@ def test_a_chosen_grader_makes_headline_graders_comparable(tmp_path: Path) -> No
     assert paired["comparison"]["difference"] == 0.5
 
 
+@pytest.mark.slow
 def test_types_are_those_of_the_chosen_grader(tmp_path: Path) -> None:
     answers = [right(10), wrong(11), unclosed(12), bad_separator(13)]
     handmade.record(tmp_path, "sft-4-aaaa", [evaluation(answers)])
@@ -118,6 +123,7 @@ def test_types_are_those_of_the_chosen_grader(tmp_path: Path) -> None:
     assert types("--grader", "lenient") == [3, 1, 0]
 
 
+@pytest.mark.slow
 def test_versions_of_a_chosen_grader_are_not_tested_against_each_other(tmp_path: Path) -> None:
     for run in ("sft-2-aaaa", "sft-2-bbbb"):
         handmade.record(tmp_path, run, [evaluation([right(10), wrong(11)])])
@@ -136,6 +142,7 @@ def test_versions_of_a_chosen_grader_are_not_tested_against_each_other(tmp_path:
     assert same["warnings"] == []
 
 
+@pytest.mark.slow
 def test_runs_that_a_grader_never_judged_are_left_out(tmp_path: Path) -> None:
     for run in ("sft-2-aaaa", "sft-2-bbbb"):
         handmade.record(tmp_path, run, [evaluation([right(10), wrong(11)])])
@@ -193,6 +200,7 @@ def test_an_empty_registry_says_what_to_do(house: House) -> None:
     assert "a5ctl run sft --size 256" in " ".join(result.output.split())
 
 
+@pytest.mark.slow
 def test_a_baseline_of_three_seeds_is_tested_as_a_setting(tmp_path: Path) -> None:
     for name, lr, solved in (("aaaa", 1e-4, 10), ("bbbb", 1e-3, 30)):
         for seed in range(3):
@@ -216,6 +224,7 @@ def test_a_baseline_of_three_seeds_is_tested_as_a_setting(tmp_path: Path) -> Non
     assert "with 60 problems and this discordance, differences under" in text
 
 
+@pytest.mark.slow
 def test_the_smallest_difference_that_can_be_told_stands_under_every_table(tmp_path: Path) -> None:
     for name, solved in (("aaaa", 40), ("bbbb", 50), ("cccc", 10)):
         answers = [right(10 + i) if i < solved else wrong(10 + i) for i in range(100)]
@@ -234,6 +243,7 @@ def test_the_smallest_difference_that_can_be_told_stands_under_every_table(tmp_p
     assert against["difference"] == pytest.approx(2.8 * (0.4 / 100) ** 0.5)
 
 
+@pytest.mark.slow
 def test_two_seeds_are_no_test_of_a_setting(tmp_path: Path) -> None:
     for name, lr in (("aaaa", 1e-4), ("bbbb", 1e-3)):
         for seed in range(2):
@@ -245,6 +255,7 @@ def test_two_seeds_are_no_test_of_a_setting(tmp_path: Path) -> None:
     assert "3 are needed" in tested["refused"]
 
 
+@pytest.mark.slow
 def test_several_samples_count_by_problem_and_give_pass_at_k_and_votes(tmp_path: Path) -> None:
     four = handmade.protocol(n=4)
     first = [right(10), right(10), wrong(10), wrong(10), *[wrong(11)] * 4]

@@ -70,6 +70,7 @@ def refused(house: House, *arguments: str) -> str:
     return " ".join(result.output.split())
 
 
+@pytest.mark.slow
 def test_rows_are_made_by_short_names_with_students_interval(house: House) -> None:
     found = rows(house, "--kind", "sft", "--by", "size")
     assert list(found) == ["512", "128"], "the best first"
@@ -164,6 +165,7 @@ def test_a_budget_is_as_many_tokens_as_all_have_reached(house: House) -> None:
     assert any("at 800 training tokens" in warning for warning in found["warnings"])
 
 
+@pytest.mark.slow
 def test_other_metrics_are_read_at_the_moment_that_was_chosen(house: House) -> None:
     last = rows(house, "--kind", "sft", "--by", "size", "--metric", "loss")
     assert last["128"]["value"] == pytest.approx(10 / STEPS)
@@ -224,6 +226,7 @@ def test_a_sampled_curve_reads_what_counts_after_a_resume(tmp_path: Path) -> Non
     registry.close()
 
 
+@pytest.mark.slow
 def test_every_format_escapes_its_own_characters(tmp_path: Path) -> None:
     evil = "=cmd|'x'!A1 <b>&_{50%}~\\end"
     for seed, template in ((0, evil), (1, "plain")):

@@ -49,6 +49,7 @@ def sizes(home: Path, kind: str) -> list[int]:
     )
 
 
+@pytest.mark.slow
 def test_three_seeds_of_two_stages_are_tested_as_settings(tmp_path: Path) -> None:
     for seed in range(3):
         learned(tmp_path, f"bbb{seed}", tuned(tmp_path, seed), seed, step=70 + seed)
@@ -59,12 +60,14 @@ def test_three_seeds_of_two_stages_are_tested_as_settings(tmp_path: Path) -> Non
     assert test["comparison"]["difference"] == 1 / 3
 
 
+@pytest.mark.slow
 def test_origins_of_other_settings_are_apart(tmp_path: Path) -> None:
     for seed, lr in enumerate((1e-3, 1e-3, 1e-4)):
         learned(tmp_path, f"bbb{seed}", tuned(tmp_path, seed, lr=lr), seed)
     assert sizes(tmp_path, "ei") == [1, 2]
 
 
+@pytest.mark.slow
 def test_the_origin_of_the_origin_counts_too(tmp_path: Path) -> None:
     for seed, lr in enumerate((1e-3, 1e-3, 1e-4)):
         first = learned(tmp_path, f"bbb{seed}", tuned(tmp_path, seed, lr=lr), seed)
@@ -73,6 +76,7 @@ def test_the_origin_of_the_origin_counts_too(tmp_path: Path) -> None:
     assert sorted(len(cell["runs"]) for cell in later) == [1, 2]
 
 
+@pytest.mark.slow
 def test_checkpoints_on_the_way_are_apart_from_the_last(tmp_path: Path) -> None:
     for seed, model in enumerate(({}, {"run_step": 8}, {"run_step": 8, "run_choice": "best"})):
         learned(tmp_path, f"bbb{seed}", tuned(tmp_path, seed), seed, model=model)
@@ -89,12 +93,14 @@ def test_one_seed_from_several_origins_is_not_merged(tmp_path: Path) -> None:
     assert origins == ["sft-60-aaa0", "sft-60-aaa1"]
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_is_not_averaged_with_ends(tmp_path: Path) -> None:
     for seed, status in enumerate((RunStatus.FINISHED, RunStatus.INTERRUPTED)):
         learned(tmp_path, f"bbb{seed}", tuned(tmp_path, seed), seed, status=status)
     assert sizes(tmp_path, "ei") == [1, 1]
 
 
+@pytest.mark.slow
 def test_an_origin_that_was_deleted_goes_by_its_id(tmp_path: Path) -> None:
     parent = tuned(tmp_path, 0)
     learned(tmp_path, "bbb0", parent, 0)
@@ -113,6 +119,7 @@ def preferring(home: Path, seed: int, *, pairs: str | None = None, beta: float =
     learned(home, f"bbb{seed}", tuned(home, seed), seed, kind="dpo", method=method)
 
 
+@pytest.mark.slow
 def test_a_setting_that_every_seed_has_its_own_value_of_can_be_taken_as_one(
     tmp_path: Path,
 ) -> None:
@@ -131,6 +138,7 @@ def test_a_setting_that_every_seed_has_its_own_value_of_can_be_taken_as_one(
     assert "taken as one setting, whatever it is: pairs" in told
 
 
+@pytest.mark.slow
 def test_other_settings_keep_runs_apart(tmp_path: Path) -> None:
     for seed, beta in enumerate((0.1, 0.1, 0.5)):
         preferring(tmp_path, seed, beta=beta)
@@ -138,6 +146,7 @@ def test_other_settings_keep_runs_apart(tmp_path: Path) -> None:
     assert sorted(len(cell["runs"]) for cell in found["cells"]) == [1, 2]
 
 
+@pytest.mark.slow
 def test_runs_of_one_seed_are_never_taken_as_one(tmp_path: Path) -> None:
     parent = tuned(tmp_path, 0)
     for name in ("bbb0", "bbb1"):
@@ -149,6 +158,7 @@ def test_runs_of_one_seed_are_never_taken_as_one(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_setting_that_no_run_has_is_refused(tmp_path: Path) -> None:
     for seed in range(2):
         preferring(tmp_path, seed)
@@ -157,6 +167,7 @@ def test_a_setting_that_no_run_has_is_refused(tmp_path: Path) -> None:
     assert "they differ in data.size, dpo.beta, dpo.pairs" in " ".join(told.output.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [80, 140])
 def test_titles_of_settings_stay_whole_where_spare_columns_can_leave(
     tmp_path: Path, width: int

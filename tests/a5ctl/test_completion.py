@@ -132,6 +132,7 @@ def test_a_server_is_not_asked(tmp_path: Path) -> None:
     assert tab(tmp_path, "show", "", A5CTL_REGISTRY=url) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 def test_installed_in_bash_it_neither_splits_nor_runs_what_names_say(
     home: Path, tmp_path: Path

@@ -81,6 +81,7 @@ def test_a_plan_is_noted_before_there_are_runs(home: House) -> None:
     assert (again["hash"], again["first_seen"]) == (report["hash"], report["first_seen"])
 
 
+@pytest.mark.slow
 def test_three_seeds_that_agree_meet_a_claim(home: House) -> None:
     judge(home)
     runs(home, "a", 0.3, (0, 1, 2))
@@ -97,6 +98,7 @@ def test_three_seeds_that_agree_meet_a_claim(home: House) -> None:
     assert 0 < low < found["figures"]["difference"] < high
 
 
+@pytest.mark.slow
 def test_the_opposite_is_not_met_and_noise_cannot_be_told(home: House) -> None:
     runs(home, "a", 0.6, (0, 1, 2))
     runs(home, "b", 0.3, (0, 1, 2))
@@ -109,6 +111,7 @@ def test_the_opposite_is_not_met_and_noise_cannot_be_told(home: House) -> None:
     assert finding(report)["figures"]["detectable"] > 0
 
 
+@pytest.mark.slow
 def test_two_seeds_do_not_speak_of_a_setting_but_of_checkpoints(home: House) -> None:
     runs(home, "a", 0.3, (0, 1))
     runs(home, "b", 0.6, (0, 1))
@@ -124,6 +127,7 @@ def test_two_seeds_do_not_speak_of_a_setting_but_of_checkpoints(home: House) -> 
     ]
 
 
+@pytest.mark.slow
 def test_the_estimate_alone_decides_where_no_test_is_asked_for(home: House) -> None:
     runs(home, "a", 0.3, (0,))
     runs(home, "b", 0.6, (0,))
@@ -133,6 +137,7 @@ def test_the_estimate_alone_decides_where_no_test_is_asked_for(home: House) -> N
     assert verdict(judge(home, lower)) == "not met"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("share", "margin", "expected"),
     [(0.59, 15.0, "met"), (0.3, 15.0, "not met"), (0.59, 1.0, "cannot tell")],
@@ -146,6 +151,7 @@ def test_not_worse_by_more_than_a_margin(
     assert verdict(judge(home, text)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["unclosed", "formatted", "last_number", "unparseable"])
 def test_other_metrics_than_accuracy(home: House, metric: str) -> None:
     runs(home, "a", 0.3, (0, 1, 2), fail=unclosed)
@@ -155,6 +161,7 @@ def test_other_metrics_than_accuracy(home: House, metric: str) -> None:
     assert verdict(report) == expected
 
 
+@pytest.mark.slow
 def test_holm_corrects_over_the_whole_plan(home: House) -> None:
     runs(home, "a", 0.3, (0, 1, 2))
     runs(home, "b", 0.6, (0, 1, 2))
@@ -166,6 +173,7 @@ def test_holm_corrects_over_the_whole_plan(home: House) -> None:
         assert found["adjusted"] == pytest.approx(2 * alone["figures"]["p"])
 
 
+@pytest.mark.slow
 def test_a_plan_changed_after_the_runs_started_says_so(home: House) -> None:
     judge(home, PLAN + "margin = 5\n")
     runs(home, "a", 0.3, (0, 1, 2))
@@ -180,6 +188,7 @@ def test_a_plan_changed_after_the_runs_started_says_so(home: House) -> None:
     assert back["started_before_plan"] == []
 
 
+@pytest.mark.slow
 def test_runs_that_do_not_count_are_named(home: House) -> None:
     runs(home, "a", 0.3, (0, 1, 2))
     runs(home, "b", 0.6, (0, 1))
@@ -193,6 +202,7 @@ def test_runs_that_do_not_count_are_named(home: House) -> None:
     assert finding(report)["figures"]["seeds"] == 2
 
 
+@pytest.mark.slow
 def test_a_side_with_several_settings_is_not_averaged(home: House) -> None:
     runs(home, "a", 0.3, (0, 1, 2))
     runs(home, "b", 0.6, (0, 1, 2))
@@ -203,6 +213,7 @@ def test_a_side_with_several_settings_is_not_averaged(home: House) -> None:
     assert "B holds several settings here (train.lr)" in finding(report)["reason"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("steps", "several"), [((None, None, None), False), ((None, None, 8), True)]
 )
@@ -221,6 +232,7 @@ def test_checkpoints_that_runs_of_a_side_started_from_are_a_setting(
     assert (found["verdict"] == "met") is not several
 
 
+@pytest.mark.slow
 def test_places_are_judged_one_by_one(home: House) -> None:
     for size, better in ((256, 0.6), (512, 0.3)):
         for group, share in (("a", 0.45), ("b", better)):
@@ -239,6 +251,7 @@ def test_places_are_judged_one_by_one(home: House) -> None:
     assert criterion["verdict"] == "not met"
 
 
+@pytest.mark.slow
 def test_one_evaluation_of_an_untrained_model_is_a_baseline_for_every_seed(home: House) -> None:
     handmade.record(
         home.home, "eval-base", [evaluation(answers(0.3, 9))], kind="eval", group="a", seed=0
@@ -249,6 +262,7 @@ def test_one_evaluation_of_an_untrained_model_is_a_baseline_for_every_seed(home:
     assert finding(report)["figures"]["seeds"] == 3
 
 
+@pytest.mark.slow
 def test_differing_protocols_cannot_be_compared(home: House) -> None:
     runs(home, "a", 0.3, (0, 1, 2), protocol=protocol(max_tokens=64))
     runs(home, "b", 0.6, (0, 1, 2))
@@ -256,6 +270,7 @@ def test_differing_protocols_cannot_be_compared(home: House) -> None:
     assert verdict(judge(home, PLAN, "--force")) == "met"
 
 
+@pytest.mark.slow
 def test_a_forced_judgement_counts_only_problems_that_are_the_same(home: House) -> None:
     runs(home, "a", 0.3, (0, 1, 2))
     other = {number: f"Another question, number {number}" for number in range(50)}
@@ -297,6 +312,7 @@ def test_hostile_names_and_narrow_terminals(home: House, width: int) -> None:
     assert max(map(len, result.output.splitlines())) <= width
 
 
+@pytest.mark.slow
 def test_a_known_plan_is_judged_where_nothing_can_be_written(
     home: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,6 +327,7 @@ def test_a_known_plan_is_judged_where_nothing_can_be_written(
     assert verdict(judge(home)) == "cannot tell"
 
 
+@pytest.mark.slow
 def test_other_versions_of_the_grader_cannot_be_compared(home: House) -> None:
     runs(home, "a", 0.4, (0, 1, 2))
     runs(home, "b", 0.6, (0, 1, 2))

@@ -41,6 +41,7 @@ def test_advice_names_commands_for_what_was_diagnosed(home: Path):
     assert "a5ctl diagnose sft-256-aaaa\n" in early
 
 
+@pytest.mark.slow
 def test_advice_for_an_evaluation_run_starts_from_its_model(tmp_path: Path):
     answers = [(unclosed if i < 20 else cut)(10 + i) for i in range(40)]
     handmade.record(tmp_path, "eval-ffff", [evaluation(answers)], kind="eval")

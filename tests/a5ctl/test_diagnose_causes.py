@@ -40,6 +40,7 @@ def cliff(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_causes_are_plain_data_with_what_to_try(cliff: Path):
     found = document("diagnose", "sft-2048-open", "--home", str(cliff))["causes"]
     (cause,) = found
@@ -53,6 +54,7 @@ def test_causes_are_plain_data_with_what_to_try(cliff: Path):
     assert cause["evidence"].startswith("40 of 60 open an answer and never close it")
 
 
+@pytest.mark.slow
 def test_a_working_model_has_no_causes(cliff: Path):
     found = document("diagnose", "sft-128-good", "--home", str(cliff))
     assert found["causes"] == []
@@ -63,6 +65,7 @@ def test_a_working_model_has_no_causes(cliff: Path):
     assert "causes\n" not in text
 
 
+@pytest.mark.slow
 def test_a_smaller_sibling_that_does_far_better_is_named(cliff: Path):
     found = document("diagnose", "sft-8192-open", "--home", str(cliff))["causes"]
     assert [cause["cause"] for cause in found] == ["never_closes", "falls_with_size"]
@@ -80,6 +83,7 @@ def test_other_settings_are_no_size(tmp_path: Path):
     assert [cause["cause"] for cause in found] == ["never_closes"]
 
 
+@pytest.mark.slow
 def test_a_sweep_in_one_group_is_no_curve_over_sizes(tmp_path: Path):
     worst = evaluation([unclosed(10 + i) for i in range(N)])
     handmade.record(tmp_path, "sft-128-good", [half_right()], size=128, lr=1e-3, group="g")
@@ -92,6 +96,7 @@ def test_a_sweep_in_one_group_is_no_curve_over_sizes(tmp_path: Path):
     assert [cause["cause"] for cause in found] == ["never_closes"]
 
 
+@pytest.mark.slow
 def test_the_first_evaluation_speaks_against_math_that_was_lost(tmp_path: Path):
     def answers(share: float, step: int):
         kinds = [right if i < share * 200 else wrong for i in range(200)]
@@ -105,6 +110,7 @@ def test_the_first_evaluation_speaks_against_math_that_was_lost(tmp_path: Path):
     assert document("diagnose", "sft-same", "--home", str(tmp_path))["causes"] == []
 
 
+@pytest.mark.slow
 def test_counterfactuals_are_a_table(cliff: Path):
     found = document("diagnose", "sft-2048-open", "--home", str(cliff))["counterfactuals"]
     assert {row["name"]: row["low"] for row in found} == {
@@ -134,6 +140,7 @@ def test_a_dump_is_told_its_causes(tmp_path: Path):
     assert "wrong_separator  40 (66.7%)" in ask("grade", str(path)).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [60, 80, 140])
 def test_the_overview_fits_the_terminal_and_comes_first(cliff: Path, width: int):
     text = ask("diagnose", "sft-8192-open", "--home", str(cliff), width=width).stdout
@@ -145,6 +152,7 @@ def test_the_overview_fits_the_terminal_and_comes_first(cliff: Path, width: int)
     assert len(lines) < 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["--class=unclosed_answer", "--against=sft-128-good"])
 def test_the_whole_diagnosis_is_not_a_part_of_it(cliff: Path, other: str):
     result = CliRunner().invoke(

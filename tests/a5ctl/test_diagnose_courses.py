@@ -154,6 +154,7 @@ def test_one_problem_of_one_run(home: Path) -> None:
     assert [a["run"] for a in question["answers"]] == ["sft-bbbb"]
 
 
+@pytest.mark.slow
 def test_the_responses_of_one_problem_are_capped_and_say_so(tmp_path: Path) -> None:
     steps = [evaluation([wrong(10)], step=step) for step in range(45)]
     handmade.record(tmp_path, "r-long", steps)
@@ -211,6 +212,7 @@ def test_hostile_text_never_reaches_the_terminal_raw(
     assert not set(out) & set("\x1b\x07\u202e\u2066\x9b\r")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [40, 80, 140])
 def test_lines_fit_the_terminal(home: Path, width: int) -> None:
     steps = [evaluation(LAST, step=100 * step) for step in range(130)]
@@ -248,6 +250,7 @@ def test_graders_are_named_where_they_differ(home: Path) -> None:
     assert {answer["grader"] for answer in question["answers"]} == {"lenient"}
 
 
+@pytest.mark.slow
 def test_the_printed_command_of_a_hostile_id_finds_it(tmp_path: Path) -> None:
     result = evaluation([wrong(10)])
     named = replace(

@@ -171,6 +171,7 @@ def test_fix_makes_the_workspace(tmp_path: Path) -> None:
     assert found["mended"] == [f"folder: made {tmp_path / 'new'}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["gone", "overwritten"])
 def test_fix_makes_a_lost_or_damaged_registry_anew(worn: Path, damage: str) -> None:
     file = worn / "registry.db"
@@ -190,6 +191,7 @@ def test_fix_makes_a_lost_or_damaged_registry_anew(worn: Path, damage: str) -> N
         assert len(kept) == 1
 
 
+@pytest.mark.slow
 def test_fix_closes_runs_whose_process_is_gone(tmp_path: Path) -> None:
     import subprocess
 

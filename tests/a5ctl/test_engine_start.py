@@ -34,6 +34,7 @@ def course(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return happened
 
 
+@pytest.mark.slow
 def test_training_does_not_wait_for_an_engine_that_is_needed_later(
     house: House, course: list[str]
 ) -> None:
@@ -41,6 +42,7 @@ def test_training_does_not_wait_for_an_engine_that_is_needed_later(
     assert course == ["step 1", "step 2", "engine", "step 3", "step 4", "step 5", "step 6"]
 
 
+@pytest.mark.slow
 def test_an_evaluation_at_the_start_needs_the_engine_before_training(
     house: House, course: list[str]
 ) -> None:
@@ -48,6 +50,7 @@ def test_an_evaluation_at_the_start_needs_the_engine_before_training(
     assert course == ["engine", *(f"step {number}" for number in range(1, 7))]
 
 
+@pytest.mark.slow
 def test_every_run_of_a_matrix_starts_its_own_engine_once(house: House, course: list[str]) -> None:
     house.json("run", "sft", *house.small, *LATE, "--quiet", "--seed", "0,1", "--steps", "2")
     assert course == ["step 1", "step 2", "engine"] * 2
@@ -66,6 +69,7 @@ def test_a_prompt_without_room_for_a_response_is_found_before_training(
     assert course == []
 
 
+@pytest.mark.slow
 def test_memory_that_holds_no_response_is_found_before_training(
     house: House, course: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +83,7 @@ def test_memory_that_holds_no_response_is_found_before_training(
     assert course == []
 
 
+@pytest.mark.slow
 def test_an_engine_that_fails_after_training_costs_no_training(
     house: House, course: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +109,7 @@ def _failed(house: House) -> list[str]:
     return [path.name for path in (house.home / "runs").iterdir()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "engine", ["hf", pytest.param("vllm", marks=[pytest.mark.slow, pytest.mark.vllm])]
 )

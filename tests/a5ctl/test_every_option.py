@@ -231,6 +231,7 @@ def test_init_goes_to_the_workspace_it_is_told(house: House, tmp_path: Path) -> 
     assert not house.home.exists()
 
 
+@pytest.mark.slow
 def test_a_copy_is_made_of_the_workspace_it_is_told(house: House, tmp_path: Path) -> None:
     handmade.record(tmp_path, "sft-9", [evaluation([right(10)])])
     target = tmp_path / "copy.db"
@@ -246,6 +247,7 @@ def test_work_on_the_registry_can_be_quiet(tmp_path: Path, words: tuple[str, ...
     assert (told.exit_code, told.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_other_work_can_be_quiet(tmp_path: Path) -> None:
     handmade.record(tmp_path, "sft-9", [evaluation([right(10), wrong(11)])])
     house = House(tmp_path, tmp_path, tmp_path)
@@ -286,6 +288,7 @@ def test_an_import_takes_name_grader_and_template(tmp_path: Path) -> None:
     assert (found.grader, found.type1) == ("strict", 1)
 
 
+@pytest.mark.slow
 def test_a_question_in_sql_shows_as_many_rows_as_wanted(tmp_path: Path) -> None:
     for number in range(3):
         handmade.record(tmp_path, f"sft-{number}", [evaluation([right(10)])])
@@ -293,6 +296,7 @@ def test_a_question_in_sql_shows_as_many_rows_as_wanted(tmp_path: Path) -> None:
     assert told.stdout.count("sft-") == 2
 
 
+@pytest.mark.slow
 def test_a_model_of_another_seed_has_other_weights(tmp_path: Path) -> None:
     from core.models import model_hash
 

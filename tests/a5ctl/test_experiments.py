@@ -147,6 +147,7 @@ def copied(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_recorded_outcomes_are_left_alone(copied: Path, tmp_path: Path) -> None:
     environment = {"A5CTL_HOME": str(tmp_path / "lab")}
     (copied / "baseline" / "outcome.txt").write_text("as it was\n")
@@ -161,6 +162,7 @@ def test_recorded_outcomes_are_left_alone(copied: Path, tmp_path: Path) -> None:
     assert "said of compare" in (copied / "baseline" / "outcome.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_failed_experiment_has_no_outcome_and_does_not_stop_the_others(
     copied: Path, tmp_path: Path
 ) -> None:

@@ -180,6 +180,7 @@ def test_parquet_without_pyarrow_is_one_sentence(
     assert not (tmp_path / "r.parquet").exists()
 
 
+@pytest.mark.slow
 def test_parquet_holds_the_exact_texts(home: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as parquet
 

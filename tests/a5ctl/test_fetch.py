@@ -132,6 +132,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, str]]]:
     return ROWS
 
 
+@pytest.mark.slow
 def test_model_and_data_come_as_folders_and_runs_use_them_offline(
     hub: Hub, rows: object, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +172,7 @@ def test_a_failed_download_leaves_no_folder_and_goes_on(
     assert [file.name for file in (tmp_path / "to").iterdir()] == ["small"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_fetched_is_refused_with_the_way_out(
     hub: Hub, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +194,7 @@ def test_what_cannot_be_fetched_is_refused_with_the_way_out(
     assert "unset it" in refused(NAME)
 
 
+@pytest.mark.slow
 def test_without_a_network_one_sentence_comes_at_once(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

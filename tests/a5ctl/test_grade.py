@@ -122,6 +122,7 @@ def test_standard_input_is_read(dump: Path, tmp_path: Path) -> None:
     assert (found["n"], found["file"]) == (5, "stdin")
 
 
+@pytest.mark.slow
 def test_a_recorded_file_is_a_run_like_others(dump: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     options = ("--record", "--name", "trl", "--model", "Qwen/Qwen2.5", "--group", "theirs")
@@ -142,6 +143,7 @@ def test_a_recorded_file_is_a_run_like_others(dump: Path, tmp_path: Path) -> Non
     assert document(home, "regrade", "trl")["responses"] == 0
 
 
+@pytest.mark.slow
 def test_two_recorded_files_are_compared_on_the_same_problems(tmp_path: Path) -> None:
     home = tmp_path / "home"
     first = [line(i, wrong(10 + i)) for i in range(6)]
@@ -162,6 +164,7 @@ def test_a_file_is_never_tested_against_an_evaluation_in_silence(tmp_path: Path)
     assert "temperature" in found["not_tested"]
 
 
+@pytest.mark.slow
 def test_steps_in_a_file_are_evaluations(tmp_path: Path) -> None:
     lines = [line(i, wrong(10 + i), step=5) for i in range(2)]
     lines += [line(i, right(10 + i), step=10) for i in range(3)]
@@ -238,6 +241,7 @@ def test_hostile_text_never_reaches_the_terminal_raw(
     assert not set(ask(tmp_path, "grade", path).output) & set("\x1b\x07\u202e\u2066\x9b\r")
 
 
+@pytest.mark.slow
 def test_a_problem_never_gets_a_name_that_is_taken(tmp_path: Path) -> None:
     bare = [line(0, right(10)), line(1, wrong(11))]
     made = document(tmp_path, "grade", write(tmp_path / "a.jsonl", bare), "--record")["run"]
@@ -278,6 +282,7 @@ def test_many_responses_are_stored_in_order_and_in_batches(
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [run]
 
 
+@pytest.mark.slow
 def test_a_run_folder_that_cannot_be_written_makes_no_run(
     dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -335,6 +335,7 @@ def test_poor_terminals_are_served(house: House, environment: dict[str, str]) ->
     assert [run["id"] for run in json.loads(shown[-2])] == [the_run(house).id]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_a_width_that_no_terminal_has_is_forgotten(house: House) -> None:
     for width in ("999999999", "-1", "9" * 5000, "²"):

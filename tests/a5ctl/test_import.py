@@ -61,6 +61,7 @@ def test_a_wandb_run_arrives_with_curves_labels_and_graded_responses(tmp_path: P
     registry.close()
 
 
+@pytest.mark.slow
 def test_importing_everything_again_changes_no_row(tmp_path: Path) -> None:
     source, home = tmp_path / "past", tmp_path / "home"
     shutil.copytree(FILES, source)
@@ -78,6 +79,7 @@ def test_importing_everything_again_changes_no_row(tmp_path: Path) -> None:
     assert rows(home) == before
 
 
+@pytest.mark.slow
 def test_what_a_registry_lost_comes_back_the_same_from_the_run_folders(tmp_path: Path) -> None:
     write_logs(tmp_path / "sft_eval")
     home = tmp_path / "home"
@@ -89,6 +91,7 @@ def test_what_a_registry_lost_comes_back_the_same_from_the_run_folders(tmp_path:
     assert rows(home) == before
 
 
+@pytest.mark.slow
 def test_what_was_graded_again_here_outlives_the_next_import(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +115,7 @@ def test_what_was_graded_again_here_outlives_the_next_import(
     }
 
 
+@pytest.mark.slow
 def test_a_source_that_grew_is_brought_up_to_date(tmp_path: Path) -> None:
     copy, home = Path(shutil.copytree(WANDB, tmp_path / WANDB.name)), tmp_path / "home"
     (file,) = copy.glob("run-*.wandb")
@@ -129,6 +133,7 @@ def test_a_source_that_grew_is_brought_up_to_date(tmp_path: Path) -> None:
     assert len(both[0]) == len(both[1]) == fresh["values"]
 
 
+@pytest.mark.slow
 def test_an_update_is_the_same_as_importing_afresh(tmp_path: Path) -> None:
     write_logs(tmp_path / "sft_eval")
     home = tmp_path / "home"
@@ -139,6 +144,7 @@ def test_an_update_is_the_same_as_importing_afresh(tmp_path: Path) -> None:
     assert (item["state"], item["evaluations"], item["responses"]) == ("updated", 2, 7)
 
 
+@pytest.mark.slow
 def test_imported_logs_can_be_diagnosed_and_compared(tmp_path: Path) -> None:
     write_logs(tmp_path / "a" / "sft_eval")
     write_logs(tmp_path / "b" / "sft_eval")
@@ -165,6 +171,7 @@ def test_the_prompt_of_the_course_is_taken_off_the_question(tmp_path: Path) -> N
     assert bare_question("User: How many?") == "User: How many?"
 
 
+@pytest.mark.slow
 def test_a_run_folder_of_another_machine_is_copied_and_merged(tmp_path: Path) -> None:
     there, here = tmp_path / "there", tmp_path / "here"
     there.mkdir()
@@ -191,6 +198,7 @@ def test_a_run_folder_of_another_machine_is_copied_and_merged(tmp_path: Path) ->
     registry.close()
 
 
+@pytest.mark.slow
 def test_another_run_with_the_same_id_keeps_it(tmp_path: Path) -> None:
     there, here = tmp_path / "there", tmp_path / "here"
     there.mkdir()
@@ -287,6 +295,7 @@ def test_what_cannot_be_imported_is_one_sentence(
     assert said in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")
 @pytest.mark.parametrize("what", ["a pipe", "a hole", "a large hole beside it"])
 def test_a_run_folder_without_end_is_refused(tmp_path: Path, what: str) -> None:

@@ -41,6 +41,7 @@ def test_yes_takes_what_is_built_in(house: House) -> None:
     assert found["next"] == "a5ctl run sft --size 256"
 
 
+@pytest.mark.slow
 def test_data_inside_the_workspace_are_found_from_everywhere(
     house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_what_cannot_be_used_is_refused_and_nothing_written(
     assert not (house.home / "a5ctl.toml").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="there is no pseudo terminal")
 def test_on_a_terminal_it_asks_again_until_an_answer_can_be_used(house: House) -> None:
     import pty
@@ -108,6 +110,7 @@ def test_on_a_terminal_it_asks_again_until_an_answer_can_be_used(house: House) -
     assert written(house)["model"] == {"source": str(house.model)}
 
 
+@pytest.mark.slow
 def test_runs_take_their_defaults_from_it_and_say_so(house: House) -> None:
     defaults(
         house,
@@ -205,6 +208,7 @@ def test_every_variable_is_named_in_the_help(house: House) -> None:
         assert name in told
 
 
+@pytest.mark.slow
 def test_quiet_can_be_a_habit(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A5CTL_QUIET", "1")
     told = house.run("run", "eval", *house.small[:6], "--max-tokens", "4")

@@ -73,6 +73,7 @@ def test_a_tag_that_looks_like_options_is_a_tag(home: Path) -> None:
     assert said(home, "tag", "sft-a", "-hard", "-h", "-k=v") == "sft-a tags: none"
 
 
+@pytest.mark.slow
 def test_what_is_no_change_is_refused_before_anything_changes(home: Path) -> None:
     assert "no run is named" in refused(home, "tag", "+good")
     assert "no option of a5ctl tag" in refused(home, "tag", "sft-a", "--jsno")
@@ -83,6 +84,7 @@ def test_what_is_no_change_is_refused_before_anything_changes(home: Path) -> Non
     assert run_of(home, "sft-a").tags == ()
 
 
+@pytest.mark.slow
 def test_a_note_is_set_shown_and_removed(home: Path) -> None:
     assert said(home, "note", "sft-a", "100% [bold]sure") == "sft-a note: 100% [bold]sure"
     assert said(home, "note", "sft-a") == "sft-a note: 100% [bold]sure"
@@ -90,6 +92,7 @@ def test_a_note_is_set_shown_and_removed(home: Path) -> None:
     assert "at most 10,000" in refused(home, "note", "sft-a", "x" * 10_001)
 
 
+@pytest.mark.slow
 def test_notes_and_tags_lose_what_is_secret(home: Path) -> None:
     login, token = "https://me:hunter22@host", "HF_TOKEN=hf_abcdefghijklmnopqrst"
     said(home, "note", "sft-a", f"data from {login}/x, {token}")
@@ -101,6 +104,7 @@ def test_notes_and_tags_lose_what_is_secret(home: Path) -> None:
     assert "data from https://***@host/x" in said(home, "note", "sft-a")
 
 
+@pytest.mark.slow
 def test_archived_runs_leave_ls_and_compare_until_they_are_asked_for(home: Path) -> None:
     record(home, "sft-c", [evaluation([right(10)])])
     assert said(home, "archive", "sft-a") == "sft-a in the archive"
@@ -114,6 +118,7 @@ def test_archived_runs_leave_ls_and_compare_until_they_are_asked_for(home: Path)
     assert "sft-a" in said(home, "ls")
 
 
+@pytest.mark.slow
 def test_a_registry_rebuilt_from_the_run_folders_has_all_of_it(home: Path) -> None:
     said(home, "tag", "sft-a", "+good")
     said(home, "note", "sft-a", "keep ü")
@@ -124,6 +129,7 @@ def test_a_registry_rebuilt_from_the_run_folders_has_all_of_it(home: Path) -> No
     assert (b.tags, b.note, b.archived) == ((), "", True)
 
 
+@pytest.mark.slow
 def test_merging_again_does_not_bring_old_labels_back(home: Path) -> None:
     said(home, "tag", "sft-a", "+good")
     registry = rebuilt(home)
@@ -134,6 +140,7 @@ def test_merging_again_does_not_bring_old_labels_back(home: Path) -> None:
     assert registry.find_run("sft-a").tags == ("best",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["{", "[]", '{"tags": [1], "note": "", "archived": false}', ""])
 def test_damaged_labels_are_told_and_lose_nothing_else(home: Path, damage: str) -> None:
     said(home, "tag", "sft-a", "+good")
@@ -185,6 +192,7 @@ def test_a_journal_from_before_the_archive_can_be_adopted(home: Path) -> None:
     assert rebuilt(home).find_run("sft-a").archived is False
 
 
+@pytest.mark.slow
 def test_deleting_says_what_goes_and_waits_for_yes(home: Path) -> None:
     parent = run_of(home, "sft-a")
     record(home, "grpo-c", [], kind="grpo", parent=parent)
@@ -201,6 +209,7 @@ def test_deleting_says_what_goes_and_waits_for_yes(home: Path) -> None:
     assert plan["runs"][0]["bytes"] > 0
 
 
+@pytest.mark.slow
 def test_deleting_takes_rows_and_folder_and_nothing_comes_back(home: Path) -> None:
     said(home, "delete", "sft-a", "--yes")
     assert sorted(path.name for path in (home / "runs").iterdir()) == ["sft-b"]
@@ -208,6 +217,7 @@ def test_deleting_takes_rows_and_folder_and_nothing_comes_back(home: Path) -> No
     assert [run.id for run in rebuilt(home).runs()] == ["sft-b"]
 
 
+@pytest.mark.slow
 def test_a_run_that_may_be_alive_is_not_deleted(home: Path) -> None:
     registry = open_home(home)
     registry.set_status(run_of(home, "sft-a").uuid, "running")
@@ -245,6 +255,7 @@ def test_a_folder_comes_back_when_the_rows_do_not_go(
     assert (home / "runs" / "sft-a" / "journal.jsonl").is_file()
 
 
+@pytest.mark.slow
 def test_what_is_left_of_a_folder_is_no_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
@@ -256,6 +267,7 @@ def test_what_is_left_of_a_folder_is_no_run(home: Path, monkeypatch: pytest.Monk
     assert [run.id for run in rebuilt(home).runs()] == ["sft-b"]
 
 
+@pytest.mark.slow
 def test_of_a_linked_folder_only_the_link_goes(home: Path) -> None:
     folder = home / "runs" / "sft-a"
     folder.rename(home / "elsewhere")

@@ -68,6 +68,7 @@ def line(tmp_path: Path) -> list[RunRecord]:
     return [sft, grpo, dpo]
 
 
+@pytest.mark.slow
 def test_the_tree_shows_ancestors_the_run_and_descendants(
     tmp_path: Path, line: list[RunRecord]
 ) -> None:
@@ -83,6 +84,7 @@ def test_the_tree_shows_ancestors_the_run_and_descendants(
     assert all(word in rows[4] for word in ("dpo ", "failed", "step 30", "70.0%"))
 
 
+@pytest.mark.slow
 def test_the_same_tree_for_programs(tmp_path: Path, line: list[RunRecord]) -> None:
     tree = told(tmp_path, "show", "grpo-bbbb")["lineage"]
     assert (tree["base"], tree["gone"]) == ("builtin", None)
@@ -98,6 +100,7 @@ def test_a_run_of_its_own_has_no_tree(tmp_path: Path) -> None:
     assert "Lineage" not in call(tmp_path, "show", "sft-128-aaaa").output
 
 
+@pytest.mark.slow
 def test_a_deleted_parent_is_shown_as_gone(tmp_path: Path, line: list[RunRecord]) -> None:
     open_home(tmp_path).delete_run(line[0].uuid)
     rows = section(call(tmp_path, "show", "dpo-cccc").output, "Lineage")
@@ -107,6 +110,7 @@ def test_a_deleted_parent_is_shown_as_gone(tmp_path: Path, line: list[RunRecord]
     assert told(tmp_path, "show", "dpo-cccc")["lineage"]["gone"] == "sft-128-aaaa"
 
 
+@pytest.mark.slow
 def test_a_run_deleted_from_the_middle_hides_what_was_before_it(
     tmp_path: Path, line: list[RunRecord]
 ) -> None:
@@ -123,6 +127,7 @@ def chain(home: Path, length: int) -> None:
         parent = record(home, f"sft-{number:02d}-link", [], parent=parent, model={"run_step": 5})
 
 
+@pytest.mark.slow
 def test_a_long_chain_does_not_drift_to_the_right(tmp_path: Path) -> None:
     chain(tmp_path, 40)
     rows = section(call(tmp_path, "show", "sft-20-link", columns=60).output, "Lineage")
@@ -130,6 +135,7 @@ def test_a_long_chain_does_not_drift_to_the_right(tmp_path: Path) -> None:
     assert {row.index("sft-") for row in rows[2:]} == {2}
 
 
+@pytest.mark.slow
 def test_of_many_children_the_best_are_drawn_and_the_rest_counted(tmp_path: Path) -> None:
     sft = record(tmp_path, "sft-128-aaaa", [solved(4, 0)])
     for number in range(20):
@@ -143,6 +149,7 @@ def test_of_many_children_the_best_are_drawn_and_the_rest_counted(tmp_path: Path
     assert len(told(tmp_path, "show", "sft-128-aaaa")["children"]) == 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [30, 48, 72, 110])
 def test_a_tree_that_branches_again_and_again_fits(tmp_path: Path, columns: int) -> None:
     parent = record(tmp_path, "sft-128-aaaa", [solved(4, 0)])
@@ -166,6 +173,7 @@ def test_parents_that_go_in_a_circle_are_shown_once(tmp_path: Path) -> None:
     assert "has an evaluation" in call(tmp_path, "compare", "--lineage", "sft-128-bbbb").output
 
 
+@pytest.mark.slow
 def test_every_stage_is_tested_against_the_weights_it_started_from(
     tmp_path: Path, line: list[RunRecord]
 ) -> None:
@@ -185,6 +193,7 @@ def test_every_stage_is_tested_against_the_weights_it_started_from(
     assert found["total"]["comparison"]["only_b"] == 24
 
 
+@pytest.mark.slow
 def test_all_tests_of_a_line_are_corrected_together(tmp_path: Path, line: list[RunRecord]) -> None:
     found = told(tmp_path, "compare", "--lineage", "dpo-cccc")
     tests = [stage["change"] for stage in found["stages"][1:]] + [found["total"]]
@@ -192,6 +201,7 @@ def test_all_tests_of_a_line_are_corrected_together(tmp_path: Path, line: list[R
     assert min(test["adjusted"] for test in tests) == pytest.approx(4 * smallest)
 
 
+@pytest.mark.slow
 def test_a_parent_that_asked_otherwise_is_replaced_by_the_runs_own_start(tmp_path: Path) -> None:
     sft = record(tmp_path, "sft-128-aaaa", [solved(4, 0), solved(15, 20)])
     shorter = protocol(max_tokens=64)
@@ -210,6 +220,7 @@ def test_a_parent_that_asked_otherwise_is_replaced_by_the_runs_own_start(tmp_pat
     assert "the whole line is not tested" in call(tmp_path, "compare", "--lineage", "grpo").output
 
 
+@pytest.mark.slow
 def test_a_stage_without_an_evaluation_says_so(tmp_path: Path) -> None:
     sft = record(tmp_path, "sft-128-aaaa", [solved(15, 20)])
     record(tmp_path, "grpo-bbbb", [], kind="grpo", parent=sft, model={"run_step": 20})
@@ -217,12 +228,14 @@ def test_a_stage_without_an_evaluation_says_so(tmp_path: Path) -> None:
     assert "never evaluated where the next stage took them up: grpo-bbbb" in output
 
 
+@pytest.mark.slow
 def test_a_line_can_be_judged_by_another_grader(tmp_path: Path, line: list[RunRecord]) -> None:
     found = told(tmp_path, "compare", "--lineage", "dpo-cccc", "--grader", "strict")
     assert found["grader"] == "strict"
     assert [stage["accuracy"] for stage in found["stages"]] == [0.1, 0.375, 0.625, 0.7]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -241,6 +254,7 @@ def test_what_cannot_be_followed_is_refused(
     assert sentence in result.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -292,6 +306,7 @@ def own_settings(house: House) -> tuple[str, ...]:
     return house.small[2:]
 
 
+@pytest.mark.slow
 def test_best_is_resolved_told_and_stored(parent: House) -> None:
     options = (*own_settings(parent), "--steps", "1", "--quiet")
     (outcome,) = parent.json("run", "sft", "--init", "sft-8-aaaa:best", *options)
@@ -310,6 +325,7 @@ def test_best_is_resolved_told_and_stored(parent: House) -> None:
     assert (inherited["run_step"], inherited["selected_on"]) == (1, ["test"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reference", "step"), [(":best", 4), (":last", 6), ("", 6), (":2", 2)])
 def test_an_evaluation_names_a_checkpoint_alike(parent: House, reference: str, step: int) -> None:
     options = (*own_settings(parent)[:4], "--max-tokens", "4", "--eval-limit", "2", "--quiet")

@@ -73,6 +73,7 @@ def test_a_run_with_damaged_settings_is_named_and_the_others_are_listed(
     assert (shown.exit_code, "settings of run b cannot be read" in shown.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_archived_runs_are_listed_only_when_asked_for(home: Path) -> None:
     assert "h" not in ids(home)
     assert "h" in ids(home, "--archived")

@@ -44,6 +44,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return queries
 
 
+@pytest.mark.slow
 def test_a_made_registry_reads_like_a_recorded_one(registry: Registry) -> None:
     runs = [run for run in registry.runs(archived=True) if run.id != "templates"]
     assert len(runs) == RUNS
@@ -87,6 +88,7 @@ def test_only_the_named_metrics_are_summarized(registry: Registry) -> None:
     assert registry.metric_summaries([run.uuid], [])[run.uuid] == {}
 
 
+@pytest.mark.slow
 def test_a_long_comparison_shows_its_best_rows_and_says_how_many_there_are(house: House) -> None:
     every = house.json("compare", "--each")["cells"]
     assert len(every) > 50
@@ -98,6 +100,7 @@ def test_a_long_comparison_shows_its_best_rows_and_says_how_many_there_are(house
     assert every[-1]["runs"][0]["run"] in whole
 
 
+@pytest.mark.slow
 def test_the_baseline_is_shown_however_bad_it_is(house: House) -> None:
     worst = house.json("compare", "--each")["cells"][-1]["runs"][0]["run"]
     cells = house.json("compare", "--baseline", worst, "--limit", "3")["cells"]

@@ -11,6 +11,7 @@ from a5ctl.app import app
 runner = CliRunner()
 
 
+@pytest.mark.slow
 def test_make_writes_a_model_folder_with_the_layers_asked_for(tmp_path: Path) -> None:
     out = tmp_path / "model"
     result = runner.invoke(

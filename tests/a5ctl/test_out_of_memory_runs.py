@@ -42,6 +42,7 @@ def losses(house: House) -> list[float]:
     return [point.value for point in store.metrics(store.runs()[0].uuid)["loss"]]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_in_smaller_pieces_and_keeps_them(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,6 +59,7 @@ def test_a_run_goes_on_in_smaller_pieces_and_keeps_them(
     assert losses(house) == pytest.approx(undisturbed, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_that_fits_in_no_way_ends_with_one_sentence(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +80,7 @@ def test_estimate_and_measured_peak_are_compared(house: House) -> None:
     assert "that were estimated" in messages["memory"] or "does not tell" in messages["memory"]
 
 
+@pytest.mark.slow
 def test_activation_checkpointing_is_a_setting_and_changes_no_loss(house: House) -> None:
     house.sft("--eval-limit", "1")
     plain = losses(house)

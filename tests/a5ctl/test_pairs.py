@@ -66,6 +66,7 @@ def rows(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_pairs_answer_the_prompt_that_was_asked(home: Path, tmp_path: Path) -> None:
     out = tmp_path / "pairs.jsonl"
     result = pairs(home, "eval-aaaa", "--out", out)

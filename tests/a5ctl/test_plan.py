@@ -81,6 +81,7 @@ def the_plan(house: House) -> Plan:
     return load_plan(house.home / "plan.toml")
 
 
+@pytest.mark.slow
 def test_the_runs_of_a_plan_are_found_by_cell_and_by_group(carried_out: House) -> None:
     plan = the_plan(carried_out)
     runs = plan_runs(registry_of(carried_out), plan)
@@ -142,6 +143,7 @@ def test_check_finds_what_could_not_start(house: House) -> None:
     assert "cell 'lr 0.001 seed 0': size 800" in " ".join(said.output.split())
 
 
+@pytest.mark.slow
 def test_the_report_has_settings_effects_and_verdicts(carried_out: House) -> None:
     plan = the_plan(carried_out)
     report = carried_out.json("plan", "report", str(plan.path))
@@ -168,6 +170,7 @@ def test_the_report_has_settings_effects_and_verdicts(carried_out: House) -> Non
     assert [row["finished"] for row in strict["settings"]] == [2, 2]
 
 
+@pytest.mark.slow
 def test_a_plan_without_runs_is_noted_and_reported(house: House) -> None:
     plan = write_plan(house)
     checked = house.run("plan", "check", str(plan.path))
@@ -190,6 +193,7 @@ def test_somebody_else_has_the_cell(house: House) -> None:
     assert registry_of(house).runs() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("silent_s", "said"), [(0, "is running"), (3600, "--take-over")])
 def test_a_cell_on_another_machine_is_left_to_it(house: House, silent_s: int, said: str) -> None:
     plan = write_plan(house, form=SMALL.replace("[0, 1]", "[0]").partition("[[crit")[0])
@@ -250,6 +254,7 @@ def test_a_run_in_the_archive_is_asked_for_again(carried_out: House, tmp_path: P
     assert states(house, plan)[cell.id] is CellState.MISSING
 
 
+@pytest.mark.slow
 def test_a_cell_waits_for_the_one_it_starts_from(house: House) -> None:
     plan = write_plan(house)
     path = house.home / "staged.toml"
@@ -290,6 +295,7 @@ def test_bad_input_is_refused_before_anything_is_made(
     assert not (house.home / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_cell_up_to_a_step_goes_on_another_time(house: House, carried_out: House) -> None:
     plan = write_plan(house)
     cell = plan.cells[0]

@@ -232,6 +232,7 @@ def test_a_log_gives_the_same_advice_once(bench, monkeypatch: pytest.MonkeyPatch
     assert said.count("Ctrl-C stops all cells") == 1
 
 
+@pytest.mark.slow
 def test_killed_cells_come_again_and_failed_ones_only_when_asked(bench) -> None:
     house = bench(PLAN)
     killed, failed = house.plan.cells[0], house.plan.cells[1]
@@ -268,6 +269,7 @@ def test_the_first_failure_stops_all_when_asked(bench) -> None:
     assert house.executor.told == [signal.SIGINT]
 
 
+@pytest.mark.slow
 def test_cells_come_behind_the_one_they_start_from(bench) -> None:
     house = bench(PLAN + "[start]\ntrain.steps = 10\n")
     house.driver().carry_out(lambda: house.plan.cells)
@@ -288,6 +290,7 @@ def test_cells_behind_a_start_that_failed_are_left(bench) -> None:
     assert {s for t, s in house.states().items() if t.endswith("seed 1")} == {CellState.FINISHED}
 
 
+@pytest.mark.slow
 def test_hopeless_settings_are_given_up_at_their_rung(bench) -> None:
     house = bench(HALVING, by_rate)
     carry_out_in_rungs(house.driver(), house.plan, house.workspace)
@@ -307,12 +310,14 @@ def test_hopeless_settings_are_given_up_at_their_rung(bench) -> None:
     assert "at step 20" in str(runs["lr 0.001 seed 1"].exit_reason)
 
 
+@pytest.mark.slow
 def test_noise_gives_nothing_up(bench) -> None:
     house = bench(HALVING, lambda cell, step: 0.5 + 100 * (cell.config.train.lr or 0) / 10)
     carry_out_in_rungs(house.driver(), house.plan, house.workspace)
     assert set(house.states().values()) == {CellState.FINISHED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [4, 7])
 def test_rungs_decide_the_same_behind_a_stop(bench, stop_after: int) -> None:
     whole = bench(HALVING, by_rate, "whole")
@@ -343,6 +348,7 @@ def points(house: Bench) -> list[float]:
     return [trial.point["train.lr"] for trial in found]
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_from_the_registry_alone(bench) -> None:
     whole = bench(SEARCH, peak, "whole")
     driver = whole.driver()
@@ -360,6 +366,7 @@ def test_a_search_goes_on_from_the_registry_alone(bench) -> None:
     assert len(house.executor.submitted) == 6
 
 
+@pytest.mark.slow
 def test_a_search_learns_from_results(bench) -> None:
     """Two searches begin alike; one goes where rates are large, the other where they are small."""
     found = {}
@@ -377,6 +384,7 @@ def test_a_search_learns_from_results(bench) -> None:
     assert sum(map(math.log10, found[1][4:])) > sum(map(math.log10, found[-1][4:]))
 
 
+@pytest.mark.slow
 def test_a_failed_trial_has_no_value_and_the_search_goes_on(bench) -> None:
     house = bench(SEARCH, peak)
     first = asker(house.plan)(0, [])

@@ -78,6 +78,7 @@ def panel(house: House, *arguments: str) -> dict[str, Any]:
     return dict(found)
 
 
+@pytest.mark.slow
 def test_evaluations_come_with_their_intervals(house: House) -> None:
     found = panel(house, "accuracy", "sft-1-aaaa", "sft-1-bbbb")
     (line,) = found["lines"]
@@ -108,6 +109,7 @@ def test_tokens_and_time_can_run_along_the_bottom(house: House) -> None:
     assert "tokens_total" in refused(house, "loss", "sft-1-bbbb", "--x", "tokens")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "begins"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("PDF", b"%PDF")])  # fmt: skip # noqa: E501
 def test_a_picture_replaces_the_file_whole(
     house: House, tmp_path: Path, suffix: str, begins: bytes
@@ -142,6 +144,7 @@ def test_names_of_metrics_reach_the_terminal_as_text(house: House) -> None:
     assert "[red]" in text
 
 
+@pytest.mark.slow
 def test_what_cannot_be_drawn_is_told_in_one_sentence(house: House) -> None:
     assert "did you mean loss?" in refused(house, "los", "sft-1-bbbb")
     assert "accuracy.strict" in refused(house, "accuracy.strikt", "sft-1-aaaa")

@@ -66,6 +66,7 @@ def panels(house: House, *arguments: str) -> list[dict[str, Any]]:
     return list(house.json("plot", *arguments)["panels"])
 
 
+@pytest.mark.slow
 def test_seeds_are_their_mean_with_students_interval(house: House) -> None:
     (panel,) = panels(house, "accuracy", "--group", "sizes")
     assert [line["run"] for line in panel["lines"]] == ["sft-128 x3 seeds", "sft-512 x3 seeds"]
@@ -145,6 +146,7 @@ def test_lengths_go_from_the_median_to_the_ninetieth_percentile(house: House) ->
     assert "90th percentile" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "size"), [("png", "column"), ("svg", "6x9")])
 def test_every_kind_is_drawn_and_drawn_alike_twice(
     house: House, tmp_path: Path, form: str, size: str
@@ -160,6 +162,7 @@ def test_every_kind_is_drawn_and_drawn_alike_twice(
     assert run_id(128, 0).encode() in drawn[0], "a picture says which runs it shows"
 
 
+@pytest.mark.slow
 def test_a_picture_is_had_as_bytes_and_as_wide_as_asked() -> None:
     line = Line("a", (Spot(0, 0.5, 0.4, 0.6), Spot(1, 0.7, 0.6, 0.8)))
     panel = Panel("accuracy", "share", True, (line,))

@@ -36,6 +36,7 @@ def told(house: House, name: str) -> list[str]:
     return [event.message for event in events if event.kind == "precision"]
 
 
+@pytest.mark.slow
 def test_random_rounding_is_recorded_and_kept_by_a_resume(house: House) -> None:
     run = house.sft("--precision", "stochastic")
     record = registry_of(house).find_run(run)
@@ -47,6 +48,7 @@ def test_random_rounding_is_recorded_and_kept_by_a_resume(house: House) -> None:
     assert weights_after_resuming(house, run) == expected
 
 
+@pytest.mark.slow
 def test_a_run_of_an_older_version_goes_on_as_it_was(house: House) -> None:
     run = house.sft("--set", "model.dtype=bfloat16")
     registry = registry_of(house)

@@ -70,6 +70,7 @@ def warned(found: Mapping[str, EventRecord]) -> set[str]:
     return {name for name, event in found.items() if event.severity != "info"}
 
 
+@pytest.mark.slow
 def test_healthy_pairs_raise_no_doubt(house: House, tmp_path: Path) -> None:
     data = write_pairs(tmp_path / "data", [pair(i) for i in range(12)])
     found = events(house, data)
@@ -149,6 +150,7 @@ DEFECTS: dict[str, tuple[str, Callable[[int], Pair], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_defect_of_the_data_becomes_a_warning(house: House, tmp_path: Path, defect: str) -> None:
     check, record, message = DEFECTS[defect]
@@ -159,6 +161,7 @@ def test_a_defect_of_the_data_becomes_a_warning(house: House, tmp_path: Path, de
     assert message in found[check].message
 
 
+@pytest.mark.slow
 def test_training_questions_in_the_evaluation_are_leakage(house: House, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
@@ -173,6 +176,7 @@ def test_training_questions_in_the_evaluation_are_leakage(house: House, tmp_path
     assert "1 of 8 training questions are also asked" in leakage.message
 
 
+@pytest.mark.slow
 def test_asking_the_train_split_is_no_leakage(house: House) -> None:
     found = events(house, house.data, "--split", "train")
     assert found["leakage"].severity == "info"
@@ -184,12 +188,14 @@ def test_targets_without_anything_to_learn_stop_the_run(house: House, tmp_path: 
     assert "8 of 8 examples have no supervised token besides EOS" in said
 
 
+@pytest.mark.slow
 def test_training_without_eos_is_a_warning(house: House, tmp_path: Path) -> None:
     data = write_pairs(tmp_path / "data", [pair(i) for i in range(8)])
     found = events(house, data, "--set", "train.supervise_eos=false")
     assert found["eos"].severity == "warning"
 
 
+@pytest.mark.slow
 def test_data_may_bring_its_own_eos_instead(house: House, tmp_path: Path) -> None:
     own = [pair(i, pair(i)["response"] + "<|end|>") for i in range(8)]
     data = write_pairs(tmp_path / "data", own)
@@ -235,6 +241,7 @@ def test_labels_that_the_loss_would_read_wrongly_stop_the_run(
     assert said in sentence
 
 
+@pytest.mark.slow
 def test_little_memory_switches_activation_checkpointing_on(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,7 @@ def test_lines_fit_the_terminal(home: Path, engine: Callable, width: int) -> Non
     assert "at least" in text
 
 
+@pytest.mark.slow
 def test_examples_show_what_was_stored_and_what_came_then(home: Path, engine: Callable) -> None:
     engine(script)
     text = ask(home, "probe", "eval-aaaa", "--close", "--examples", "9", "--quiet").stdout
@@ -112,6 +113,7 @@ def test_hostile_text_stays_text(tmp_path: Path, engine: Callable) -> None:
     assert "[bold]B[/nope]" in result.stdout
 
 
+@pytest.mark.slow
 def test_diagnose_counts_what_was_recovered(home: Path, engine: Callable) -> None:
     engine(script)
     before = document(home, "diagnose", "eval-aaaa")
@@ -128,6 +130,7 @@ def test_diagnose_counts_what_was_recovered(home: Path, engine: Callable) -> Non
     assert after["accuracy"] == before["accuracy"]
 
 
+@pytest.mark.slow
 def test_verdicts_of_another_version_of_the_grader_are_said(home: Path, engine: Callable) -> None:
     engine(script)
     (fresh,) = document(home, "probe", "eval-aaaa", "--close")["probes"]
@@ -144,6 +147,7 @@ def test_verdicts_of_another_version_of_the_grader_are_said(home: Path, engine: 
     assert "to judge both alike: a5ctl regrade eval-aaaa" in said
 
 
+@pytest.mark.slow
 def test_another_text_is_said_and_not_counted(home: Path, engine: Callable) -> None:
     engine(lambda prompt: (script(prompt)[0].replace("first", "then"), STOP))
     result = ask(home, "probe", "eval-aaaa", "--max-tokens", "100")
@@ -167,6 +171,7 @@ def test_an_event_says_what_was_found(home: Path, engine: Callable) -> None:
     assert (event["data"]["cap"], event["data"]["accuracy_if"]) == (100, 3 / 8)
 
 
+@pytest.mark.slow
 def test_repeating_a_probe_replaces_it(home: Path, engine: Callable) -> None:
     engine(script)
     registry = handmade.open_home(home)
@@ -177,6 +182,7 @@ def test_repeating_a_probe_replaces_it(home: Path, engine: Callable) -> None:
     assert (found["n"], found["eligible"]) == (2, UNCLOSED)
 
 
+@pytest.mark.slow
 def test_what_does_not_apply_is_noted_beside_what_does(tmp_path: Path, engine: Callable) -> None:
     engine(script)
     answers = [right(10), wrong(11), right(12), right(13), ("so it is 14.", EOS)]
@@ -234,6 +240,7 @@ def test_weights_are_found_through_the_lineage(house: House) -> None:
     assert f"are gone with run {parent}, which was deleted" in " ".join(result.output.split())
 
 
+@pytest.mark.slow
 def test_data_with_its_own_prompts_is_asked_as_before(house: House, tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     lines = [

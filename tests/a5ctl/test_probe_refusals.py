@@ -69,6 +69,7 @@ def test_responses_that_are_not_stored_are_named(home: Path) -> None:
     assert "are not in this registry" in refusal(home, "probe", "eval-aaaa", "--max-tokens", "100")
 
 
+@pytest.mark.slow
 def test_weights_that_are_gone_or_changed_are_named(home: Path) -> None:
     handmade.record(home, "sft-aaaa", [evaluation(step=10)])
     said = refusal(home, "probe", "sft-aaaa", "--close")
@@ -92,6 +93,7 @@ def test_questions_without_their_prompts_are_not_guessed(tmp_path: Path) -> None
 LONG = ("so " * 1100, LENGTH)
 
 
+@pytest.mark.slow
 def test_responses_that_fill_the_context_cannot_be_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,7 @@ def test_diff_tells_what_forbids_a_test_from_what_only_warns(home: Path) -> None
     assert "no paired test unless --force" in text
 
 
+@pytest.mark.slow
 def test_diff_exits_like_diff(home: Path) -> None:
     same = ask(home, "protocol", "diff", "sft-3-aaaa:0", "sft-3-aaaa:last")
     assert (same.exit_code, "no field differs" in same.stdout) == (0, True)
@@ -130,6 +131,7 @@ def test_compare_points_to_the_values_that_differ(home: Path) -> None:
     assert "a5ctl protocol diff sft-3-aaaa sft-3-bbbb" in warning
 
 
+@pytest.mark.slow
 def test_a_forced_test_pairs_only_what_asks_the_same(tmp_path: Path) -> None:
     """The same id in other data may be another question."""
     handmade.record(tmp_path, "sft-3-aaaa", [evaluation(ANSWERS)])
@@ -165,6 +167,7 @@ def eval_options(house: House) -> tuple[str, ...]:
     return ("--model", str(house.model), "--data", str(house.data), "--engine", "hf", "--quiet")
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_exactly_as_another_evaluation(house: House, tmp_path: Path) -> None:
     trained = house.sft("--steps", "1")
     template = tmp_path / "mine.prompt"
@@ -193,6 +196,7 @@ def test_a_run_is_evaluated_exactly_as_another_evaluation(house: House, tmp_path
     assert house.run("protocol", "diff", again["run"], followed["run"]).exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_file_serves_where_the_origin_is_unknown(house: House, tmp_path: Path) -> None:
     (origin,) = house.json("run", "eval", *eval_options(house), "--max-tokens", "5")
     path = str(tmp_path / "p.toml")
@@ -204,6 +208,7 @@ def test_a_file_serves_where_the_origin_is_unknown(house: House, tmp_path: Path)
     assert elsewhere.run("protocol", "diff", path, followed["run"]).exit_code == 0
 
 
+@pytest.mark.slow
 def test_the_held_out_part_of_a_single_file_stays_the_question(
     house: House, tmp_path: Path
 ) -> None:
@@ -298,6 +303,7 @@ def test_an_older_grader_is_refused(
     assert f"graded by version {now} of r1_zero, and this a5ctl has version 7" in said
 
 
+@pytest.mark.slow
 def test_another_tools_decoding_cannot_be_followed(house: House, tmp_path: Path) -> None:
     dump = tmp_path / "dump.jsonl"
     dump.write_text(json.dumps({"question": "1+1?", "response": " 2", "answer": "2"}) + "\n")

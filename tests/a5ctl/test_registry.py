@@ -82,6 +82,7 @@ def test_check_says_what_is_wrong_and_fails(workspace: Workspace) -> None:
     assert (report["ok"], [f["kind"] for f in report["findings"]]) == (False, ["artifact_missing"])
 
 
+@pytest.mark.slow
 def test_backup_then_a_lost_registry_then_the_copy(workspace: Workspace, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     made = call(workspace, "backup", str(copy))
@@ -93,6 +94,7 @@ def test_backup_then_a_lost_registry_then_the_copy(workspace: Workspace, tmp_pat
     assert listed["runs"] == {"finished": 1}
 
 
+@pytest.mark.slow
 def test_repair_brings_a_deleted_registry_back(workspace: Workspace) -> None:
     (workspace.root / "registry.db").unlink()
     missing = call(workspace, "check")
@@ -109,6 +111,7 @@ def test_repair_brings_a_deleted_registry_back(workspace: Workspace) -> None:
     assert call(workspace, "check").exit_code == 0
 
 
+@pytest.mark.slow
 def test_repair_journals_what_only_the_database_holds(
     workspace: Workspace, registry: Registry
 ) -> None:
@@ -123,6 +126,7 @@ def test_repair_journals_what_only_the_database_holds(
     assert registry.note_plan("plan", "hash", "text")[0].first_seen == first_seen
 
 
+@pytest.mark.slow
 def test_repair_leaves_what_no_journal_can_hold_unless_forced(
     workspace: Workspace, registry: Registry
 ) -> None:
@@ -149,6 +153,7 @@ def test_gc_shows_first_and_removes_when_told(workspace: Workspace) -> None:
     assert call(workspace, "check").exit_code == 0
 
 
+@pytest.mark.slow
 def test_migrate_says_from_where_to_where(workspace: Workspace, registry: Registry) -> None:
     go_back(registry, "0002")
     behind = call(workspace, "check")

@@ -94,6 +94,7 @@ def test_regrading_twice_changes_nothing_more(home: Path, forgiving: NewGrader) 
     assert again == once
 
 
+@pytest.mark.slow
 def test_figures_follow_the_newest_grades_everywhere(home: Path, forgiving: NewGrader) -> None:
     forgiving(GraderName.R1_ZERO)
     document(home, "regrade", "sft-aaaa")
@@ -119,6 +120,7 @@ def test_an_event_keeps_what_the_figures_were(home: Path, forgiving: NewGrader) 
     assert events[0]["data"]["types"] == [[1, 3], [1, 1], [4, 2]]
 
 
+@pytest.mark.slow
 def test_regraded_and_other_runs_are_not_compared_in_silence(
     home: Path, forgiving: NewGrader
 ) -> None:
@@ -131,6 +133,7 @@ def test_regraded_and_other_runs_are_not_compared_in_silence(
     assert document(home, *pair)["against"]["protocols"]["blocking"] == []
 
 
+@pytest.mark.slow
 def test_another_grader_alone_leaves_the_headline(home: Path, forgiving: NewGrader) -> None:
     forgiving(GraderName.STRICT)
     found = document(home, "regrade", "sft-aaaa", "--grader", "strict")

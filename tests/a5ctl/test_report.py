@@ -173,6 +173,7 @@ def refused(house: House, *arguments: str) -> str:
     return " ".join(result.output.split())
 
 
+@pytest.mark.slow
 def test_a_group_is_told_from_its_question_to_its_commands(house: House, tmp_path: Path) -> None:
     page = page_of(house, tmp_path, "sizes-group", "--title", "Does size matter?")
     assert "Does size matter?" in page.text
@@ -244,6 +245,7 @@ def test_a_run_without_anything_still_has_a_record(house: House, tmp_path: Path)
         assert word in page.text, word
 
 
+@pytest.mark.slow
 def test_a_plan_that_judges_has_its_verdicts(house: House, tmp_path: Path) -> None:
     file = str(house.home / "plan.toml")
     page = page_of(house, tmp_path, file)
@@ -255,6 +257,7 @@ def test_a_plan_that_judges_has_its_verdicts(house: House, tmp_path: Path) -> No
     assert "many beat few" in known.text, "the registry knows the plan by its name now"
 
 
+@pytest.mark.slow
 def test_a_plan_of_experiments_has_cells_and_effects(house: House, tmp_path: Path) -> None:
     page = page_of(house, tmp_path, str(house.home / "rates.toml"))
     for word in ("Which rate wins?", "What each axis does to the accuracy", "train.lr", "+50.0",
@@ -279,6 +282,7 @@ def test_a_baseline_and_a_grader(house: House, tmp_path: Path) -> None:
         assert word in page.text, word
 
 
+@pytest.mark.slow
 def test_metrics_that_are_asked_for(house: House, tmp_path: Path) -> None:
     page = page_of(house, tmp_path, "sizes-group", "--metric", "accuracy.strict,lengths")
     charts = [a["aria-label"] or "" for _, a in page.tags if a.get("class") == "chart"]
@@ -312,6 +316,7 @@ def test_figures_stand_before_all_but_the_first_of_many_settings(tmp_path: Path)
     assert places == sorted(places)
 
 
+@pytest.mark.slow
 def test_a_report_is_replaced_and_nothing_else_is(house: House, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("my notes", encoding="utf-8")

@@ -44,6 +44,7 @@ def page(written: Path) -> Page:
     return Page(written.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_text_adds_no_element_and_no_handler(page: Page) -> None:
     names = [tag for tag, _ in page.tags]
     assert set(names) <= ALLOWED

@@ -168,6 +168,7 @@ def test_a_stopped_run_saves_itself_and_says_how_to_go_on(
     assert_same_run(beside, "untouched", "stopped")
 
 
+@pytest.mark.slow
 def test_a_failed_run_can_be_resumed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     from trainers.sft import SFT
 
@@ -190,6 +191,7 @@ def test_a_failed_run_can_be_resumed(house: House, monkeypatch: pytest.MonkeyPat
     assert [p.step for p in points] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_a_finished_run_and_an_unknown_one_are_refused(house: House) -> None:
     run_id = house.sft()
     finished = house.run("resume", run_id)

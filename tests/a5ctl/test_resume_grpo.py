@@ -88,6 +88,7 @@ def test_a_killed_run_goes_on_with_the_same_numbers(
     assert not list((folder_of(beside, "killed") / "rollouts").glob("*.partial"))
 
 
+@pytest.mark.slow
 def test_a_failed_run_goes_on_in_the_middle_of_a_batch(
     beside: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

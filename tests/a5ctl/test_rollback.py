@@ -58,6 +58,7 @@ def rolled_back(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return house
 
 
+@pytest.mark.slow
 def test_a_rollback_restores_the_best_checkpoint_and_halves_the_rate(rolled_back: House) -> None:
     registry = registry_of(rolled_back)
     run = registry.find_run("untouched")
@@ -118,6 +119,7 @@ def test_without_a_checkpoint_from_before_it_starts_over_from_the_initial_weight
     assert story(registry, "over")[0]["loss"] == halved["loss"], "as if it had been asked for"
 
 
+@pytest.mark.slow
 def test_it_stops_after_so_many_rollbacks(house: House) -> None:
     result = house.run(
         *("run", "sft", *house.small, *BLIND, "--lr", "30", "--warmup", "0.05"),
@@ -195,6 +197,7 @@ def crashes(monkeypatch: pytest.MonkeyPatch, when: Callable[[SFT, int], bool]) -
     monkeypatch.setattr(SFT, "update", fails)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("later", [1, pytest.param(7, marks=pytest.mark.slow)])
 def test_a_resume_after_a_rollback_is_bitwise_the_same_run(
     house: House, rolled_back: House, monkeypatch: pytest.MonkeyPatch, later: int
@@ -240,6 +243,7 @@ def test_a_rollback_that_was_cut_short_is_finished_by_the_resume(
     assert note.finished
 
 
+@pytest.mark.slow
 def test_a_damaged_note_is_refused(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     crashes(monkeypatch, lambda self, step: self.learning_rate.peak == 1.5)
     house.run("run", "sft", *house.small, *RISING, "--name", "noted", "-q")

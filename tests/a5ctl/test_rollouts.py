@@ -57,6 +57,7 @@ def said_by(result: Result) -> str:
     return re.sub(r'"seconds": [0-9.e+-]+', "", result.stdout)
 
 
+@pytest.mark.slow
 def test_rollouts_change_nothing_that_is_said_about_evaluations(home: Path) -> None:
     questions = (
         ("diagnose", "grpo-aaaa", "--json"),

@@ -16,6 +16,7 @@ def registry_of(house: House):
     return open_registry(f"sqlite:///{house.home / 'registry.db'}")
 
 
+@pytest.mark.slow
 def test_a_run_tells_its_story_and_names_the_next_commands(house: House) -> None:
     result = house.run("run", "sft", *house.small)
     assert result.exit_code == 0, result.output
@@ -36,6 +37,7 @@ def test_a_run_tells_its_story_and_names_the_next_commands(house: House) -> None
         assert expected in result.output, expected
 
 
+@pytest.mark.slow
 def test_everything_is_in_the_registry(house: House) -> None:
     run_id = house.sft("--name", "first", "--tag", "a", "--tag", "b", "--note", "why")
     store = registry_of(house)
@@ -60,6 +62,7 @@ def test_everything_is_in_the_registry(house: House) -> None:
     assert any("step-000006" in path for path in paths)
 
 
+@pytest.mark.slow
 def test_the_stored_config_makes_the_same_run_again(house: House) -> None:
     first = house.sft()
     path = house.home / "runs" / first / "config.toml"
@@ -72,6 +75,7 @@ def test_the_stored_config_makes_the_same_run_again(house: House) -> None:
     assert len(hashes) == 1
 
 
+@pytest.mark.slow
 def test_a_stored_config_means_the_same_in_every_folder(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +88,7 @@ def test_a_stored_config_means_the_same_in_every_folder(
     assert store.find_run(again).data_hash == store.find_run(first).data_hash
 
 
+@pytest.mark.slow
 def test_a_budget_on_the_command_line_replaces_that_of_the_file(house: House) -> None:
     path = house.home / "runs" / house.sft("--steps", "2") / "config.toml"
     options = ("--config", str(path), "--epochs", "0.5", "--quiet")
@@ -93,6 +98,7 @@ def test_a_budget_on_the_command_line_replaces_that_of_the_file(house: House) ->
     assert "steps" not in train
 
 
+@pytest.mark.slow
 def test_a_matrix_is_a_group_and_goes_on_after_a_failed_run(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +149,7 @@ def test_training_really_learns_and_evaluates_the_live_policy(house: House) -> N
     assert last.unclosed < first.unclosed
 
 
+@pytest.mark.slow
 def test_eval_of_a_run_repeats_its_last_evaluation(house: House) -> None:
     run_id = house.sft()
     (outcome,) = house.json("run", "eval", "--run", run_id, "--quiet")
@@ -169,6 +176,7 @@ def test_eval_of_a_model_needs_no_training(house: House) -> None:
     assert (evaluation.step, evaluation.n) == (0, 12)
 
 
+@pytest.mark.slow
 def test_a_run_can_start_from_another(house: House) -> None:
     first = house.sft()
     (outcome,) = house.json(
@@ -197,6 +205,7 @@ def test_filter_solved_by_trains_on_what_a_run_has_solved(house: House) -> None:
     assert 1 <= child.size < 40
 
 
+@pytest.mark.slow
 def test_filter_correct_drops_targets_that_grade_wrong(house: House, tmp_path: Path) -> None:
     pairs = [
         {
@@ -214,6 +223,7 @@ def test_filter_correct_drops_targets_that_grade_wrong(house: House, tmp_path: P
     assert any("filter correct keeps" in e.message for e in registry_of(house).events(run.uuid))
 
 
+@pytest.mark.slow
 def test_attention_by_torch_alone_pads_rows_on_a_cpu_and_says_so(house: House) -> None:
     options = ("--device", "cpu", "--attention", "sdpa", "--compile", "off")
     run_id = house.sft(*options)
@@ -280,6 +290,7 @@ def test_a_broken_line_is_named_by_file_and_line(house: House, tmp_path: Path) -
     assert "train.jsonl:6: " in "".join(result.output.split("\n"))
 
 
+@pytest.mark.slow
 def test_a_fatal_preflight_marks_the_run_failed(house: House) -> None:
     result = house.run("run", "sft", *house.small, "--max-length", "9")
     assert result.exit_code == 2
@@ -310,6 +321,7 @@ def test_a_step_without_a_run_is_refused(house: House) -> None:
     assert house.run("run", "eval", "--run", "x", "--model", "y").exit_code == 2
 
 
+@pytest.mark.slow
 def test_a_chat_template_wraps_training_and_evaluation_alike(house: House, tmp_path: Path) -> None:
     model = tmp_path / "chat"
     shutil.copytree(house.model, model)

@@ -43,6 +43,7 @@ def dpo(house: House, pairs: Path, *arguments: str) -> str:
     return outcome["run"]
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_pairs_and_records_everything(house: House, tmp_path: Path) -> None:
     run_id = dpo(house, write_pairs(tmp_path / "pairs.jsonl"), "--lr", "1e-2", "--beta", "0.5")
     store = registry_of(house)
@@ -68,6 +69,7 @@ def test_a_run_learns_from_pairs_and_records_everything(house: House, tmp_path: 
     assert "reference.safetensors" in paths
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_another_with_its_prompt_and_data(house: House, tmp_path: Path) -> None:
     parent = house.sft("--steps", "2")
     pairs = write_pairs(tmp_path / "pairs.jsonl")
@@ -105,6 +107,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     assert not (house.home / "runs").exists() or not list((house.home / "runs").iterdir())
 
 
+@pytest.mark.slow
 def test_pairs_that_teach_nothing_stop_the_run(house: House, tmp_path: Path) -> None:
     pairs = write_pairs(tmp_path / "pairs.jsonl", chosen=" same", rejected=" same")
     result = house.run("run", "dpo", *house.small, "--pairs", str(pairs))
@@ -113,6 +116,7 @@ def test_pairs_that_teach_nothing_stop_the_run(house: House, tmp_path: Path) -> 
     assert text in " ".join(result.output.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["changed", "gone"])
 def test_a_run_goes_on_with_its_own_pairs_whatever_became_of_the_file(
     house: House, tmp_path: Path, change: str
@@ -137,6 +141,7 @@ def test_a_run_goes_on_with_its_own_pairs_whatever_became_of_the_file(
     assert event.severity == "warning"
 
 
+@pytest.mark.slow
 def test_where_the_copy_is_damaged_too_other_pairs_are_not_gone_on_with(
     house: House, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def taught(house: House, reference: House) -> House:
     return house
 
 
+@pytest.mark.slow
 def test_every_round_samples_learns_and_is_evaluated(reference: House) -> None:
     registry = registry_of(reference)
     run = registry.find_run("untouched")
@@ -139,6 +140,7 @@ def test_every_kept_response_is_traced_to_its_rollout(reference: House) -> None:
         assert stored.grade.right
 
 
+@pytest.mark.slow
 def test_where_nothing_is_right_the_run_ends_and_says_so(house: House) -> None:
     options = (o for o in house.small if o not in ("--steps", "6"))
     result = house.run("run", "ei", *options, "--questions", "4", "--ei-steps", "2")
@@ -153,6 +155,7 @@ def test_where_nothing_is_right_the_run_ends_and_says_so(house: House) -> None:
     assert "loss" not in registry.metrics(run.uuid)
 
 
+@pytest.mark.slow
 def test_a_run_whose_last_round_is_skipped_ends_with_a_checkpoint_and_an_evaluation(
     taught: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +191,7 @@ def test_a_grader_that_cannot_judge_the_questions_is_refused(house: House) -> No
     assert "rollout.grader" in unknown.output
 
 
+@pytest.mark.slow
 def test_the_registry_keeps_no_rollouts_where_none_were_asked_for(taught: House) -> None:
     options = ("--ei-steps", "1", "--keep-rollouts", KeepRollouts.NONE, "--name", "bare")
     taught.json("run", "ei", *EI, *options, "--quiet")

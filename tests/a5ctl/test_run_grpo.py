@@ -43,6 +43,7 @@ def trained(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Hou
     return house
 
 
+@pytest.mark.slow
 def test_every_metric_is_recorded_where_it_belongs(trained: House) -> None:
     registry = registry_of(trained)
     found = registry.metrics(registry.find_run("one").uuid)
@@ -71,6 +72,7 @@ def test_rollouts_are_in_the_registry_with_problems_and_grades(trained: House) -
     assert all(r.token_ids is None for r in registry.rollouts(run.uuid)), "text is what is kept"
 
 
+@pytest.mark.slow
 def test_a_run_descends_from_another_and_lists_like_one(trained: House) -> None:
     registry = registry_of(trained)
     result = trained.run(
@@ -91,6 +93,7 @@ def test_a_run_descends_from_another_and_lists_like_one(trained: House) -> None:
         assert trained.run(command, "two").exit_code == 0, command
 
 
+@pytest.mark.slow
 def test_on_policy_runs_compute_no_old_log_probs(house: House) -> None:
     options = (*small_grpo(house), "--set", "grpo.epochs_per_rollout=1", "-q", "--name", "on")
     result = house.run("run", "grpo", *options, "--train-batch", "12", "--seed", "0")
@@ -100,6 +103,7 @@ def test_on_policy_runs_compute_no_old_log_probs(house: House) -> None:
     assert "kl" not in found
 
 
+@pytest.mark.slow
 def test_seeds_make_a_matrix_of_different_runs(house: House) -> None:
     options = (*small_grpo(house), "--steps", "1", "--eval-limit", "1")
     outcomes = house.json("run", "grpo", *options, "-q", "--seed", "0,1")
@@ -110,6 +114,7 @@ def test_seeds_make_a_matrix_of_different_runs(house: House) -> None:
     assert responses(registry, first.id) != responses(registry, second.id)
 
 
+@pytest.mark.slow
 def test_what_a_later_option_decides_is_in_the_config(house: House) -> None:
     options = (*small_grpo(house), "--steps", "1", "--eval-limit", "1", "--name", "set", "-q")
     more = ("--no-std-normalization", "--length-normalization", "constant", "--clip-high", "0.28")
@@ -156,6 +161,7 @@ def test_bad_input_ends_with_one_sentence(
     assert "Traceback" not in result.output
 
 
+@pytest.mark.slow
 def test_a_rollback_samples_again_what_undone_updates_have_said(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

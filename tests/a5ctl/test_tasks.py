@@ -48,6 +48,7 @@ def evaluated(house: House, *options: str) -> tuple[EvaluationRecord, list]:
     return last(house, outcome["run"])
 
 
+@pytest.mark.slow
 def test_math_lines_are_evaluated_by_boxed_answers(house: House, tmp_path: Path) -> None:
     path = write_math(tmp_path / "math.jsonl", 3)
     found, responses = evaluated(house, "--data", str(path), "--prompt", "question_only")
@@ -56,6 +57,7 @@ def test_math_lines_are_evaluated_by_boxed_answers(house: House, tmp_path: Path)
     assert CHOICE not in found.accuracy_by_grader
 
 
+@pytest.mark.slow
 def test_math_solutions_are_trained_on_with_tags(house: House, tmp_path: Path) -> None:
     path = write_math(tmp_path / "math.jsonl", 20)
     run = house.sft("--data", str(path), "--steps", "1")
@@ -67,6 +69,7 @@ def test_math_solutions_are_trained_on_with_tags(house: House, tmp_path: Path) -
     assert "every target reaches the stop string" in messages["preflight.stop"]
 
 
+@pytest.mark.slow
 def test_mmlu_tables_are_evaluated_by_letters(house: House, tmp_path: Path) -> None:
     folder = tmp_path / "mmlu"
     write_choices(folder / "test" / "arithmetic_test.csv", 3)
@@ -83,6 +86,7 @@ def test_mmlu_tables_are_evaluated_by_letters(house: House, tmp_path: Path) -> N
     assert not any("run sft" in advice["command"] for advice in diagnosis["verdict"]["advice"])
 
 
+@pytest.mark.slow
 def test_a_tagged_model_is_asked_for_letters_in_its_own_format(
     house: House, tmp_path: Path
 ) -> None:
@@ -105,6 +109,7 @@ def write_choices_folder(folder: Path) -> Path:
     return folder / "mmlu"
 
 
+@pytest.mark.slow
 def test_letters_are_graded_again_and_exported_like_other_answers(
     house: House, tmp_path: Path
 ) -> None:
@@ -157,6 +162,7 @@ def test_what_does_not_fit_is_one_sentence(
     assert "Traceback" not in result.output
 
 
+@pytest.mark.slow
 def test_a_grader_that_never_judged_a_run_is_named(house: House, tmp_path: Path) -> None:
     handmade.record(tmp_path, "sft-2-aaaa", [handmade.evaluation([handmade.right(10)])])
     other = House(tmp_path, tmp_path, tmp_path)

@@ -50,6 +50,7 @@ def suite(
     )
 
 
+@pytest.mark.slow
 def test_a_part_that_hangs_is_ended_with_what_it_had(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

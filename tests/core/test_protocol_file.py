@@ -44,6 +44,7 @@ def test_stored_fields_give_the_fingerprints_of_the_protocol() -> None:
     assert f'"{expected[0]}"' in to_toml(RECORDED)
 
 
+@pytest.mark.slow
 @given(prompt=st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_prompt_survives_the_file_to_the_letter(
     tmp_path_factory: pytest.TempPathFactory, prompt: str

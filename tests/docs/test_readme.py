@@ -40,6 +40,7 @@ def test_the_first_lines_of_the_readme_need_nothing_but_what_they_made() -> None
     assert named <= {"sft-256", "sft-64"}, "ids that nobody has"
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_readme_work_as_they_stand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

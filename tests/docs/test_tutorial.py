@@ -36,6 +36,7 @@ def test_names_in_commands_were_given_before() -> None:
             given.add(words[words.index("--name") + 1])
 
 
+@pytest.mark.slow
 def test_a_block_is_run_and_rewritten(tmp_path: Path) -> None:
     (tmp_path / "ws").mkdir()
     told = PAGE["_told"]("$ echo one\nold\n$ a5ctl registry path\n", tmp_path / "ws")

@@ -1,5 +1,6 @@
 """Which checkpoints stay, and where a rollback goes."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ def test_a_faulty_checkpoint_is_never_gone_back_to() -> None:
     assert rollback_target([10], {10: 0.9}, {10}, since=15) is None
 
 
+@pytest.mark.slow
 @given(
     every=st.integers(1, 7),
     evaluated=st.integers(1, 9),

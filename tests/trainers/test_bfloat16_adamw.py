@@ -97,6 +97,7 @@ def test_many_small_updates_arrive_and_to_the_nearest_none_does() -> None:
     assert arrived["bfloat16"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "follows"), [(STOCHASTIC, True), (BFLOAT16, False)])
 def test_a_slow_second_moment_follows_only_where_it_is_rounded_at_random(
     precision: Precision, follows: bool

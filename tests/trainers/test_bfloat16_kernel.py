@@ -66,6 +66,7 @@ def test_nothing_to_update_is_no_launch(interpreted: ModuleType) -> None:
     interpreted.update_by_kernel(State(*parts, whole.scale, 0, KEYS), MADE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", [80, 90], ids=["A100", "H100"])
 def test_it_compiles_for_gpus(
     capability: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -129,6 +129,7 @@ def gradients_of_an_update(dpo: DPO) -> tuple[dict[str, float], dict[str, Tensor
     return metrics, seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("budget", [1, 60, 10_000])
 @pytest.mark.parametrize(
@@ -201,6 +202,7 @@ def test_the_first_loss_is_that_of_an_undecided_policy() -> None:
     assert same.update(1)["preference_accuracy"] == 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", list(PreferenceLoss))
 def test_training_prefers_what_was_chosen(loss: PreferenceLoss) -> None:
     policy, pairs = policy_on("written-out"), made_pairs()

@@ -136,6 +136,7 @@ def test_a_stop_waits_for_the_end_of_a_log_entry() -> None:
     assert written == ["whole"]
 
 
+@pytest.mark.slow
 def test_a_stop_waits_for_the_end_of_a_write_to_the_registry(
     tmp_path: Path,
 ) -> None:

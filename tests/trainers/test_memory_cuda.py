@@ -38,6 +38,7 @@ def step_of(work: Work) -> Step:
     return Step(sizes, work.tokens, targets, work.precision, work.checkpointing, reads, fused)
 
 
+@pytest.mark.slow
 def test_the_estimate_is_what_is_alive_at_the_fullest_moment(followed: tuple[Work, Trace]) -> None:
     work, trace = followed
     peak, parts = trace.peak()

@@ -64,6 +64,7 @@ def test_every_precision_learns(small_model: Path, name: str, quick: bool) -> No
     assert losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 def test_a_resumed_run_goes_on_bit_by_bit(small_model: Path, tmp_path: Path, name: str) -> None:
     untouched = sft(small_model, name)

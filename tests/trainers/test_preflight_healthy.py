@@ -71,6 +71,7 @@ def test_other_prompts_raise_no_doubt(tokenizer: Any, builtin: DataSet, prompt: 
     assert doubts(tokenizer, problems, builtin.split("test"), prompt=prompt) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "seed"), [(8, 1), (64, 0), (1024, 4)])
 def test_gsm8k_raises_no_doubt(tokenizer: Any, size: int, seed: int) -> None:
     if not GSM8K.is_dir():

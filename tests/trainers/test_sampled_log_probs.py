@@ -119,6 +119,7 @@ def in_chunks(patch: pytest.MonkeyPatch, targets: int) -> None:
     patch.setattr("trainers.packed.head_gradients.CHUNK_LOGITS", {"cpu": targets * VOCABULARY})
 
 
+@pytest.mark.slow
 @settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

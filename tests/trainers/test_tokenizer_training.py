@@ -48,6 +48,7 @@ def test_prompt_and_response_encode_apart_as_they_do_together(tokenizer) -> None
         assert apart == tokenizer(prompt + response)["input_ids"]
 
 
+@pytest.mark.slow
 def test_vocabulary_too_small_for_all_bytes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at least 258"):
         train_tokenizer(["text"], 200, tmp_path)

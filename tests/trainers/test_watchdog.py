@@ -196,6 +196,7 @@ def test_a_fault_is_told_once_and_marks_every_evaluation_that_has_it() -> None:
     assert watch.scores().keys() == {10, 20}
 
 
+@pytest.mark.slow
 def test_names_of_rules_are_unique_and_say_what_they_need() -> None:
     names = [rule.name for rule in RULES]
     assert len(set(names)) == len(names)

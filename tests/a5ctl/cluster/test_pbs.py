@@ -139,6 +139,7 @@ def test_a_follower_killed_before_it_knows_the_job_finds_it_and_hands_nothing_in
     assert len(list((tmp_path / "pbs").glob("job-*"))) == 1
 
 
+@pytest.mark.slow
 def test_what_the_batch_system_says_is_told_and_nothing_is_left(
     queue: Queue, tmp_path: Path
 ) -> None:

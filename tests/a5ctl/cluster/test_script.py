@@ -92,6 +92,7 @@ def test_the_word_to_stop_is_passed_on_and_waited_for(tmp_path: Path) -> None:
     assert (folder / "0.exit").read_text() == "143\n"
 
 
+@pytest.mark.slow
 def test_on_pbs_the_script_itself_says_when_to_stop(tmp_path: Path) -> None:
     cell = 'trap "exit 143" TERM; while :; do sleep 0.05; done'
     folder = tmp_path / "jobs"

@@ -18,6 +18,7 @@ from tests.a5ctl.tui.conftest import record_curve
 from tests.a5ctl.tui.driven import Person, sit_down
 
 
+@pytest.mark.slow
 def test_tags_notes_and_the_archive_are_changed_in_registry_and_run_folder(tmp_path: Path) -> None:
     record_curve(tmp_path, "sft-one", 2, tags=("draft",))
     registry = handmade.open_home(tmp_path)
@@ -50,6 +51,7 @@ def test_tags_notes_and_the_archive_are_changed_in_registry_and_run_folder(tmp_p
     assert '"fine"' in labels
 
 
+@pytest.mark.slow
 def test_what_cannot_be_stopped_or_resumed_is_said(lived_home: Path) -> None:
     async def play(person: Person) -> None:
         await person.press("x")
@@ -83,6 +85,7 @@ def test_the_command_line_is_what_was_typed_and_no_more() -> None:
         run_arguments("sft", forms()["sft"], {MORE: "--name 'x"})
 
 
+@pytest.mark.slow
 def test_the_form_shows_the_command_and_leaves_without_starting(lived_home: Path) -> None:
     async def play(person: Person) -> None:
         await person.press("n")

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.a5ctl.tui.driven import LARGE, Person, sit_down
 
 
@@ -15,6 +17,7 @@ async def open_pair(person: Person) -> None:
     await person.press("c")
 
 
+@pytest.mark.slow
 def test_differences_curves_and_flips_of_two_marked_runs(lived_home: Path) -> None:
     async def play(person: Person) -> None:
         await open_pair(person)

@@ -12,6 +12,7 @@ from tests.a5ctl.tui.driven import LARGE, SMALL, Person, sit_down
 from tests.a5ctl.tui.test_run_screen import open_run
 
 
+@pytest.mark.slow
 def test_a_response_stands_whole_below_its_question_with_every_verdict(lived_home: Path) -> None:
     async def play(person: Person) -> None:
         await open_run(person, "sft-256-best")
@@ -33,6 +34,7 @@ def test_a_response_stands_whole_below_its_question_with_every_verdict(lived_hom
     sit_down(lived_home, play, SMALL)
 
 
+@pytest.mark.slow
 def test_classes_and_types_filter_and_another_grader_judges_otherwise(lived_home: Path) -> None:
     async def play(person: Person) -> None:
         await open_run(person, "sft-128-base")
@@ -51,6 +53,7 @@ def test_classes_and_types_filter_and_another_grader_judges_otherwise(lived_home
     sit_down(lived_home, play)
 
 
+@pytest.mark.slow
 def test_a_search_looks_through_texts_and_questions_and_escape_ends_it(lived_home: Path) -> None:
     async def play(person: Person) -> None:
         await open_run(person, "sft-128-base")
@@ -68,6 +71,7 @@ def test_a_search_looks_through_texts_and_questions_and_escape_ends_it(lived_hom
     sit_down(lived_home, play)
 
 
+@pytest.mark.slow
 def test_hostile_responses_are_shown_as_the_characters_they_are(lived_home: Path) -> None:
     async def play(person: Person) -> None:
         await open_run(person, "sft-evil")
@@ -83,6 +87,7 @@ def test_hostile_responses_are_shown_as_the_characters_they_are(lived_home: Path
     sit_down(lived_home, play, LARGE)
 
 
+@pytest.mark.slow
 def test_the_first_piece_of_a_long_evaluation_is_shown_while_the_rest_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -26,6 +27,7 @@ COLUMNS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(COLUMNS, st.integers(1, 250))
 def test_columns_fit_and_the_important_ones_stay(columns: list[Column], room: int) -> None:
     fitted = fit_columns(columns, room)
@@ -64,6 +66,7 @@ class _Counted:
         return False
 
 
+@pytest.mark.slow
 def test_of_a_hundred_thousand_rows_only_those_on_the_screen_are_looked_at() -> None:
     rows = _Counted()
 

@@ -22,6 +22,7 @@ async def open_run(person: Person, run_id: str) -> None:
     await person.sees("1 curves", run_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_every_tab_shows_its_part_of_the_run(lived_home: Path, size: tuple[int, int]) -> None:
     async def play(person: Person) -> None:
@@ -59,6 +60,7 @@ def test_evaluations_stand_in_a_table_with_the_failures_of_one_below(lived_home:
     sit_down(lived_home, play)
 
 
+@pytest.mark.slow
 def test_curves_zoom_pan_smooth_and_change_their_axis_and_metrics_by_keys(lived_home: Path) -> None:
     async def play(person: Person) -> None:
         await open_run(person, "sft-curve")
@@ -83,6 +85,7 @@ def test_curves_zoom_pan_smooth_and_change_their_axis_and_metrics_by_keys(lived_
     sit_down(lived_home, play)
 
 
+@pytest.mark.slow
 def test_a_live_curve_grows_by_its_new_points_alone_and_forgets_what_a_rollback_took(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ def test_every_run_has_a_row_with_its_status_accuracy_and_course(
     sit_down(lived_home, play, size)
 
 
+@pytest.mark.slow
 def test_a_wide_screen_shows_the_run_under_the_cursor_beside_the_list(lived_home: Path) -> None:
     async def play(person: Person) -> None:
         person.app.runs.query_one("#runs").cursor = next(
@@ -44,6 +45,7 @@ def test_a_wide_screen_shows_the_run_under_the_cursor_beside_the_list(lived_home
     sit_down(lived_home, play, LARGE)
 
 
+@pytest.mark.slow
 def test_a_search_narrows_the_list_with_every_letter_and_escape_widens_it(lived_home: Path) -> None:
     async def play(person: Person) -> None:
         await person.press("slash")
@@ -58,6 +60,7 @@ def test_a_search_narrows_the_list_with_every_letter_and_escape_widens_it(lived_
     sit_down(lived_home, play)
 
 
+@pytest.mark.slow
 def test_a_filter_is_that_of_ls_and_a_mistake_in_it_is_answered(lived_home: Path) -> None:
     async def play(person: Person) -> None:
         await person.press("f")
@@ -79,6 +82,7 @@ def test_a_filter_is_that_of_ls_and_a_mistake_in_it_is_answered(lived_home: Path
     sit_down(lived_home, play)
 
 
+@pytest.mark.slow
 def test_runs_are_sorted_by_a_column_both_ways_and_what_is_missing_comes_last(
     lived_home: Path,
 ) -> None:
@@ -116,6 +120,7 @@ def test_groups_fold_into_one_row_each_and_enter_opens_one(lived_home: Path) -> 
     sit_down(lived_home, play)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_recorded_meanwhile_grows_on_the_screen(tmp_path: Path) -> None:
     record_curve(tmp_path, "sft-old", 3)
     registry = handmade.open_home(tmp_path)
@@ -141,6 +146,7 @@ def test_a_run_that_is_recorded_meanwhile_grows_on_the_screen(tmp_path: Path) ->
     registry.close()
 
 
+@pytest.mark.slow
 def test_archived_runs_are_out_of_sight_until_asked_for(tmp_path: Path) -> None:
     record_curve(tmp_path, "sft-kept", 2)
     record_curve(tmp_path, "sft-gone", 2)
@@ -158,6 +164,7 @@ def test_archived_runs_are_out_of_sight_until_asked_for(tmp_path: Path) -> None:
     registry.close()
 
 
+@pytest.mark.slow
 def test_a_workspace_without_a_registry_says_how_to_begin_and_fills_when_one_comes(
     tmp_path: Path,
 ) -> None:
@@ -169,6 +176,7 @@ def test_a_workspace_without_a_registry_says_how_to_begin_and_fills_when_one_com
     sit_down(tmp_path, play)
 
 
+@pytest.mark.slow
 def test_the_help_names_every_key_and_the_palette_finds_actions_by_name(lived_home: Path) -> None:
     async def play(person: Person) -> None:
         await person.press("question_mark")

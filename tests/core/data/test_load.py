@@ -66,6 +66,7 @@ def test_the_built_in_data_has_all_splits() -> None:
     assert len(data.split("test")) >= 512
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not GSM8K.is_dir(), reason="the GSM8K files are not beside the checkout")
 def test_real_gsm8k_has_its_published_sizes() -> None:
     data = load_data(str(GSM8K))

@@ -45,6 +45,7 @@ def test_split_has_its_size_and_numbered_ids(split: Split, problems) -> None:
     assert ids == [f"builtin-{split.value}-{index:05d}" for index in range(SPLIT_SIZES[split])]
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_problems_and_another_seed_gives_others() -> None:
     first = generate_split(Split.DEV, seed=3)
     assert generate_split(Split.DEV, seed=3) == first

@@ -51,6 +51,7 @@ def test_greedy_reports_logprobs_at_temperature_one():
     assert logprobs.item() == pytest.approx(LOGITS.log_softmax(-1)[0].item())
 
 
+@pytest.mark.slow
 def test_batch_size_changes_no_response(model_dir, prompts):
     from core.engines.hf import HfEngine
 

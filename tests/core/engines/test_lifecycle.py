@@ -33,6 +33,7 @@ def test_end_token_is_told_apart_from_a_stop_string_and_kept_in_the_ids(
     assert end not in later[0].token_ids[:12]
 
 
+@pytest.mark.slow
 def test_loaded_weights_answer_like_a_fresh_engine_and_unlike_before(
     engine_name, model_dir, other_model_dir, prompts
 ):

@@ -10,6 +10,7 @@ MIN_TOKENS = 8
 END = 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top_p", [1.0, 0.7])
 def test_log_probabilities_are_those_of_the_distribution_that_was_sampled(
     engine: InferenceEngine, prompts: list[str], top_p: float

@@ -117,6 +117,7 @@ def test_where_not_one_response_fits_the_error_names_the_need_and_the_ways_out()
         place_shared(LOAD, card(4), TrainingNeed(2 * GIB, 2 * GIB), None)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     size=st.floats(4, 141),

@@ -34,6 +34,7 @@ def test_it_is_told_to_sleep_where_it_is(engine: RemoteEngine) -> None:
     assert child != os.getpid()
 
 
+@pytest.mark.slow
 def test_errors_come_back_as_one_sentence_and_the_engine_goes_on(engine: RemoteEngine) -> None:
     with pytest.raises(EngineError, match=r"^ValueError: one of them is wrong$"):
         engine.load_weights([("wrong", torch.zeros(3))])
@@ -89,6 +90,7 @@ def test_where_a_gpu_cannot_be_shared_main_memory_is_and_the_reason_is_told(
     engine.load_weights([("right", torch.zeros(3))])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_neither_a_process_nor_a_file_is_left(number: signal.Signals, tmp_path: Path) -> None:

@@ -112,6 +112,7 @@ def test_an_engine_that_has_slept_does_not_answer_until_weights_have_come(
         engine.generate(["Tom"], GREEDY)
 
 
+@pytest.mark.slow
 def test_a_copy_that_goes_wrong_leaves_an_engine_that_says_so(
     on_gpu: tuple[VllmEngine, Recorded], model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +127,7 @@ def test_a_copy_that_goes_wrong_leaves_an_engine_that_says_so(
     assert llm.calls[-1] == "shutdown"
 
 
+@pytest.mark.slow
 def test_what_sleeps_is_woken_up_to_be_freed(on_gpu: tuple[VllmEngine, Recorded]) -> None:
     engine, llm = on_gpu
     engine.sleep()

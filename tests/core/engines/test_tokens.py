@@ -39,6 +39,7 @@ def test_tags_are_counted_to_the_token_before_them(tokenizer, spans):
     assert spans(completion(text, flat), offsets) == expected
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(text=TEXTS, data=st.data())
 def test_byte_lengths_agree_with_the_bytes_of_every_prefix(tokenizer, spans, text, data):

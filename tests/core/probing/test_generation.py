@@ -159,6 +159,7 @@ def test_an_answer_that_was_cut_goes_on_without_help(told: Told) -> None:
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_an_answer_that_does_not_end_in_time_stays_unclosed_and_wrong(told: Told) -> None:
     found, _ = told("so", CAPPED, (" 4" * 80, EOS))
     assert (found.closed, found.tokens, found.finish) == (False, 64, "length")

@@ -81,6 +81,7 @@ def reference(seen: list[tuple[int, float]], points: int) -> list[CurvePoint]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grouped", [0, 100], ids=["long", "short"])
 @settings(max_examples=40, deadline=None)
 @given(history=histories(), points=st.integers(1, 12))

@@ -33,6 +33,7 @@ def frames(workspace: Workspace, library: str = "pandas") -> Any:
     return open_registry(workspace.root, library=library)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_runs_have_the_columns_asked_for(workspace: Workspace, run: str, library: str) -> None:
     registry = frames(workspace, library)

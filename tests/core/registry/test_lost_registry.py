@@ -112,6 +112,7 @@ def test_a_file_that_was_set_back_in_place_is_noticed_too(
     assert _losses(registry, run) == {1: 1.0, 2: 2.0}
 
 
+@pytest.mark.slow
 def test_an_empty_file_in_its_place_gets_the_tables_and_the_run(
     registry: Registry, run: str, folder: Path, tmp_path: Path
 ) -> None:
@@ -135,6 +136,7 @@ def test_queries_follow_the_file_that_has_the_name(registry: Registry, tmp_path:
     assert [r.id for r in registry.runs()] == ["sft-new"]
 
 
+@pytest.mark.slow
 def test_a_copy_put_beside_the_log_of_the_old_file_is_neither_read_nor_spoiled(
     registry: Registry, run: str, folder: Path, tmp_path: Path
 ) -> None:

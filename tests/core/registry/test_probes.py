@@ -121,6 +121,7 @@ def test_a_deleted_evaluation_is_one_sentence(registry: Registry, run: RunRecord
         keep_probes(registry, run, None, "nobody", [probe("a")], [])
 
 
+@pytest.mark.slow
 def test_a_registry_without_probes_is_upgraded_and_keeps_what_it_holds(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'r.db'}"
     registry = open_registry(url)

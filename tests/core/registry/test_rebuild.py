@@ -58,6 +58,7 @@ def test_every_table_has_an_identity() -> None:
     assert set(IDENTITY) == set(table_names())
 
 
+@pytest.mark.slow
 def test_a_deleted_registry_comes_back_identical_row_by_row(
     lived_in: Registry, workspace: Workspace
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_damaged_registry_is_replaced(lived_in: Registry, workspace: Workspace
     assert content(lived_in) == before
 
 
+@pytest.mark.slow
 def test_a_sound_registry_that_holds_more_stays_unless_forced(
     lived_in: Registry, workspace: Workspace
 ) -> None:
@@ -122,6 +124,7 @@ def test_a_sound_registry_that_holds_more_stays_unless_forced(
     assert len(open_registry(f"sqlite:///{forced.kept}").runs()) == 6
 
 
+@pytest.mark.slow
 def test_what_an_older_version_kept_in_the_database_alone_is_journaled(
     lived_in: Registry, workspace: Workspace
 ) -> None:
@@ -162,6 +165,7 @@ def test_a_journal_merged_again_from_its_beginning_changes_nothing(
     assert content(lived_in) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moves", [0, 1])
 def test_a_repair_that_was_stopped_can_be_done_again(
     lived_in: Registry, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, moves: int
@@ -207,6 +211,7 @@ def test_an_older_registry_has_to_be_brought_up_to_date_first(
         repaired(lived_in, workspace)
 
 
+@pytest.mark.slow
 def test_a_live_run_joins_the_repaired_registry(registry: Registry, workspace: Workspace) -> None:
     run = registry.create_run(new_run(id="sft-live"))
     with Recorder(
@@ -223,6 +228,7 @@ def test_a_live_run_joins_the_repaired_registry(registry: Registry, workspace: W
     assert _integrity(other) == [("ok",)]
 
 
+@pytest.mark.slow
 def test_a_copied_folder_is_held_once_and_a_strange_one_is_named(
     lived_in: Registry, workspace: Workspace
 ) -> None:
@@ -242,6 +248,7 @@ def test_a_copied_folder_is_held_once_and_a_strange_one_is_named(
     assert content(lived_in) == before
 
 
+@pytest.mark.slow
 def test_a_run_that_never_began_comes_back_from_its_configuration(
     registry: Registry, workspace: Workspace
 ) -> None:

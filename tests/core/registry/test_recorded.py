@@ -188,6 +188,7 @@ def test_what_is_said_once_is_held_once_however_often_a_run_begins_again(
     assert len([e for e in events if e.kind == "resumed"]) == 2
 
 
+@pytest.mark.slow
 def test_an_artifact_whose_hash_is_known_is_not_read(
     registry: Registry, run: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

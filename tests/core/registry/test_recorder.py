@@ -119,6 +119,7 @@ def test_the_training_thread_neither_builds_entries_nor_waits_for_the_disk(
     assert [p.step for p in registry.metrics(run)["loss"]] == list(range(1, 101))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_locked_database_costs_nothing_but_patience(
     workspace: Workspace, run: str, folder: Path

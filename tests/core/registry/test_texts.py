@@ -53,6 +53,7 @@ def test_what_cannot_be_read_is_said() -> None:
         TextReader(lambda _: Dictionary(7, DICTIONARY.packed[:-3])).text(stored)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_its_dictionary_until_its_responses_are_others(
     registry: Registry, workspace: Workspace
 ) -> None:
@@ -87,6 +88,7 @@ def test_dictionaries_go_with_their_run_and_with_no_other(
     assert [row.text for row in registry.responses(evaluation.uuid)] == texts(said)
 
 
+@pytest.mark.slow
 def test_a_rebuilt_registry_says_the_same(registry: Registry, workspace: Workspace) -> None:
     said = "a rebuilt registry says {n} and {m} and {k}"
     run = record(registry, workspace, "sft-1", said, said)

@@ -52,6 +52,7 @@ endings = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(endings, grades())
 def test_what_is_noted_survives_folding(ending: Ending, rows: list[GradeRow]) -> None:
     back = unfold(fold(Noted(ending, rows)))
@@ -59,6 +60,7 @@ def test_what_is_noted_survives_folding(ending: Ending, rows: list[GradeRow]) ->
     assert back.grades == sorted(rows, key=lambda row: (row.grader, row.version))
 
 
+@pytest.mark.slow
 @given(endings, grades(), st.randoms(use_true_random=False))
 def test_the_order_of_grades_makes_no_other_set(
     ending: Ending, rows: list[GradeRow], random: Any
@@ -76,6 +78,7 @@ def test_an_answer_and_the_same_without_spaces_are_stored_once() -> None:
     assert third.also_extracted == '["7"]'
 
 
+@pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=grades(), more=grades())
 def test_the_view_reads_what_was_added(
@@ -100,6 +103,7 @@ def test_equal_responses_share_a_set(recorded: Registry) -> None:
     assert unfold(Folded(stored[0], " 42 ", None)).ending.finish == "stop_string"
 
 
+@pytest.mark.slow
 def test_a_migration_keeps_every_response_and_grade(recorded: Registry) -> None:
     texts = _texts(recorded)
     url, names = (

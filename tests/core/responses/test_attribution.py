@@ -1,5 +1,6 @@
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +65,7 @@ def share(outcomes: list[Outcome]) -> Fraction:
     return Fraction(sum(outcome.right for outcome in outcomes), len(outcomes))
 
 
+@pytest.mark.slow
 @given(OUTCOMES, OUTCOMES)
 def test_rows_add_up_to_the_difference(a: dict[str, list[Outcome]], b: dict[str, list[Outcome]]):
     shared = a.keys() & b.keys()

@@ -241,6 +241,7 @@ SUBJECTS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(SUBJECTS, max_size=40), st.sampled_from(GraderName), st.booleans())
 def test_counts_hold_for_any_responses(

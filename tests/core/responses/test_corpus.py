@@ -76,6 +76,7 @@ def mismatches(graded: dict[str, GradedText]) -> list[str]:
     return wrong
 
 
+@pytest.mark.slow
 def test_ordinary_and_hostile_responses_are_graded_as_labelled():
     ids = [key for key, label in read("labels_agreed.jsonl").items() if not is_bomb(label)]
     assert mismatches(grade(ids, AMPLE_S)) == []

@@ -94,6 +94,7 @@ def test_long_answers_are_left_to_the_worker():
 PLAIN = st.from_regex(r"-?(0|[1-9][0-9]{0,3})(\.[0-9]{1,3}|/[1-9][0-9]?)?", fullmatch=True)
 
 
+@pytest.mark.slow
 @given(PLAIN, PLAIN)
 @settings(deadline=None, max_examples=150)
 def test_shortcut_for_plain_numbers_agrees_with_sympy(answer: str, truth: str):

@@ -75,6 +75,7 @@ def test_class_under_question_only(text: str, finish: FinishReason, expected: st
     assert graded.failures[GraderName.QUESTION_ONLY] == expected
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.sampled_from(

@@ -66,6 +66,7 @@ def test_bombs_end_at_the_limit_and_count_as_wrong():
         assert graded.failures[GraderName.R1_ZERO] is FailureClass.GRADER_TIMEOUT
 
 
+@pytest.mark.slow
 @given(
     st.text(alphabet="ab c", min_size=1, max_size=150).map(str.strip).filter(bool),
     st.integers(4, 80),
@@ -78,6 +79,7 @@ def test_every_loop_at_the_end_of_a_part_is_seen(unit: str, times: int, start: s
     assert is_degenerate(parse_response(start + loop + end))
 
 
+@pytest.mark.slow
 def test_grading_one_by_one_and_together_is_the_same():
     items = list(fuzzed(ordinary(50), 150, seed=5, bomb_rate=0))
     together = grade_responses(items, time_limit_s=60)
@@ -115,6 +117,7 @@ def test_noise_is_graded_and_leaves_no_control_character(noise: str):
         assert plain(shown).spans == []
 
 
+@pytest.mark.slow
 def test_fuzzed_texts_leave_no_control_character():
     for item in fuzzed(ordinary(200), 2_000, seed=9, bomb_rate=0):
         shown = printable(item.text[:2_000])

@@ -219,6 +219,7 @@ RESPONSES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(RESPONSES, st.sampled_from(["7", "8", "1,234", "Evelyn"]), st.sampled_from(FinishReason))
 @settings(deadline=None, max_examples=400)
 def test_verdicts_are_consistent_for_any_text(text: str, truth: str, finish: FinishReason):

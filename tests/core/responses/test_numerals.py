@@ -136,6 +136,7 @@ def test_huge_exponent_has_no_value():
 
 
 # Long enough that linear work takes under a second, and quadratic work far longer than the limit.
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("text", "count"),

@@ -1,5 +1,6 @@
 """What holds for any text under every grader, whatever is in it."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +41,7 @@ def grade(item: GradingItem) -> GradedText:
     return grade_responses([item], time_limit_s=60)[0]
 
 
+@pytest.mark.slow
 @given(ITEMS)
 @settings(deadline=None, max_examples=300)
 def test_any_text_is_right_or_has_one_class_under_each_grader(item: GradingItem):
@@ -51,6 +53,7 @@ def test_any_text_is_right_or_has_one_class_under_each_grader(item: GradingItem)
         assert verdict.formatted or not verdict.right
 
 
+@pytest.mark.slow
 @given(ITEMS)
 @settings(deadline=None, max_examples=300)
 def test_strict_is_inside_r1_zero_and_r1_zero_inside_lenient(item: GradingItem):
@@ -59,6 +62,7 @@ def test_strict_is_inside_r1_zero_and_r1_zero_inside_lenient(item: GradingItem):
     assert right[GraderName.R1_ZERO] <= right[GraderName.DIAGNOSTIC] <= right[GraderName.LENIENT]
 
 
+@pytest.mark.slow
 @given(st.lists(ITEMS, max_size=8), st.sampled_from(sorted(TAGGED)))
 @settings(deadline=None, max_examples=100)
 def test_unfinished_classes_add_up_to_the_unclosed_failures(

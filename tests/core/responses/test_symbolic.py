@@ -22,6 +22,7 @@ def comparer():
     comparer.close()
 
 
+@pytest.mark.slow
 def test_equal_and_different_expressions(comparer: SymbolicComparer):
     assert comparer.compare("\\sqrt{12}", "2\\sqrt{3}", AMPLE_S) is Comparison.EQUAL
     assert comparer.compare("\\sqrt{12}", "3\\sqrt{2}", AMPLE_S) is Comparison.DIFFERENT
@@ -51,6 +52,7 @@ def test_a_bomb_for_math_verify_ends_the_same_way(comparer: SymbolicComparer, bo
     assert comparer.compare("1+x", "x+1", AMPLE_S, Question.VALUE) is Comparison.EQUAL
 
 
+@pytest.mark.slow
 def test_loading_math_verify_is_not_counted(comparer: SymbolicComparer):
     comparer.close()
     comparer.prepare(Question.VALUE)
@@ -97,6 +99,7 @@ def test_text_is_never_run_as_code(tmp_path: Path, comparer: SymbolicComparer):
     assert not target.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="process ids are asked the POSIX way")
 def test_worker_ends_with_its_parent(tmp_path: Path):
     script = (
@@ -131,6 +134,7 @@ def test_worker_ends_when_its_parent_is_killed():
     assert _gone(int(killed.stdout))
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_leaves_no_reply_behind(
     comparer: SymbolicComparer, monkeypatch: pytest.MonkeyPatch
 ):

@@ -188,6 +188,7 @@ ROWS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(ROWS, max_size=30))
 def test_parts_add_up_for_any_rows(rows: list[OutcomeRow]):
     summary = break_down(rows)

@@ -111,6 +111,7 @@ def test_minimum_detectable_difference_refuses_nonsense(discordant: int, n: int)
         minimum_detectable_difference(discordant, n)
 
 
+@pytest.mark.slow
 def test_mcnemar_rejects_a_true_hypothesis_in_at_most_5_percent():
     # exact: d discordant pairs, the gains of B binomial with 1/2
     for discordant in range(1, 301):

@@ -74,6 +74,7 @@ def test_equal_numbers_of_samples_give_the_error_of_the_mean_over_problems():
     assert found.standard_error == pytest.approx(np.std(means, ddof=1) / math.sqrt(5))
 
 
+@pytest.mark.slow
 def test_clustered_error_equals_statsmodels():
     import statsmodels.api as api
 
@@ -108,6 +109,7 @@ def test_nothing_asked_is_nothing_known():
     assert clustered_rate([]).interval == clustered_rate([(0, 0)]).interval == (0.0, 1.0)
 
 
+@pytest.mark.slow
 @given(st.lists(COUNTS, min_size=1, max_size=30))
 def test_the_rate_lies_in_its_interval_and_clusters_only_widen_it(counts: list[tuple[int, int]]):
     found = clustered_rate(counts)

@@ -74,6 +74,7 @@ def test_problems_seen_alike_by_every_seed_count_once():
     assert found.p == pytest.approx(stats.ttest_1samp(once, 0).pvalue, rel=0.03)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 def test_swapping_the_settings_turns_the_sign_only(seed: int):
     gaps = np.random.default_rng(seed).choice([-1.0, 0.0, 0.5, 1.0], size=(3, 12))
@@ -84,6 +85,7 @@ def test_swapping_the_settings_turns_the_sign_only(seed: int):
     assert there.interval == pytest.approx((-back.interval[1], -back.interval[0]))
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 def test_interval_and_p_value_agree(seed: int):
     rng = np.random.default_rng(seed)
@@ -94,6 +96,7 @@ def test_interval_and_p_value_agree(seed: int):
             assert compare_across_seeds(a, b, bound).p == pytest.approx(0.05, rel=1e-6)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 def test_as_many_seeds_are_needed_as_find_the_difference(seed: int):
     rng = np.random.default_rng(seed)

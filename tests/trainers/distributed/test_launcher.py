@@ -93,6 +93,7 @@ def test_a_failing_process_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert ending.problem == "process 2 of 2 ended: OutOfMemoryError: 3 GiB"
 
 
+@pytest.mark.slow
 def test_a_main_process_that_hangs_is_asked_and_then_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

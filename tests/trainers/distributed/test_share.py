@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,6 +58,7 @@ def test_equal_examples_are_dealt_evenly() -> None:
     assert [len(hand) for hand in deal(examples([7] * 12), 4)] == [3, 3, 3, 3]
 
 
+@pytest.mark.slow
 @given(LENGTHS, SIZES, st.randoms())
 def test_the_order_of_the_batch_does_not_matter(lengths: list[int], size: int, random) -> None:
     batch = examples(lengths)
@@ -65,6 +67,7 @@ def test_the_order_of_the_batch_does_not_matter(lengths: list[int], size: int, r
     assert deal(batch, size) == expected
 
 
+@pytest.mark.slow
 @given(LENGTHS, SIZES)
 def test_all_processes_make_the_same_number_of_passes(lengths: list[int], size: int) -> None:
     batch = examples(lengths)

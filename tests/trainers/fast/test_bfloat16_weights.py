@@ -39,6 +39,7 @@ def test_the_loss_is_the_same_and_gradients_are_rounded(tied: bool, pieces: int)
         assert error <= 2**-9 * (1 + pieces) * float(gradient.norm()), name
 
 
+@pytest.mark.slow
 def test_a_token_that_is_everywhere_keeps_its_gradient() -> None:
     """Added up one by one in bfloat16, the last of many equal parts would be lost."""
     narrow = model(tied=False, dtype=torch.bfloat16)

@@ -68,6 +68,7 @@ def batches(draw: st.DrawFn) -> list[Example]:
     return [answered(f"p{number}", prompts[number], response) for number, response in chosen]
 
 
+@pytest.mark.slow
 @given(batches())
 def test_every_example_finds_its_tokens_positions_and_targets(examples: list[Example]) -> None:
     row = pack(examples)
@@ -90,6 +91,7 @@ def test_every_example_finds_its_tokens_positions_and_targets(examples: list[Exa
     )
 
 
+@pytest.mark.slow
 @given(batches(), st.integers(1, 200))
 def test_every_example_is_in_one_micro_batch_within_the_budget(
     examples: list[Example], budget: int
@@ -100,6 +102,7 @@ def test_every_example_is_in_one_micro_batch_within_the_budget(
         assert pack(part).tokens <= budget or len(part) == 1
 
 
+@pytest.mark.slow
 @given(batches())
 def test_responses_to_a_prompt_stay_together_while_they_fit(examples: list[Example]) -> None:
     parts = list(split_by_prompt(examples, 700))

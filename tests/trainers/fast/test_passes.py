@@ -97,6 +97,7 @@ def close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], relative
         ), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
 @pytest.mark.parametrize("recompute", [False, True])
 @settings(

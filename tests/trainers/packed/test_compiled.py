@@ -113,6 +113,7 @@ def test_graphs_of_other_code_stay() -> None:
     assert len(made) == 3
 
 
+@pytest.mark.slow
 def test_layers_stay_as_they_are_where_compiling_fails() -> None:
     def broken(graph: Any, inputs: Any) -> Any:
         raise RuntimeError("no compiler here\nand much more")
@@ -128,6 +129,7 @@ def test_layers_stay_as_they_are_where_compiling_fails() -> None:
     assert all(one.grad is None for one in model.parameters())
 
 
+@pytest.mark.slow
 def test_a_compiler_that_computes_something_else_is_found_out() -> None:
     def scaled(graph: Any, inputs: Any) -> Any:
         return lambda *given: [
@@ -151,6 +153,7 @@ def test_calls_of_torchs_kernel_are_traced_whole() -> None:
     traced_whole(Kernel.VARLEN_REPEATED)  # which calls the other one
 
 
+@pytest.mark.slow
 def test_calls_of_flash_attn_are_traced_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     def stand_in(q, k, v, cu_q, cu_k, longest_q, longest_k, *, softmax_scale, causal):  # type: ignore[no-untyped-def]
         assert causal

@@ -41,6 +41,7 @@ def pair() -> tuple[Any, Any]:
     return plain, packed
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
     st.lists(st.integers(1, 24), min_size=1, max_size=7).filter(lambda lengths: max(lengths) > 1),

@@ -104,6 +104,7 @@ def test_any_sum_over_targets_has_the_gradients_of_full_logits(
     torch.testing.assert_close(read.log_probs, log_probs.detach(), rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=5)
 @given(st.integers(1, 6))
 def test_gradients_pass_a_numerical_check(positions: int) -> None:

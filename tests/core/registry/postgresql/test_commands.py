@@ -72,6 +72,7 @@ def test_what_reads_a_file_reads_a_server(
         assert from_server.output.replace("server.jsonl", "file.jsonl") == from_file.output
 
 
+@pytest.mark.slow
 def test_labels_are_changed_and_runs_deleted(a5ctl: Command) -> None:
     for arguments in (
         ("tag", "sft-256-aaaa", "+great", "-a"),
@@ -87,6 +88,7 @@ def test_labels_are_changed_and_runs_deleted(a5ctl: Command) -> None:
     assert "sft-256-bbbb" in a5ctl("ls", "--archived").stdout
 
 
+@pytest.mark.slow
 def test_run_folders_are_imported(a5ctl: Command, house: Workspace, server: Server) -> None:
     url = server.new_registry()
     for folder in sorted(house.runs_dir.iterdir()):
@@ -129,6 +131,7 @@ def test_a_server_that_is_down_is_said_in_one_sentence(a5ctl: Command) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_a_copy_says_what_it_holds(a5ctl: Command, tmp_path: Path, filled: str) -> None:
     file = tmp_path / "copy.db"
     result = a5ctl("registry", "copy", "--to", file)
@@ -139,6 +142,7 @@ def test_a_copy_says_what_it_holds(a5ctl: Command, tmp_path: Path, filled: str) 
     assert "holds 3 runs already" in " ".join(again.output.split())
 
 
+@pytest.mark.slow
 def test_a_copy_as_json(a5ctl: Command, server: Server, filled: str) -> None:
     made = json.loads(a5ctl("registry", "copy", "--to", server.new_registry(), "--json").stdout)
     assert made["same"] is True
@@ -146,6 +150,7 @@ def test_a_copy_as_json(a5ctl: Command, server: Server, filled: str) -> None:
     assert (made["different"], made["alive"]) == ({}, [])
 
 
+@pytest.mark.slow
 def test_a_copy_that_differs_ends_with_1(
     a5ctl: Command, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

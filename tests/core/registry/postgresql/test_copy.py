@@ -23,6 +23,7 @@ from tests.core.registry.postgresql.server import Server
 Rows = dict[str, list[Row]]
 
 
+@pytest.mark.slow
 def test_a_copy_to_a_server_and_back_is_the_same_key_by_key(
     house: Workspace, url: str, tmp_path: Path
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_source_that_is_not_there_is_named(url: str, tmp_path: Path) -> None:
         moved(f"sqlite:///{tmp_path / 'none.db'}", url)
 
 
+@pytest.mark.slow
 def test_an_older_source_is_brought_up_to_date_as_everywhere(
     server: Server, tmp_path: Path
 ) -> None:
@@ -123,6 +125,7 @@ def test_a_row_that_came_back_otherwise_undoes_the_copy(
     assert not any(rows_in(target).values())
 
 
+@pytest.mark.slow
 def test_what_the_server_does_not_take_is_one_sentence(url: str, tmp_path: Path) -> None:
     source = f"sqlite:///{tmp_path / 'r.db'}"
     registry = open_registry(source)
@@ -175,6 +178,7 @@ def test_a_copy_that_is_killed_leaves_an_empty_registry(
     assert moved(house.registry_url(), target).rows["run"] == 3
 
 
+@pytest.mark.slow
 def test_a_copy_is_of_one_moment_and_names_the_runs_that_go_on(url: str, tmp_path: Path) -> None:
     source = open_registry(f"sqlite:///{tmp_path / 'r.db'}")
     run = source.create_run(new_run(id="sft-a"))

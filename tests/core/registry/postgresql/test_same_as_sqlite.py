@@ -52,6 +52,7 @@ def recorded(server: Server, house: Workspace) -> Iterator[Registry]:
     registry.close()
 
 
+@pytest.mark.slow
 def test_journals_bring_the_same_rows_to_a_server(recorded: Registry, kept: Registry) -> None:
     for name in table_names():
         if name != "plan":  # known since another moment
@@ -72,6 +73,7 @@ def test_merging_again_changes_nothing_and_uses_up_no_keys(
     assert recorded.database.read(sql) == before
 
 
+@pytest.mark.slow
 def test_every_reader_gives_the_same(recorded: Registry, kept: Registry) -> None:
     for run in kept.runs():
         assert _readings(recorded, run.uuid) == _readings(kept, run.uuid)
@@ -106,6 +108,7 @@ def test_rows_made_by_hand_are_filtered_the_same(url: str, tmp_path: Path) -> No
         registry.close()
 
 
+@pytest.mark.slow
 def test_every_text_is_kept_as_sqlite_keeps_it(url: str, tmp_path: Path) -> None:
     told = []
     for number, address in enumerate((url, f"sqlite:///{tmp_path / 'r.db'}")):

@@ -60,6 +60,7 @@ def test_every_revision_goes_back_and_forth_and_keeps_the_runs(url: str) -> None
     registry.close()
 
 
+@pytest.mark.slow
 def test_a_registry_full_of_rows_is_upgraded_with_all_of_them(house: Workspace, url: str) -> None:
     registry = open_registry(url)
     run = merge_journal(registry, house.run_folder("sft-256-aaaa")).run_id

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -152,6 +153,7 @@ def filters() -> st.SearchStrategy[Said]:
     return st.recursive(single, larger, max_leaves=6)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(said=filters())
 def test_a_filter_finds_the_runs_that_plain_python_finds(handmade: Registry, said: Said) -> None:
