@@ -39,11 +39,13 @@ class Task:
         name: Of the script and of its figures.
         arguments: `{data}`, `{work}`, `{peer}` and `{trackers}` are filled in.
         minutes: It is stopped after so many.
+        first: More arguments of a first run, which looks for the peer's best settings.
     """
 
     name: str
     arguments: tuple[str, ...] = ()
     minutes: float = 15
+    first: tuple[str, ...] = ()
 
     @property
     def peer(self) -> str | None:
@@ -52,12 +54,13 @@ class Task:
         return found[0] if found else None
 
 
+_SEARCH = ("--search",)
 TASKS = (
     Task("cli_latency", ("--runs", "1000")),
     Task("startup", ("--repeat", "3")),
-    Task("sft_speed", ("--peer-python", "{peer}", "--data", "{data}", "--search"), 60),
+    Task("sft_speed", ("--peer-python", "{peer}", "--data", "{data}"), 60, _SEARCH),
     Task("sft_memory", ("--peer-python", "{peer}", "--data", "{data}"), 30),
-    Task("grpo_speed", ("--peer-python", "{peer}", "--search"), 60),
+    Task("grpo_speed", ("--peer-python", "{peer}"), 60, _SEARCH),
     Task("recording_cost", ("--peer-python", "{trackers}"), 30),
     Task("recorder"),
     Task("step_overhead"),
@@ -113,15 +116,18 @@ def environment(name: str, work: Path) -> Path:
 
 def run(task: Task, filled: Mapping[str, str]) -> str:
     """Carry one out; what to say of it at the end."""
-    arguments = [argument.format(**filled) for argument in task.arguments]
-    script = str(ROOT / "benchmarks" / f"{task.name}.py")
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{task.name}.py")]
+    command += [argument.format(**filled) for argument in task.arguments]
     started = time.monotonic()
     try:
-        done = subprocess.run([sys.executable, script, *arguments], timeout=60 * task.minutes)
+        for more in [task.first, ()] if task.first else [()]:
+            code = subprocess.run([*command, *more], timeout=60 * task.minutes).returncode
+            if code:
+                break
     except subprocess.TimeoutExpired:
         return f"stopped after {task.minutes:g} minutes"
     seconds = time.monotonic() - started
-    return f"{'done' if done.returncode == 0 else f'failed ({done.returncode})'} in {seconds:.0f} s"
+    return f"{'done' if code == 0 else f'failed ({code})'} in {seconds:.0f} s"
 
 
 def parse() -> argparse.Namespace:
@@ -163,7 +169,8 @@ def main() -> int:
 
 def _list(chosen: Iterable[Task]) -> None:
     for task in chosen:
-        print(f"{task.name:18} at most {task.minutes:g} min   {' '.join(task.arguments)}")
+        minutes = task.minutes * (2 if task.first else 1)
+        print(f"{task.name:18} at most {minutes:g} min   {' '.join(task.arguments + task.first)}")
     for name, reason in LEFT_OUT.items():
         print(f"{name:18} left out: {reason}")
 

@@ -2,6 +2,7 @@
 
 import ast
 import runpy
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,4 +32,19 @@ def test_scripts_take_what_they_are_given(task) -> None:
         for argument in call.args
         if isinstance(argument, ast.Constant)
     }
-    assert {word for word in task.arguments if word.startswith("--")} <= known
+    given = [*task.arguments, *task.first]
+    assert {word for word in given if word.startswith("--")} <= known
+
+
+def test_a_search_comes_first_and_the_figures_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[list[str]] = []
+
+    def run(command: list[str], **_: float) -> subprocess.CompletedProcess[str]:
+        called.append(command[2:])
+        return subprocess.CompletedProcess(command, returncode=0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    task = next(task for task in ALL["TASKS"] if task.name == "sft_speed")
+    assert ALL["run"](task, {"data": "D", "peer": "P"}).startswith("done")
+    assert called == [["--peer-python", "P", "--data", "D", *more] for more in (["--search"], [])]
+    assert {task.name for task in ALL["TASKS"] if task.first} == {"sft_speed", "grpo_speed"}
