@@ -1,5 +1,7 @@
 """Warnings and alarms of a run in a line each, for those who look at its figures alone."""
 
+from collections.abc import Sequence
+
 from core.registry.records import EventRecord, RunRecord
 from core.registry.store import Registry
 
@@ -9,21 +11,27 @@ _MOST = 3
 def alarm_lines(registry: Registry, run: RunRecord, until: int | None = None) -> tuple[str, ...]:
     """Warnings and errors of its preflight and its updates, oldest first; none for a healthy run.
 
+    What was said several times is one line, with its first words.
+
     Args:
         registry: Where the run is.
         run: Any run.
         until: The last step that counts; all of them when None.
     """
-    found = [
-        event
-        for event in registry.events(run.uuid)
-        if event.severity in ("warning", "error") and (until is None or (event.step or 0) <= until)
-    ]
-    lines = [f"{e.severity}{_where(e)}: {e.message}" for e in found[:_MOST]]
-    if len(found) > _MOST:
-        lines.append(f"{len(found) - _MOST} more of them: a5ctl show {run.id}")
+    kinds: dict[str, list[EventRecord]] = {}
+    for event in registry.events(run.uuid):
+        if event.severity in ("warning", "error") and (until is None or (event.step or 0) <= until):
+            kinds.setdefault(event.kind, []).append(event)
+    lines = [f"{_head(events)}: {events[0].message}" for events in kinds.values()]
+    if len(lines) > _MOST:
+        lines[_MOST:] = [f"{len(lines) - _MOST} more of them: a5ctl show {run.id}"]
     return tuple(lines)
 
 
-def _where(event: EventRecord) -> str:
-    return f" at step {event.step}" if event.step else ""
+def _head(events: Sequence[EventRecord]) -> str:
+    first, last = events[0], events[-1]
+    where = f" at step {first.step}" if first.step else ""
+    if len(events) == 1:
+        return f"{first.severity}{where}"
+    until = f", the last at step {last.step}" if last.step else ""
+    return f"{first.severity}{where}, {len(events)} times{until}"
