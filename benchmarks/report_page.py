@@ -19,10 +19,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
 from typer.testing import CliRunner
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -92,7 +94,9 @@ margin = 2
 
 
 @contextmanager
-def opened(browser: Browser, path: Path, **options: Any) -> Iterator[tuple[Page, dict[str, list]]]:
+def opened(
+    browser: "Browser", path: Path, **options: Any
+) -> Iterator[tuple["Page", dict[str, list]]]:
     """A page from its file, offline, with all it says and asks for."""
     context = browser.new_context(offline=True, **options)
     page = context.new_page()
@@ -108,7 +112,7 @@ def opened(browser: Browser, path: Path, **options: Any) -> Iterator[tuple[Page,
         context.close()
 
 
-def looked_at(browser: Browser, path: Path, width: str, scheme: str, pictures: Path) -> dict:
+def looked_at(browser: "Browser", path: Path, width: str, scheme: str, pictures: Path) -> dict:
     """One page under one width and scheme."""
     size = dict(zip(("width", "height"), _WIDTHS[width], strict=True))
     options = {"viewport": size, "color_scheme": scheme}
@@ -126,14 +130,14 @@ def looked_at(browser: Browser, path: Path, width: str, scheme: str, pictures: P
     return found
 
 
-def picture(page: Page, path: Path) -> None:
+def picture(page: "Page", path: Path) -> None:
     """The upper part of a page."""
     height = min(_PICTURE_HEIGHT, page.evaluate("document.documentElement.scrollHeight"))
     clip = {"x": 0, "y": 0, "width": page.viewport_size["width"], "height": height}
     page.screenshot(path=str(path), full_page=True, clip=clip)
 
 
-def accessible(browser: Browser, path: Path, axe: str, width: str, scheme: str) -> dict:
+def accessible(browser: "Browser", path: Path, axe: str, width: str, scheme: str) -> dict:
     """What axe-core finds, with everything unfolded."""
     size = dict(zip(("width", "height"), _WIDTHS[width], strict=True))
     # axe-core writes to the page it examines, which the page's policy would refuse
@@ -157,7 +161,7 @@ def accessible(browser: Browser, path: Path, axe: str, width: str, scheme: str) 
     }
 
 
-def by_keyboard(browser: Browser, path: Path) -> dict[str, Any]:
+def by_keyboard(browser: "Browser", path: Path) -> dict[str, Any]:
     """Skip link, theme, filters and folds with keys alone."""
     size = {"width": 1280, "height": 900}
     with opened(browser, path, viewport=size, color_scheme="light") as (page, _):
@@ -193,7 +197,7 @@ def by_keyboard(browser: Browser, path: Path) -> dict[str, Any]:
     }
 
 
-def without_scripts(browser: Browser, path: Path) -> dict[str, Any]:
+def without_scripts(browser: "Browser", path: Path) -> dict[str, Any]:
     """What is there when scripts are switched off."""
     options = {"viewport": {"width": 1280, "height": 900}, "java_script_enabled": False}
     with opened(browser, path, **options) as (page, heard):
@@ -221,6 +225,8 @@ def main() -> None:
     }
     options_of = {"plan": (), "hostile": ("--examples", "100")}
     axe, result = given.axe.read_text(encoding="utf-8"), {}
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         options = {"executable_path": given.chromium, "args": ["--no-sandbox"]}
         browser = playwright.chromium.launch(**options)

@@ -15,7 +15,7 @@ from core.registry.store import Registry, open_registry
 
 ROOT = Path(__file__).parents[3]
 _BEGIN = """
-import json, subprocess, sys
+import json, subprocess, sys, time
 from pathlib import Path
 from core.registry.recorder import Recorder
 from core.registry.store import open_registry
@@ -50,7 +50,9 @@ with Recorder(registry, run.uuid, roomy / "run", interval=0.01) as recorder:
             pass
     for step in range(2, 200):
         recorder.metrics(step, {f"loss": 1.0, f"other-{step}": 2.0})
-    recorder.flush(1.0)
+    late = time.monotonic() + 30
+    while recorder.problem is None and time.monotonic() < late:
+        recorder.flush(0.5)
     problems.append(recorder.problem)
     filler.unlink()
 """
@@ -63,7 +65,9 @@ with Recorder(registry, run.uuid, roomy / "run", interval=0.01) as recorder:
     mount("-o", "remount,ro")
     for step in range(2, 200):
         recorder.metrics(step, {"loss": 1.0})
-    recorder.flush(1.0)
+    late = time.monotonic() + 30
+    while recorder.problem is None and time.monotonic() < late:
+        recorder.flush(0.5)
     problems.append(recorder.problem)
     mount("-o", "remount,rw")
 """
