@@ -55,7 +55,8 @@ def _runs() -> list[str]:
     found: dict[str, None] = {}
     for line in LINES:
         found |= dict.fromkeys(_ID.findall(line))
-        found |= dict.fromkeys(" ".join(_NAMES.findall(line)).split())
+        plain = re.sub(r' "[^"]*"', "", str(line))  # names in quotes stand for others
+        found |= dict.fromkeys(" ".join(_NAMES.findall(plain)).split())
         found |= dict.fromkeys(re.findall(r"--(?:lineage|against|baseline|diff) ([\w-]+)", line))
     return [name for name in found if name not in _GROUPS and name != "plan"]
 
@@ -67,13 +68,20 @@ def readers_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     answers = [right(10), right(11), unclosed(12), cut(13), wrong(14), right(15)]
     parent = None
     for seed, run_id in enumerate(_runs()):
-        kind = run_id.split("-")[0] if run_id.startswith(("grpo", "eval")) else "sft"
+        kind = run_id.split("-")[0] if run_id.startswith(("grpo", "eval", "dpo-")) else "sft"
         before = parent if run_id in ("grpo-x2m1", "policy", "rl") else None
         steps = (0, 48, 96) if kind != "eval" else (0,)
         group = _GROUPS[seed % len(_GROUPS)]
         courses = [evaluation(answers[seed % 2 :], step=step) for step in steps]
+        method = {"pairs": f"{run_id}.jsonl"} if kind == "dpo" else None
         made = handmade.record(
-            home, run_id, courses, kind=kind, seed=seed, group=group, parent=before, train=_TRAIN
+            *(home, run_id, courses),
+            kind=kind,
+            seed=seed,
+            group=group,
+            parent=before,
+            train=_TRAIN,
+            method=method,
         )
         parent = parent or made
         _curves(home, run_id)

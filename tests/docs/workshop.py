@@ -46,6 +46,7 @@ _STANDS_FOR = {
     "two": "sft-256-k3f9",
     "base": "sft-256-k3f9",
     "lr 0.002 seed 0": "sft-256-k3f9",
+    "killed": "sft-256-k3f9",
     "sampled-0": "eval-m2x7",
     "pairs-0.jsonl": "pairs.jsonl",
     "sft-16-9kkq": "sft-256-m2x7",
