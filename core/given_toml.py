@@ -9,8 +9,9 @@ from core.errors import UserError
 from core.given_files import read_given_text
 
 _DEEPEST = 64
+# possessive, and from the beginning of words only: else a long word takes the square of its length
 _LONG_KEY = re.compile(
-    rf"""(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){{{_DEEPEST}}}""", re.ASCII
+    rf"""(?<![\w-])(?>(?>[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{_DEEPEST}}}""", re.ASCII
 )
 
 

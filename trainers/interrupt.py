@@ -119,7 +119,14 @@ class Interrupts:
 def _leave_terminal() -> None:
     """What is printed to a terminal that has gone would fail, and the run with it."""
     for stream in (1, 2):
-        if stat.S_ISCHR(os.fstat(stream).st_mode):
+        if _is_terminal(stream):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream)
             os.close(nowhere)
+
+
+def _is_terminal(stream: int) -> bool:
+    try:
+        return stat.S_ISCHR(os.fstat(stream).st_mode)
+    except OSError:  # it was closed from the start
+        return False

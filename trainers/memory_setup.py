@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from core.config.schema import ActivationCheckpointing, RunConfig, RunKind
-from core.engines.footprint import CONTEXT, DTYPE_BYTES, HF_BATCH
+from core.engines.footprint import CONTEXT, DTYPE_BYTES, HF_BATCH, cache_bytes_per_token
 from core.engines.placement import TrainingNeed
 from core.units import mib
 from trainers.activation_checkpointing import set_activation_checkpointing
@@ -148,15 +148,12 @@ def engine_bytes(stage: Stage, policy: Policy, examples: Sequence[Example]) -> i
     if policy.device.type == "cuda":
         return footprint_beside_training(stage, tokens).asleep
     evaluation, config = stage.config.evaluation, policy.model.config
-    element = DTYPE_BYTES[evaluation.dtype]
-    weights = element * trained_model(policy).parameters
+    weights = DTYPE_BYTES[evaluation.dtype] * trained_model(policy).parameters
     if stage.prepared.engine.name == "vllm":
         from core.engines.vllm_setup import cache_bytes
 
         return weights + cache_bytes(config, evaluation.dtype, tokens)
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    pairs = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    return weights + HF_BATCH * tokens * 2 * config.num_hidden_layers * pairs * width * element
+    return weights + HF_BATCH * tokens * cache_bytes_per_token(config, evaluation.dtype)
 
 
 def _engine_turn(stage: Stage, policy: Policy, examples: Sequence[Example]) -> int:

@@ -9,6 +9,7 @@ from a5ctl.cluster.needs import Needs, needs_of
 from a5ctl.cluster.script import Errand
 from a5ctl.cluster.site import Site
 from a5ctl.plans.executor import CellCommand
+from core.batches import batched
 from core.plans.cells import Cell
 
 _CELL = "\0"  # no argument can hold it
@@ -55,8 +56,8 @@ class Arrays:
             needs = needs_of(want.cell.config, gpus=self.site.gpus, cpus=self.site.cpus)
             groups.setdefault((needs, want.until or 0, want.tries), []).append(want)
         for (needs, _, _), group in groups.items():
-            for start in range(0, len(group), self.site.array_limit):
-                yield needs, group[start : start + self.site.array_limit]
+            for part in batched(group, self.site.array_limit):
+                yield needs, part
 
     def preview(
         self, cells: Sequence[Cell], system: BatchSystem, folder: Path

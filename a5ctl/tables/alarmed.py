@@ -9,9 +9,10 @@ _MOST = 3
 
 
 def alarm_lines(registry: Registry, run: RunRecord, until: int | None = None) -> tuple[str, ...]:
-    """Warnings and errors of its preflight and its updates, oldest first; none for a healthy run.
+    """Warnings and errors of its preflight and its updates; none for a healthy run.
 
-    What was said several times is one line, with its first words.
+    Errors come first, then the oldest. What was said several times is one line, with its first
+    words.
 
     Args:
         registry: Where the run is.
@@ -22,7 +23,8 @@ def alarm_lines(registry: Registry, run: RunRecord, until: int | None = None) ->
     for event in registry.events(run.uuid):
         if event.severity in ("warning", "error") and (until is None or (event.step or 0) <= until):
             kinds.setdefault(event.kind, []).append(event)
-    lines = [f"{_head(events)}: {events[0].message}" for events in kinds.values()]
+    ranked = sorted(kinds.values(), key=lambda events: events[0].severity != "error")
+    lines = [f"{_head(events)}: {events[0].message}" for events in ranked]
     if len(lines) > _MOST:
         lines[_MOST:] = [f"{len(lines) - _MOST} more of them: a5ctl show {run.id}"]
     return tuple(lines)

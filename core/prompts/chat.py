@@ -40,7 +40,7 @@ def in_chat_template(template: PromptTemplate, tokenizer: Any) -> PromptTemplate
         text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     except Exception as error:  # whatever a template makes of its values
         raise _refused(first_line(error)) from error
-    if content.rstrip() not in text:
+    if content.strip() not in text:  # blanks around it many templates take away
         raise _refused("it leaves out what the user says, or changes it")
     return replace(template, text=text + opening)
 

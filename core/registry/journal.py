@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 JOURNAL_NAME = "journal.jsonl"
 # longer ones are no lines: the file has a hole, or never held a journal
-_LONGEST_LINE = 2**28
+_LONGEST_LINE = 256 * MIB
 _LINES_PER_TRANSACTION = 2000
 _BYTES_PER_TRANSACTION = 16 * MIB
 
