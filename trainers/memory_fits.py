@@ -18,7 +18,7 @@ from core.engines.footprint import EngineLoad, engine_footprint
 from core.engines.vllm_setup import MAX_SEQUENCES
 from core.errors import UserError, first_line
 from core.hub import cached_model
-from core.models import BUILTIN_MODEL, BUILTIN_PATH, is_hub_id, prepare_imports
+from core.models import BUILTIN_MODEL, BUILTIN_PATH, is_hub_id, load_config, prepare_imports
 from core.units import GIB
 from trainers.memory import MemoryPlan, plan_memory
 from trainers.memory_beside import Beside, reference_bytes
@@ -195,8 +195,6 @@ def _beside(asked: Asked, model: TrainedModel, method: FitMethod) -> Beside:
 
 
 def _config(name: str) -> Any:
-    from transformers import AutoConfig
-
     if name in SHAPES:
         return qwen2_config(SHAPES[name])
     if not (is_hub_id(name) or name == BUILTIN_MODEL or Path(name).expanduser().is_dir()):
@@ -206,15 +204,12 @@ def _config(name: str) -> Any:
         )
     # transformers itself would try an unreachable hub for half a minute
     where = cached_model(name, ("config.json",)) if is_hub_id(name) else _folder(name)
-    try:
-        config = AutoConfig.from_pretrained(where, local_files_only=True, trust_remote_code=False)
-        return config.get_text_config()
-    except (OSError, ValueError, KeyError) as error:
+    if not (where / "config.json").is_file():
         raise UserError(
-            f"the configuration of model {name!r} cannot be read "
-            f"({first_line(error).rstrip('.')}); give a folder, a hub id, or one of "
-            f"{', '.join(SHAPES)}"
-        ) from error
+            f"the configuration of model {name!r} cannot be read: {where} has no config.json; give "
+            f"another folder, a hub id, or one of {', '.join(SHAPES)}"
+        )
+    return load_config(where).get_text_config()
 
 
 def _folder(name: str) -> Path:

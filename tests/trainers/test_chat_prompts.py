@@ -9,7 +9,7 @@ import pytest
 from core.data.problem import Problem
 from core.errors import UserError
 from core.prompts.chat import in_chat_template
-from core.prompts.template import load_prompt
+from core.prompts.template import PromptTemplate, load_prompt
 from trainers.policy import Policy
 
 CHAT = (
@@ -40,6 +40,12 @@ def test_other_templates_leave_the_models_turn_empty(tokenizer: object, name: st
     prompt = in_chat_template(load_prompt(name), tokenizer).prompt(ASKED)
     assert prompt.endswith("[end][assistant]")
     assert "What is {2}+{2}?" in prompt
+
+
+def test_blanks_that_a_chat_template_takes_away_are_no_change(tokenizer: Any) -> None:
+    tokenizer.chat_template = CHAT.replace("m['content']", "m['content'] | trim")
+    prompt = in_chat_template(PromptTemplate("own.prompt", "\n  {question}\n"), tokenizer)
+    assert prompt.prompt(ASKED).startswith("[user]What is {2}+{2}?[end]")
 
 
 def test_a_tokenizer_without_a_chat_template_is_refused() -> None:
