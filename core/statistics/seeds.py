@@ -4,14 +4,13 @@ Pooling (seed, problem) pairs as if they were independent overstates the evidenc
 asked again under every seed, and a lucky seed lifts all its problems at once.
 """
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from math import fsum, sqrt
 
 from core.statistics.student import mixed_level, t_quantile
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MIN_SEEDS = 3
 _SMALLEST_P = 1e-12
@@ -49,7 +48,7 @@ class SeedComparison:
 
 @dataclass(frozen=True, slots=True)
 class Crossed:
-    """Figures of one or many tables of differences; arrays of the tables' leading shape.
+    """Figures of a table of differences.
 
     Attributes:
         center: Mean difference, shrunk a little towards none.
@@ -59,11 +58,11 @@ class Crossed:
         p: Two-sided p-value.
     """
 
-    center: Any
-    standard_error: Any
-    seed_share: Any
-    critical: Any
-    p: Any
+    center: float
+    standard_error: float
+    seed_share: float
+    critical: float
+    p: float
 
 
 def compare_across_seeds(
@@ -81,8 +80,6 @@ def compare_across_seeds(
     Raises:
         ValueError: fewer than `MIN_SEEDS` seeds or two problems in common.
     """
-    import numpy as np
-
     seeds = tuple(sorted(a.keys() & b.keys()))
     tables = [table for seed in seeds for table in (a[seed], b[seed])]
     shared = sorted(set.intersection(*map(set, tables))) if tables else []
@@ -91,21 +88,22 @@ def compare_across_seeds(
             f"{len(seeds)} paired seeds and {len(shared)} shared problems are too few; "
             f"{MIN_SEEDS} seeds and 2 problems are needed"
         )
-    gaps = np.array([[b[seed][key] - a[seed][key] for key in shared] for seed in seeds])
+    gaps = [[b[seed][key] - a[seed][key] for key in shared] for seed in seeds]
+    by_seed = tuple(fsum(row) / len(shared) for row in gaps)
     found = crossed(gaps, margin)
-    center, error = float(found.center), float(found.standard_error)
-    half = float(found.critical) * error
+    center, error = found.center, found.standard_error
+    half = found.critical * error
     return SeedComparison(
         seeds=seeds,
         problems=len(shared),
-        by_seed=tuple(float(mean) for mean in gaps.mean(axis=1)),
-        difference=float(gaps.mean()),
+        by_seed=by_seed,
+        difference=fsum(by_seed) / len(seeds),
         standard_error=error,
-        p=float(found.p),
+        p=found.p,
         interval=(max(-1.0, center - half), min(1.0, center + half)),
-        detectable=(float(found.critical) + _POWER_QUANTILE) * error,
+        detectable=(found.critical + _POWER_QUANTILE) * error,
         seeds_needed=seeds_to_find(
-            abs(center - margin), error, float(found.seed_share), len(seeds), len(shared)
+            abs(center - margin), error, found.seed_share, len(seeds), len(shared)
         ),
     )
 
@@ -128,18 +126,21 @@ def seeds_to_find(
     """
     by_seeds, by_problems = (part * error**2 for part in (seed_share, 1 - seed_share))
     many = t_quantile(problems - 1, 0.95)
-    for wanted in range(MIN_SEEDS, _MOST_SEEDS + 1):
+
+    def finds(wanted: int) -> bool:
         fewer = by_seeds * seeds / wanted
         variance = fewer + by_problems
         share = fewer / variance
         critical = share * t_quantile(wanted - 1, 0.95) + (1 - share) * many
-        if (critical + _POWER_QUANTILE) * variance**0.5 <= distance:
-            return wanted
-    return None
+        return (critical + _POWER_QUANTILE) * sqrt(variance) <= distance
+
+    numbers = range(MIN_SEEDS, _MOST_SEEDS + 1)
+    place = bisect_left(numbers, True, key=finds)
+    return numbers[place] if place < len(numbers) else None
 
 
-def crossed(gaps: "NDArray[Any]", margin: float = 0.0) -> Crossed:
-    """The crossed-effects test behind `compare_across_seeds`, for many tables at once.
+def crossed(gaps: Sequence[Sequence[float]], margin: float = 0.0) -> Crossed:
+    """The crossed-effects test behind `compare_across_seeds`.
 
     Model: gap = mean + seed effect + problem effect + rest, all random, so that the grand mean of
     S seeds and P problems has the variance `seed²/S + problem²/P + rest²/(S P)`. Three figures
@@ -159,52 +160,31 @@ def crossed(gaps: "NDArray[Any]", margin: float = 0.0) -> Crossed:
     that a table without a single difference does not count as certainty.
 
     Args:
-        gaps: Shares of B minus shares of A, shape (..., seeds, problems), float.
+        gaps: Shares of B minus shares of A, a row of problems for each seed; at least two of both.
         margin: The mean under the null hypothesis.
     """
-    import numpy as np
-
-    seeds, problems = gaps.shape[-2:]
-    mean = gaps.mean(axis=(-1, -2))
-    by_seed, by_problem = gaps.mean(axis=-1), gaps.mean(axis=-2)
+    seeds, problems = len(gaps), len(gaps[0])
+    by_seed = [fsum(row) / problems for row in gaps]
+    by_problem = [fsum(column) / seeds for column in zip(*gaps, strict=True)]
+    mean = fsum(by_seed) / seeds
     center = mean * (problems / (problems + 2))
-    squares = ((by_problem**2).sum(axis=-1) + 1) / (problems + 2)
-    v1 = by_seed.var(axis=-1, ddof=1) / seeds
-    v2 = (squares - center**2) / (problems + 2)
-    total = (gaps**2).sum(axis=(-1, -2)) + seeds * problems * mean**2
-    rest = total - problems * (by_seed**2).sum(axis=-1) - seeds * (by_problem**2).sum(axis=-1)
-    v3 = np.maximum(rest, 0) / ((seeds - 1) * (problems - 1)) / (seeds * problems)
-    variance = np.maximum(v1 + v2 - v3, np.maximum(v1, v2))
-    share, error = v1 / variance, np.sqrt(variance)
+    v1 = _squares(value - mean for value in by_seed) / (seeds - 1) / seeds
+    v2 = ((_squares(by_problem) + 1) / (problems + 2) - center**2) / (problems + 2)
+    total = _squares(chain.from_iterable(gaps)) + seeds * problems * mean**2
+    rest = total - problems * _squares(by_seed) - seeds * _squares(by_problem)
+    v3 = max(rest, 0.0) / ((seeds - 1) * (problems - 1)) / (seeds * problems)
+    whole = max(v1 + v2 - v3, v1, v2)
+    share, error = v1 / whole, sqrt(whole)
     degrees = (seeds - 1, problems - 1)
-    statistic = np.abs(center - margin) / error
-    if gaps.ndim == 2:  # one table is not worth the import of SciPy
-        few, many = (t_quantile(df, 0.95) for df in degrees)
-        critical = share * few + (1 - share) * many
-        p = max(_SMALLEST_P, mixed_level(float(statistic), float(share), degrees))
-    else:
-        critical = _critical(np.log(0.05), share, degrees)
-        p = _level(statistic, share, degrees)
-    return Crossed(center=center, standard_error=error, seed_share=share, critical=critical, p=p)
+    few, many = (t_quantile(df, 0.95) for df in degrees)
+    return Crossed(
+        center=center,
+        standard_error=error,
+        seed_share=share,
+        critical=share * few + (1 - share) * many,
+        p=max(_SMALLEST_P, mixed_level(abs(center - margin) / error, share, degrees)),
+    )
 
 
-def _critical(log_level: Any, share: Any, degrees: tuple[int, int]) -> Any:
-    import numpy as np
-    from scipy.special import stdtrit
-
-    tail = np.exp(log_level) / 2
-    few, many = (-stdtrit(df, tail) for df in degrees)
-    return share * few + (1 - share) * many
-
-
-def _level(statistic: Any, share: Any, degrees: tuple[int, int]) -> Any:
-    """The level whose critical value the statistic just meets, by bisection of its logarithm."""
-    import numpy as np
-
-    low = np.full(np.shape(statistic), np.log(_SMALLEST_P))
-    high = np.zeros(np.shape(statistic))
-    for _ in range(50):
-        middle = (low + high) / 2
-        beyond = _critical(middle, share, degrees) > statistic
-        low, high = np.where(beyond, middle, low), np.where(beyond, high, middle)
-    return np.exp(high)
+def _squares(values: Iterable[float]) -> float:
+    return fsum(value * value for value in values)
