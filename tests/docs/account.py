@@ -94,7 +94,7 @@ _RULES: tuple[tuple[str, Way], ...] = (
         ("plan", "run", "--on", "pbs", "--site"),
     )),
     (r"a5ctl plan run .*--search tpe", Elsewhere(
-        "a5ctl/test_plan_driver.py::test_a_search_learns_from_results", ("tpe",)
+        "a5ctl/test_plan_search.py::test_a_search_learns_from_results", ("tpe",)
     )),
     (r"a5ctl plan run (?!.*--on )", _PLAN),
     (r"a5ctl plan (cell|status|report|check) plan.toml|a5ctl (plan stop|report plan.toml)", MADE),
