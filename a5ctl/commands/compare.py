@@ -240,7 +240,10 @@ def _marked_up(comparison: "Comparison", rows: int, form: "TableFormat") -> str:
 
 
 def _more(rest: int) -> list[str]:
-    return [f"{rest:,} more rows are not shown; a5ctl compare --limit 0 shows all"] if rest else []
+    from a5ctl.format import counted
+
+    shown = "a5ctl compare --limit 0 shows all"
+    return [f"{counted(rest, 'more row')} not shown; {shown}"] if rest else []
 
 
 def _show(comparison: "Comparison", rows: int) -> None:

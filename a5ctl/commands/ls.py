@@ -60,6 +60,7 @@ def ls(
         a5ctl ls --where "tags has good" --columns id,train.lr,metric.loss.min,accuracy
     """
     from a5ctl.collector import collector_paused
+    from a5ctl.format import counted
     from a5ctl.options import meant_instead, open_workspace_and_registry
     from core.errors import UserError
     from core.nearest import did_you_mean
@@ -83,7 +84,8 @@ def ls(
         else:
             found = _selected(store, selection)
             runs, total = store.runs_by_uuid(found.uuids), found.total
-        rest = f"{total - len(runs)} {'older' if sort is None else 'more'} runs are not shown"
+        thing = "older run" if sort is None else "more run"
+        rest = f"{counted(total - len(runs), thing)} not shown"
         _show_runs(store, runs, rest if total > len(runs) else "", nothing, json_=json_)
 
 

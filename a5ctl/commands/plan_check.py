@@ -22,7 +22,7 @@ def check(
 
     Every cell is prepared as its run would be, so that wrong settings, data and sizes are found
     here. Time is foretold by finished runs of this machine with the same kind, model and batch;
-    memory by what they took, else by the architecture at most (<).
+    memory by what they took, else about what the architecture says (~).
 
     Examples:
 
@@ -31,7 +31,7 @@ def check(
         a5ctl plan check plan.toml --jobs 2 --json
     """
     from a5ctl.console import out, plain, print_json
-    from a5ctl.format import duration
+    from a5ctl.format import counted, duration
     from a5ctl.options import open_workspace_and_registry
     from a5ctl.plans.check import check_cells, seconds_to_go
     from a5ctl.plans.driver import check_goals
@@ -66,11 +66,12 @@ def check(
         console.print(plain(plan.form.question, "dim"), soft_wrap=True)
     console.print(check_table(checked, console), crop=False)
     counts = state_counts(each.found for each in checked)
-    takes = "time unknown: no finished run here is like all of them"
-    if total is not None:
+    missing = [each for each in checked if not each.found.state.done]
+    takes = "; time unknown: no finished run here is like all of them" if missing else ""
+    if missing and total is not None:
         at_once = "one at a time" if jobs == 1 else f"{jobs} at a time"
-        takes = f"about {duration(total)} to go, {at_once}"
-    console.print(plain(f"{counts}; {takes}", "bold"))
+        takes = f"; about {duration(total)} to go, {at_once}"
+    console.print(plain(f"{counts}{takes}", "bold"))
     if any(each.found.state is not CellState.FINISHED for each in checked):
         searched = " --search tpe" if plan.form.search is not None else ""
         text = f"next: a5ctl plan run {shlex.quote(str(file))}{searched}"
@@ -78,6 +79,6 @@ def check(
     if plan.form.search is not None:
         said = f"{plan.form.search.trials} trials in all; the later ones are chosen by results"
         console.print(plain(said, "dim"))
-    if twins := sum(bool(each.twins) for each in checked):
-        said = f"{twins} cells were made outside of this plan; the plan makes them again"
+    if twins := sum(bool(each.twins) for each in missing):
+        said = f"made outside of this plan: {counted(twins, 'cell')}; the plan makes them again"
         console.print(plain(said, "dim"))

@@ -21,6 +21,7 @@ _LOOK_EVERY_S = 2.0
 _AROUND_TABLE = 4
 # as the program says it, and as a process ends that a signal meets before or behind its work
 _STOPS = (CellExit.INTERRUPTED, CellExit.TERMINATED, -signal.SIGINT, -signal.SIGTERM)
+_WAITING = (CellState.MISSING, CellState.INTERRUPTED)
 _HINT = "Ctrl-C stops all cells at their next step; the same command goes on with them"
 _HINT_ELSEWHERE = "Ctrl-C stops watching; the jobs go on"
 
@@ -125,13 +126,13 @@ def _rank(state: CellState) -> int:
 
 
 def _seconds_left(lines: list[CellLine], jobs: int | None) -> float | None:
-    """Cells that have ended say how long one takes; None before the first has."""
+    """By how long ended cells took; None before the first has ended and behind the last."""
     ended = [line.seconds for line in lines if line.found.state is CellState.FINISHED]
     known = [seconds for seconds in ended if seconds is not None]
-    if not known:
+    begun = [line for line in lines if line.found.state is CellState.RUNNING]
+    waiting = sum(line.found.state in _WAITING for line in lines)
+    if not known or not (begun or waiting):
         return None
     usual = sum(known) / len(known)
-    waiting = (CellState.MISSING, CellState.INTERRUPTED)
-    begun = sum(line.left or usual for line in lines if line.found.state is CellState.RUNNING)
-    jobs = jobs or max(1, sum(line.found.state is CellState.RUNNING for line in lines))
-    return (begun + usual * sum(line.found.state in waiting for line in lines)) / jobs
+    seconds = sum(usual if line.left is None else line.left for line in begun) + usual * waiting
+    return seconds / (jobs or max(1, len(begun)))

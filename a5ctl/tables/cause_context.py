@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from a5ctl.tables.lineage import parent_id
 from core.config.flat import flatten
 from core.protocol import compare_protocols
 from core.registry.records import EvaluationRecord, Outcome, RunRecord
@@ -46,7 +47,7 @@ def cause_context(
         grader=grader,
         cap=evaluation.protocol.get("max_tokens"),
         from_tool="dump" in run.config,
-        earlier=_earlier(store, evaluation, evaluations) if trained else None,
+        earlier=_earlier(store, run, evaluation, evaluations) if trained else None,
         sibling=_sibling(store, run, evaluation, grader) if trained else None,
     )
 
@@ -58,18 +59,37 @@ def training_size(run: RunRecord) -> float:
 
 
 def _earlier(
-    store: Registry, evaluation: EvaluationRecord, evaluations: Sequence[EvaluationRecord]
+    store: Registry,
+    run: RunRecord,
+    evaluation: EvaluationRecord,
+    evaluations: Sequence[EvaluationRecord],
 ) -> Earlier | None:
-    """The run's first evaluation by the last number, if it is comparable and another one."""
-    first = min(evaluations, key=lambda e: (e.step, e.time))
-    if first.step >= evaluation.step:
-        return None
-    if not _comparable(store, first, evaluation, GraderName.LENIENT):
-        return None
-    test = _compare(store, evaluation, first, GraderName.LENIENT)
-    now = evaluation.accuracy_by_grader[GraderName.LENIENT]
-    before = first.accuracy_by_grader[GraderName.LENIENT]
-    return Earlier(first.step, before, now, test.interval[0])
+    """How the weights did by the last number before this evaluation, where that is comparable.
+
+    The run's own evaluation at its start, else the one of the run it started from, else its own
+    first one.
+    """
+    own = [(run.id, e) for e in evaluations if e.step < evaluation.step]
+    own.sort(key=lambda item: (item[1].step, item[1].time))
+    begun = [item for item in own if item[1].step == 0]
+    for where, first in (*begun[:1], *_of_parent(store, run), *own[:1]):
+        if _comparable(store, first, evaluation, GraderName.LENIENT):
+            test = _compare(store, evaluation, first, GraderName.LENIENT)
+            now = evaluation.accuracy_by_grader[GraderName.LENIENT]
+            before = first.accuracy_by_grader[GraderName.LENIENT]
+            return Earlier(where, first.step, before, now, test.interval[0])
+    return None
+
+
+def _of_parent(store: Registry, run: RunRecord) -> list[tuple[str, EvaluationRecord]]:
+    """The evaluations of the weights that a run took up, the newest first."""
+    if run.parent_uuid is None:
+        return []
+    every = store.evaluations([run.parent_uuid])
+    taken = run.config.get("model", {}).get("run_step")
+    last = max((e.step for e in every), default=None)
+    same = [e for e in every if e.step == (last if taken is None else taken)]
+    return [(parent_id(run), e) for e in sorted(same, key=lambda e: -e.time)]
 
 
 def _sibling(

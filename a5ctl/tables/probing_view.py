@@ -16,6 +16,7 @@ from core.probing.findings import ProbeFindings, Tally
 from core.probing.names import ProbeKind
 from core.registry.probe_records import ProbedResponse, ProbeRecord
 from core.registry.records import StoredResponse
+from core.responses.breakdown import right_last_words
 from core.responses.names import GraderName
 from core.statistics import wilson_interval
 
@@ -164,7 +165,7 @@ def _print_closing(console: Console, found: ProbeFindings) -> None:
     headers = ("these ended", "unclosed", "now closed", "right", "share right")
     console.print(_table(console, headers, list(_closing_rows(found))), crop=False)
     if found.by_last_number > found.all.right:
-        text = f"{found.by_last_number} hold the right number last, whatever the format."
+        text = f"{right_last_words(found.by_last_number)}, whatever the format."
         console.print(Text(text))
     console.print(Text(f"Accuracy if closed so: {_accuracy(found)}."))
     for reading in closing_readings(found):

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from a5ctl.console import plain
-from a5ctl.format import age, duration, iso, moment, percent
+from a5ctl.format import age, counted, duration, iso, moment, percent
 from a5ctl.tables.fit import FitColumn, FittedTable, choose_columns, fitted_table, line_width
 from a5ctl.tables.run_report import finite
 from a5ctl.tables.runs import STATUS_STYLES
@@ -36,8 +36,8 @@ def field_notes(found: SelectedRuns, console: Console) -> list[str]:
     notes = [f"hidden at this width: {narrow} (a wider terminal, or --json)"] if narrow else []
     notes += [f"no run listed has: {empty}"] if empty else []
     if found.total > len(found.uuids):
-        rest = found.total - len(found.uuids)
-        notes.append(f"{rest} more runs are not shown; a5ctl ls --limit 0 shows all")
+        rest = counted(found.total - len(found.uuids), "more run")
+        notes.append(f"{rest} not shown; a5ctl ls --limit 0 shows all")
     return notes
 
 

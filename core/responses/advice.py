@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from core.responses.cause_names import CauseContext, CauseName, FoundCause
 from core.responses.names import FailureClass, GraderName
+from core.responses.wrong_math import Earlier
 
 DEFAULT_CAP = 1024
 _STOP = "</answer>"
@@ -108,10 +109,11 @@ def advice_on(
         if train is not None:
             yield Advice(_FORM[cause], f"{train} --supervise {_part(cause)}")
     elif cause is CauseName.WRONG_MATH:
-        yield from _math(commands)
+        yield from _math(commands, context.earlier)
     elif cause is CauseName.CONSTANT_ANSWER:
         text = "read some of the responses that give this answer"
         yield Advice(text, f"{commands.diagnose} --class {FailureClass.WRONG_NUMBER}")
+        yield from _broken(commands, context.earlier)
     elif cause is CauseName.FALLS_WITH_SIZE and sibling is not None:
         text = f"see which problems {sibling.run} gets right and this run does not"
         yield Advice(text, f"{commands.diagnose} --against {shlex.quote(sibling.run)}")
@@ -166,9 +168,21 @@ def _unclosed(commands: Commands) -> Iterator[Advice]:
         yield Advice(text, f"{commands.train} --filter correct")
 
 
-def _math(commands: Commands) -> Iterator[Advice]:
+def _broken(commands: Commands, earlier: Earlier | None) -> Iterator[Advice]:
+    if earlier is None or not earlier.fell:
+        return
+    before = shlex.quote(f"{earlier.run}:{earlier.step}")
+    yield Advice("see what its training broke", f"{commands.diagnose} --against {before}")
+    if commands.show is not None:
+        text = "look at its rate, its rewards and its alarms before it is trained again"
+        yield Advice(text, commands.show)
+
+
+def _math(commands: Commands, earlier: Earlier | None) -> Iterator[Advice]:
     train = commands.train
-    if train is None:
+    if earlier is not None and earlier.fell:
+        yield from _broken(commands, earlier)
+    elif train is None:
         wrong = FailureClass.WRONG_NUMBER
         yield Advice("read some of the wrong ones", f"{commands.diagnose} --class {wrong}")
     elif commands.supervise != "response":

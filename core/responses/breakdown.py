@@ -164,6 +164,11 @@ def break_down(rows: Iterable[OutcomeRow]) -> FailureBreakdown:
     )
 
 
+def right_last_words(count: int) -> str:
+    """`1 holds the right number last`: said wherever wrong responses are counted."""
+    return f"{count:,} {'holds' if count == 1 else 'hold'} the right number last"
+
+
 def _per_class(rows: Iterable[OutcomeRow]) -> dict[FailureClass, int]:
     counts = Counter(row.failure for row in rows)
     return {failure: counts[failure] for failure in FailureClass if counts[failure]}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from core.responses.breakdown import right_last_words
 from core.responses.cause_names import CauseContext, CauseName, Sibling
 from core.responses.ending import Ending
 from core.responses.signs import Signs, Subject
@@ -28,9 +29,10 @@ class Reading:
         """A count beside the number of responses."""
         return f"{count:,} of {self.n:,}"
 
-    def lenient_right(self, indices: Iterable[int]) -> int:
+    def right_last(self, indices: Iterable[int]) -> str:
         """How many of them hold the right number last."""
-        return sum(self.subjects[index].outcome.lenient_right for index in indices)
+        right = sum(self.subjects[index].outcome.lenient_right for index in indices)
+        return right_last_words(right)
 
     def is_wrong(self, index: int) -> bool:
         """The grader refuses this response."""
@@ -86,7 +88,7 @@ def _never_closes(reading: Reading, indices: frozenset[int]) -> str:
         parts.append(f"{reading.of_all(len(opened))} open an answer and never close it ({ended})")
     if rest := len(indices - opened):
         parts.append(f"{reading.of_all(rest)} answer without having written </think>")
-    return f"{'; '.join(parts)}; {reading.lenient_right(indices):,} hold the right number last"
+    return f"{'; '.join(parts)}; {reading.right_last(indices)}"
 
 
 def _length_cap(reading: Reading, indices: frozenset[int]) -> str:
@@ -107,10 +109,9 @@ def _says_nothing(reading: Reading, indices: frozenset[int]) -> str:
 def _no_tags(reading: Reading, indices: frozenset[int]) -> str:
     other = sum(reading.signs[index].other_format for index in indices)
     marked = f", {other:,} of them with a box, #### or 'the answer is'" if other else ""
-    right = reading.lenient_right(indices)
     return (
         f"{reading.of_all(len(indices))} never open an answer in the form asked for{marked}; "
-        f"{right:,} hold the right number last"
+        f"{reading.right_last(indices)}"
     )
 
 
@@ -118,7 +119,7 @@ def _wrong_separator(reading: Reading, indices: frozenset[int]) -> str:
     return (
         f"{reading.of_all(len(indices))} have something else than one space between </think> and "
         f"<answer>, most often {_commonest(reading, indices, _between)!r}; "
-        f"{reading.lenient_right(indices):,} hold the right number last"
+        f"{reading.right_last(indices)}"
     )
 
 
@@ -126,7 +127,7 @@ def _sentence_answer(reading: Reading, indices: frozenset[int]) -> str:
     return (
         f"{reading.of_all(len(indices))} put a sentence or a calculation into the answer, such as "
         f"{_commonest(reading, indices, _answer)!r}; "
-        f"{reading.lenient_right(indices):,} hold the right number last"
+        f"{reading.right_last(indices)}"
     )
 
 

@@ -94,7 +94,7 @@ class CauseContext:
         cap: Length cap in tokens; None where it is not known.
         from_tool: Another tool generated them: it may have cut stop strings off, and its reasons
             of ending may be missing.
-        earlier: How the run's own first evaluation did; None where there is none.
+        earlier: How the weights did when the run began; None where nobody measured it.
         sibling: The smaller sibling that did best; None without one that did far better.
     """
 

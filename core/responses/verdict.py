@@ -11,7 +11,7 @@ from core.responses.advice import (
     commands_of_run,
     without_repeats,
 )
-from core.responses.breakdown import FailureBreakdown, FormatState, MathState
+from core.responses.breakdown import FailureBreakdown, FormatState, MathState, right_last_words
 from core.responses.cause_names import CauseContext, Findings, FoundCause
 from core.responses.causes import LEAST_COUNT
 from core.responses.names import FailureClass
@@ -121,7 +121,7 @@ def _sentences(summary: FailureBreakdown, findings: Findings) -> Iterator[str]:
             f"{summary.unclosed:,} never complete an answer, {summary.unclosed_capped:,} of them "
             "at the length cap."
         )
-    yield f"{summary.lenient_right:,} hold the right number last."
+    yield f"{right_last_words(summary.lenient_right)}."
     if summary.recovered:
         yield f"{summary.recovered:,} were made right by a probe."
     if not findings.causes and not findings.stop_cut_off:

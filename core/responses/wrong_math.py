@@ -16,8 +16,8 @@ FALSE_CALCULATIONS = 0.30
 """Share of written calculations that do not hold (lower end). Complete fine-tunings of the built-in
 model write 8 to 14% false ones, larger models far fewer."""
 LOST = 0.10
-"""How far the last numbers fell since the run's first evaluation (lower end of the paired
-interval), in a run that is below the working models; two seeds of one setting differ by half."""
+"""How far the last numbers fell since the run began (lower end of the paired interval), in a run
+that is below the working models; two seeds of one setting differ by half."""
 _MAJORITY = 0.5
 _LEAST = 20
 
@@ -32,19 +32,26 @@ class Marked:
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """The run's own first evaluation on the same problems, judged by the last number.
+    """What the weights could do when the run began, on the same problems, by the last number.
 
     Attributes:
-        step: When it was.
+        run: Id of the run that measured it: this one, or the one it started from.
+        step: Step of that run.
         before: Share right then.
         now: Share right now.
         low: Lower end of the 95% interval of how far it fell.
     """
 
+    run: str
     step: int
     before: float
     now: float
     low: float
+
+    @property
+    def fell(self) -> bool:
+        """Far enough to say that the training broke it."""
+        return self.low >= LOST
 
 
 def math_evidence(
@@ -68,7 +75,7 @@ def math_evidence(
     written, false = sum(c.written for c in checked), sum(c.false for c in checked)
     # Calculations of one response depend on each other: each response weighs as one.
     low = _low(false, written, len(marked) * weight) if written else 0.0
-    fell = earlier is not None and earlier.low >= LOST
+    fell = earlier is not None and earlier.fell
     if high >= FAR_BELOW and low < FALSE_CALCULATIONS and not fell:
         return None
     said = (
@@ -79,8 +86,8 @@ def math_evidence(
         said += f"; {false:,} of {written:,} written calculations are false ({false / written:.0%})"
     if earlier is not None and fell:
         said += (
-            f"; by the last number {earlier.before:.1%} were right at step {earlier.step}, "
-            f"{earlier.now:.1%} are now"
+            f"; by the last number {earlier.before:.1%} were right before "
+            f"({earlier.run} step {earlier.step}), {earlier.now:.1%} are now"
         )
     return said
 

@@ -30,6 +30,11 @@ def half_right():
     return evaluation([(right, wrong)[i % 2](10 + i) for i in range(N)])
 
 
+def answers(share: float, step: int):
+    kinds = [right if i < share * 200 else wrong for i in range(200)]
+    return evaluation([kind(10 + i) for i, kind in enumerate(kinds)], step=step)
+
+
 @pytest.fixture
 def cliff(tmp_path: Path) -> Path:
     """The settings of one group but for the size; more data never closes its answers."""
@@ -98,16 +103,28 @@ def test_a_sweep_in_one_group_is_no_curve_over_sizes(tmp_path: Path):
 
 @pytest.mark.slow
 def test_the_first_evaluation_speaks_against_math_that_was_lost(tmp_path: Path):
-    def answers(share: float, step: int):
-        kinds = [right if i < share * 200 else wrong for i in range(200)]
-        return evaluation([kind(10 + i) for i, kind in enumerate(kinds)], step=step)
-
     handmade.record(tmp_path, "sft-lost", [answers(0.6, 0), answers(0.36, 10)])
     (cause,) = document("diagnose", "sft-lost", "--home", str(tmp_path))["causes"]
     assert cause["cause"] == "wrong_math"
-    assert "60.0% were right at step 0, 36.0% are now" in cause["evidence"]
+    assert "60.0% were right before (sft-lost step 0), 36.0% are now" in cause["evidence"]
+    assert cause["command"] == "a5ctl diagnose sft-lost --against sft-lost:0"
     handmade.record(tmp_path, "sft-same", [answers(0.36, 0), answers(0.36, 10)])
     assert document("diagnose", "sft-same", "--home", str(tmp_path))["causes"] == []
+
+
+def test_what_a_run_started_from_speaks_against_math_that_was_lost(tmp_path: Path):
+    start = handmade.record(tmp_path, "sft-good", [answers(0.2, 5), answers(0.6, 10)])
+    taken = {"run_step": 10}
+    handmade.record(
+        tmp_path, "grpo-lost", [answers(0.01, 4)], kind="grpo", parent=start, model=taken
+    )
+    found = document("diagnose", "grpo-lost", "--home", str(tmp_path))
+    (cause,) = found["causes"]
+    assert "60.0% were right before (sft-good step 10), 1.0% are now" in cause["evidence"]
+    assert cause["command"] == "a5ctl diagnose grpo-lost --against sft-good:10"
+    text = " ".join(ask("diagnose", "grpo-lost", "--home", str(tmp_path)).stdout.split())
+    assert "look at its rate, its rewards and its alarms" in text
+    assert "train longer" not in text
 
 
 @pytest.mark.slow

@@ -121,7 +121,7 @@ def test_filters_and_limit(registry: Registry, workspace: Workspace) -> None:
     assert _ids(workspace, "--group", "g") == [second, first]
     assert _ids(workspace, "--status", "failed") == [second]
     assert _ids(workspace, "--limit", "1") == [second]
-    assert "1 older runs are not shown" in call(workspace, "ls", "--limit", "1").output
+    assert "1 older run not shown" in call(workspace, "ls", "--limit", "1").output
     assert "No run fits these filters" in call(workspace, "ls", "--group", "other").output
 
 

@@ -133,11 +133,11 @@ def test_false_calculations_accuse_where_the_accuracy_alone_does_not():
 
 def test_what_the_run_could_do_when_it_began_accuses_its_math():
     subjects = respond(answered("{n}"), accuracy=0.36)
-    fell = Earlier(step=0, before=0.55, now=0.36, low=0.13)
+    fell = Earlier(run="sft-a", step=0, before=0.55, now=0.36, low=0.13)
     (found,) = find_causes(subjects, CauseContext(earlier=fell)).causes
     assert found.cause is CauseName.WRONG_MATH
-    assert "55.0% were right at step 0, 36.0% are now" in found.evidence
-    a_little = Earlier(step=0, before=0.42, now=0.36, low=0.01)
+    assert "55.0% were right before (sft-a step 0), 36.0% are now" in found.evidence
+    a_little = Earlier(run="sft-a", step=0, before=0.42, now=0.36, low=0.01)
     assert named(subjects, earlier=a_little) == []
 
 
