@@ -133,6 +133,14 @@ def test_check_foretells_from_runs_and_finds_what_was_made_elsewhere(carried_out
     assert found["seconds_to_go"] == pytest.approx(
         sum(cell["seconds"] for cell in found["cells"]) / 2
     )
+    told = carried_out.run("plan", "check", str(other)).output
+    assert "to go, one at a time" in told
+    assert f"made outside of this plan: {len(twins)} cells" in told
+
+
+def test_check_of_a_finished_plan_has_nothing_to_go(carried_out: House) -> None:
+    last = carried_out.run("plan", "check", str(the_plan(carried_out).path)).output.splitlines()[-1]
+    assert last == "4 finished"
 
 
 def test_check_finds_what_could_not_start(house: House) -> None:
