@@ -18,8 +18,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.units import MIB
-
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -32,6 +30,7 @@ from core.responses.grade import (  # noqa: E402
     grade_responses,
 )
 from core.responses.symbolic import compare_symbolically  # noqa: E402
+from core.units import MIB  # noqa: E402
 from tests.core.responses.mutations import fuzzed  # noqa: E402
 
 BASES = 20_000

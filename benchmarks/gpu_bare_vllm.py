@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from core.units import GIB
+_ROOM = 2**28  # bytes
 
 
 def engine(job: dict[str, Any]) -> Any:
@@ -24,7 +24,7 @@ def engine(job: dict[str, Any]) -> Any:
 
         # a CPU build of torch stands beside CUDA builds of torchvision, which break vLLM's look
         register_architectures(Path(job["model"]))
-        room: dict[str, Any] = {"kv_cache_memory_bytes": GIB // 4, "enforce_eager": True}
+        room: dict[str, Any] = {"kv_cache_memory_bytes": _ROOM, "enforce_eager": True}
         dtype = "float32"
     else:
         room, dtype = {"gpu_memory_utilization": 0.5}, "bfloat16"

@@ -23,8 +23,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from core.units import GIB
-
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -33,6 +31,7 @@ import torch  # noqa: E402
 from benchmarks.memory_allocator import least_limit, replay  # noqa: E402
 from benchmarks.memory_measured import measure  # noqa: E402
 from benchmarks.memory_steps import Work, draw, follow, model_config  # noqa: E402
+from core.units import GIB  # noqa: E402
 from trainers.memory_cuda import (  # noqa: E402
     UNMEASURED,
     Reads,

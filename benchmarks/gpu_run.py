@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.units import GIB, MIB
-
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+
+from core.units import GIB, MIB  # noqa: E402
 
 
 class Watch:

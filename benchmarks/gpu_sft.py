@@ -34,8 +34,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.units import GIB
-
 if TYPE_CHECKING:
     from trainers.policy import Policy
 
@@ -55,6 +53,7 @@ from benchmarks.gpu_sft_work import (  # noqa: E402
     product_rate,
     wait,
 )
+from core.units import GIB  # noqa: E402
 
 OUR_SIDES = ("packed", "packed-bf16", "packed-compiled", "packed-bf16-compiled", "padded")
 # gradients of a step; its loss is read when the step is over

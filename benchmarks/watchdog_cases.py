@@ -1,6 +1,6 @@
 """GRPO runs that are driven into a failure, and some that are not: what is run, and what shows it.
 
-    PYTHONPATH=. python benchmarks/watchdog_cases.py /tmp/planted.jsonl
+    python benchmarks/watchdog_cases.py /tmp/planted.jsonl
 
 Nothing is faked in them but the engine that misses its copies: a reward that pays for the failure,
 a rate, a temperature or many updates with one batch bring it about. Two failures need a start that

@@ -1,6 +1,6 @@
 """Does the watchdog cry wolf? Replays the runs of registries through its table of rules.
 
-    PYTHONPATH=. python benchmarks/watchdog_false_alarms.py --frozen-on A.db B.db --held-out C.db
+    python benchmarks/watchdog_false_alarms.py --frozen-on A.db B.db --held-out C.db
 
 Thresholds were chosen from the largest signals of the first runs alone; alarms on the others are
 the test. A run that stands in several registries counts once, where it comes first. Everything is
@@ -11,20 +11,24 @@ lacks are silent.
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.config.schema import TrainSettings
-from core.registry.records import RunRecord
-from core.registry.store import Registry, open_registry
-from trainers.alarms import EvaluationView, StepView
-from trainers.alarms_evaluations import EVALUATION_RULES
-from trainers.evaluation_facts import EvaluationFacts, facts_of_record
-from trainers.watchdog import RULES, UPDATE_RULES, Watchdog
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
 
-RESULT = Path(__file__).parent / "results" / "watchdog_false_alarms.json"
+from core.config.schema import TrainSettings  # noqa: E402
+from core.registry.records import RunRecord  # noqa: E402
+from core.registry.store import Registry, open_registry  # noqa: E402
+from trainers.alarms import EvaluationView, StepView  # noqa: E402
+from trainers.alarms_evaluations import EVALUATION_RULES  # noqa: E402
+from trainers.evaluation_facts import EvaluationFacts, facts_of_record  # noqa: E402
+from trainers.watchdog import RULES, UPDATE_RULES, Watchdog  # noqa: E402
+
+RESULT = ROOT / "benchmarks" / "results" / "watchdog_false_alarms.json"
 
 
 @dataclass(frozen=True, slots=True)

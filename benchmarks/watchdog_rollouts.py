@@ -1,10 +1,10 @@
 """Are failing GRPO runs caught, and healthy ones left alone? Runs both, and counts.
 
-    PYTHONPATH=. python benchmarks/watchdog_cases.py /tmp/planted.jsonl
+    python benchmarks/watchdog_cases.py /tmp/planted.jsonl
     a5ctl run sft --init sft-128-k3f9 --data /tmp/planted.jsonl --epochs 3 --lr 3e-4
-    PYTHONPATH=. python benchmarks/watchdog_rollouts.py --home /tmp/watched --init sft-128-k3f9 \\
+    python benchmarks/watchdog_rollouts.py --home /tmp/watched --init sft-128-k3f9 \\
         --planted sft-78-m2x7 --rollout-batch 128 --group-size 4 --threads 1
-    PYTHONPATH=. python benchmarks/watchdog_rollouts.py --judge /tmp/lab --part "held out"
+    python benchmarks/watchdog_rollouts.py --judge /tmp/lab --part "held out"
 
 The workspace has to hold the runs that cases begin from. Every case is a run in a process of its
 own. A failure counts as caught when the rule that is named for it fires at most ten updates after
@@ -25,13 +25,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.watchdog_cases import COPIES, FAILING, HEALTHY, LR, SYMPTOMS, Case
-from benchmarks.watchdog_false_alarms import replay
-from core.registry.records import RunRecord
-from core.registry.store import Registry, open_registry
-from trainers.watchdog import RULES
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
 
-RESULT = Path(__file__).parent / "results" / "watchdog_rollouts.json"
+from benchmarks.watchdog_cases import COPIES, FAILING, HEALTHY, LR, SYMPTOMS, Case  # noqa: E402
+from benchmarks.watchdog_false_alarms import replay  # noqa: E402
+from core.registry.records import RunRecord  # noqa: E402
+from core.registry.store import Registry, open_registry  # noqa: E402
+from trainers.watchdog import RULES  # noqa: E402
+
+RESULT = ROOT / "benchmarks" / "results" / "watchdog_rollouts.json"
 UPDATES = 10
 """Within which a failure has to be told."""
 _SHOWN = ("right_share", "formatted_share", "truncated_share", "constant_share")
