@@ -8,7 +8,7 @@ from typing import Any
 from a5ctl.figures import ACCURACY
 from a5ctl.tables.by import grouping_keys, mixed_settings
 from a5ctl.tables.carried import carried_over
-from a5ctl.tables.comparison_cell import Cell
+from a5ctl.tables.comparison_cell import Cell, mean_and_error
 from a5ctl.tables.comparison_warnings import (
     left_out_warnings,
     mixed_warnings,
@@ -35,7 +35,6 @@ from a5ctl.tables.sparks import Curve
 from core.errors import UserError
 from core.registry.records import RunRecord
 from core.registry.store import Registry
-from core.statistics import mean_and_standard_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +214,7 @@ def _rows(
 def _group(entries: Sequence[Entry], keys: Sequence[str]) -> Cell:
     named = _named(entries[0])
     mixed = mixed_settings([entry.settings for entry in entries], keys)
-    mean, error = mean_and_standard_error([entry.value for entry in entries])
+    mean, error = mean_and_error(entries)
     settings = {key: named.get(key) for key in keys}
     return Cell(tuple(entries), mean, None if mixed else error, settings, mixed)
 
@@ -239,7 +238,7 @@ def _cells(entries: Sequence[Entry], merge_seeds: bool) -> list[Cell]:
         groups[(key, entry.reached)].append(entry)
     cells = []
     for group in groups.values():
-        mean, error = mean_and_standard_error([entry.value for entry in group])
+        mean, error = mean_and_error(group)
         cells.append(Cell(tuple(group), mean, error, group[0].settings))
     return cells
 

@@ -1,11 +1,12 @@
 """A row of a comparison: runs that are taken as one."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from a5ctl.tables.entries import Entry
-from core.statistics import mean_interval
+from core.statistics import mean_and_standard_error, mean_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +49,16 @@ class Cell:
         return sum(getattr(e.evaluation, name) / e.evaluation.n for e in self.entries) / len(
             self.entries
         )
+
+
+def mean_and_error(entries: Sequence[Entry]) -> tuple[float, float | None]:
+    """Mean value of the runs, and its standard error over seeds; None for a single seed.
+
+    Runs of one seed are one value of it; a run whose seed is not known stands for itself.
+    """
+    by_seed = defaultdict[Any, list[float]](list)
+    for entry in entries:
+        by_seed[entry.run.uuid if entry.run.seed is None else entry.run.seed].append(entry.value)
+    mean, _ = mean_and_standard_error([entry.value for entry in entries])
+    _, error = mean_and_standard_error([sum(own) / len(own) for own in by_seed.values()])
+    return mean, error

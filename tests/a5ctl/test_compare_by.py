@@ -87,6 +87,18 @@ def test_seeds_that_agree_are_no_certainty(house: House) -> None:
     assert alike["seeds_interval"] is None
 
 
+def test_two_runs_of_one_seed_are_one_value(tmp_path: Path) -> None:
+    home = House(tmp_path, tmp_path, tmp_path)
+    for number, (seed, solved) in enumerate([(0, 4), (0, 4), (1, 10)]):
+        made = [evaluation(answers(solved), step=4)]
+        handmade.record(tmp_path, f"sft-128-{number:04}", made, size=128, seed=seed)
+    (cell,) = home.json("compare")["cells"]
+    assert cell["accuracy"] == pytest.approx(18 / 3 / PROBLEMS)
+    assert cell["standard_error"] == pytest.approx(stats.sem([4, 10]) / PROBLEMS)
+    (row,) = rows(home, "--by", "size").values()
+    assert row["seeds_interval"] is None
+
+
 def test_rows_whose_runs_differ_in_more_say_so_and_have_no_interval(house: House) -> None:
     found = rows(house, "--kind", "sft", "--by", "size")
     assert found["128"]["mixed"] == {}
