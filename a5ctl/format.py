@@ -1,5 +1,6 @@
 """How figures are written everywhere: one way each for shares, times, bytes and counts."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -40,6 +41,11 @@ def count(number: float) -> str:
 def counted(number: int, thing: str) -> str:
     """`1 run`, `2 runs`, `1,000 runs`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """`a, b and 3 more`: all of them where there are no more than `most`."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if names[most:] else "")
 
 
 def size(count: float) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from a5ctl.doctor.check import Check, Status
+from a5ctl.format import first_of
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,11 +55,10 @@ def _registry(home: Path | None, registry: str | None) -> Iterator[Check]:
         return
     yield Check("workspace", "registry", Status.OK, f"readable, {runs} runs")
     if lost:
-        names = ", ".join(run.id for run in lost[:_SHOWN])
-        more = f" and {len(lost) - _SHOWN} more" if lost[_SHOWN:] else ""
+        names = first_of([run.id for run in lost], _SHOWN)
         yield Check(
             "workspace", "lost runs", Status.WARN,
-            f"{names}{more}: their processes are gone, and they never said how they ended",
+            f"{names}: their processes are gone, and they never said how they ended",
             f"a5ctl close {lost[0].id}, or a5ctl resume {lost[0].id}", mendable=True,
         )  # fmt: skip
 

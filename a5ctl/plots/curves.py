@@ -4,6 +4,7 @@ import difflib
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
+from a5ctl.format import first_of
 from a5ctl.plots.evaluated import drawing_of, evaluated_lines, known_figures, length_caps
 from a5ctl.plots.panels import Axis, Form, Line, Mark, Panel, Spot
 from core.errors import UserError
@@ -185,9 +186,7 @@ def _unknown(
     if not known:
         return f"{who} recorded nothing yet; a5ctl ls shows where runs stand"
     near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {_some(sorted(known))}"
+    hint = (
+        f"did you mean {' or '.join(near)}?" if near else f"there are {first_of(sorted(known), 12)}"
+    )
     return f"{who} no metric {name!r}; {hint}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if names[12:] else "")

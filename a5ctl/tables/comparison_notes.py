@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from a5ctl.format import figure, noise_words, percent
+from a5ctl.format import figure, first_of, noise_words, percent
 from a5ctl.tables.comparison import Comparison
 from a5ctl.tables.comparison_columns import CURVE, comparison_columns, told_once
 from a5ctl.tables.comparison_view import setting_line
@@ -11,6 +11,7 @@ from a5ctl.tables.moments import Moment
 from a5ctl.tables.settings import short_name, value_text
 
 _NAMED = 3
+_HIDDEN_NAMED = 12
 
 
 def comparison_notes(comparison: Comparison, hidden: Sequence[str] = ()) -> list[str]:
@@ -43,7 +44,8 @@ def comparison_notes(comparison: Comparison, hidden: Sequence[str] = ()) -> list
     if comparison.baseline is not None:
         notes += _test_notes(comparison, hidden)
     if hidden:
-        notes.append(f"hidden at this width: {', '.join(hidden)} (a wider terminal, or --json)")
+        names = first_of(hidden, _HIDDEN_NAMED)
+        notes.append(f"hidden at this width: {names} (a wider terminal, or --json)")
     return notes
 
 
@@ -72,8 +74,7 @@ def _unfinished(comparison: Comparison) -> list[str]:
         for entry in comparison.entries
         if entry.reached is not None
     ]
-    more = [f"{len(found) - _NAMED} more"] if len(found) > _NAMED else []
-    return [f"not at their end: {', '.join(found[:_NAMED] + more)}"] if found else []
+    return [f"not at their end: {first_of(found, _NAMED)}"] if found else []
 
 
 def _curve(comparison: Comparison) -> str:

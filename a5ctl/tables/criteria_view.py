@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from a5ctl.format import interval, moment, noise_words, p_value, points
+from a5ctl.format import first_of, interval, moment, noise_words, p_value, points
 from a5ctl.tables.verdicts import Finding, Judged, PlanReport, Timing, Verdict
 from core.criteria.plan import Criterion
 
@@ -66,9 +66,7 @@ def timing_lines(timing: Timing) -> Iterator[tuple[str, str]]:
     elif not timing.earlier:
         yield f"{seen}, before the first of the {total} runs it judges", "dim"
     else:
-        shown = ", ".join(timing.earlier[:_SHOWN_RUNS])
-        more = len(timing.earlier) - _SHOWN_RUNS
-        names = f"{shown} and {more} more" if more > 0 else shown
+        names = first_of(timing.earlier, _SHOWN_RUNS)
         late = f"{len(timing.earlier)} of the {total} runs it judges had started ({names})"
         yield f"! {seen}, when {late}: this is no plan made beforehand", "yellow"
     if timing.previous is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from a5ctl.format import first_of
 from core.registry.records import RunRecord
 
 _NAMED = 3
@@ -12,8 +13,7 @@ def selection_note(runs: Iterable[RunRecord]) -> str | None:
     ids = list(dict.fromkeys(run.id for run in runs if run.selected_on_test))
     if not ids:
         return None
-    named = ", ".join(ids[:_NAMED]) + (f" and {len(ids) - _NAMED} more" if ids[_NAMED:] else "")
     return (
-        f"selected on test: {named}; accuracies on a test split chose the weights they start from, "
-        "so they look better there than they are"
+        f"selected on test: {first_of(ids, _NAMED)}; accuracies on a test split chose the "
+        "weights they start from, so they look better there than they are"
     )
