@@ -147,8 +147,9 @@ def describe_memory(plan: MemoryPlan) -> str:
     text = (
         f"training will take about {mib(estimate.held)}: weights {mib(estimate.weights)}, "
         f"gradients {mib(estimate.gradients)}, moments {mib(estimate.moments)}{copies}, "
-        f"activations of {plan.microbatch_tokens:,} tokens {mib(estimate.activations)}{again}, "
-        f"output layer {mib(estimate.projection)}, the rest {mib(estimate.overhead)}{lost}; "
+        f"activations of at most {plan.microbatch_tokens:,} tokens "
+        f"{mib(estimate.activations)}{again}, output layer {mib(estimate.projection)}, "
+        f"the rest {mib(estimate.overhead)}{lost}; "
         f"beside it, {plan.beside.described}"
     )
     if plan.available is None:

@@ -24,10 +24,13 @@ from trainers.precision import FLOAT32, Precision
 
 # logits, their softmax and its gradient live together in the backward pass
 _LOGITS_COPIES = 3
-# measured on CPU (docs/memory.md): threads and late imports, and what the allocator cannot reuse
-# between micro-batches of unlike sizes
+# measured on CPU (benchmarks/memory.py): threads and late imports, and what the allocator cannot
+# reuse between micro-batches of unlike sizes
 _FIXED_OVERHEAD = 45 * MIB
 _FRAGMENTATION = 0.15
+# the written-out passes leave the allocator nothing to lose, but oneDNN compiles kernels for every
+# length of a row in bfloat16: so much within some steps, twice that in long runs of a small model
+_KERNELS = 140 * MIB
 _FLOAT32 = 4
 
 
@@ -89,7 +92,8 @@ class TrainedModel:
         reads: What is computed of logits; counts for packed rows.
         fused: One kernel turns logits into their gradient; counts for packed rows.
         compiled: Layers are; counts for packed rows.
-        batch: How large micro-batches get under a budget, and how much of them is read.
+        batch: How large micro-batches get under a budget, and how much of them is read; counts
+            where rows are not padded.
     """
 
     config: Any
@@ -127,17 +131,22 @@ def estimate_memory(
     # copies of the weights in bfloat16 stay until the backward pass is done
     copies = model.parameters * precision.copy_bytes
     per_token = model_bytes_per_token(model, checkpointing=checkpointing)
-    activations = microbatch_tokens * per_token
-    projection = _projection_bytes(model, microbatch_tokens)
+    tokens = targets = microbatch_tokens
+    if model.written_out:
+        tokens, targets = model.batch.largest(microbatch_tokens)
+    activations = tokens * per_token
+    projection = _projection_bytes(model, targets)
+    if model.written_out:
+        beside = _KERNELS if model.element_bytes < _FLOAT32 else 0
+    else:
+        beside = int(_FRAGMENTATION * (activations + copies + projection))
     return MemoryEstimate(
         weights=numbers * precision.weight_bytes,
         gradients=numbers * precision.gradient_bytes,
         moments=numbers * precision.moment_bytes,
         activations=activations,
         projection=projection,
-        overhead=_FIXED_OVERHEAD
-        + int(_FRAGMENTATION * (activations + copies + projection))
-        + _gathered_bytes(model),
+        overhead=_FIXED_OVERHEAD + beside + _gathered_bytes(model),
         copies=copies,
     )
 
@@ -224,15 +233,15 @@ def activation_bytes_per_token(
     return int((kept + (layer if checkpointing else 0)) * element_bytes)
 
 
-def _projection_bytes(model: TrainedModel, microbatch_tokens: int) -> int:
+def _projection_bytes(model: TrainedModel, targets: int) -> int:
     config = model.config
     vocabulary = config.vocab_size
     if model.written_out:
         # logits, their softmax in float32, and its errors; a block of rows of the head's gradient
-        rows = min(microbatch_tokens, chunk_rows(vocabulary))
+        rows = min(targets, chunk_rows(vocabulary))
         return rows * vocabulary * (_FLOAT32 + 2 * model.element_bytes)
     rows = rows_at_once(vocabulary, "cpu")
-    logits = min(microbatch_tokens, rows) * vocabulary * _FLOAT32 * _LOGITS_COPIES
+    logits = min(targets, rows) * vocabulary * _FLOAT32 * _LOGITS_COPIES
     # in transit besides the gradient itself: the sum over chunks and the chunk's own, and where
     # input and output share the matrix, that of the input
     matrices = 3 if config.tie_word_embeddings else 2

@@ -71,6 +71,9 @@ def fed_model(stage: Stage, policy: Policy, examples: Sequence[Example]) -> Trai
     Once passes have run, it is how they were computed.
     """
     model, config = trained_model(policy, stage.world.size), stage.config
+    batch = DrawnBatches(tuple(examples), examples_per_update(config))
+    if model.written_out:
+        return replace(model, batch=batch)
     if not model.packed:
         return model
     choice, compilation = policy.projection, policy.compilation
@@ -82,7 +85,7 @@ def fed_model(stage: Stage, policy: Policy, examples: Sequence[Example]) -> Trai
         reads=reads_of(config.kind),
         fused=fused and not _sorts(config),
         compiled=tried if compilation is None else compilation.on,
-        batch=DrawnBatches(tuple(examples), examples_per_update(config)),
+        batch=batch,
     )
 
 

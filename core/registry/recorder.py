@@ -64,7 +64,7 @@ class Recorder:
         registry: Where the run's row is.
         run_uuid: The run.
         folder: The run folder; made when missing.
-        interval: Seconds between two writes.
+        interval: Seconds between two writes to the journal; the database gets every second one.
         heartbeat: Seconds between two signs of life.
     """
 

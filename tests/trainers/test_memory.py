@@ -8,9 +8,11 @@ import pytest
 
 from core.config.schema import ActivationCheckpointing as Wanted
 from trainers.memory import MemoryPlan, describe_memory, plan_memory
+from trainers.memory_batch import DrawnBatches
 from trainers.memory_beside import Beside, reference_bytes, rollout_bytes
 from trainers.memory_estimate import TrainedModel, activation_bytes_per_token, estimate_memory
-from trainers.precision import BFLOAT16, MIXED, STOCHASTIC, Precision
+from trainers.precision import BFLOAT16, FLOAT32, MIXED, STOCHASTIC, Precision
+from trainers.tokenization import Example
 
 MIB = 2**20
 CONFIG = SimpleNamespace(
@@ -69,6 +71,18 @@ def test_bfloat16_halves_the_activations_and_keeps_copies_of_the_weights() -> No
     assert narrow.activations == wide.activations // 2
     assert (wide.copies, narrow.copies) == (0, wide.weights // 2)
     assert (narrow.weights, narrow.moments) == (wide.weights, wide.moments)
+
+
+def test_rows_without_padding_count_as_far_as_batches_fill_them() -> None:
+    rows = [Example(f"p{i}", (1,) * 101, (False,) * 51 + (True,) * 50, 51, 101) for i in range(9)]
+    open_ended = replace(MODEL, written_out=True, precision=MIXED)
+    fed = replace(open_ended, batch=DrawnBatches(tuple(rows), 4))
+    whole, small = (estimate_memory(m, 4000, checkpointing=False) for m in (open_ended, fed))
+    assert small.activations * 10 == whole.activations
+    assert small.projection * 3000 == whole.projection * 200, "of the tokens that are read"
+    narrow = estimate_memory(fed, 4000, checkpointing=False)
+    wide = estimate_memory(replace(fed, precision=FLOAT32), 4000, checkpointing=False)
+    assert narrow.overhead - wide.overhead > 100 * MIB, "compiled kernels"
 
 
 @pytest.mark.parametrize("precision", [STOCHASTIC, BFLOAT16])

@@ -105,6 +105,14 @@ def test_packed_rows_are_estimated_by_what_a_step_is_fed(
     assert model.batch.largest(10_000) == (4 * each * 29, 4 * each * 20)
 
 
+def test_rows_on_a_cpu_are_estimated_by_what_a_step_is_fed(policy: Policy) -> None:
+    stage = stage_of("sft", 50, train={"batch_size": 4})
+    stage.world = SimpleNamespace(engine_device=None, size=1)
+    model = fed_model(stage, policy, ROWS)
+    assert model.written_out
+    assert model.batch.largest(10_000) == (4 * 29, 4 * 20)
+
+
 @pytest.mark.parametrize(
     ("rules", "fused"), [({"min_tokens": 0}, True), ({}, True), ({"top_p": 0.9}, False)]
 )
