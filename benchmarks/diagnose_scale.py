@@ -60,6 +60,8 @@ def main() -> None:
         "one run": (1, evaluations),
         "many runs": (-(-evaluations // EVALUATIONS_OF_A_RUN), EVALUATIONS_OF_A_RUN),
     }
+    if given.work is not None:
+        given.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=given.work) as folder:
         homes = {name: Path(folder) / name.replace(" ", "-") for name in shapes}
         figures: dict[str, Any] = {}
