@@ -10,4 +10,5 @@ check: install
 	.venv/bin/python -m pip install --quiet ruff mypy
 	.venv/bin/python -m ruff check . && .venv/bin/python -m ruff format --check . && .venv/bin/python -m mypy
 bench: install
+	.venv/bin/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	.venv/bin/python benchmarks/all.py
