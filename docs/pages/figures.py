@@ -1,10 +1,11 @@
 """docs/performance.md, last part: a table for each benchmark on a CPU."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from docs.pages.markdown import table
-from docs.pages.results import Results, asked, number
+from docs.pages.results import Results, asked, number, times_of_default
 
 
 def figures_section(found: Results) -> Iterator[str]:
@@ -37,8 +38,11 @@ def _sft_rows(found: Results) -> Iterator[Sequence[str]]:
             continue
         sides = (_middle(one, side) for side in ("ours", one["best"], "default"))
         ours, best, default = (None if rate is None else f"{rate:,.0f} tokens/s" for rate in sides)
-        times = {key: number(value["wall"]) for key, value in one["ratios"].items()}
-        yield name, ours, best, times["best"], default or "-", times.get("default", "-")
+        installed = times_of_default(one)
+        yield (
+            name, ours, best, number(one["ratios"]["best"]["wall"]), default or "-",
+            "-" if installed is None else number(installed),
+        )  # fmt: skip
 
 
 def _middle(one: Mapping[str, Any], side: str) -> float | None:
@@ -56,11 +60,17 @@ def _grpo_rows(found: Results) -> Iterator[Sequence[str]]:
         if name == "machine":
             continue
         for side, runs in one["sides"].items():
-            first = runs[0]
+            step, rollouts, update = (
+                median(read(run) for run in runs)
+                for read in (
+                    lambda run: run["step_seconds"],
+                    lambda run: run["phases"]["generate"],
+                    lambda run: run["phases"]["update"],
+                )
+            )
             ratio = one["ratios"].get(f"{side} / ours", {}).get("step")
             yield (
-                f"{name}, {side}", f"{first['step_seconds']:.2f} s",
-                f"{first['phases']['generate']:.2f} s", f"{first['phases']['update']:.2f} s",
+                f"{name}, {side}", f"{step:.2f} s", f"{rollouts:.2f} s", f"{update:.2f} s",
                 "-" if ratio is None else number(ratio),
             )  # fmt: skip
 

@@ -40,3 +40,10 @@ def asked(file: str) -> tuple[str, str]:
     if line is None:
         raise SystemExit(f"benchmarks/README.md has no line for {file}.py")
     return line[1], line[2]
+
+
+def times_of_default(one: Mapping[str, Any]) -> float | None:
+    """How many times TRL's default a side of `sft_speed` reached; None where nobody measured."""
+    ratios = one["ratios"]
+    found = ratios.get("default", ratios["best"] if one["best"] == "default" else None)
+    return None if found is None else float(found["wall"])
