@@ -73,8 +73,9 @@ def _parsed_settings(run: RunRecord) -> tuple[Settings, dict[str, Any]]:
 
 def varying_settings(settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """The settings that are not the same for all, the most telling ones first."""
-    keys = {key for one in settings for key in one}
-    varying = {key for key in keys if _differ([one.get(key) for one in settings])}
+    unlike = list({id(one): one for one in settings}.values())  # runs that are alike share theirs
+    keys = {key for one in unlike for key in one}
+    varying = {key for key in keys if _differ([one.get(key) for one in unlike])}
     leading = [key for key in _FIRST_SETTINGS if key in varying]
     return (*leading, *sorted(varying.difference(leading)))
 
