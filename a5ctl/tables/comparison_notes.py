@@ -11,7 +11,7 @@ from a5ctl.tables.moments import Moment
 from a5ctl.tables.settings import short_name, value_text
 
 _NAMED = 3
-_HIDDEN_NAMED = 12
+_HIDDEN_NAMED = 16
 
 
 def comparison_notes(comparison: Comparison, hidden: Sequence[str] = ()) -> list[str]:
