@@ -71,11 +71,11 @@ def fed_model(stage: Stage, policy: Policy, examples: Sequence[Example]) -> Trai
     Once passes have run, it is how they were computed.
     """
     model, config = trained_model(policy, stage.world.size), stage.config
+    if not (model.packed or model.written_out):
+        return model
     batch = DrawnBatches(tuple(examples), examples_per_update(config))
     if model.written_out:
         return replace(model, batch=batch)
-    if not model.packed:
-        return model
     choice, compilation = policy.projection, policy.compilation
     expected = policy.device.type == "cuda" and triton_version() is not None
     fused = expected if choice is None else choice.tokens is Projection.FUSED

@@ -1,6 +1,6 @@
 """What a registry knows beside the responses: how the run began, and how smaller siblings did."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from a5ctl.tables.lineage import parent_id
@@ -69,16 +69,26 @@ def _earlier(
     The run's own evaluation at its start, else the one of the run it started from, else its own
     first one.
     """
-    own = [(run.id, e) for e in evaluations if e.step < evaluation.step]
-    own.sort(key=lambda item: (item[1].step, item[1].time))
-    begun = [item for item in own if item[1].step == 0]
-    for where, first in (*begun[:1], *_of_parent(store, run), *own[:1]):
+    before = [e for e in evaluations if e.step < evaluation.step]
+    own = min(before, key=lambda e: (e.step, e.time), default=None)
+    for where, first in _beginnings(store, run, own):
         if _comparable(store, first, evaluation, GraderName.LENIENT):
             test = _compare(store, evaluation, first, GraderName.LENIENT)
             now = evaluation.accuracy_by_grader[GraderName.LENIENT]
-            before = first.accuracy_by_grader[GraderName.LENIENT]
-            return Earlier(where, first.step, before, now, test.interval[0])
+            then = first.accuracy_by_grader[GraderName.LENIENT]
+            return Earlier(where, first.step, then, now, test.interval[0])
     return None
+
+
+def _beginnings(
+    store: Registry, run: RunRecord, own: EvaluationRecord | None
+) -> Iterator[tuple[str, EvaluationRecord]]:
+    """Where a run's first weights were measured, the nearest to its beginning first, by run."""
+    if own is not None and own.step == 0:
+        yield run.id, own
+    yield from _of_parent(store, run)
+    if own is not None and own.step > 0:
+        yield run.id, own
 
 
 def _of_parent(store: Registry, run: RunRecord) -> list[tuple[str, EvaluationRecord]]:
